@@ -1,0 +1,33 @@
+"""Errors that a user or the world can cause. Each message names the thing, the value, the limit and the remedy.
+
+PhasemixError
+|- StoreError        a root that cannot be used, an object that cannot be written or read
+|- BadNameError      a name that no stream, mixture or run may have
+|- StreamError       a stream that is absent, or of another seq_len, dtype or tokenizer
+|- PartError         a part that is not what its manifest says
+|- CorpusError       a source, recipe or tokenizer that corpus work cannot use
+"""
+
+
+class PhasemixError(Exception):
+    """The root of every error that ends a command with exit code 2 and one line."""
+
+
+class StoreError(PhasemixError):
+    """A root that cannot be used, or an object that cannot be written or read."""
+
+
+class BadNameError(PhasemixError):
+    """A name that no stream, mixture or run may have."""
+
+
+class StreamError(PhasemixError):
+    """A stream that is absent, empty, or of another `seq_len`, dtype or tokenizer."""
+
+
+class PartError(PhasemixError):
+    """A part whose files are not what its manifest says."""
+
+
+class CorpusError(PhasemixError):
+    """A source, recipe or tokenizer that corpus work cannot use."""

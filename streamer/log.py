@@ -1,0 +1,126 @@
+"""Numbered entries `NAME/00000000`, `NAME/00000001`, ...: the only thing that changes under a root, by growing.
+
+Always holds:
+- an entry, once read, never changes; two appenders never both write number n (`Store.put_if_absent`);
+- an append that succeeded is known to have, also when the store's answer was lost: an entry carries the append's id.
+
+How: entry n holds one body; every 256th also holds all bodies before it, so that opening reads one checkpoint and a
+tail. The end is found by doubling and halving over the checkpoints' fixed numbers; nothing is listed.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from streamer.errors import StoreError
+from streamer.store import Store, refuse_unless_exclusive
+
+CHECKPOINT_INTERVAL = 256
+FORMAT = "log/1"
+Body = dict[str, Any]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One object of a log. `written_at_s` is the writer's clock, for people; nothing is decided by it."""
+
+    format: str
+    append_id: str
+    written_at_s: float
+    body: Body
+    so_far: list[Body] | None = None
+
+
+class Log:
+    """One log, read incrementally. Threads may share it."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self.store, self.name = store, name
+        self._bodies: list[Body] = []
+        self._lock = threading.RLock()
+        self._probed = False
+
+    def __getstate__(self) -> tuple[Store, str]:
+        return self.store, self.name
+
+    def __setstate__(self, state: tuple[Store, str]) -> None:
+        self.__init__(*state)  # type: ignore[misc]
+
+    def key(self, number: int) -> str:
+        return f"{self.name}/{number:08d}"
+
+    def read(self) -> list[Body]:
+        """All bodies there are now, in order. The list is the log's own: do not change it."""
+        with self._lock:
+            if not self._bodies:
+                self._bodies = self._load_checkpoint()
+            while (entry := self._load(len(self._bodies))) is not None:
+                self._bodies.append(entry.body)
+            return self._bodies
+
+    def known(self) -> list[Body]:
+        """The bodies read so far, without a look at the store."""
+        return self._bodies
+
+    def append(self, decide: Callable[[list[Body]], Body | None]) -> tuple[int, Body] | None:
+        """Appends what `decide` makes of all bodies so far.
+
+        `decide` is called again with what is then there whenever another writer was first; None ends the attempt.
+        Returns: the entry's number and body, or None when `decide` said None. Raises: StoreError, what `decide` raises.
+        """
+        if not self._probed:
+            refuse_unless_exclusive(self.store)
+            self._probed = True
+        while True:
+            with self._lock:
+                bodies = self.read()
+                body = decide(bodies)
+                if body is None:
+                    return None
+                number = len(bodies)
+                entry = Entry(
+                    format=FORMAT,
+                    append_id=secrets.token_hex(12),
+                    written_at_s=round(time.time(), 3),
+                    body=body,
+                    so_far=list(bodies) if number and number % CHECKPOINT_INTERVAL == 0 else None,
+                )
+                won = decode(self.store.put_if_absent(self.key(number), msgspec.json.encode(entry)), self.key(number))
+                if won.append_id == entry.append_id:
+                    bodies.append(won.body)
+                    return number, won.body
+
+    def _load(self, number: int) -> Entry | None:
+        data = self.store.get(self.key(number))
+        return None if data is None else decode(data, self.key(number))
+
+    def _load_checkpoint(self) -> list[Body]:
+        def present(index: int) -> bool:
+            return self.store.get(self.key(index * CHECKPOINT_INTERVAL)) is not None
+
+        if not present(1):
+            return []
+        low, high = 1, 2
+        while present(high):
+            low, high = high, high * 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if present(middle) else (low, middle)
+        entry = self._load(low * CHECKPOINT_INTERVAL)
+        assert entry is not None
+        assert entry.so_far is not None
+        return [*entry.so_far, entry.body]
+
+
+def decode(data: bytes, key: str) -> Entry:
+    """An entry from its bytes. Raises: StoreError for another format or torn bytes."""
+    try:
+        entry = msgspec.json.decode(data, type=Entry)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"{key} is no log entry: {error}; restore the object from a copy") from error
+    if entry.format != FORMAT:
+        raise StoreError(f"{key} has format {entry.format}; this version reads {FORMAT}: update phasemix")
+    return entry

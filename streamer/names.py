@@ -1,0 +1,29 @@
+"""The words a name may consist of, checked before a path is made of it (DESIGN section 5)."""
+
+import re
+
+from streamer.errors import BadNameError
+
+WORD = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+SINGLE_WORD = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def check_stream_name(name: str) -> str:
+    """Returns `name` if it is two to six words joined by `/`. Raises: BadNameError."""
+    words = name.split("/")
+    if not 2 <= len(words) <= 6 or not all(WORD.fullmatch(word) for word in words):
+        raise BadNameError(
+            f"{name!r} is no stream name: use two to six words joined by '/', each of a-z, 0-9 and '._@-', "
+            "starting with a letter or digit, at most 64 long, for example raw/python"
+        )
+    return name
+
+
+def check_word(name: str, *, what: str) -> str:
+    """Returns `name` if a mixture, run or pool (`what`) may have it. Raises: BadNameError."""
+    if not SINGLE_WORD.fullmatch(name):
+        raise BadNameError(
+            f"{name!r} is no {what} name: use one word of a-z, 0-9 and '._-', starting with a letter or digit, "
+            "at most 64 long"
+        )
+    return name
