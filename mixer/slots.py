@@ -63,7 +63,8 @@ def count_draws(shares: Ints, credits: Ints, size: int) -> Ints:
 
 def settle(shares: Ints, credits: Ints, counts: Ints) -> Ints:
     """Credits after a batch with these counts."""
-    return credits + shares * int(counts.sum()) - counts * ONE
+    after: Ints = credits + shares * int(counts.sum()) - counts * ONE
+    return after
 
 
 def arrange(hashes: npt.NDArray[np.uint64], drawn: Ints, counts: Ints) -> tuple[Ints, Ints]:
