@@ -1,1 +1,18 @@
-""""""
+"""Which sample comes next, and why: mixtures, order, ledger, runs and their reader."""
+
+from mixer.errors import MixerError, MixtureError, RunEnded, RunError, StepError, WaitError
+from mixer.mixtures import Mixtures
+from mixer.run_reader import RunReader
+from mixer.runs import Runs
+
+__all__ = [
+    "MixerError",
+    "MixtureError",
+    "Mixtures",
+    "RunEnded",
+    "RunError",
+    "RunReader",
+    "Runs",
+    "StepError",
+    "WaitError",
+]

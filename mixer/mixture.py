@@ -110,9 +110,7 @@ def edit(document: dict[str, Any], assignment: str) -> dict[str, Any]:
     components = {Component(streams=c["streams"], share=0.0, name=c.get("name")).label: c
                   for c in document["component"]}  # fmt: skip
     if not equals or len(words) < 2 or words[0] not in components:
-        raise MixtureError(
-            f"--set {assignment!r}: write COMPONENT.KEY=VALUE with a component of {', '.join(components)}"
-        )
+        raise MixtureError(f"--set {assignment!r}: write COMPONENT.KEY=VALUE with a component of {', '.join(components)}")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

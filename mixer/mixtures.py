@@ -41,9 +41,7 @@ class Mixtures:
         bodies = self._log(name).read()
         if not bodies or (version or 1) > len(bodies):
             have = ", ".join(f"{n}@{len(self._log(n).read())}" for n in self.catalog.names("mixtures")) or "none yet"
-            raise MixtureError(
-                f"mixture {reference} does not exist; newest versions: {have}; see phasemix mixtures apply"
-            )
+            raise MixtureError(f"mixture {reference} does not exist; newest versions: {have}; see phasemix mixtures apply")
         version = version or len(bodies)
         return f"{name}@{version}", msgspec.convert(bodies[version - 1]["mixture"], Mixture)
 

@@ -1,7 +1,7 @@
 """A mixture and a catalog to exact shares.
 
-Always holds: shares are exact rationals until the last step, then integers that sum to ONE; a stream is in one component;
-nothing that would not resolve passes.
+Always holds: shares are exact rationals until the last step, then integers that sum to ONE; a stream is in one
+component; nothing that would not resolve passes.
 """
 
 import fnmatch
@@ -138,9 +138,7 @@ def inner_shares(where: str, component: Component, chosen: list[tuple[Snapshot, 
     free = sum((w for w, key in zip(weights, keys, strict=True) if key not in pins), Fraction(0))
     rest = 1 - sum(pins.values(), Fraction(0))
     if rest and not free:
-        raise MixtureError(
-            f"{where}: its pins sum to {float(1 - rest):g} and no other key has tokens; make them sum to 1"
-        )
+        raise MixtureError(f"{where}: its pins sum to {float(1 - rest):g} and no other key has tokens; make them sum to 1")
     shares = []
     for weight, key in zip(weights, keys, strict=True):
         if key in pins:

@@ -81,9 +81,7 @@ class Catalog:
         wanted = len(bodies) if number is None else number
         if not bodies or wanted > len(bodies):
             near = ", ".join(sorted(self.names("streams"))[:8]) or "none yet"
-            raise StreamError(
-                f"stream {name} has no snapshot {wanted or 1} under {self.store.url}; streams there: {near}"
-            )
+            raise StreamError(f"stream {name} has no snapshot {wanted or 1} under {self.store.url}; streams there: {near}")
         before = self._snapshots.get(name)
         if before is None or before.number > wanted:
             schema = read_schema(name, bodies)
@@ -122,9 +120,7 @@ class Catalog:
         names = sorted(name for name in self.names("streams") if fnmatch.fnmatchcase(name, glob))
         return [self.stream(name) for name in names if self.stream_log(name).read()]
 
-    def create_stream(
-        self, name: str, *, seq_len: int, dtype: str = "uint16", tokenizer: str | None = None
-    ) -> Snapshot:
+    def create_stream(self, name: str, *, seq_len: int, dtype: str = "uint16", tokenizer: str | None = None) -> Snapshot:
         """Makes an empty stream of tokens. Raises: StreamError when it exists with another shape."""
         schema = token_schema(name, seq_len, dtype, tokenizer)
 

@@ -132,9 +132,7 @@ def read_schema(name: str, bodies: list[dict[str, Any]]) -> Schema | None:
     """The schema that the first entry with one fixed; None for a log without any."""
     for body in bodies:
         if body["format"] != FORMAT:
-            raise StreamError(
-                f"stream {name} has format {body['format']}; this version reads {FORMAT}: update phasemix"
-            )
+            raise StreamError(f"stream {name} has format {body['format']}; this version reads {FORMAT}: update phasemix")
         if "schema" in body:
             return msgspec.convert(body["schema"], Schema)
     return None

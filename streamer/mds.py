@@ -79,9 +79,7 @@ def read_index(folder: Path) -> list[dict[str, Any]]:
         index = json.loads((folder / "index.json").read_text())
         shards: list[dict[str, Any]] = index["shards"]
     except (OSError, ValueError, KeyError) as error:
-        raise PartError(
-            f"{folder}/index.json is no MDS index ({error}); give a folder that MDSWriter closed"
-        ) from error
+        raise PartError(f"{folder}/index.json is no MDS index ({error}); give a folder that MDSWriter closed") from error
     for shard in shards:
         if shard.get("format") != "mds" or shard.get("compression"):
             raise PartError(f"{folder}: shards must be plain MDS without compression; write them again without it")

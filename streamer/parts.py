@@ -83,9 +83,7 @@ def verify_folder(folder: Path, schema: Schema) -> list[Shard]:
                 raise PartError(
                     f"{path} has {rows} rows of {row_bytes} bytes, its index says {shard['samples']} of {wanted}"
                 )
-        found.append(
-            Shard(name=path.name, samples=shard["samples"], size_bytes=path.stat().st_size, xxh3=hash_file(path))
-        )
+        found.append(Shard(name=path.name, samples=shard["samples"], size_bytes=path.stat().st_size, xxh3=hash_file(path)))
     return found
 
 
@@ -111,9 +109,7 @@ def check_space(store: Store, needed_bytes: int) -> None:
         place = place.parent
     free = shutil.disk_usage(place).free
     if free < needed_bytes + FREE_MARGIN_BYTES:
-        raise PartError(
-            f"{place} has {free:,} bytes free, the part needs {needed_bytes:,}; free space and publish again"
-        )
+        raise PartError(f"{place} has {free:,} bytes free, the part needs {needed_bytes:,}; free space and publish again")
 
 
 def store_part(

@@ -93,8 +93,7 @@ class Reader:
                     break
                 if attempt:
                     raise PartError(
-                        f"{self.store.url}/{key} has hash {digest}, its entry says {shard.xxh3}; "
-                        "run phasemix streams verify"
+                        f"{self.store.url}/{key} has hash {digest}, its entry says {shard.xxh3}; run phasemix streams verify"
                     )
             except StoreError:
                 if attempt == FETCH_ATTEMPTS - 1:

@@ -34,9 +34,7 @@ class SnapshotLoader:
         catalog = Catalog(root)
         self.snapshots = [found for found in catalog.match(glob) if found.kind == "tokens" and found.samples]
         if not self.snapshots:
-            raise StreamError(
-                f"no stream with samples matches {glob} under {catalog.store.url}; see phasemix streams list"
-            )
+            raise StreamError(f"no stream with samples matches {glob} under {catalog.store.url}; see phasemix streams list")
         first = self.snapshots[0].schema
         for snapshot in self.snapshots:
             if snapshot.schema != first:

@@ -104,9 +104,7 @@ class DirectoryStore:
         except FileExistsError:
             return target.read_bytes()
         except OSError as error:
-            raise StoreError(
-                f"{target} cannot be written: {error.strerror}; free space or rights, then again"
-            ) from error
+            raise StoreError(f"{target} cannot be written: {error.strerror}; free space or rights, then again") from error
         return data
 
     def put_file(self, key: str, path: Path) -> None:
@@ -124,9 +122,7 @@ class DirectoryStore:
                 aside.unlink(missing_ok=True)
             sync_folder(target.parent)
         except OSError as error:
-            raise StoreError(
-                f"{target} cannot be written: {error.strerror}; free space or rights, then again"
-            ) from error
+            raise StoreError(f"{target} cannot be written: {error.strerror}; free space or rights, then again") from error
 
     def delete(self, key: str) -> None:
         (self.root / key).unlink(missing_ok=True)

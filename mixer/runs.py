@@ -1,0 +1,175 @@
+"""Runs of a catalog: created, shown, switched. Everything that decides a run's order is in its one log."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mixer.errors import RunError, StepError
+from mixer.journal import Journal
+from mixer.ledger import FORMAT, ORDER, Ledger, Settings
+from mixer.mixtures import Mixtures
+from mixer.resolution import Plan
+from mixer.slots import ONE
+from streamer.catalog import Catalog
+from streamer.log import Body
+from streamer.names import check_word
+from streamer.store import Store
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as it is now. `end_step`: global batches in its ledger; `shares` of the plan at its end, by stream."""
+
+    name: str
+    mixture: str
+    seed: int
+    global_batch: int
+    seq_len: int
+    canonical_nodes: int
+    num_steps: int | None
+    end_step: int
+    ended: str | None
+    shares: dict[str, float]
+
+    @property
+    def streams(self) -> list[str]:
+        return list(self.shares)
+
+
+class StreamUse(msgspec.Struct, frozen=True, kw_only=True):
+    """One stream's part in the first steps of a run. Samples and passes are exact; the target is a real number."""
+
+    stream: str
+    target_samples: float
+    realised_samples: int
+    passes: float
+
+
+class Runs:
+    """The runs under a root."""
+
+    def __init__(self, root: "str | Path | Store | Catalog") -> None:
+        self.catalog = root if isinstance(root, Catalog) else Catalog(root)
+        self.mixtures = Mixtures(self.catalog)
+
+    def create(
+        self,
+        name: str,
+        *,
+        mixture: str,
+        seed: int,
+        global_batch: int,
+        canonical_nodes: int = 1,
+        num_steps: int | None = None,
+    ) -> RunInfo:
+        """Binds a new run to a mixture version. Raises: RunError when it exists or its caps cannot last `num_steps`."""
+        check_word(name, what="run")
+        if global_batch < 1:
+            raise RunError(f"run {name}: global batch {global_batch} is below 1")
+        if canonical_nodes != 1:
+            raise RunError(f"run {name}: canonical_nodes = {canonical_nodes}; {ORDER} knows 1 only")
+        plan = self.mixtures.resolve(mixture)
+        seq_len = self.mixtures.load(mixture)[1].seq_len
+        self._check_caps(name, plan, num_steps, global_batch)
+        settings = Settings(mixture=plan.mixture, seed=seed, global_batch=global_batch, seq_len=seq_len, num_steps=num_steps)
+        body = {
+            "format": FORMAT,
+            "order": ORDER,
+            "event": "created",
+            "settings": msgspec.to_builtins(settings),
+            "plan": msgspec.to_builtins(plan),
+        }
+        self.catalog.register("runs", name)
+        if self.catalog.log(f"runs/{name}/ledger").append(lambda bodies: None if bodies else body) is None:
+            raise RunError(f"run {name} exists already; take another name, or see phasemix runs show {name}")
+        return self.show(name)
+
+    def switch(self, name: str, mixture: str, at_step: int | None = None) -> int:
+        """Makes another version take effect at the next boundary, or at a step not yet in the ledger; returns the step.
+
+        Raises: StepError for a step in the ledger, RunError when the run has ended or the shapes differ.
+        """
+        journal = Journal(self.catalog, name)
+        plan = self.mixtures.resolve(mixture)
+        step = -1
+
+        def decide(bodies: list[Body]) -> Body | None:
+            nonlocal step
+            journal.ledger.take(bodies)
+            ledger = journal.ledger
+            if ledger.ended is not None:
+                raise RunError(f"run {name} has ended: {ledger.ended}; start another run")
+            step = ledger.end if at_step is None else at_step
+            if step < ledger.end:
+                raise StepError(f"run {name}: step {step} is in the ledger already; the first free one is {ledger.end}")
+            self._check_switch(name, ledger, plan)
+            return {"format": FORMAT, "event": "switched", "at_step": step, "plan": msgspec.to_builtins(plan)}
+
+        self.catalog.log(f"runs/{name}/ledger").append(decide)
+        return step
+
+    def list(self) -> list[RunInfo]:
+        return [self.show(name) for name in self.catalog.names("runs") if self.catalog.log(f"runs/{name}/ledger").read()]
+
+    def show(self, name: str) -> RunInfo:
+        """Raises: RunError when there is no such run."""
+        ledger = Journal(self.catalog, name).ledger
+        settings, plan = ledger.settings, ledger.plans[ledger.plan_at(ledger.end)]
+        assert settings is not None
+        return RunInfo(
+            name=name,
+            mixture=plan.mixture,
+            seed=settings.seed,
+            global_batch=settings.global_batch,
+            seq_len=settings.seq_len,
+            canonical_nodes=settings.canonical_nodes,
+            num_steps=settings.num_steps,
+            end_step=ledger.end,
+            ended=ledger.ended,
+            shares={stream: share / ONE for stream, share in zip(plan.streams, plan.shares, strict=True)},
+        )
+
+    def use(self, name: str, upto_step: int | None = None) -> Sequence[StreamUse]:
+        """Target beside realised samples of each stream in the ledger's first `upto_step` batches."""
+        ledger = Journal(self.catalog, name).ledger
+        step = ledger.end if upto_step is None else min(upto_step, ledger.end)
+        state = ledger.state(step)
+        rows: list[StreamUse] = []
+        for index, stream in enumerate(ledger.streams):
+            drawn = int(state.drawn[index])
+            passes = drawn / ledger.totals[index] if ledger.totals[index] else 0.0
+            target = (int(state.credits[index]) + drawn * ONE) / ONE
+            rows.append(StreamUse(stream=stream, target_samples=target, realised_samples=drawn, passes=passes))
+        return rows
+
+    def _check_caps(self, name: str, plan: Plan, num_steps: int | None, global_batch: int) -> None:
+        if num_steps is None:
+            return
+        rows = (plan.streams, plan.shares, plan.max_passes, plan.limit, plan.when_dry)
+        for stream, share, cap, limit, when_dry in zip(*rows, strict=True):
+            samples = min(self.catalog.stream(stream).samples, limit if limit is not None else 1 << 62)
+            wanted = share * num_steps * global_batch / ONE
+            if cap is not None and when_dry == "stop" and wanted > cap * samples + 1:
+                raise RunError(
+                    f"run {name}: stream {stream} would be seen {wanted / max(samples, 1):.2f} times in {num_steps} steps; "
+                    f"max_passes is {cap}. Lower its share from {share / ONE:.4f} to at most "
+                    f"{cap * samples / (num_steps * global_batch):.4f}, or num_steps to "
+                    f"{int(cap * samples / (share / ONE) / global_batch)}"
+                )
+
+    def _check_switch(self, name: str, ledger: Ledger, plan: Plan) -> None:
+        first: Any = ledger.plans[0]
+        if (plan.dtype, plan.tokenizer) != (first.dtype, first.tokenizer):
+            raise RunError(
+                f"run {name} has {first.dtype} tokens of tokenizer {first.tokenizer}, {plan.mixture} {plan.dtype} of "
+                f"{plan.tokenizer}; start another run"
+            )
+        for stream, limit in zip(plan.streams, plan.limit, strict=True):
+            if stream in ledger.streams and limit is not None:
+                have = ledger.totals[ledger.streams.index(stream)]
+                if limit < have:
+                    raise RunError(
+                        f"run {name} draws from {have:,} samples of {stream}, {plan.mixture} would leave {limit:,}; "
+                        "keep best_tokens as it is, or start another run"
+                    )

@@ -1,0 +1,85 @@
+"""Why a file is not taken into the corpus. Each reason says what is wrong and is counted by its name.
+
+Always holds: the decisions are pure; the first reason in the order of the checks is the one given.
+"""
+
+import re
+from enum import StrEnum
+
+MAX_BYTES = 1_000_000
+MAX_LINE_CHARACTERS = 1000
+MAX_MEAN_LINE_CHARACTERS = 100
+MIN_ALPHANUMERIC_SHARE = 0.25
+HEAD_CHARACTERS = 1500
+
+GENERATED = re.compile(
+    r"@generated|auto-?generated|automatically generated|generated (?:automatically|by|from|code)\b"
+    r"|machine[- ]generated|do not (?:edit|modify) (?:this|by hand|manually)|code generator",
+    re.IGNORECASE,
+)
+COMMENT = re.compile(r"^\s*(?://|/?\*|#|--|<!--|;|\"\"\"|''')", re.MULTILINE)
+
+
+class DropReason(StrEnum):
+    """The named reasons, in the order in which they are looked for."""
+
+    UNREADABLE = "unreadable"
+    NOT_A_FILE = "not_a_file"
+    OVER_BUDGET = "over_budget"
+    TOO_LARGE = "too_large"
+    EMPTY = "empty"
+    BINARY = "binary"
+    NOT_UTF8 = "not_utf8"
+    UNKNOWN_LANGUAGE = "unknown_language"
+    GENERATED = "generated"
+    LONG_LINES = "long_lines"
+    FEW_LETTERS = "few_letters"
+    EXACT_DUPLICATE = "exact_duplicate"
+    NEAR_DUPLICATE = "near_duplicate"
+
+
+def decode(data: bytes) -> str | DropReason:
+    """The text of a file (without a byte order mark), or why it has none.
+
+    Binary: a NUL byte anywhere (UTF-16 text has them too), or mostly control characters at the start.
+    """
+    if len(data) > MAX_BYTES:
+        return DropReason.TOO_LARGE
+    if b"\0" in data or has_control_bytes(data[:4096]):
+        return DropReason.BINARY
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return DropReason.NOT_UTF8
+    return text if text.strip() else DropReason.EMPTY
+
+
+def has_control_bytes(head: bytes) -> bool:
+    """Whether more than 5 % of the bytes are control characters that no text has."""
+    return len(head.translate(None, delete=bytes(range(1, 7)) + bytes(range(14, 27)) + b"\x1c\x1d\x1e\x1f")) < (
+        0.95 * len(head)
+    )
+
+
+def judge(text: str, language: str) -> DropReason | None:
+    """Why a readable file of a known language is not taken, or None.
+
+    Source of the limits: StarCoder's basic filters (lines of 100 on average, 1000 at most, 25 % letters and digits).
+    """
+    head = text[:HEAD_CHARACTERS]
+    if (found := GENERATED.search(head)) is not None and is_in_comment(head, found.start()):
+        return DropReason.GENERATED
+    if language == "jupyter-notebook":  # a notebook is JSON: outputs make its lines long
+        return None
+    lines = text.splitlines()
+    if len(text) > MAX_MEAN_LINE_CHARACTERS * max(1, len(lines)) or max(map(len, lines)) > MAX_LINE_CHARACTERS:
+        return DropReason.LONG_LINES
+    if sum(map(len, re.findall(r"[^\W_]+", text))) < MIN_ALPHANUMERIC_SHARE * len("".join(text.split())):
+        return DropReason.FEW_LETTERS
+    return None
+
+
+def is_in_comment(head: str, place: int) -> bool:
+    """Whether the line at `place` begins as a comment, so that code about generated files is no generated file."""
+    start = head.rfind("\n", 0, place) + 1
+    return COMMENT.match(head, start) is not None
