@@ -1,7 +1,8 @@
 """Byte-level BPE tokenizers: trained, loaded, fingerprinted, and refused when they lose text.
 
 Always holds: a tokenizer that `load` returns gives texts back byte for byte, or canonically composed (NFC), as
-GPT-NeoX's does (checked on samples that break lossy ones); it has an end-of-document token, and never reads that token out of a document's text.
+GPT-NeoX's does (checked on samples that break lossy ones); it has an end-of-document token, and never reads that token
+out of a document's text.
 """
 
 import unicodedata

@@ -17,6 +17,8 @@ GENERATED = re.compile(
     r"|machine[- ]generated|do not (?:edit|modify) (?:this|by hand|manually)|code generator",
     re.IGNORECASE,
 )
+WHITE_SPACE = b" \t\n\r\v\f"
+PUNCTUATION = bytes(code for code in range(128) if not chr(code).isalnum() and code not in WHITE_SPACE)
 COMMENT = re.compile(r"^\s*(?://|/?\*|#|--|<!--|;|\"\"\"|''')", re.MULTILINE)
 
 
@@ -74,9 +76,13 @@ def judge(text: str, language: str) -> DropReason | None:
     lines = text.splitlines()
     if len(text) > MAX_MEAN_LINE_CHARACTERS * max(1, len(lines)) or max(map(len, lines)) > MAX_LINE_CHARACTERS:
         return DropReason.LONG_LINES
-    if sum(map(len, re.findall(r"[^\W_]+", text))) < MIN_ALPHANUMERIC_SHARE * len("".join(text.split())):
-        return DropReason.FEW_LETTERS
-    return None
+    return DropReason.FEW_LETTERS if letters_share(text) < MIN_ALPHANUMERIC_SHARE else None
+
+
+def letters_share(text: str) -> float:
+    """The share of bytes that are ASCII letters or digits or beyond ASCII, among those that are no white space."""
+    data = text.encode("utf-8", "surrogatepass")
+    return len(data.translate(None, PUNCTUATION + WHITE_SPACE)) / max(1, len(data.translate(None, WHITE_SPACE)))
 
 
 def is_in_comment(head: str, place: int) -> bool:

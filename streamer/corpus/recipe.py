@@ -1,0 +1,125 @@
+"""The settings of a corpus, read from TOML.
+
+Always holds: a recipe is frozen, refuses unknown keys, and every number is checked before anything is read.
+"""
+
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from streamer.corpus.heldout import SHARE
+from streamer.errors import CorpusError
+from streamer.grouping import Grouping
+from streamer.languages import LANGUAGES, key_of
+from streamer.quality_bins import check_bounds
+
+DEFAULT_MODEL = "Snowflake/snowflake-arctic-embed-m"
+MAX_SAMPLE_FILES = 300
+WELL_KEPT_MODULES = (
+    "abc", "argparse", "ast", "base64", "bisect", "bdb", "calendar", "cmd", "codeop", "colorsys", "configparser",
+    "contextlib", "copy", "csv", "dataclasses", "difflib", "enum", "filecmp", "fileinput", "fnmatch", "fractions",
+    "functools", "getopt", "glob", "graphlib", "gzip", "hashlib", "heapq", "hmac", "inspect", "ipaddress", "linecache",
+    "operator", "pathlib", "pprint", "queue", "random", "reprlib", "sched", "secrets", "selectors", "shelve", "shlex",
+    "shutil", "statistics", "string", "tempfile", "textwrap", "threading", "timeit", "tokenize", "types", "typing",
+    "uuid", "weakref", "zipfile",
+)  # fmt: skip
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A folder, an archive (zip, tar, wheel) or a Parquet file of source files.
+
+    `repository`: the name of the one repository that the source is; without it every entry at the top of a folder is
+    one, and an archive is one. `max_mb`: how much text to take at most (10**6 bytes), whole repositories of a folder
+    in keyed random order. `include`, `exclude`: globs over paths inside the source. `languages`: take only these.
+    """
+
+    path: str
+    repository: str | None = None
+    license: str = "unknown"
+    max_mb: float | None = None
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a corpus is built from and how. The paper's numbers: seq_len 8192, section_tokens 512, vocabulary 64000.
+
+    `tokenizer`: path of a tokenizer.json; without it one of `vocabulary` ids is trained. `annotator_model`: a model's
+    name or folder, or "ngrams" for a linear head on hashed n-grams. `positives`: globs of source files, or .jsonl
+    files with `output`, `content` or `text`; without them well-kept modules of Python's standard library.
+    `sample_files`: files that the annotator reads, positives included. `workers`: processes of ingestion and packing;
+    above 1 the calling script needs the `if __name__ == "__main__"` of multiprocessing.
+    """
+
+    sources: tuple[Source, ...]
+    seq_len: int = 8192
+    dtype: str = "uint16"
+    tokenizer: str | None = None
+    vocabulary: int = 8192
+    tokenizer_mb: float = 4.0
+    heldout_share: float = SHARE
+    heldout_key: str = "phasemix"
+    annotator_model: str = DEFAULT_MODEL
+    positives: tuple[str, ...] = ()
+    sample_files: int = 150
+    section_tokens: int = 256
+    bins: tuple[int, ...] = (80, 50, 0)
+    grouping: Grouping = Grouping.LANGUAGE
+    seed: int = 17
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        check_bounds(self.bins)
+        check("sources", len(self.sources), 1, 10**6, "name at least one [[sources]] with a path")
+        check("seq_len", self.seq_len, 2, 2**20)
+        check("heldout_share", self.heldout_share, 0, 0.5)
+        check("sample_files", self.sample_files, 20, MAX_SAMPLE_FILES, "the student scores the rest")
+        check("section_tokens", self.section_tokens, 16, 8192)
+        check("vocabulary", self.vocabulary, 257, 2**20)
+        check("tokenizer_mb", self.tokenizer_mb, 0.001, 10**5)
+        check("workers", self.workers, 1, 1024)
+        check("seed", self.seed, 0, 2**63)
+        if self.dtype not in ("uint16", "uint32"):
+            raise CorpusError(f"dtype {self.dtype} is not one of uint16, uint32; change it in the recipe")
+        for source in self.sources:
+            unknown = [name for name in source.languages if key_of(name) is None]
+            if unknown:
+                raise CorpusError(
+                    f"source {source.path}: language {unknown[0]} is not known; the languages are {', '.join(LANGUAGES)}"
+                )
+
+
+def check(name: str, value: float, low: float, high: float, remedy: str = "change it in the recipe") -> None:
+    """Raises: CorpusError unless low <= value <= high."""
+    if not low <= value <= high:
+        raise CorpusError(f"{name} {value} is not in {low}..{high}; {remedy}")
+
+
+def parse_recipe(text: str, *, name: str = "recipe", **changes: Any) -> Recipe:
+    """A recipe from TOML, with `changes` laid over it. Raises: CorpusError that names the key."""
+    import tomllib
+
+    try:
+        table = tomllib.loads(text)
+        return msgspec.convert({**table, **changes}, Recipe)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        fields = ", ".join(Recipe.__struct_fields__)
+        raise CorpusError(f"{name}: {error}; the keys are {fields}") from error
+
+
+def load_recipe(path: str | Path, **changes: Any) -> Recipe:
+    """A recipe from a TOML file. Raises: CorpusError."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorpusError(f"recipe {path} cannot be read ({error}); give a TOML file") from error
+    return parse_recipe(text, name=f"recipe {path}", **changes)
+
+
+def default_positives() -> tuple[str, ...]:
+    """Paths of well-kept modules of the running Python's standard library."""
+    folder = Path(sysconfig.get_path("stdlib"))
+    return tuple(str(folder / f"{name}.py") for name in WELL_KEPT_MODULES if (folder / f"{name}.py").is_file())
