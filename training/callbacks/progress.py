@@ -1,0 +1,24 @@
+"""Lines that say how far a training is.
+
+Always holds: the first and the last step have a line, and at most one comes every `every_s` seconds in between.
+"""
+
+from __future__ import annotations
+
+
+class Progress:
+    """Decides which steps get a line, and writes it; times are monotonic seconds."""
+
+    def __init__(self, *, num_steps: int, start_step: int, tokens_per_step: int, now: float, every_s: float = 2.0) -> None:
+        self._num_steps, self._start_step, self._tokens_per_step = num_steps, start_step, tokens_per_step
+        self._began, self._every_s, self._last = now, every_s, float("-inf")
+
+    def line(self, step: int, loss: float, now: float) -> str | None:
+        """The line after step `step` (counted from 1), or None when it is too soon for one."""
+        if step < self._num_steps and now - self._last < self._every_s:
+            return None
+        self._last = now
+        steps_per_s = (step - self._start_step) / max(now - self._began, 1e-9)
+        left_s = (self._num_steps - step) / max(steps_per_s, 1e-9)
+        tokens_per_s = steps_per_s * self._tokens_per_step
+        return f"step {step}/{self._num_steps}  loss {loss:.4f}  {tokens_per_s:,.0f} tokens/s  {left_s:.0f} s left"

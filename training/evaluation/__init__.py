@@ -1,0 +1,1 @@
+"""How good a checkpoint is, measured on what it never saw."""

@@ -1,0 +1,114 @@
+"""Bits per byte of held-out documents.
+
+Always holds: bytes are those of the text of the predicted tokens, padding and end-of-document tokens have none; so figures
+of different tokenizers compare.
+
+How: the bytes of a token come from a table made once from the tokenizer of the streams.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from streamer import Catalog, SnapshotLoader
+from streamer.tokenizer import end_of_document_id
+from training.phase import Heldout
+
+# (rows, seq_len) tokens -> nats of the predicted tokens, (rows, seq_len - 1)
+Score = Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]]
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums over predicted tokens."""
+
+    nats: float = 0.0
+    text_bytes: int = 0
+    tokens: int = 0
+
+    @property
+    def bits_per_byte(self) -> float | None:
+        return self.nats / math.log(2) / self.text_bytes if self.text_bytes else None
+
+
+def measure(root: str, settings: Heldout, score: Score, *, rank: int = 0, world_size: int = 1) -> dict[str, Totals]:
+    """Sums by stream over this rank's part of the samples, evenly spread over the streams; {} when no stream matches.
+
+    Raises: StreamError when the streams differ or their tokenizer is not under the root.
+    """
+    catalog = Catalog(root)
+    if not any(found.kind == "tokens" and found.samples for found in catalog.match(settings.streams)):
+        return {}
+    loader = SnapshotLoader(root, settings.streams, batch_rows=settings.batch_samples)
+    tokenizer = catalog.load_tokenizer(loader.schema.tokenizer)
+    lengths, end = bytes_of_tokens(tokenizer), end_of_document_id(tokenizer)
+    stride = -(-loader.samples // max(settings.max_samples, 1))
+    totals: dict[str, Totals] = {}
+    first = 0
+    for batch in loader:
+        places = np.arange(first, first + len(batch.tokens))
+        first += len(batch.tokens)
+        chosen = (places % stride == 0) & (places // stride % world_size == rank)
+        if not chosen.any():
+            continue
+        rows, streams = batch.tokens[chosen], batch.origin["stream"][chosen]
+        kept = ~padding(rows, end)[:, 1:]
+        nats = np.where(kept, score(rows), 0.0).sum(axis=1)
+        text_bytes = np.where(kept, lengths[rows[:, 1:]], 0).sum(axis=1)
+        for stream in np.unique(streams).tolist():
+            here, name = streams == stream, loader.streams[stream]
+            before = totals.get(name, Totals())
+            totals[name] = Totals(
+                nats=before.nats + float(nats[here].sum()),
+                text_bytes=before.text_bytes + int(text_bytes[here].sum()),
+                tokens=before.tokens + int(kept[here].sum()),
+            )
+    return totals
+
+
+def merge(parts: list[dict[str, Totals]]) -> dict[str, Totals]:
+    """The sums of several ranks, by stream, and of all streams under `all`."""
+    merged: dict[str, Totals] = {}
+    for part in parts:
+        for name, totals in part.items():
+            merged[name] = add(merged.get(name, Totals()), totals)
+    total = Totals()
+    for totals in merged.values():
+        total = add(total, totals)
+    return {"all": total, **dict(sorted(merged.items()))} if merged else {}
+
+
+def add(one: Totals, other: Totals) -> Totals:
+    return Totals(nats=one.nats + other.nats, text_bytes=one.text_bytes + other.text_bytes, tokens=one.tokens + other.tokens)
+
+
+def padding(rows: npt.NDArray[Any], end: int) -> npt.NDArray[np.bool_]:
+    """Which tokens pad a row: end-of-document tokens behind another one. (rows, seq_len)."""
+    found = np.zeros(rows.shape, bool)
+    found[:, 1:] = (rows[:, 1:] == end) & (rows[:, :-1] == end)
+    return found
+
+
+def bytes_of_tokens(tokenizer: Any) -> npt.NDArray[np.int64]:
+    """Bytes of text of each token id; 0 for special tokens.
+
+    In a byte-level vocabulary each character of a token stands for one byte, also where a token ends inside a character.
+    """
+    document = json.loads(tokenizer.to_str())
+    byte_level = "ByteLevel" in json.dumps(document.get("decoder"))
+    special = {token["id"] for token in document.get("added_tokens", []) if token.get("special")}
+    plain = {token["id"]: token["content"] for token in document.get("added_tokens", []) if not token.get("special")}
+    vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
+    lengths = np.zeros(max(vocabulary.values()) + 1, np.int64)
+    for token, number in vocabulary.items():
+        if number in plain:
+            lengths[number] = len(plain[number].encode())
+        elif number not in special:
+            lengths[number] = len(token) if byte_level else len(tokenizer.decode([number]).encode())
+    return lengths

@@ -1,0 +1,244 @@
+"""MixedLoader: a run's batches as a torch DataLoader that knows its position. Nothing of Composer.
+
+Always holds:
+- batch n of the loader is this rank's rows of global batch `start_step + n`, with any number of worker processes;
+- a position is what was handed out, never what workers have read ahead; it carries run, step and a digest of the ledger up
+  to that step, and a ledger that does not match is refused;
+- an end or an error of the run reaches the caller as the object that was raised, from worker processes too.
+
+How: worker i of W reads steps start+i, start+i+W, ...; a DataLoader hands their batches out in turn, so in the order of
+steps. An error of phasemix travels as an item, for torch would make a traceback of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+import xxhash
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from mixer import RunEnded, RunReader
+from streamer.errors import PhasemixError
+from training.errors import PositionError
+
+FORMAT = "position/1"
+
+Item = dict[str, torch.Tensor]
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """What a worker process hands over in place of a batch, and then stops."""
+
+    error: PhasemixError
+
+
+class MixedDataset(IterableDataset[Any]):
+    """Whole batches of one rank, from `start_step` on; Composer asks it for the position.
+
+    `first_step` is the step at which the epoch began: Composer counts samples from there.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        run: str,
+        *,
+        rank: int,
+        world_size: int,
+        start_step: int,
+        wait_s: float,
+        with_origin: bool,
+    ) -> None:
+        self.root, self.run, self.rank, self.world_size = root, run, rank, world_size
+        self.first_step = self.start_step = start_step
+        self.wait_s, self.with_origin = wait_s, with_origin
+        with self._open(read_only=True) as reader:
+            self.global_batch, self.seq_len = reader.settings.global_batch, reader.settings.seq_len
+            self.streams = list(reader.streams)
+
+    def __iter__(self) -> Iterator[Item | Failure]:
+        worker = get_worker_info()
+        stride, offset = (worker.num_workers, worker.id) if worker is not None else (1, 0)
+        step = self.start_step + offset
+        with self._open(read_only=False) as reader:
+            while True:
+                try:
+                    batch = reader.read(step)
+                except PhasemixError as error:
+                    yield Failure(error)
+                    return
+                item = {
+                    "input_ids": torch.from_numpy(batch.tokens),
+                    "stream": torch.from_numpy(batch.origin["stream"].astype("int32")),
+                }
+                if self.with_origin:
+                    item["origin"] = torch.from_numpy(batch.origin.view("u1").reshape(len(batch.origin), -1))
+                yield item
+                step += stride
+
+    def refresh_streams(self) -> list[str]:
+        """Names by the index in a batch's `stream`, as the run's ledger has them now."""
+        with self._open(read_only=True) as reader:
+            self.streams = list(reader.streams)
+        return self.streams
+
+    def state_dict(self, num_samples: int, from_beginning: bool) -> dict[str, Any]:
+        """The position after `num_samples` samples of all ranks.
+
+        They count from the step at which the epoch began, or, with `from_beginning` false, from the last resumption.
+        """
+        step = (self.first_step if from_beginning else self.start_step) + num_samples // self.global_batch
+        return {
+            "format": FORMAT,
+            "run": self.run,
+            "step": step,
+            "first_step": self.first_step,
+            "ledger": self.ledger_digest(step),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continues at a saved position. Raises: PositionError when it is of another run, format or ledger."""
+        if state.get("format") != FORMAT:
+            raise PositionError(
+                f"position format {state.get('format')!r} is not {FORMAT}; resume with the version that saved it"
+            )
+        if state["run"] != self.run:
+            raise PositionError(
+                f"the checkpoint is of run {state['run']}, not of {self.run}; resume that run, or use --from"
+            )
+        found = self.ledger_digest(state["step"])
+        if found != state["ledger"]:
+            raise PositionError(
+                f"run {self.run}: up to step {state['step']} the ledger's digest is {found}, the checkpoint was trained on "
+                f"{state['ledger']}; resume under the root where it was trained, or start another run with --from"
+            )
+        self.start_step, self.first_step = state["step"], state["first_step"]
+
+    def ledger_digest(self, step: int) -> str:
+        """A digest of the run's settings and of the segments that decide the batches before `step`."""
+        with self._open(read_only=True) as reader:
+            settings = msgspec.json.encode(reader.settings, order="sorted")
+            return xxhash.xxh3_64_hexdigest(settings + reader.ledger_digest(step).encode())
+
+    def begin_epoch(self, step: int) -> None:
+        """Says that a new epoch, whose samples count from 0, begins at `step`."""
+        self.first_step = self.start_step = step
+
+    def _open(self, *, read_only: bool) -> RunReader:
+        return RunReader(self.root, self.run, self.rank, self.world_size, wait_s=self.wait_s, read_only=read_only)
+
+
+class MixedLoader(DataLoader[Any]):
+    """A run's batches from `start_step` on: {"input_ids": (rows, seq_len) in the stream's dtype, "stream": (rows,) int32}.
+
+    Args: rank and world_size, the data-parallel ones; None: torch.distributed's, or 0 of 1. wait_s, how long to wait where a
+    component says `when_dry = "wait"`. with_origin adds "origin", (rows, 16) bytes of the origin's structure.
+    Raises: RunError for an unknown run or a world size that does not divide the batch. When the run ends, `next` raises
+    StopIteration with RunEnded as its cause, which `ended` then holds too.
+    """
+
+    dataset: MixedDataset
+
+    def __init__(
+        self,
+        root: str | Path,
+        run: str,
+        *,
+        rank: int | None = None,
+        world_size: int | None = None,
+        num_workers: int = 0,
+        start_step: int = 0,
+        wait_s: float = 0.0,
+        with_origin: bool = False,
+        pin_memory: bool = False,
+    ) -> None:
+        rank, world_size = data_parallel(rank, world_size)
+        dataset = MixedDataset(
+            root, run, rank=rank, world_size=world_size, start_step=start_step, wait_s=wait_s, with_origin=with_origin
+        )
+        self.ended: RunEnded | None = None
+        self._handed_out = 0
+        remote = num_workers > 0 and "://" in str(root)  # an object store's client has threads, which do not survive a fork
+        super().__init__(
+            dataset,
+            batch_size=None,
+            num_workers=num_workers,
+            collate_fn=_as_it_is,
+            pin_memory=pin_memory,
+            multiprocessing_context="forkserver" if remote else None,
+        )
+
+    @property
+    def streams(self) -> list[str]:
+        """Names by the index in a batch's `stream`; only ever grows."""
+        return self.dataset.streams
+
+    @property
+    def step(self) -> int:
+        """The global batch that is handed out next."""
+        return self.dataset.start_step + self._handed_out
+
+    def __iter__(self) -> Iterator[Item]:  # type: ignore[override]
+        """Goes on behind what was handed out before, in a new epoch."""
+        if self._handed_out:
+            self.begin_epoch()
+        return _HandedOut(self, super().__iter__())
+
+    def begin_epoch(self) -> None:
+        """Says that what was handed out was an epoch: samples count from 0 again, steps go on."""
+        self.dataset.begin_epoch(self.step)
+        self._handed_out = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position of what was handed out."""
+        return self.dataset.state_dict(self._handed_out * self.dataset.global_batch, False)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continues at a saved position with the next iterator. Raises: PositionError."""
+        self.dataset.load_state_dict(state)
+        self._handed_out = 0
+
+    def take(self, item: Item | Failure) -> Item:
+        """Counts a batch as handed out, or raises what came in its place."""
+        if isinstance(item, Failure):
+            if isinstance(item.error, RunEnded):
+                self.ended = item.error
+                raise StopIteration from item.error
+            raise item.error
+        self._handed_out += 1
+        if len(item["stream"]) and int(item["stream"].max()) >= len(self.dataset.streams):
+            self.dataset.refresh_streams()
+        return item
+
+
+class _HandedOut(Iterator[Item]):
+    """Counts what a DataLoader's own iterator hands out."""
+
+    def __init__(self, loader: MixedLoader, items: Any) -> None:
+        self._loader, self._items = loader, items
+
+    def __next__(self) -> Item:
+        return self._loader.take(next(self._items))
+
+
+def data_parallel(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """The rank and world size asked for; what is None comes from torch.distributed, or is 0 of 1."""
+    from torch import distributed
+
+    here = distributed.is_available() and distributed.is_initialized()
+    found = (distributed.get_rank(), distributed.get_world_size()) if here else (0, 1)
+    if here is False and int(os.environ.get("WORLD_SIZE", "1")) > 1 and (rank is None or world_size is None):
+        raise PositionError(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but torch.distributed has no process group yet; "
+            "initialise it first, or give rank and world_size"
+        )
+    return found[0] if rank is None else rank, found[1] if world_size is None else world_size
+
+
+def _as_it_is(item: Any) -> Any:
+    return item

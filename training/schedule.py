@@ -1,0 +1,58 @@
+"""Learning-rate schedules as multipliers of the peak rate, by step.
+
+Always holds:
+- pure: a step and numbers in, a number out;
+- the last multiplier, at step `num_steps`, is the final one, reached exactly; warm-up starts from 0 at step 0.
+
+Source: Arctic-SnowCoder, section 3 (general: warm-up and cosine; continued: re-warm-up and linear to 0) and table 5
+(linear from the minimum, constant, re-warm-up).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+Kind = Literal["warm_up_cosine", "re_warm_up_linear", "linear", "constant"]
+
+
+def multiplier(kind: Kind, step: int, *, num_steps: int, warm_up_steps: int, final: float) -> float:
+    """The multiplier of the peak rate with which step `step` (0, 1, ...) is taken.
+
+    Args: num_steps, the horizon; warm_up_steps, at most num_steps, of no meaning to linear and constant; final, the
+    multiplier at the horizon, of no meaning to constant. Past the horizon the final multiplier stays.
+    """
+    match kind:
+        case "warm_up_cosine":
+            return warm_up_cosine(step, num_steps, warm_up_steps, final)
+        case "re_warm_up_linear":
+            return re_warm_up_linear(step, num_steps, warm_up_steps, final)
+        case "linear":
+            return linear(step, num_steps, final)
+        case "constant":
+            return 1.0
+
+
+def warm_up_cosine(step: int, num_steps: int, warm_up_steps: int, final: float) -> float:
+    """From 0 to 1 in a line over the warm-up, then half a cosine from 1 to `final`."""
+    if step < warm_up_steps:
+        return step / warm_up_steps
+    progress = _progress(step - warm_up_steps, num_steps - warm_up_steps)
+    return final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def re_warm_up_linear(step: int, num_steps: int, warm_up_steps: int, final: float) -> float:
+    """From 0 to 1 in a line over the warm-up, then in a line from 1 to `final`."""
+    if step < warm_up_steps:
+        return step / warm_up_steps
+    return linear(step - warm_up_steps, num_steps - warm_up_steps, final)
+
+
+def linear(step: int, num_steps: int, final: float) -> float:
+    """In a line from 1 to `final`."""
+    progress = _progress(step, num_steps)
+    return 1.0 - progress + final * progress
+
+
+def _progress(step: int, num_steps: int) -> float:
+    return min(1.0, step / num_steps) if num_steps > 0 else 1.0

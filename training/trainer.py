@@ -1,0 +1,303 @@
+"""The one file that builds a Composer Trainer: a phase's model, loader, schedule and checkpoints in it.
+
+Always holds:
+- step s is taken at the schedule's rate for s, with global batch s of the run, before and after any crash;
+- a checkpoint holds model, optimizer, random state, counts and position together, and appears whole (`checkpoints.py`).
+
+How: Composer counts one endless epoch, in which `sample_in_epoch` is the position; it restores no random state inside an
+epoch when the dataset resumes itself, so `Restore` does.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import torch
+from composer import Callback, ComposerModel, State, Trainer
+from composer.algorithms import GradientClipping
+from composer.core import DataSpec
+from composer.loggers import Logger
+from composer.utils import checkpoint as composer_checkpoint
+from composer.utils import dist, get_device, reproducibility
+
+from training import checkpoints
+from training.callbacks.progress import Progress
+from training.callbacks.shares import Shares, StreamShare
+from training.evaluation.heldout import Totals, measure, merge
+from training.loader import MixedLoader
+from training.model import build_model, next_token_loss, to_model_dtype, token_losses
+from training.phase import Phase
+from training.run_binding import Job
+from training.steps_log import StepLine, StepsLog, digest_origin, read_steps
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What a training came to; `result.json`. `ended`: why the run stopped before the horizon, if it did."""
+
+    phase: str
+    run: str
+    mixture: str
+    steps: int
+    tokens: int
+    parameters: int
+    final_loss: float | None
+    heldout_bits_per_byte: float | None
+    heldout: dict[str, dict[str, float | int | None]]
+    streams: list[StreamShare]
+    ended: str | None
+    wall_s: float
+
+
+class LanguageModel(ComposerModel):  # type: ignore[misc]
+    """Composer's view of the model: a batch to logits, logits to the loss."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        logits: torch.Tensor = self.model(input_ids=batch["input_ids"]).logits
+        return logits
+
+    def loss(self, outputs: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return next_token_loss(outputs, batch["input_ids"])
+
+
+class PhaseSchedule:
+    """A phase's schedule as a Composer scheduler.
+
+    Composer asks once when it starts, for the first step, then at the end of each step, before it moves its clock, for the
+    next one.
+    """
+
+    def __init__(self, phase: Phase, num_steps: int) -> None:
+        self._schedule, self._num_steps, self._started = phase.schedule, num_steps, False
+
+    def __call__(self, state: State, ssr: float = 1.0) -> float:
+        step = int(state.timestamp.batch) + (1 if self._started else 0)
+        self._started = True
+        return self._schedule.multiplier(step, self._num_steps)
+
+
+class Restore(Callback):  # type: ignore[misc]
+    """Restores the checkpoint's random state before the first batch of a resumed training."""
+
+    def __init__(self) -> None:
+        self.trainer: Trainer | None = None
+
+    def before_dataloader(self, state: State, logger: Logger) -> None:
+        if self.trainer is not None and self.trainer._rng_state is not None:
+            reproducibility.load_rng_state(self.trainer._rng_state)
+            self.trainer._rng_state = None
+
+
+class Save(Callback):  # type: ignore[misc]
+    """Saves a checkpoint every so many steps, at the last one, and where the run ends."""
+
+    def __init__(self, folder: Path, *, every_steps: int, keep: int) -> None:
+        self._folder, self._every_steps, self._keep, self._saved = folder, every_steps, keep, -1
+
+    def batch_checkpoint(self, state: State, logger: Logger) -> None:
+        step = int(state.timestamp.batch)
+        assert state.max_duration is not None
+        if step % self._every_steps == 0 or state.timestamp >= state.max_duration:
+            self.save(state)
+
+    def save(self, state: State) -> None:
+        step = int(state.timestamp.batch)
+        if step == self._saved:
+            return
+        self._saved = step
+        target = checkpoints.path_of(self._folder, step)
+        aside = target.with_name(f".{target.name}")
+        composer_checkpoint.save_checkpoint(state, str(aside))
+        if dist.get_global_rank() == 0:
+            checkpoints.publish(aside, target, keep=self._keep)
+        dist.barrier()
+
+
+class Watch(Callback):  # type: ignore[misc]
+    """Writes each step's line, counts shares, prints progress, and stops where the run ends."""
+
+    def __init__(self, job: Job, loader: MixedLoader, shares: Shares, save: Save) -> None:
+        self._job, self.loader, self._save, self.shares = job, loader, save, shares
+        self._folder = Path(job.save_folder)
+        self._log: StepsLog | None = None
+        self._progress: Progress | None = None
+        self._origin: list[bytes] = []
+        self._streams: npt.NDArray[Any] = np.zeros(0, np.int32)
+        self._learning_rate = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.shares.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.shares.load_state_dict(state)
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        step = int(state.timestamp.batch)
+        if dist.get_global_rank() == 0:
+            self._log = StepsLog(self._folder / "steps.jsonl", start_step=step)
+        batch = self._job.recipe.batch
+        self._progress = Progress(
+            num_steps=self._job.num_steps,
+            start_step=step,
+            tokens_per_step=batch.global_batch * batch.seq_len,
+            now=time.monotonic(),
+        )
+
+    def batch_start(self, state: State, logger: Logger) -> None:
+        mine = (state.batch.pop("origin").numpy().tobytes(), state.batch["stream"].numpy().tobytes())
+        ranks = dist.all_gather_object(mine) if dist.get_world_size() > 1 else [mine]
+        self._origin = [origin for origin, _ in ranks]
+        self._streams = np.frombuffer(b"".join(streams for _, streams in ranks), np.int32)
+        self._learning_rate = float(state.optimizers[0].param_groups[0]["lr"])
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        step = int(state.timestamp.batch)
+        loss = float(state.total_loss_dict["loss/train/total"])
+        self.shares.count(self._streams)
+        if self._log is not None:
+            origin = digest_origin(self._origin)
+            self._log.append(StepLine(step=step - 1, loss=loss, learning_rate=self._learning_rate, origin=origin))
+        assert self._progress is not None
+        line = self._progress.line(step, loss, time.monotonic())
+        if line is not None and dist.get_global_rank() == 0:
+            print(f"{self._job.phase}: {line}", flush=True)
+        if step % self._job.recipe.checkpoints.every_steps == 0 and dist.get_global_rank() == 0:
+            for row in self.shares.write(step):
+                logger.log_metrics({f"shares/target/{row.stream}": row.target_share})
+                logger.log_metrics({f"shares/realised/{row.stream}": row.realised_share})
+
+    def epoch_end(self, state: State, logger: Logger) -> None:
+        if self.loader.ended is not None:
+            self.loader.begin_epoch()
+            self._save.save(state)
+            state.stop_training()
+            if dist.get_global_rank() == 0:
+                print(f"{self._job.phase}: {self.loader.ended}", flush=True)
+
+    def close(self, state: State, logger: Logger) -> None:
+        if self._log is not None:
+            self._log.close()
+
+
+def train(job: Job) -> Result | None:
+    """Trains a phase to its horizon or the run's end, evaluates it and writes `result.json`; None on ranks above 0.
+
+    Raises: PhasemixError of what the run, the catalog or a checkpoint refuses.
+    """
+    began = time.monotonic()
+    recipe = job.recipe
+    device = get_device(recipe.numerics.device)
+    dist.initialize_dist(device)
+    folder = Path(job.save_folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if dist.get_global_rank() == 0:
+        checkpoints.remove_unfinished(folder)
+    loader = MixedLoader(
+        job.root,
+        job.run,
+        rank=dist.get_global_rank(),
+        world_size=dist.get_world_size(),
+        num_workers=recipe.batch.loader_workers,
+        wait_s=job.wait_s,
+        with_origin=True,
+    )
+    model = LanguageModel(build_model(recipe.model, seq_len=recipe.batch.seq_len, seed=recipe.batch.seed))
+    shares = Shares(job.root, job.run, folder / "shares.jsonl")
+    save = Save(folder, every_steps=recipe.checkpoints.every_steps, keep=recipe.checkpoints.keep)
+    watch, restore = Watch(job, loader, shares, save), Restore()
+    trainer = build_trainer(job, model, loader, [restore, watch, save])
+    restore.trainer = trainer
+    if job.resume_step < job.num_steps:
+        trainer.fit()
+    heldout = evaluate(job, trainer.state)
+    result = summarise(job, trainer.state, watch, heldout, wall_s=time.monotonic() - began)
+    if dist.get_global_rank() == 0:
+        aside = folder / ".result.json"
+        aside.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1))
+        aside.replace(folder / "result.json")
+    trainer.close()
+    return result if dist.get_global_rank() == 0 else None
+
+
+def build_trainer(job: Job, model: LanguageModel, loader: MixedLoader, callbacks: list[Callback]) -> Trainer:
+    """The Trainer, at the position of the checkpoint that is resumed."""
+    recipe, phase = job.recipe, job.recipe.phase(job.phase)
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=phase.schedule.peak_learning_rate,
+        betas=(recipe.optimizer.beta1, recipe.optimizer.beta2),
+        eps=recipe.optimizer.epsilon,
+        weight_decay=recipe.optimizer.weight_decay,
+    )
+    rows = loader.dataset.global_batch // dist.get_world_size()
+    return Trainer(
+        model=model,
+        train_dataloader=DataSpec(loader, microbatch_transforms=to_model_dtype),
+        max_duration=f"{job.num_steps}ba",
+        optimizers=optimizer,
+        schedulers=PhaseSchedule(phase, job.num_steps),
+        step_schedulers_every_batch=True,
+        algorithms=[GradientClipping(clipping_type="norm", clipping_threshold=recipe.optimizer.clip_norm)],
+        callbacks=callbacks,
+        device=recipe.numerics.device,
+        precision=recipe.numerics.precision,
+        deterministic_mode=recipe.numerics.deterministic,
+        device_train_microbatch_size=min(recipe.batch.microbatch, rows),
+        seed=recipe.batch.seed,
+        run_name=job.run,
+        load_path=job.resume or job.weights,
+        load_weights_only=job.resume is None,
+        load_progress_bar=False,
+        progress_bar=False,
+        dist_timeout=max(300.0, job.wait_s + 60.0),
+    )
+
+
+def evaluate(job: Job, state: State) -> dict[str, Totals]:
+    """Held-out sums by stream, over all ranks."""
+    state.model.eval()
+
+    def score(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        ids = state.device.tensor_to_device(torch.from_numpy(rows)).to(torch.int64)
+        with (
+            torch.inference_mode(),
+            torch.autocast(ids.device.type, torch.bfloat16, enabled=state.precision.value == "amp_bf16"),
+        ):
+            losses = token_losses(state.model({"input_ids": ids}), ids)
+        return losses.double().cpu().numpy()
+
+    rank, world_size = dist.get_global_rank(), dist.get_world_size()
+    mine = measure(job.root, job.recipe.heldout, score, rank=rank, world_size=world_size)
+    return merge(dist.all_gather_object(mine))
+
+
+def summarise(job: Job, state: State, watch: Watch, heldout: dict[str, Totals], *, wall_s: float) -> Result:
+    """What came of it, from this rank's view."""
+    steps = int(state.timestamp.batch)
+    batch = job.recipe.batch
+    lines = read_steps(Path(job.save_folder) / "steps.jsonl")
+    return Result(
+        phase=job.phase,
+        run=job.run,
+        mixture=job.mixture,
+        steps=steps,
+        tokens=steps * batch.global_batch * batch.seq_len,
+        parameters=sum(parameter.numel() for parameter in state.model.parameters()),
+        final_loss=lines[-1].loss if lines else None,
+        heldout_bits_per_byte=heldout["all"].bits_per_byte if heldout else None,
+        heldout={
+            name: {"bits_per_byte": totals.bits_per_byte, "text_bytes": totals.text_bytes, "tokens": totals.tokens}
+            for name, totals in heldout.items()
+        },
+        streams=watch.shares.table(steps),
+        ended=str(watch.loader.ended) if watch.loader.ended is not None else None,
+        wall_s=round(wall_s, 1),
+    )
