@@ -20,9 +20,7 @@ def read_parquet(path: Path, source: Source, *, nested: bool) -> Iterator[RawFil
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    lost = RawFile(
-        path=clean_name(path.name), repository=source.repository or clean_name(path.stem), license=source.license
-    )
+    lost = RawFile(path=clean_name(path.name), repository=source.repository or clean_name(path.stem), license=source.license)
     try:
         with pq.ParquetFile(path) as file:
             names = [name for name in COLUMNS if name in file.schema_arrow.names]

@@ -9,13 +9,12 @@ from typing import Any
 
 import msgspec
 
+from streamer.annotator import DEFAULT_MODEL
 from streamer.corpus.heldout import SHARE
 from streamer.errors import CorpusError
 from streamer.grouping import Grouping
-from streamer.languages import LANGUAGES, key_of
 from streamer.quality_bins import check_bounds
 
-DEFAULT_MODEL = "Snowflake/snowflake-arctic-embed-m"
 MAX_SAMPLE_FILES = 300
 WELL_KEPT_MODULES = (
     "abc", "argparse", "ast", "base64", "bisect", "bdb", "calendar", "cmd", "codeop", "colorsys", "configparser",
@@ -32,7 +31,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     `repository`: the name of the one repository that the source is; without it every entry at the top of a folder is
     one, and an archive is one. `max_mb`: how much text to take at most (10**6 bytes), whole repositories of a folder
-    in keyed random order. `include`, `exclude`: globs over paths inside the source. `languages`: take only these.
+    in keyed random order. `include`, `exclude`: globs over paths inside the source, for example "*.py".
     """
 
     path: str
@@ -41,7 +40,6 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_mb: float | None = None
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
-    languages: tuple[str, ...] = ()
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,12 +82,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         check("seed", self.seed, 0, 2**63)
         if self.dtype not in ("uint16", "uint32"):
             raise CorpusError(f"dtype {self.dtype} is not one of uint16, uint32; change it in the recipe")
-        for source in self.sources:
-            unknown = [name for name in source.languages if key_of(name) is None]
-            if unknown:
-                raise CorpusError(
-                    f"source {source.path}: language {unknown[0]} is not known; the languages are {', '.join(LANGUAGES)}"
-                )
 
 
 def check(name: str, value: float, low: float, high: float, remedy: str = "change it in the recipe") -> None:

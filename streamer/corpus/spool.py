@@ -39,9 +39,7 @@ class SpoolWriter:
         self._file.write(len(data).to_bytes(4, "little"))
         self._file.write(data)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()
         if kind is None:
             self._aside.replace(self.path)

@@ -1,0 +1,168 @@
+"""Which files the annotator reads, and the annotator's process beside the other work.
+
+Always holds: no held-out document and no positive is among the random files; no positive is the text of a held-out
+document; the choice depends on the documents and the seed alone. The process ends with its `with` block.
+"""
+
+import glob
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+import xxhash
+
+from streamer.annotator import NGRAMS, Annotation, annotate, embed_files, load_embedder
+from streamer.annotator_process import Request
+from streamer.corpus.filters import DropReason, decode
+from streamer.corpus.progress import Progress
+from streamer.corpus.recipe import Recipe, default_positives
+from streamer.corpus.spool import read_spool
+from streamer.document import Document
+from streamer.errors import CorpusError
+from streamer.grouping import random_key
+
+POSITIVE_SHARE = 1 / 3
+ROW_TEXTS = ("output", "content", "text")
+
+
+def text_digest(text: str) -> bytes:
+    return xxhash.xxh3_128_digest(text.encode("utf-8", "surrogatepass"))
+
+
+def read_positives(patterns: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(name, text) of the good files that globs and .jsonl files name; unreadable ones are passed over.
+
+    Raises: CorpusError when a pattern matches nothing.
+    """
+    for pattern in patterns:
+        paths = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
+        if not paths:
+            raise CorpusError(f"positives {pattern} match no file; correct the glob in the recipe")
+        for path in paths:
+            if path.endswith((".jsonl", ".jsonl.gz")):
+                yield from read_rows(path)
+            elif Path(path).is_file():
+                found = decode(Path(path).read_bytes())
+                if not isinstance(found, DropReason):
+                    yield path, found
+
+
+def read_rows(path: str) -> Iterator[tuple[str, str]]:
+    """The texts of a .jsonl file's rows. Raises: CorpusError for a line that is no JSON object with a text."""
+    opened = gzip.open(path, "rt", encoding="utf-8") if path.endswith(".gz") else open(path, encoding="utf-8")
+    with opened as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                row = json.loads(line)
+                yield f"{path}:{number}", next(str(row[name]) for name in ROW_TEXTS if row.get(name))
+            except (ValueError, AttributeError, StopIteration) as error:
+                raise CorpusError(
+                    f"positives {path}:{number} is no JSON object with one of {', '.join(ROW_TEXTS)}; correct the line"
+                ) from error
+
+
+def choose_positives(recipe: Recipe, held_out: Iterable[Document]) -> list[str]:
+    """At most a third of the files that the annotator may read. Raises: CorpusError with fewer than 2."""
+    refused = {text_digest(document.text) for document in held_out}
+    found = {
+        text_digest(text): (random_key(recipe.seed, "positive", text), text)
+        for _, text in read_positives(recipe.positives or default_positives())
+        if text.strip()
+    }
+    kept = sorted(pair for digest, pair in found.items() if digest not in refused)
+    if len(kept) < 2:
+        raise CorpusError(f"only {len(kept)} positives are left of {len(found)}; name more good files in the recipe")
+    return [text for _, text in kept[: max(2, int(recipe.sample_files * POSITIVE_SHARE))]]
+
+
+def choose_random(recipe: Recipe, spools: Sequence[Path], positives: Sequence[str]) -> list[Document]:
+    """Random documents of the corpus for what is left of the annotator's files."""
+    refused = {text_digest(text) for text in positives}
+    keys = sorted(
+        (random_key(recipe.seed, "sample", kept.document.document), kept.document.document)
+        for spool in spools
+        for kept in read_spool(spool)
+        if text_digest(kept.document.text) not in refused
+    )[: recipe.sample_files - len(positives)]
+    chosen = {document for _, document in keys}
+    found = {
+        kept.document.document: kept.document
+        for spool in spools
+        for kept in read_spool(spool)
+        if kept.document.document in chosen
+    }
+    return [found[document] for _, document in keys]
+
+
+class AnnotatorProcess:
+    """The annotator's model loading, then scoring, beside the caller's own work."""
+
+    def __init__(self, recipe: Recipe, folder: Path) -> None:
+        self.recipe = recipe
+        self._request, self._result = folder / "annotator.request", folder / "annotator.result"
+        self._errors = folder / "annotator.log"
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> "AnnotatorProcess":
+        if self.recipe.annotator_model != NGRAMS:
+            command = [sys.executable, "-m", "streamer.annotator_process", self.recipe.annotator_model]
+            command += [str(self.recipe.section_tokens), str(self._request), str(self._result)]
+            with self._errors.open("w") as errors:
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+                )
+        return self
+
+    def ask(self, request: Request) -> None:
+        """Lets the process annotate these files."""
+        self._request.write_bytes(msgspec.msgpack.encode(request))
+        if self._process is not None and self._process.stdin is not None:
+            try:
+                self._process.stdin.write("annotate\n")
+                self._process.stdin.flush()
+            except BrokenPipeError:  # it ended with an error, which `answer` tells
+                return
+
+    def answer(self, progress: Progress) -> Annotation:
+        """Waits for the scores. Raises: CorpusError when the annotator cannot work."""
+        if self._process is None:
+            return annotate_here(msgspec.msgpack.decode(self._request.read_bytes(), type=Request), self.recipe, progress)
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("annotated "):
+                _, done, total = line.split()
+                progress.report("annotate", int(done), int(total))
+        if self._process.wait() != 0:
+            said = self._errors.read_text(errors="replace").strip().splitlines() or ["no message"]
+            raise CorpusError(said[-1].removeprefix("phasemix: "))
+        return msgspec.msgpack.decode(self._result.read_bytes(), type=Annotation)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    continue
+
+
+def annotate_here(request: Request, recipe: Recipe, progress: Progress) -> Annotation:
+    """The same without a process, for a model that loads at once."""
+    embed, label = load_embedder(recipe.annotator_model, section_tokens=recipe.section_tokens)
+    features = embed_files(
+        [*request.positives, *request.negatives],
+        embed,
+        section_tokens=recipe.section_tokens,
+        progress=lambda done, total: progress.report("annotate", done, total),
+    )
+    return annotate(features, len(request.positives), model=label, section_tokens=recipe.section_tokens)

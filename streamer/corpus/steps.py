@@ -1,0 +1,182 @@
+"""The steps of the two first pipelines: read and filter (any number of tasks), then deduplicate and hold out (one).
+
+Always holds: every file that a source yields is either written or counted under exactly one `DropReason`, in the
+statistics that datatrove keeps of each step (`dropped_REASON`); the result does not depend on the number of tasks.
+"""
+
+import heapq
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from datatrove.data import Document as Passed
+from datatrove.pipeline.base import PipelineStep
+from datatrove.pipeline.filters.base_filter import BaseFilter
+
+from streamer.corpus.filters import DropReason, decode, judge
+from streamer.corpus.heldout import is_held_out
+from streamer.corpus.ingest import RawFile, read_source
+from streamer.corpus.near_duplicates import DuplicateIndex, sign
+from streamer.corpus.progress import Progress
+from streamer.corpus.recipe import Recipe
+from streamer.corpus.spool import Kept, SpoolWriter, read_spool
+from streamer.document import Document
+from streamer.languages import detect, key_of
+
+BATCH_DOCUMENTS = 64
+SOURCE_SHIFT = 40
+
+
+class SourceReader(PipelineStep):  # type: ignore[misc]
+    """Files of the recipe's sources, as bytes; task r of R takes every R-th."""
+
+    type, name = "📖 - READER", "sources"
+
+    def __init__(self, recipe: Recipe, progress: Progress) -> None:
+        super().__init__()
+        self.recipe, self.progress = recipe, progress
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
+        count = 0
+        for number, source in enumerate(self.recipe.sources):
+            for place, file in enumerate(read_source(source, seed=self.recipe.seed)):
+                count += 1
+                if place % world_size != rank:
+                    continue
+                self.stat_update("files")
+                self.progress.report("read", count, 0)
+                order = (number << SOURCE_SHIFT) + place
+                yield Passed(text="", id=str(order), metadata={"file": file, "order": order})
+
+
+class DecodeFilter(BaseFilter):  # type: ignore[misc]
+    """Bytes to text, or why not."""
+
+    name = "decode"
+
+    def filter(self, doc: Passed) -> bool | tuple[bool, str]:
+        file: RawFile = doc.metadata["file"]
+        found = file.fault if file.fault is not None else decode(file.data)
+        file.data = b""
+        if isinstance(found, DropReason):
+            return False, found.value
+        doc.text = found
+        return True
+
+
+class LanguageFilter(BaseFilter):  # type: ignore[misc]
+    """Keeps the 18 languages: what the source states when it is one of them, else what path and first line say."""
+
+    name = "language"
+
+    def filter(self, doc: Passed) -> bool | tuple[bool, str]:
+        file: RawFile = doc.metadata["file"]
+        stated = key_of(file.language) if file.language else None
+        file.language = stated or detect(file.path, doc.text)
+        return True if file.language else (False, DropReason.UNKNOWN_LANGUAGE.value)
+
+
+class ContentFilter(BaseFilter):  # type: ignore[misc]
+    """Drops generated, minified and letterless files."""
+
+    name = "content"
+
+    def filter(self, doc: Passed) -> bool | tuple[bool, str]:
+        reason = judge(doc.text, doc.metadata["file"].language)
+        return True if reason is None else (False, reason.value)
+
+
+class KeptWriter(PipelineStep):  # type: ignore[misc]
+    """Signs documents for deduplication and writes one spool a task."""
+
+    type, name = "💽 - WRITER", "kept documents"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
+        with SpoolWriter(self.folder / f"{rank:05d}.spool") as writer:
+            while batch := list(islice(data, BATCH_DOCUMENTS)):
+                signatures = sign([doc.text for doc in batch])
+                for doc, signature in zip(batch, signatures, strict=True):
+                    document = to_document(doc.text, doc.metadata["file"])
+                    writer.write(Kept(order=doc.metadata["order"], document=document, signature=signature.tobytes()))
+                yield from batch
+
+
+def to_document(text: str, file: RawFile) -> Document:
+    """The document of a file; its id is the xxh3-128 of repository, path and text."""
+    digest = xxhash.xxh3_128_hexdigest("\0".join((file.repository, file.path, text)).encode("utf-8", "surrogatepass"))
+    assert file.language is not None
+    return Document(
+        text=text,
+        path=file.path,
+        repository=file.repository,
+        language=file.language,
+        license=file.license,
+        document=digest,
+    )
+
+
+class KeptReader(PipelineStep):  # type: ignore[misc]
+    """All kept documents in the order of the sources, whatever the number of tasks that wrote them."""
+
+    type, name = "📖 - READER", "kept documents"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
+        spools = [read_spool(path) for path in sorted(self.folder.glob("*.spool"))]
+        for kept in heapq.merge(*spools, key=lambda kept: kept.order):
+            yield Passed(text=kept.document.text, id=kept.document.document, metadata={"kept": kept})
+
+
+class DuplicateFilter(BaseFilter):  # type: ignore[misc]
+    """Drops exact and near duplicates of documents kept before; needs to see all documents, so one task."""
+
+    name = "duplicates"
+
+    def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
+        assert world_size == 1
+        self.index = DuplicateIndex()
+        yield from super().run(data, rank, world_size)
+
+    def filter(self, doc: Passed) -> bool | tuple[bool, str]:
+        signature = np.frombuffer(doc.metadata["kept"].signature, dtype=np.uint32)
+        reason = self.index.add(doc.text, signature)
+        return True if reason is None else (False, reason.value)
+
+
+class LanguageWriter(PipelineStep):  # type: ignore[misc]
+    """One spool for each language, held-out repositories apart: `corpus/LANG.spool` and `heldout/LANG.spool`."""
+
+    type, name = "💽 - WRITER", "languages"
+
+    def __init__(self, folder: Path, recipe: Recipe, progress: Progress) -> None:
+        super().__init__()
+        self.folder, self.recipe, self.progress = folder, recipe, progress
+
+    def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
+        writers: dict[tuple[str, str], SpoolWriter] = {}
+        with ExitStack() as stack:
+            for count, doc in enumerate(data, start=1):
+                kept: Kept = doc.metadata["kept"]
+                held_out = is_held_out(
+                    kept.document.repository, share=self.recipe.heldout_share, key=self.recipe.heldout_key
+                )
+                key = ("heldout" if held_out else "corpus", kept.document.language)
+                if key not in writers:
+                    path = self.folder / key[0] / f"{key[1]}.spool"
+                    writers[key] = stack.enter_context(SpoolWriter(path))
+                writers[key].write(Kept(order=kept.order, document=kept.document))
+                self.stat_update(f"{key[0]}_documents")
+                self.stat_update("text_bytes", value=len(doc.text.encode()))
+                self.progress.report("deduplicate", count, 0)
+                yield doc
