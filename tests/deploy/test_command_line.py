@@ -1,0 +1,72 @@
+"""The command as a user types it: results, one-line errors with exit code 2, and a quick help."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.command_line import main
+from streamer import Catalog
+
+MIXTURE = 'name = "m"\nseq_len = 8\n[[component]]\nstreams = "raw/*"\nshare = 1\n'
+
+
+def test_a_mixture_is_applied_run_edited_and_switched(
+    root: Path, fill: Callable[..., Catalog], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill("raw/python", 30)
+    fill("raw/go", 30)
+    (tmp_path / "m.toml").write_text(MIXTURE)
+
+    def command(*words: str) -> list[dict[str, object]]:
+        assert main([*words, "--root", str(root), "--json"]) == 0
+        found: list[dict[str, object]] = json.loads(capsys.readouterr().out)
+        return found
+
+    assert command("mixtures", "apply", str(tmp_path / "m.toml")) == [{"mixture": "m@1"}]
+    assert command("runs", "create", "a", "--mixture", "m", "--seed", "1", "--global-batch", "4")[0]["run"] == "a"
+    assert command("mixtures", "edit", "m", "--set", "raw.pin.python=0.4") == [{"mixture": "m@2"}]
+    assert command("runs", "switch", "a", "m@2")[0]["from_step"] == 0
+    assert {row["stream"]: row["share_now"] for row in command("runs", "show", "a")} == pytest.approx(
+        {"raw/go": 0.6, "raw/python": 0.4}
+    )
+    assert [row["state"] for row in command("streams", "verify")] == ["whole", "whole"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["mixtures", "show", "none"],
+        ["mixtures", "apply", "no-such-file.toml"],
+        ["mixtures", "edit", "none", "--set", "a.b=1"],
+        ["runs", "show", "none"],
+        ["runs", "create", "a", "--mixture", "none", "--seed", "1", "--global-batch", "4"],
+        ["runs", "switch", "none", "m"],
+        ["streams", "show", "raw/none"],
+        ["streams", "publish", "raw/x", "/nonexistent"],
+        ["streams", "create", "nokey", "--seq-len", "8"],
+        ["streams", "create", "raw/x", "--seq-len", "0"],
+    ],
+)
+def test_a_mistake_is_one_line_exit_2_and_leaves_nothing(
+    root: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--root", str(root)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("phasemix: ")
+    assert said.count("\n") == 1
+    assert not root.exists()
+
+
+def test_an_unknown_noun_names_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stream"]) == 2
+    assert "streams" in capsys.readouterr().err
+
+
+def test_help_imports_no_room() -> None:
+    code = "import sys; from deploy.command_line import main; main(['--help']); print('LOADED', *sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {"streamer", "mixer", "generators", "training", "numpy", "msgspec"} & set(loaded.split("LOADED")[1].split())

@@ -1,0 +1,174 @@
+"""What a reader of a run sees: exact shares, exact passes, the same batches for everybody, whatever happens."""
+
+import hashlib
+import pickle
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mixer import MixtureError, Mixtures, RunEnded, RunError, RunReader, Runs, StepError, WaitError
+from streamer import Catalog
+
+Fill = Callable[..., Catalog]
+HEAD = 'name = "m"\nseq_len = 8\n[[component]]\nstreams = "raw/*"\nshare = 1\n'
+
+
+def begin(root: Path, fill: Fill, text: str = HEAD, **settings: int) -> RunReader:
+    fill("raw/python", 30)
+    fill("raw/java", 50)
+    fill("raw/c", 20)
+    Runs(root).create("a", mixture=Mixtures(root).apply(text), seed=3, **{"global_batch": 16, **settings})
+    return RunReader(root, "a")
+
+
+def test_four_passes_see_every_sample_four_times_and_then_the_run_ends(root: Path, fill: Fill) -> None:
+    reader, seen = begin(root, fill, HEAD + "max_passes = 4\n"), Counter[tuple[int, ...]]()
+    for step in range(25):
+        batch = reader.read(step)
+        seen.update(batch.origin.tolist())
+        assert (batch.tokens[:, 0] == batch.origin["row"] * 8).all()
+    assert set(seen.values()) == {4}
+    assert len(seen) == 100
+    with pytest.raises(RunEnded, match="max_passes = 4"):
+        reader.read(25)
+
+
+def test_shares_are_within_one_sample_after_every_batch(root: Path, fill: Fill) -> None:
+    reader = begin(root, fill, HEAD + "pin = { python = 0.5 }\n")
+    reader.read(60)
+    for step in range(61):
+        assert all(abs(use.target_samples - use.realised_samples) <= 1 for use in Runs(root).use("a", step))
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4, 16])
+def test_any_world_size_reads_the_same_global_batches(root: Path, fill: Fill, world_size: int) -> None:
+    whole = begin(root, fill).read(17)
+    ranks = [RunReader(root, "a", rank, world_size).read(17) for rank in range(world_size)]
+    assert (np.concatenate([batch.tokens for batch in ranks]) == whole.tokens).all()
+    assert (np.concatenate([batch.origin for batch in ranks]) == whole.origin).all()
+
+
+def test_growth_and_a_switch_move_no_earlier_position_and_are_seen_without_reopening(root: Path, fill: Fill) -> None:
+    reader = begin(root, fill)
+    before = [reader.read(step).origin.tolist() for step in range(20)]
+    fill("raw/python", 40)
+    reference = Mixtures(root).edit("m", ["raw.pin.python=0.6"])
+    step = Runs(root).switch("a", reference)
+    assert step == 32
+    after = [reader.read(step).origin for step in range(32, 60)]
+    assert any((origin["part"][origin["stream"] == 2] == 1).any() for origin in after)
+    python = sum(int((origin["stream"] == 2).sum()) for origin in after)
+    assert abs(python - 0.6 * 16 * 28) <= 2
+    copy = pickle.loads(pickle.dumps(reader))
+    assert [copy.read(step).origin.tolist() for step in range(20)] == before
+    assert copy.read(45).origin.tolist() == after[13].tolist()
+
+
+def test_a_step_too_far_ahead_names_the_furthest(root: Path, fill: Fill) -> None:
+    reader = begin(root, fill)
+    with pytest.raises(StepError, match="255"):
+        reader.read(256)
+    with pytest.raises(StepError):
+        reader.read(-1)
+    assert RunReader(root, "a").read(255).tokens.shape == (16, 8)
+    with pytest.raises(StepError, match="in the ledger already"):
+        Runs(root).switch("a", "m", at_step=3)
+
+
+def test_a_read_only_reader_writes_nothing(root: Path, fill: Fill) -> None:
+    begin(root, fill)
+    with pytest.raises(StepError):
+        RunReader(root, "a", read_only=True).read(0)
+    assert Runs(root).show("a").end_step == 0
+
+
+def test_a_dry_stream_that_waits_goes_on_when_a_part_joins(root: Path, fill: Fill) -> None:
+    reader = begin(root, fill, HEAD + 'max_passes = 1\nwhen_dry = "wait"\n')
+    for step in range(5):
+        reader.read(step)
+    with pytest.raises(WaitError, match="raw/"):
+        reader.read(6)
+    for stream in ("raw/python", "raw/java", "raw/c"):
+        fill(stream, 100)
+    assert reader.read(6).tokens.shape == (16, 8)
+
+
+def test_what_a_dry_stream_leaves_goes_to_the_others_only_when_asked(root: Path, fill: Fill) -> None:
+    text = HEAD + 'within = "equal"\nmax_passes = 2\nwhen_dry = "share"\n'
+    reader, seen = begin(root, fill, text), Counter[tuple[int, ...]]()
+    for step in range(200 // 16):
+        seen.update(reader.read(step).origin.tolist())
+    with pytest.raises(RunEnded):
+        reader.read(200 // 16)
+    assert max(seen.values()) == 2
+    assert sum(seen.values()) == 200 // 16 * 16
+
+
+def test_caps_that_cannot_last_are_refused_at_creation(root: Path, fill: Fill) -> None:
+    with pytest.raises(RunError, match="at most"):
+        begin(root, fill, HEAD + "max_passes = 2\n", num_steps=100)
+    with pytest.raises(RunError, match="does not exist"):
+        Runs(root).show("a")
+
+
+def test_a_world_size_that_does_not_divide_the_batch_is_refused(root: Path, fill: Fill) -> None:
+    begin(root, fill)
+    with pytest.raises(RunError, match="world size 3"):
+        RunReader(root, "a", 0, 3)
+
+
+def test_best_tokens_takes_whole_bins_from_the_top_by_language(root: Path, fill: Fill) -> None:
+    for language, samples in [("python", 40), ("go", 20)]:
+        for low in ("q80", "q50", "q00"):
+            fill(f"scored/{language}/{low}", samples)
+    text = HEAD.replace("raw/*", "scored/*") + "best_tokens = 720\nmax_passes = 4\n"
+    plan = Mixtures(root).resolve(Mixtures(root).apply(text))
+    assert dict(zip(plan.streams, plan.limit, strict=True)) == {
+        "scored/go/q50": 10, "scored/go/q80": 20, "scored/python/q50": 20, "scored/python/q80": 40,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("pin = { python = 1.5 }", "pin.python"),
+        ("pin = { ruby = 0.5 }", "pin.ruby"),
+        ("colour = 3", "colour"),
+        ('within = "size"', "within"),
+        ("max_passes = 0", "max_passes"),
+        ('best_tokens = "many"', "best_tokens"),
+        ("best_tokens = 100000", "best_tokens"),
+        ("share = 2", "line"),
+        ('when_dry = "panic"', "when_dry"),
+    ],
+)
+def test_a_mixture_that_is_wrong_names_the_key_and_leaves_nothing(root: Path, fill: Fill, line: str, says: str) -> None:
+    fill("raw/python", 3)
+    with pytest.raises(MixtureError, match=says):
+        Mixtures(root).apply(HEAD + line + "\n")
+    assert Mixtures(root).list() == []
+
+
+def test_a_mixture_without_a_matching_stream_is_refused(root: Path, fill: Fill) -> None:
+    fill("raw/python", 3)
+    with pytest.raises(MixtureError, match="no stream matches"):
+        Mixtures(root).apply(HEAD.replace("raw/*", "none/*"))
+
+
+def test_comments_and_spacing_make_no_new_version(root: Path, fill: Fill) -> None:
+    fill("raw/python", 3)
+    mixtures = Mixtures(root)
+    assert mixtures.apply(HEAD) == mixtures.apply("# again\n" + HEAD.replace("share = 1", "share=1.0")) == "m@1"
+    assert mixtures.edit("m", ["raw.max_passes=2"]) == "m@2"
+
+
+def test_the_order_is_the_golden_one(root: Path, fill: Fill) -> None:
+    reader = begin(root, fill, HEAD + "pin = { python = 0.5 }\n")
+    digest = hashlib.sha256()
+    for step in range(100):
+        digest.update(np.ascontiguousarray(reader.read(step).origin).tobytes())
+    golden = Path(__file__).parent / "order_1.sha256"
+    assert digest.hexdigest() == golden.read_text().strip()
