@@ -1,5 +1,6 @@
 """Which sample comes next, and why: mixtures, order, ledger, runs and their reader."""
 
+from mixer.demand import demand
 from mixer.errors import MixerError, MixtureError, RunEnded, RunError, StepError, WaitError
 from mixer.mixtures import Mixtures
 from mixer.run_reader import RunReader
@@ -15,4 +16,5 @@ __all__ = [
     "Runs",
     "StepError",
     "WaitError",
+    "demand",
 ]

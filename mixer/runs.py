@@ -130,6 +130,11 @@ class Runs:
             shares={stream: share / ONE for stream, share in zip(plan.streams, plan.shares, strict=True)},
         )
 
+    def plan(self, name: str) -> Plan:
+        """The plan at the ledger's end. Raises: RunError when there is no such run."""
+        ledger = Journal(self.catalog, name).ledger
+        return ledger.plans[ledger.plan_at(ledger.end)]
+
     def use(self, name: str, upto_step: int | None = None) -> Sequence[StreamUse]:
         """Target beside realised samples of each stream in the ledger's first `upto_step` batches."""
         ledger = Journal(self.catalog, name).ledger

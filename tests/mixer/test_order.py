@@ -11,6 +11,7 @@ from mixer.passes import Ints, Timeline
 from mixer.permutation import permutation
 from mixer.slots import ONE, arrange, count_draws, settle, stream_hashes, to_shares
 
+six_weights = st.lists(st.sampled_from([0, 0, 1, 7, 1000, 10**6]), min_size=6, max_size=6)
 weights = st.lists(st.integers(1, 10**6), min_size=1, max_size=40)
 
 
@@ -34,10 +35,8 @@ def test_every_stream_is_within_one_sample_of_its_target(weights: list[int], siz
 
 @settings(max_examples=60)
 @given(
-    history=st.lists(st.tuples(st.lists(st.sampled_from([0, 0, 1, 7, 1000, 10**6]), min_size=6, max_size=6), st.integers(1, 20)),
-                     min_size=1, max_size=8),
-    size=st.sampled_from([1, 4, 32]),
-)  # fmt: skip
+    history=st.lists(st.tuples(six_weights, st.integers(1, 20)), min_size=1, max_size=8), size=st.sampled_from([1, 4, 32])
+)
 def test_over_switches_no_stream_is_two_samples_off(history: list[tuple[list[int], int]], size: int) -> None:
     credits = np.zeros(6, np.int64)
     for wanted, batches in history:

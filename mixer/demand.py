@@ -1,0 +1,34 @@
+"""The synthetic tokens that live runs still need, by language."""
+
+from pathlib import Path
+
+from mixer.runs import Runs
+from mixer.slots import ONE
+from streamer.catalog import Catalog
+from streamer.store import Store
+
+HORIZON_STEPS = 256  # how far ahead a run without num_steps is provided for
+KIND = "synthetic"
+
+
+def demand(root: "str | Path | Store | Catalog") -> dict[str, int]:
+    """Tokens of `synthetic/LANGUAGE` that runs which have not ended will draw beyond what is published.
+
+    A run is looked at to its `num_steps`, else 256 steps past its ledger; a stream may give each sample `max_passes` times.
+    """
+    runs = Runs(root)
+    wanted: dict[str, int] = {}
+    for info in runs.list():
+        if info.ended is not None:
+            continue
+        plan, used = runs.plan(info.name), {use.stream: use for use in runs.use(info.name)}
+        horizon = info.num_steps or info.end_step + HORIZON_STEPS
+        for stream, share, cap in zip(plan.streams, plan.shares, plan.max_passes, strict=True):
+            kind, language = stream.split("/")[:2]
+            if kind != KIND:
+                continue
+            ahead = share * (horizon - info.end_step) * info.global_batch // ONE
+            draws = ahead + used[stream].realised_samples
+            missing = -(-draws // (cap or 1)) - runs.catalog.stream(stream).samples
+            wanted[language] = max(wanted.get(language, 0), missing * info.seq_len, 0)
+    return {language: tokens for language, tokens in wanted.items() if tokens}

@@ -1,0 +1,72 @@
+"""What mixer knows of the generator pool: its wanted size, durable, and its live state, which Redis may lose.
+
+Always holds: the wanted size is the last entry of the log `pools/NAME`; the live state is one JSON value that expires, so
+a pool that died is soon "not known" and never shown as alive.
+"""
+
+import msgspec
+
+from mixer.errors import MixerError
+from streamer.catalog import Catalog
+
+POOL = "generators"
+FORMAT = "pool/1"
+STATE_EXPIRES_S = 30
+MAX_WORKERS = 1024
+
+
+class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker as it last reported; `running` jobs in flight, the rest since it started."""
+
+    name: str
+    endpoint: str
+    engine: str
+    running: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    tokens_per_s: float = 0.0
+
+
+class PoolState(msgspec.Struct, frozen=True, kw_only=True):
+    """The pool as it last reported."""
+
+    workers: list[WorkerState]
+    queue_waiting: int
+    queue_running: int
+    accepted: int
+    rejected: dict[str, int]
+    engine_label: str
+
+
+def state_key(pool: str = POOL) -> str:
+    """The Redis key of the live state."""
+    return f"phasemix:{{{pool}}}:state"
+
+
+def wanted(catalog: Catalog, pool: str = POOL) -> int:
+    """The wanted number of workers; 0 before anybody scaled."""
+    bodies = catalog.log(f"pools/{pool}").read()
+    return int(bodies[-1]["workers"]) if bodies else 0
+
+
+def set_wanted(catalog: Catalog, workers: int, pool: str = POOL) -> None:
+    """Notes the wanted number. Raises: MixerError outside 0 to 1,024."""
+    if not 0 <= workers <= MAX_WORKERS:
+        raise MixerError(f"pool {pool}: {workers} workers are outside 0 to {MAX_WORKERS}; scale within that")
+    catalog.log(f"pools/{pool}").append(
+        lambda bodies: None if bodies and bodies[-1]["workers"] == workers else {"format": FORMAT, "workers": workers}
+    )
+
+
+def read_state(redis_url: str | None, pool: str = POOL) -> PoolState | None:
+    """The live state, or None when no pool is known: no Redis, no answer, or no report in 30 s."""
+    if redis_url is None:
+        return None
+    import redis
+
+    try:
+        with redis.Redis.from_url(redis_url, socket_timeout=1.0) as client:
+            data = client.get(state_key(pool))
+    except redis.RedisError:
+        return None
+    return msgspec.json.decode(data, type=PoolState) if isinstance(data, bytes) else None
