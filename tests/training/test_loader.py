@@ -1,0 +1,147 @@
+"""MixedLoader's promises: order, position and end, with and without worker processes."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from mixer import Mixtures, RunEnded, RunError, RunReader, Runs
+from training import MixedLoader
+from training.errors import PositionError
+
+MIXTURE = """
+name = "code"
+seq_len = 8
+
+[[component]]
+streams = "raw/*"
+share = 1.0
+max_passes = 2
+"""
+
+
+@pytest.fixture
+def run(fill, root):
+    fill("raw/python", 60)
+    fill("raw/go", 36)
+    Mixtures(root).apply(MIXTURE)
+    Runs(root).create("alpha", mixture="code", seed=3, global_batch=8)
+    return root
+
+
+def ids(batches):
+    return [batch["input_ids"].numpy() for batch in batches]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_the_readers_in_the_order_of_steps(run, workers):
+    loader = MixedLoader(run, "alpha", num_workers=workers, start_step=3)
+    with RunReader(run, "alpha") as reader:
+        for step, batch in enumerate(itertools.islice(loader, 5), start=3):
+            expected = reader.read(step)
+            assert batch.keys() == {"input_ids", "stream"}
+            assert batch["input_ids"].dtype == torch.uint16
+            assert batch["stream"].dtype == torch.int32
+            np.testing.assert_array_equal(batch["input_ids"].numpy(), expected.tokens)
+            np.testing.assert_array_equal(batch["stream"].numpy(), expected.origin["stream"])
+    assert loader.streams == ["raw/go", "raw/python"]
+    assert isinstance(loader, torch.utils.data.DataLoader)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_loaders_position_is_what_was_handed_out(run, workers):
+    first = MixedLoader(run, "alpha", num_workers=workers)
+    iterator = iter(first)
+    for _ in range(4):
+        next(iterator)
+    state = first.state_dict()
+    rest = ids(itertools.islice(iterator, 6))
+
+    second = MixedLoader(run, "alpha", num_workers=2 - workers)
+    second.load_state_dict(state)
+    for mine, theirs in zip(ids(itertools.islice(second, 6)), rest, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert second.state_dict()["step"] == 10
+
+
+def test_the_datasets_position_counts_the_samples_of_all_ranks_from_the_epochs_begin(run):
+    dataset = MixedLoader(run, "alpha", rank=1, world_size=2, start_step=2).dataset
+    state = dataset.state_dict(24, True)
+    assert (state["run"], state["step"]) == ("alpha", 5)
+    resumed = MixedLoader(run, "alpha").dataset
+    resumed.load_state_dict(state)
+    assert resumed.state_dict(32, True)["step"] == 6
+    assert resumed.state_dict(8, False)["step"] == 6
+
+
+def test_ranks_have_contiguous_rows_and_any_world_size_the_same_batches(run):
+    whole = next(iter(MixedLoader(run, "alpha", rank=0, world_size=1)))["input_ids"].numpy()
+    quarters = [next(iter(MixedLoader(run, "alpha", rank=r, world_size=4)))["input_ids"].numpy() for r in range(4)]
+    np.testing.assert_array_equal(np.concatenate(quarters), whole)
+    with pytest.raises(RunError, match="world size 3"):
+        MixedLoader(run, "alpha", rank=0, world_size=3)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_end_of_the_run_is_the_cause_of_the_stop(run, workers):
+    loader = MixedLoader(run, "alpha", num_workers=workers)
+    iterator = iter(loader)
+    for _ in range(2 * 96 // 8):
+        next(iterator)
+    with pytest.raises(StopIteration) as stop:
+        next(iterator)
+    assert isinstance(stop.value.__cause__, RunEnded)
+    assert loader.ended is stop.value.__cause__
+
+
+def test_a_second_iterator_goes_on_where_the_first_stopped(run):
+    loader = MixedLoader(run, "alpha")
+    together = ids(itertools.islice(loader, 3)) + ids(itertools.islice(loader, 2))
+    for mine, theirs in zip(together, ids(itertools.islice(MixedLoader(run, "alpha"), 5)), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_an_error_of_a_worker_process_arrives_as_itself_in_one_line(run):
+    loader = MixedLoader(run, "alpha", num_workers=2, start_step=-2)
+    with pytest.raises(RunError) as error:
+        next(iter(loader))
+    assert "\n" not in str(error.value)
+
+
+def test_a_position_of_another_run_format_or_ledger_is_refused(run, fill):
+    Runs(run).create("beta", mixture="code", seed=4, global_batch=8)
+    state = MixedLoader(run, "alpha").state_dict()
+    for _ in itertools.islice(MixedLoader(run, "alpha"), 1):
+        pass
+    with pytest.raises(PositionError, match="of run alpha"):
+        MixedLoader(run, "beta").load_state_dict(state)
+    with pytest.raises(PositionError, match="ledger"):
+        MixedLoader(run, "alpha").load_state_dict({**state, "step": 1})
+    with pytest.raises(PositionError, match="format"):
+        MixedLoader(run, "alpha").load_state_dict({**state, "format": "position/9"})
+
+
+def test_a_ledger_of_another_root_is_refused(run, tmp_path):
+    from streamer import Catalog
+
+    other = tmp_path / "other"
+    rows = np.zeros((96, 8), np.uint16)
+    for name, samples in (("raw/python", 60), ("raw/go", 36)):
+        Catalog(other).append(name, rows[:samples], seq_len=8)
+    Mixtures(other).apply(MIXTURE)
+    Runs(other).create("alpha", mixture="code", seed=5, global_batch=8)
+    with pytest.raises(PositionError, match="under the root where it was trained"):
+        MixedLoader(other, "alpha").load_state_dict(MixedLoader(run, "alpha").state_dict())
+
+
+def test_a_stream_that_joins_by_a_switch_gets_a_name(run, fill):
+    loader = MixedLoader(run, "alpha")
+    iterator = iter(loader)
+    next(iterator)
+    fill("raw/rust", 400)
+    Runs(run).switch("alpha", "code")
+    for _ in range(22):
+        next(iterator, None)
+    assert loader.streams[2:] in ([], ["raw/rust"])
+    assert loader.dataset.refresh_streams() == ["raw/go", "raw/python", "raw/rust"]

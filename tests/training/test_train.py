@@ -1,0 +1,125 @@
+"""`phasemix train` as processes: killed and resumed, over two ranks, to the end of a run, and what it refuses."""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from train_process import SMALL, finish, start_training, train_argv
+
+from mixer import Mixtures, Runs
+from streamer.errors import PhasemixError
+from training.commands import add_train, prepare
+from training.errors import CheckpointError
+from training.steps_log import read_steps
+
+OTHER = """
+name = "other"
+seq_len = 32
+
+[[component]]
+streams = "raw/go"
+share = 1.0
+"""
+
+
+def steps(root: Path, run: str):
+    return read_steps(root / "checkpoints" / run / "steps.jsonl")
+
+
+def result(root: Path, run: str):
+    return msgspec.json.decode((root / "checkpoints" / run / "result.json").read_bytes())
+
+
+def parse(root: Path, *more: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_train(parser)
+    return parser.parse_args(["general", "--mixture", "code", "--run", "alpha", "--root", str(root), *SMALL, *more])
+
+
+def wait_for_step(process, root: Path, run: str, step: int) -> None:
+    path = root / "checkpoints" / run / "steps.jsonl"
+    while process.poll() is None and not (path.exists() and len(path.read_bytes().splitlines()) > step):
+        time.sleep(0.005)
+    assert process.poll() is None, process.communicate()[0]
+
+
+def test_a_killed_training_resumes_bit_for_bit_and_two_ranks_see_the_same_batches(code_root):
+    """Given dropout, a kill between two checkpoints, and other workers after it, then order and losses are the same."""
+    whole = start_training(train_argv(code_root, "whole", "--set", "steps=90"))
+    killed = start_training(train_argv(code_root, "killed", "--set", "steps=90", "--set", "batch.loader_workers=2"))
+    wait_for_step(killed, code_root, "killed", 10)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    before = len(steps(code_root, "killed"))
+    assert 10 < before < 90
+    resumed = start_training(train_argv(code_root, "killed", "--set", "steps=90", "--resume"))
+    finish(whole)
+    finish(resumed)
+
+    expected, found = steps(code_root, "whole"), steps(code_root, "killed")
+    assert [line.step for line in expected] == list(range(90))
+    assert found == expected
+    assert result(code_root, "killed")["heldout_bits_per_byte"] == result(code_root, "whole")["heldout_bits_per_byte"]
+    assert result(code_root, "killed")["streams"] == result(code_root, "whole")["streams"]
+    assert {row["passes"] for row in result(code_root, "whole")["streams"]} == {3.6}
+    assert not list((code_root / "checkpoints" / "killed").glob(".*"))
+
+    launcher = [sys.executable, "-m", "composer.cli.launcher", "-n", "2", "-m"]
+    ranks = start_training([*launcher, *train_argv(code_root, "ranks", "--set", "steps=90", "--from", "whole")[2:]])
+    finish(ranks)
+    assert [line.origin for line in steps(code_root, "ranks")] == [line.origin for line in expected]
+    assert steps(code_root, "ranks")[0].loss < expected[0].loss - 0.5
+
+
+def test_a_run_that_ends_before_the_horizon_is_saved_with_its_reason(code_root):
+    """Given two streams of 100 samples and 4 passes, then there are 100 batches of 8, at the schedule's rates."""
+    Runs(code_root).create("short", mixture="code", seed=17, global_batch=8)
+    output = finish(
+        start_training(train_argv(code_root, "short", "--set", "steps=120", "--set", "checkpoints.every_steps=64"))
+    )
+    assert "short" in output
+    found = result(code_root, "short")
+    assert (found["steps"], [row["passes"] for row in found["streams"]]) == (100, [4.0, 4.0])
+    assert found["ended"].startswith("run short")
+    names = sorted(path.name for path in (code_root / "checkpoints" / "short").glob("step-*"))
+    assert names == ["step-00000064.pt", "step-00000100.pt"]
+    rates = [line.learning_rate for line in steps(code_root, "short")]
+    assert rates[:13] == pytest.approx([3e-3 * step / 12 for step in range(13)])
+    assert rates[66] == pytest.approx((3e-3 + 3e-4) / 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (["--set", "batch.seed=18"], "seed 17, not 18"),
+        (["--set", "batch.global_batch=4"], "global_batch 8, not 4"),
+        (["--set", "batch.seq_len=64"], "seq_len"),
+        (["--mixture", "other"], "mixture code@1, not other"),
+        (["--mixture", "nothing"], "mixture nothing does not exist"),
+        (["--set", "model.vocab_size=100"], "model.vocab_size="),
+        (["--from", "nobody"], "train that run first"),
+        (["--recipe", "absent.toml"], "absent.toml"),
+    ],
+)
+def test_what_does_not_fit_the_run_is_refused_in_one_line(code_root, change, says):
+    Mixtures(code_root).apply(OTHER)
+    Runs(code_root).create("alpha", mixture="code", seed=17, global_batch=8)
+    args = parse(code_root, *change)
+    with pytest.raises(PhasemixError, match=says) as error:
+        args.run(args)
+    assert "\n" not in str(error.value)
+    assert Runs(code_root).show("alpha").end_step == 0
+
+
+def test_a_run_with_checkpoints_is_not_overwritten(code_root):
+    folder = code_root / "checkpoints" / "alpha"
+    folder.mkdir(parents=True)
+    (folder / "step-00000004.pt").touch()
+    args = parse(code_root)
+    with pytest.raises(CheckpointError, match="after step 4"):
+        prepare(args)
