@@ -100,7 +100,7 @@ def load_embedder(name: str, *, section_tokens: int) -> tuple[Embed, str]:
 
     def embed(sections: list[str]) -> Any:
         return model.encode(
-            sections, batch_size=24, show_progress_bar=False, normalize_embeddings=True, convert_to_numpy=True
+            sections, batch_size=48, show_progress_bar=False, normalize_embeddings=True, convert_to_numpy=True
         )
 
     return embed, label
@@ -126,7 +126,7 @@ def embed_files(
     *,
     section_tokens: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    batch_files: int = 8,
+    batch_files: int = 16,
 ) -> Features:
     """Embeds the sections of each text; `progress` gets files done and files in all."""
     blocks, owner = [], []

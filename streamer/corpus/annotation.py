@@ -54,8 +54,8 @@ def read_positives(patterns: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def read_rows(path: str) -> Iterator[tuple[str, str]]:
     """The texts of a .jsonl file's rows. Raises: CorpusError for a line that is no JSON object with a text."""
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.endswith(".gz") else open(path, encoding="utf-8")
-    with opened as file:
+    open_text = gzip.open if path.endswith(".gz") else open
+    with open_text(path, "rt", encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             try:
                 row = json.loads(line)

@@ -48,8 +48,7 @@ def read_source(source: Source, *, seed: int) -> Iterator[RawFile]:
     path = Path(source.path).expanduser()
     if not path.exists():
         raise CorpusError(f"source {source.path} does not exist; correct its path in the recipe")
-    found = read_folder(path, source, seed) if path.is_dir() else read_container(path, source)
-    return within_budget(source, (file for file in found if is_wanted(file.path, source)))
+    return within_budget(source, read_folder(path, source, seed) if path.is_dir() else read_container(path, source))
 
 
 def is_wanted(path: str, source: Source) -> bool:
@@ -60,11 +59,13 @@ def is_wanted(path: str, source: Source) -> bool:
 
 
 def within_budget(source: Source, files: Iterable[RawFile]) -> Iterator[RawFile]:
-    """The files; once the source's `max_mb` are full, the further ones as `over_budget`."""
+    """The files up to the first that the source's `max_mb` have no room for; what lies beyond is not looked at."""
     left = float("inf") if source.max_mb is None else source.max_mb * 1e6
     for file in files:
-        if file.fault is None and len(file.data) > left:
-            file.fault, file.data, left = DropReason.OVER_BUDGET, b"", 0
+        if len(file.data) > left:
+            file.fault, file.data = DropReason.OVER_BUDGET, b""
+            yield file
+            return
         left -= len(file.data)
         yield file
 
@@ -79,41 +80,44 @@ def clean_name(name: str) -> str:
 
 def read_folder(root: Path, source: Source, seed: int) -> Iterator[RawFile]:
     """The files below a folder; Parquet files and archives that lie at its top are opened."""
-    top = source.repository
     for entry in sorted(os.scandir(root), key=lambda entry: (random_key(seed, entry.name), entry.name)):
-        repository = top or f"{root.name}/{clean_name(entry.name)}"
+        name = clean_name(entry.name)
+        repository = source.repository or f"{root.name}/{name}"
         if entry.is_dir(follow_symlinks=False):
             if entry.name not in SKIPPED_FOLDERS:
-                yield from read_tree(Path(entry.path), root, repository, source)
+                yield from read_tree(entry.path, name, repository, source)
         elif entry.is_file(follow_symlinks=False) and is_container(entry.name):
             yield from read_container(Path(entry.path), source, nested=True)
-        else:
-            yield read_file(Path(entry.path), clean_name(entry.name), repository, source.license)
+        elif is_wanted(name, source):
+            yield read_file(entry.path, name, repository, source.license)
 
 
-def read_tree(folder: Path, root: Path, repository: str, source: Source) -> Iterator[RawFile]:
+def read_tree(folder: str, top: str, repository: str, source: Source) -> Iterator[RawFile]:
+    """The wanted files below `folder`, whose path inside the source is `top`; an unreadable folder is one file."""
     unreadable: list[OSError] = []
     for place, folders, names in os.walk(folder, onerror=unreadable.append):
         folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
+        inside = top + clean_name(place[len(folder) :]).replace(os.sep, "/")
         for name in sorted(names):
-            path = Path(place) / name
-            yield read_file(path, clean_name(path.relative_to(root).as_posix()), repository, source.license)
+            path = f"{inside}/{clean_name(name)}"
+            if is_wanted(path, source):
+                yield read_file(os.path.join(place, name), path, repository, source.license)
     for error in unreadable:
-        lost = clean_name(os.path.relpath(os.fsdecode(error.filename), root))
+        lost = top + clean_name(os.fsdecode(error.filename)[len(folder) :])
         yield RawFile(path=lost, repository=repository, license=source.license, fault=DropReason.UNREADABLE)
 
 
-def read_file(path: Path, name: str, repository: str, license_name: str) -> RawFile:
+def read_file(place: str, name: str, repository: str, license_name: str) -> RawFile:
     """One file; of a file whose ending is none of the languages' only the head is read."""
     file = RawFile(path=name, repository=repository, license=license_name)
     try:
-        status = path.lstat()
+        status = os.lstat(place)
         if not stat.S_ISREG(status.st_mode):
             file.fault = DropReason.NOT_A_FILE
         elif status.st_size > MAX_BYTES:
             file.fault = DropReason.TOO_LARGE
         else:
-            with path.open("rb") as opened:
+            with open(place, "rb", buffering=0) as opened:
                 if may_be_source(name):
                     file.data = opened.read(MAX_BYTES + 1)
                 else:
@@ -150,10 +154,10 @@ def read_container(path: Path, source: Source, *, nested: bool = False) -> Itera
         raise CorpusError(f"source {source.path} is no folder and ends in none of {known}; give one of these")
     repository = source.repository or clean_name(path.name[: -len(ending)])
     lost = RawFile(path=clean_name(path.name), repository=repository, license=source.license)
-    return read_zip(path, lost) if ending in ZIP_ENDINGS else read_tar(path, lost)
+    return read_zip(path, lost, source) if ending in ZIP_ENDINGS else read_tar(path, lost, source)
 
 
-def read_zip(path: Path, lost: RawFile) -> Iterator[RawFile]:
+def read_zip(path: Path, lost: RawFile, source: Source) -> Iterator[RawFile]:
     """`lost` has the archive's own name, repository and licence; it is yielded when the archive cannot be opened."""
     try:
         archive = zipfile.ZipFile(path)
@@ -173,7 +177,7 @@ def read_zip(path: Path, lost: RawFile) -> Iterator[RawFile]:
             yield file
 
 
-def read_tar(path: Path, lost: RawFile) -> Iterator[RawFile]:
+def read_tar(path: Path, lost: RawFile, source: Source) -> Iterator[RawFile]:
     """As `read_zip`; an archive that breaks off gives its files up to there and one `unreadable`."""
     try:
         with tarfile.open(path, "r:*") as archive:
@@ -181,6 +185,8 @@ def read_tar(path: Path, lost: RawFile) -> Iterator[RawFile]:
                 if member.isdir():
                     continue
                 file = msgspec.structs.replace(lost, path=clean_name(member.name))
+                if not is_wanted(file.path, source):
+                    continue
                 if member.isreg():
                     opened = archive.extractfile(member)
                     assert opened is not None

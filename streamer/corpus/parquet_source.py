@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from streamer.corpus.filters import DropReason
-from streamer.corpus.ingest import RawFile, clean_name
+from streamer.corpus.ingest import RawFile, clean_name, is_wanted
 from streamer.corpus.recipe import Source
 from streamer.errors import CorpusError
 
@@ -32,8 +32,10 @@ def read_parquet(path: Path, source: Source, *, nested: bool) -> Iterator[RawFil
             place = 0
             for batch in file.iter_batches(BATCH_ROWS, columns=names):
                 for row in batch.to_pylist():
-                    yield row_file(row, place, lost, source)
+                    found = row_file(row, place, lost, source)
                     place += 1
+                    if is_wanted(found.path, source):
+                        yield found
     except (OSError, pa.ArrowException, CorpusError) as error:
         if not nested:
             raise CorpusError(f"source {path.name} cannot be read as Parquet: {error}") from error
