@@ -143,6 +143,7 @@ class Watch(Callback):  # type: ignore[misc]
         step = int(state.timestamp.batch)
         if dist.get_global_rank() == 0:
             self._log = StepsLog(self._folder / "steps.jsonl", start_step=step)
+            self.shares.cut(step)
         batch = self._job.recipe.batch
         self._progress = Progress(
             num_steps=self._job.num_steps,
