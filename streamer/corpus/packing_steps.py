@@ -1,7 +1,7 @@
 """The steps of the packing pipelines: one task reads one language, scores, tokenises, orders, packs and writes parts.
 
-Always holds: a part is an MDS folder by mosaicml-streaming's MDSWriter beside a `manifest.msgpack` that is written
-last, so a folder without one is no part; the same documents, scores and recipe give the same bytes.
+Always holds: a part is an MDS folder by mosaicml-streaming's MDSWriter beside a manifest that is written last, so
+a folder without one is no part; the same documents, scores and recipe give the same bytes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,7 @@ from datatrove.data import Document as Passed
 from datatrove.pipeline.base import PipelineStep
 
 from streamer import tokenizer as tokenizers
+from streamer.corpus.part_manifest import PartManifest, write_manifest
 from streamer.corpus.progress import Progress
 from streamer.corpus.recipe import Recipe
 from streamer.corpus.spool import read_spool
@@ -24,7 +25,6 @@ from streamer.quality_bins import bin_name, cut_bins
 from streamer.student import Student
 
 BATCH_DOCUMENTS = 256
-MANIFEST = "manifest.msgpack"
 DOCUMENT_COLUMNS = {
     "text": "str",
     "path": "str",
@@ -34,16 +34,6 @@ DOCUMENT_COLUMNS = {
     "document": "str",
     "score": "float64",
 }
-
-
-class PartManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be published from a folder: the stream, the sidecar (None for documents) and the counts."""
-
-    stream: str
-    sidecar: list[dict[str, Any]] | None
-    documents: int
-    samples: int
-    tokens: int
 
 
 class DocumentsReader(PipelineStep):  # type: ignore[misc]
@@ -172,18 +162,4 @@ class PartsWriter(PipelineStep):  # type: ignore[misc]
         self, place: Path, stream: str, sidecar: list[dict[str, Any]] | None, documents: int, samples: int, tokens: int
     ) -> None:
         manifest = PartManifest(stream=stream, sidecar=sidecar, documents=documents, samples=samples, tokens=tokens)
-        aside = place.with_name(f"{place.name}.{MANIFEST}.part")
-        aside.write_bytes(msgspec.msgpack.encode(manifest))
-        aside.replace(place.with_name(f"{place.name}.{MANIFEST}"))
-
-
-def read_manifests(folder: Path) -> list[tuple[Path, PartManifest]]:
-    """The folders that hold whole parts, with what they are, sorted by stream."""
-    found = [
-        (
-            path.with_name(path.name.removesuffix(f".{MANIFEST}")),
-            msgspec.msgpack.decode(path.read_bytes(), type=PartManifest),
-        )
-        for path in folder.glob(f"*.{MANIFEST}")
-    ]
-    return sorted(found, key=lambda pair: pair[1].stream)
+        write_manifest(place, manifest)

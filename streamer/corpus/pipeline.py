@@ -24,11 +24,12 @@ from streamer.annotator_process import Request
 from streamer.catalog import Catalog
 from streamer.corpus.annotation import AnnotatorProcess, choose_positives, choose_random
 from streamer.corpus.filters import DropReason
-from streamer.corpus.packing_steps import DocumentsReader, Encoder, PartsWriter, Scorer, read_manifests
+from streamer.corpus.packing_steps import DocumentsReader, Encoder, PartsWriter, Scorer
+from streamer.corpus.part_manifest import read_manifests
 from streamer.corpus.progress import Progress, Report, silent
 from streamer.corpus.publication import begin, check_root, finish, publish
 from streamer.corpus.recipe import Recipe
-from streamer.corpus.report import CorpusReport, LanguageReport
+from streamer.corpus.report import CorpusReport, count_languages
 from streamer.corpus.spool import read_spool
 from streamer.corpus.steps import (
     ContentFilter,
@@ -222,20 +223,6 @@ class Build:
 
     def report(self, build: str, tokenizer_json: str, annotation: Annotation, student: Student) -> CorpusReport:
         manifests = [manifest for _, manifest in read_manifests(self.folder / "parts")]
-        languages: dict[str, LanguageReport] = {}
-        for manifest in manifests:
-            kind, language = manifest.stream.split("/")[:2]
-            found = languages.get(language, LanguageReport())
-            if kind == "scored":
-                found = msgspec.structs.replace(
-                    found,
-                    documents=found.documents + manifest.documents,
-                    tokens=found.tokens + manifest.tokens,
-                )
-            elif kind == "heldout":
-                found = msgspec.structs.replace(found, heldout_documents=manifest.documents, heldout_tokens=manifest.tokens)
-            if kind in ("scored", "heldout"):
-                languages[language] = found
         described = tokenizers.describe(tokenizer_json)
         return CorpusReport(
             build=build,
@@ -244,7 +231,7 @@ class Build:
             documents=self.counts.get("corpus_documents", 0),
             heldout_documents=self.counts.get("heldout_documents", 0),
             text_bytes=self.counts.get("text_bytes", 0),
-            languages=languages,
+            languages=count_languages(manifests),
             streams={manifest.stream: manifest.samples for manifest in manifests},
             tokenizer=described.fingerprint,
             vocabulary=described.vocabulary,

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from streamer.catalog import Catalog
-from streamer.corpus.packing_steps import read_manifests
+from streamer.corpus.part_manifest import read_manifests
 from streamer.corpus.progress import Progress
 from streamer.corpus.report import CorpusReport
 from streamer.errors import CorpusError

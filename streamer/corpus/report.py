@@ -1,6 +1,10 @@
 """What a build did, in numbers."""
 
+from collections.abc import Iterable
+
 import msgspec
+
+from streamer.corpus.part_manifest import PartManifest
 
 
 class LanguageReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,3 +39,23 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     annotator_auc: float
     student_correlation: float
     seconds: dict[str, float]
+
+
+def count_languages(manifests: Iterable[PartManifest]) -> dict[str, LanguageReport]:
+    """Documents and tokens of each language, from its bins and its held-out part."""
+    found: dict[str, LanguageReport] = {}
+    for manifest in manifests:
+        kind, language = manifest.stream.split("/")[:2]
+        if kind not in ("scored", "heldout"):
+            continue
+        before = found.get(language, LanguageReport())
+        found[language] = (
+            msgspec.structs.replace(
+                before,
+                documents=before.documents + manifest.documents,
+                tokens=before.tokens + manifest.tokens,
+            )
+            if kind == "scored"
+            else msgspec.structs.replace(before, heldout_documents=manifest.documents, heldout_tokens=manifest.tokens)
+        )
+    return found
