@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 
 NOUNS = {
-    "demo": ("deploy.commands", "the whole path on this machine, small"),
     "up": ("deploy.commands", "start Redis, mixer, dashboard, engine and workers on this machine"),
     "down": ("deploy.commands", "stop what `up` started"),
     "status": ("deploy.commands", "what runs on this machine"),
@@ -17,7 +16,6 @@ NOUNS = {
     "streams": ("streamer.commands", "create, publish, list, show and verify streams"),
     "mixtures": ("mixer.commands", "apply, list, show, edit and preview mixtures"),
     "runs": ("mixer.commands", "create, list, show and switch runs"),
-    "generators": ("generators.commands", "seed, scale and watch the workers that write synthetic files"),
     "train": ("training.commands", "train a phase against a named mixture"),
 }
 

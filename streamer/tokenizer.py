@@ -117,7 +117,8 @@ def end_of_document_id(tokenizer: Tokenizer, *, name: str = "the tokenizer") -> 
 
 def highest_id(tokenizer: Tokenizer) -> int:
     """The highest id that the tokenizer can give."""
-    return max(tokenizer.get_vocab(with_added_tokens=True).values())
+    ids: list[int] = list(tokenizer.get_vocab(with_added_tokens=True).values())
+    return max(ids)
 
 
 def check_dtype(tokenizer: Tokenizer, dtype: str, *, name: str = "the tokenizer") -> None:
