@@ -44,17 +44,16 @@ def start(
     """Starts the supervisor and waits until all services run. Raises: SupervisorError."""
     root = absolute(root)
     folder = runtime_folder(root)
-    prepare_folder(folder)
-    with locked(folder, root):
-        before = load_state(folder)
-        if before is not None and processes.alive(before.supervisor):
-            raise SupervisorError(f"{root} is up already (supervisor {before.supervisor.pid}); run phasemix down first")
-        if before is not None:
-            clean(folder, before, timeout_s=10.0)
-        check_redis(redis_url)
-        check_engine(engine_url)
-        want_workers(root, workers)
-        with bind(port) as mixer_socket:
+    refuse_if_up(folder, root)
+    check_redis(redis_url)
+    check_engine(engine_url)
+    with bind(port) as mixer_socket:
+        prepare_folder(folder)
+        with locked(folder, root):
+            refuse_if_up(folder, root)
+            clean(folder, load_state(folder), timeout_s=10.0)
+            prepare_folder(folder)
+            want_workers(root, workers)
             fd = mixer_socket.fileno()
             options = Options(
                 root=root,
@@ -67,18 +66,23 @@ def start(
             argv = [sys.executable, "-m", "deploy.supervisor", str(folder), msgspec.json.encode(options).decode()]
             log = folder / "logs" / "supervisor.log"
             process = processes.start(argv, log=log, pass_fds=(fd,), tied=False)
-        problem = wait_until_running(folder, process.poll, timeout_s=timeout_s)
-        if problem is not None:
-            identity = processes.identify(process.pid)
-            if identity is not None:
-                processes.send(identity, signal.SIGTERM, group=False)
-            process.wait(timeout=60.0)
-            clean(folder, load_state(folder), timeout_s=10.0)
-            raise SupervisorError(problem)
-        process.returncode = 0  # it outlives us: nothing to wait for
+            problem = wait_until_running(folder, process.poll, timeout_s=timeout_s)
+            if problem is not None:
+                process.terminate()
+                process.wait()
+                clean(folder, load_state(folder), timeout_s=10.0)
+                raise SupervisorError(problem)
+            process.returncode = 0  # it outlives us: nothing to wait for
     found = load_state(folder)
     assert found is not None
     return found
+
+
+def refuse_if_up(folder: Path, root: str) -> None:
+    """Raises: SupervisorError when a supervisor of the root lives."""
+    state = load_state(folder)
+    if state is not None and processes.alive(state.supervisor):
+        raise SupervisorError(f"{root} is up already (supervisor {state.supervisor.pid}); run phasemix down first")
 
 
 def stop(root: str, *, timeout_s: float = 60.0) -> bool:
