@@ -84,7 +84,11 @@ class Ledger:
 
     def take(self, bodies: list[dict[str, Any]]) -> None:
         """Takes in the bodies it has not seen. Raises: RunError for a format or order it does not know."""
-        for body in bodies[self.length :]:
+        self.add(bodies[self.length :])
+
+    def add(self, bodies: list[dict[str, Any]]) -> None:
+        """Takes in bodies that follow those it has seen."""
+        for body in bodies:
             self._take(body)
             self.length += 1
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mixer.client import ServiceJournal
 from mixer.errors import RunError
 from mixer.journal import Journal
 from mixer.ledger import State
@@ -54,6 +55,7 @@ class RunReader:
     """Reads a run by step. A reader sees later switches and growth; it pickles and may be forked.
 
     `wait_s` is how long a read waits for parts where a component says `when_dry = "wait"`. `read_only`: never writes.
+    `service`: the address of a mixer service that writes and hands out the segments; without it the store is used.
     Raises: RunError for an unknown run or a world size that does not divide the global batch.
     """
 
@@ -66,10 +68,11 @@ class RunReader:
         *,
         wait_s: float = 0.0,
         read_only: bool = False,
+        service: str | None = None,
     ) -> None:
-        self._arguments = (root, run, rank, world_size, wait_s, read_only)
+        self._arguments = (root, run, rank, world_size, wait_s, read_only, service)
         self._catalog = Catalog(root)
-        self._journal = Journal(self._catalog, run)
+        self._journal = Journal(self._catalog, run) if service is None else ServiceJournal(service, run)
         settings = self._journal.ledger.settings
         assert settings is not None
         if world_size < 1 or settings.global_batch % world_size or not 0 <= rank < world_size:
@@ -87,8 +90,8 @@ class RunReader:
         return self._arguments
 
     def __setstate__(self, arguments: tuple[Any, ...]) -> None:
-        root, run, rank, world_size, wait_s, read_only = arguments
-        self.__init__(root, run, rank, world_size, wait_s=wait_s, read_only=read_only)  # type: ignore[misc]
+        root, run, rank, world_size, wait_s, read_only, service = arguments
+        self.__init__(root, run, rank, world_size, wait_s=wait_s, read_only=read_only, service=service)  # type: ignore[misc]
 
     def __enter__(self) -> "RunReader":
         return self
