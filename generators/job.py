@@ -1,0 +1,56 @@
+"""A job, its identity, and the verdict on what came of it.
+
+Always holds: the identity is a function of what is wanted (language, seed document, recipe, model, n-th file), so a retry
+keeps it and two planners give the same job the same one.
+"""
+
+from enum import StrEnum
+
+import msgspec
+import xxhash
+
+
+class Reason(StrEnum):
+    """Why a file is rejected; each is counted."""
+
+    CUT_OFF = "cut_off"
+    EMPTY = "empty"
+    DOES_NOT_PARSE = "does_not_parse"
+    COPY_OF_SEED = "copy_of_seed"
+    NEAR_DUPLICATE = "near_duplicate"
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One request to write one synthetic file. `text`: the seed document's; `index`: the n-th file wanted of it, from 0."""
+
+    language: str
+    seed_document: str
+    recipe: str
+    model: str
+    index: int
+    text: str
+
+    @property
+    def identity(self) -> str:
+        """32 hex digits; the seed document's text is named by its id."""
+        words = (self.language, self.seed_document, self.recipe, self.model, str(self.index))
+        return xxhash.xxh3_128_hexdigest("\0".join(words).encode())
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine wrote. `finish_reason` as in the OpenAI API: "stop" or "length"."""
+
+    text: str
+    finish_reason: str
+    tokens: int
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Accepted with the file's text, or rejected with a reason."""
+
+    text: str | None = None
+    reason: Reason | None = None
+
+    @property
+    def accepted(self) -> bool:
+        return self.reason is None
