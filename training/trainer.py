@@ -26,7 +26,7 @@ from composer.utils import checkpoint as composer_checkpoint
 from composer.utils import dist, get_device, reproducibility
 
 from training import checkpoints
-from training.callbacks.progress import Progress
+from training.callbacks.progress import Progress, Stall
 from training.callbacks.shares import Shares, StreamShare
 from training.evaluation.heldout import Totals, measure, merge
 from training.loader import MixedLoader
@@ -129,6 +129,7 @@ class Watch(Callback):  # type: ignore[misc]
         self._folder = Path(job.save_folder)
         self._log: StepsLog | None = None
         self._progress: Progress | None = None
+        self._stall = Stall(self._say)
         self._origin: list[bytes] = []
         self._streams: npt.NDArray[Any] = np.zeros(0, np.int32)
         self._learning_rate = 0.0
@@ -152,6 +153,12 @@ class Watch(Callback):  # type: ignore[misc]
             now=time.monotonic(),
         )
 
+    def before_dataloader(self, state: State, logger: Logger) -> None:
+        self._stall.begin()
+
+    def after_dataloader(self, state: State, logger: Logger) -> None:
+        self._stall.end()
+
     def batch_start(self, state: State, logger: Logger) -> None:
         mine = (state.batch.pop("origin").numpy().tobytes(), state.batch["stream"].numpy().tobytes())
         ranks = dist.all_gather_object(mine) if dist.get_world_size() > 1 else [mine]
@@ -168,8 +175,8 @@ class Watch(Callback):  # type: ignore[misc]
             self._log.append(StepLine(step=step - 1, loss=loss, learning_rate=self._learning_rate, origin=origin))
         assert self._progress is not None
         line = self._progress.line(step, loss, time.monotonic())
-        if line is not None and dist.get_global_rank() == 0:
-            print(f"{self._job.phase}: {line}", flush=True)
+        if line is not None:
+            self._say(line)
         if step % self._job.recipe.checkpoints.every_steps == 0 and dist.get_global_rank() == 0:
             for row in self.shares.write(step):
                 logger.log_metrics({f"shares/target/{row.stream}": row.target_share})
@@ -180,10 +187,15 @@ class Watch(Callback):  # type: ignore[misc]
             self.loader.begin_epoch()
             self._save.save(state)
             state.stop_training()
-            if dist.get_global_rank() == 0:
-                print(f"{self._job.phase}: {self.loader.ended}", flush=True)
+            self._stall.end()
+            self._say(str(self.loader.ended))
+
+    def _say(self, text: str) -> None:
+        if dist.get_global_rank() == 0:
+            print(f"{self._job.phase}: {text}", flush=True)
 
     def close(self, state: State, logger: Logger) -> None:
+        self._stall.close()
         if self._log is not None:
             self._log.close()
 

@@ -5,6 +5,10 @@ Always holds: the first and the last step have a line, and at most one comes eve
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
+
 
 class Progress:
     """Decides which steps get a line, and writes it; times are monotonic seconds."""
@@ -22,3 +26,30 @@ class Progress:
         left_s = (self._num_steps - step) / max(steps_per_s, 1e-9)
         tokens_per_s = steps_per_s * self._tokens_per_step
         return f"step {step}/{self._num_steps}  loss {loss:.4f}  {tokens_per_s:,.0f} tokens/s  {left_s:.0f} s left"
+
+
+class Stall:
+    """Says every `every_s` seconds that the next batch is waited for, from a thread that does not keep the process alive."""
+
+    def __init__(self, say: Callable[[str], None], every_s: float = 10.0) -> None:
+        self._say, self._every_s = say, every_s
+        self._since: float | None = None
+        self._closed = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def begin(self) -> None:
+        self._since = time.monotonic()
+
+    def end(self) -> None:
+        self._since = None
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _watch(self) -> None:
+        said_at = 0.0
+        while not self._closed.wait(self._every_s / 10):
+            since, now = self._since, time.monotonic()
+            if since is not None and now - max(since, said_at) >= self._every_s:
+                said_at = now
+                self._say(f"waits for the next batch since {now - since:.0f} s")
