@@ -149,7 +149,7 @@ def fit_head(rows: Any, labels: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.f
     """Weights (dimensions,) and bias of a logistic regression, both labels weighing the same."""
     from sklearn.linear_model import LogisticRegression
 
-    head = LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000).fit(rows, labels)
+    head = LogisticRegression(C=10.0, class_weight="balanced", solver="liblinear").fit(rows, labels)
     return head.coef_[0].astype(np.float64), float(head.intercept_[0])
 
 

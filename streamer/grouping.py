@@ -49,7 +49,7 @@ def choose_order(documents: Sequence[Groupable], grouping: Grouping, *, seed: in
         repository = (random_key(seed, "repository", document.repository), document.repository)
         language = (random_key(seed, "language", document.repository, document.language), document.language)
         last = (random_key(seed, "document", document.document), document.document)
-        key = document.language if grouping is Grouping.LANGUAGE else ALL
-        rank = (*repository, *language, *last) if grouping is Grouping.HYBRID else (*repository, *last)
+        key = document.language if grouping == Grouping.LANGUAGE else ALL
+        rank = (*repository, *language, *last) if grouping == Grouping.HYBRID else (*repository, *last)
         streams.setdefault(key, []).append((rank, index))
     return {key: [index for _, index in sorted(members)] for key, members in sorted(streams.items())}

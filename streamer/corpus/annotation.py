@@ -7,6 +7,7 @@ document; the choice depends on the documents and the seed alone. The process en
 import glob
 import gzip
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -112,9 +113,10 @@ class AnnotatorProcess:
         if self.recipe.annotator_model != NGRAMS:
             command = [sys.executable, "-m", "streamer.annotator_process", self.recipe.annotator_model]
             command += [str(self.recipe.section_tokens), str(self._request), str(self._result)]
+            paths = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
             with self._errors.open("w") as errors:
                 self._process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=paths
                 )
         return self
 

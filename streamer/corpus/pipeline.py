@@ -192,7 +192,7 @@ class Build:
         def writer(*wanted: str) -> PartsWriter:
             return PartsWriter(self.folder / "parts", recipe, end, wanted)
 
-        by_language = recipe.grouping is Grouping.LANGUAGE
+        by_language = recipe.grouping == Grouping.LANGUAGE
         scorer = Scorer(known, student, self.progress, total)
         wanted = ("raw", "documents", "scored") if by_language else ("documents", "scored")
         steps: list[Any] = [DocumentsReader(corpus), scorer, encoder, writer(*wanted)]
@@ -202,7 +202,7 @@ class Build:
             run_pipeline(steps, self.folder, "together", tasks=1, workers=1)
         if held_out:
             steps = [DocumentsReader(held_out), encoder, writer("heldout")]
-            run_pipeline(steps, self.folder, "heldout", tasks=len(held_out), workers=recipe.workers)
+            run_pipeline(steps, self.folder, "heldout", tasks=len(held_out), workers=1)
 
     def publish(self, build: str, tokenizer_json: str, annotation: Annotation) -> None:
         begin(self.catalog, build)
@@ -219,7 +219,8 @@ class Build:
 
     def dropped(self) -> dict[str, int]:
         """Files by drop reason, the reasons that occurred."""
-        return {reason: self.counts[f"dropped_{reason}"] for reason in DropReason if self.counts.get(f"dropped_{reason}")}
+        counts = {reason.value: self.counts.get(f"dropped_{reason}", 0) for reason in DropReason}
+        return {reason: count for reason, count in counts.items() if count}
 
     def report(self, build: str, tokenizer_json: str, annotation: Annotation, student: Student) -> CorpusReport:
         manifests = [manifest for _, manifest in read_manifests(self.folder / "parts")]
