@@ -29,6 +29,7 @@ from deploy.services import Options, SupervisorError
 from deploy.supervisor import SupervisorState, load_state
 from streamer import Catalog
 
+LONGEST_BASE = 35  # characters; a Unix socket's whole path has at most 107
 MOST_RESTARTS = 3  # of a service that never ran, before `start` gives up
 
 
@@ -167,10 +168,10 @@ def absolute(root: str) -> str:
 
 
 def runtime_folder(root: str) -> Path:
-    """Where the supervisor of a root keeps its state, sockets and logs."""
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    name = f"phasemix-{xxhash.xxh3_64_hexdigest(root)}"
-    return Path(base) / name if base and Path(base).is_dir() else Path(tempfile.gettempdir()) / f"{name}-{os.getuid()}"
+    """Where the supervisor of a root keeps its state, sockets and logs: under XDG_RUNTIME_DIR, else with temporary files."""
+    name = f"phasemix-{xxhash.xxh3_64_hexdigest(root)}-{os.getuid()}"
+    bases = [Path(base) for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp") if base]
+    return next(base for base in bases if (base.is_dir() and len(str(base)) <= LONGEST_BASE) or base == bases[-1]) / name
 
 
 def prepare_folder(folder: Path) -> None:

@@ -5,10 +5,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,11 @@ class SmallPlan:
 
 
 @pytest.fixture(autouse=True)
-def _own_runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An XDG_RUNTIME_DIR of the test's own, short enough for Unix sockets."""
+    with tempfile.TemporaryDirectory(prefix="pm") as found:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", found)
+        yield Path(found)
 
 
 @pytest.fixture
@@ -170,14 +174,14 @@ def test_workers_one_to_wanted_are_chosen(running, wanted):
     assert all(int(name[7:]) <= wanted for name in kept)
 
 
-def test_a_port_in_use_is_refused_before_anything_starts(root, tmp_path):
+def test_a_port_in_use_is_refused_before_anything_starts(root, runtime):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(SupervisorError, match=f"port {port}.*--port"):
             local_machine.start(str(root), port=port)
-    assert not list(tmp_path.iterdir())
+    assert not list(runtime.iterdir())
 
 
 def test_a_redis_or_an_engine_that_does_not_answer_is_refused_without_its_password(root):
