@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from streamer.corpus.filters import DropReason, decode, judge
+from streamer.corpus.found_code import find_sources
 from streamer.corpus.ingest import read_source
 from streamer.corpus.recipe import Source
 from streamer.errors import CorpusError
@@ -138,3 +139,11 @@ def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
 )
 def test_content_that_is_not_taken_has_a_reason(text: str, language: str, reason: DropReason | None) -> None:
     assert judge(text, language) == reason
+
+
+def test_code_is_found_on_this_machine() -> None:
+    found = find_sources(max_mb=1.0)
+    assert sum(source.max_mb or 0 for source in found) == pytest.approx(1.0, abs=0.01)
+    taken = [file for source in found for file in read_source(source, seed=1) if file.fault is None]
+    assert 500_000 < sum(len(file.data) for file in taken) <= 1_000_000
+    assert {"py"} < {file.path.rsplit(".", 1)[-1] for file in taken}
