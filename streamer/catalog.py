@@ -253,12 +253,12 @@ class Catalog:
 
     def load_tokenizer(self, fingerprint: str | None) -> "Tokenizer":
         """Raises: StreamError when the root does not have it."""
-        from tokenizers import Tokenizer
+        from streamer.tokenizer import parse
 
         data = self.store.get(f"tokenizers/{fingerprint}.json")
         if data is None:
             raise StreamError(f"tokenizer {fingerprint} is not under {self.store.url}; publish with a tokenizer.json")
-        return Tokenizer.from_str(data.decode())
+        return parse(data.decode(), name=f"tokenizer {fingerprint}")
 
     def garbage(self, name: str) -> list[str]:
         """Ids of parts that lie in the store but are named by no entry."""
