@@ -16,6 +16,7 @@ NOUNS = {
     "streams": ("streamer.commands", "create, publish, list, show and verify streams"),
     "mixtures": ("mixer.commands", "apply, list, show, edit and preview mixtures"),
     "runs": ("mixer.commands", "create, list, show and switch runs"),
+    "generators": ("generators.commands", "order synthetic files; scale, watch and drain the workers"),
     "train": ("training.commands", "train a phase against a named mixture"),
 }
 
@@ -53,6 +54,10 @@ def run(words: list[str]) -> int:
     from streamer.errors import PhasemixError
 
     try:
+        if noun == "generators" and getattr(options, "redis", "") is None:  # then it is the one that `up` runs
+            from deploy.local_machine import redis_url
+
+            options.redis = redis_url(options.root)
         return int(options.run(options))
     except PhasemixError as error:
         print(f"phasemix: {error}", file=sys.stderr)

@@ -123,6 +123,12 @@ def rows(root: str) -> list[dict[str, Any]]:
     return found
 
 
+def redis_url(root: str) -> str | None:
+    """The address of the Redis that the root's supervisor runs, or None."""
+    found = [row["address"] for row in rows(root) if row["name"] == "redis" and row["state"] == "running"]
+    return str(found[0]) if found else None
+
+
 def clean(folder: Path, state: SupervisorState | None, *, timeout_s: float) -> None:
     """Ends the recorded processes that still live and removes all but the logs."""
     recorded = [service.process for service in state.services if service.process is not None] if state else []

@@ -2,9 +2,10 @@
 
 PhasemixError
 |- GeneratorError
-   |- EngineError   an engine that does not answer, or answers what is no completion
-   |- QueueError    a queue that cannot be reached
-   |- OrderError    a standing order that names no documents or wants nothing
+   |- EngineError          an engine that refuses a request, or answers what is no completion
+   |  |- EngineAwayError   no endpoint of an engine answers
+   |- QueueError           a queue that cannot be reached
+   |- OrderError           a standing order that names no documents or wants nothing
 """
 
 from streamer.errors import PhasemixError
@@ -15,7 +16,11 @@ class GeneratorError(PhasemixError):
 
 
 class EngineError(GeneratorError):
-    """An engine that does not answer, or answers what is no completion."""
+    """An engine that refuses a request, or answers what is no completion."""
+
+
+class EngineAwayError(EngineError):
+    """No endpoint of an engine answers."""
 
 
 class QueueError(GeneratorError):

@@ -1,7 +1,8 @@
 """The gates in order of cost: what an engine wrote to a verdict.
 
 Always holds: the same completion, job and accepted files give the same verdict; the first gate that refuses names the
-reason.
+reason. Workers ask the gates that need nothing but the job; that a file is no near-duplicate the publisher asks, which
+knows all accepted files.
 """
 
 import re
@@ -43,15 +44,20 @@ class Accepted:
     def __init__(self) -> None:
         self._index = RMinHashLSH(threshold=NEAR, num_perm=NUM_HASHES, num_bands=NUM_BANDS)
         self._signatures: list[RMinHash] = []
+        self._identities: set[str] = set()
 
     def is_near(self, text: str) -> bool:
         signature = sign(text)
         return any(signature.jaccard(self._signatures[found]) >= NEAR for found in self._index.query(signature))
 
-    def add(self, text: str) -> None:
+    def __contains__(self, identity: str) -> bool:
+        return identity in self._identities
+
+    def add(self, identity: str, text: str) -> None:
         signature = sign(text)
         self._index.insert(len(self._signatures), signature)
         self._signatures.append(signature)
+        self._identities.add(identity)
 
 
 def sign(text: str) -> RMinHash:
@@ -60,8 +66,8 @@ def sign(text: str) -> RMinHash:
     return signature
 
 
-def judge(job: Job, completion: Completion, accepted: Accepted) -> Verdict:
-    """The verdict; the caller adds an accepted text to `accepted`."""
+def judge(job: Job, completion: Completion) -> Verdict:
+    """The verdict of the gates that need no other file. `Accepted` has the last one, which the publisher asks."""
     if completion.finish_reason != "stop":
         return Verdict(reason=Reason.CUT_OFF)
     text = strip_chatter(completion.text)
@@ -71,6 +77,4 @@ def judge(job: Job, completion: Completion, accepted: Accepted) -> Verdict:
         return Verdict(reason=Reason.DOES_NOT_PARSE)
     if containment(text, job.text) >= COPY:
         return Verdict(reason=Reason.COPY_OF_SEED)
-    if accepted.is_near(text):
-        return Verdict(reason=Reason.NEAR_DUPLICATE)
     return Verdict(text=text)

@@ -9,6 +9,8 @@ from enum import StrEnum
 import msgspec
 import xxhash
 
+from streamer.document import Document
+
 
 class Reason(StrEnum):
     """Why a file is rejected; each is counted."""
@@ -21,7 +23,11 @@ class Reason(StrEnum):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One request to write one synthetic file. `text`: the seed document's; `index`: the n-th file wanted of it, from 0."""
+    """One request to write one synthetic file.
+
+    `text`: the seed document's; `index`: the n-th file wanted of it, from 0; `purpose`: whom it is for, `order/3` or
+    `demand/python`, which is no part of the identity.
+    """
 
     language: str
     seed_document: str
@@ -29,6 +35,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     index: int
     text: str
+    purpose: str
 
     @property
     def identity(self) -> str:
@@ -54,3 +61,24 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def accepted(self) -> bool:
         return self.reason is None
+
+
+class AcceptedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that passed a worker's gates, with its job's identity and purpose."""
+
+    identity: str
+    purpose: str
+    document: Document
+
+
+def accepted_file(job: Job, text: str) -> AcceptedFile:
+    """The synthetic document that a job gave; its id is the job's identity."""
+    document = Document(
+        text=text,
+        path=f"{job.seed_document}/{job.index}",
+        repository=f"synthetic/{job.model}",
+        language=job.language,
+        license="synthetic",
+        document=job.identity,
+    )
+    return AcceptedFile(identity=job.identity, purpose=job.purpose, document=document)

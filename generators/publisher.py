@@ -14,8 +14,10 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from generators.job import AcceptedFile
+from generators.published_files import PublishedFiles
 from streamer.catalog import Catalog
-from streamer.document import Document
+from streamer.errors import StreamError
 from streamer.log import Body
 from streamer.packing import Packed, pack, sidecar_rows
 from streamer.tokenizer import end_of_document_id
@@ -24,27 +26,19 @@ FILES = "files.parquet"
 MOST_PADDING = 1 / 20
 
 
-class AcceptedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that passed the gates, with the identity of its job."""
-
-    identity: str
-    document: Document
-
-
 class Publisher:
     """Publishes into one stream, whose seq_len, dtype and tokenizer it takes from the stream."""
 
     def __init__(self, catalog: Catalog, stream: str) -> None:
         self._catalog, self.stream = catalog, stream
         snapshot = catalog.stream(stream)
+        if snapshot.tokenizer is None:
+            raise StreamError(f"stream {stream} names no tokenizer, so nothing can be packed for it; use another root")
         self._seq_len, self._dtype = snapshot.seq_len or 0, snapshot.dtype or "uint16"
         self._fingerprint = snapshot.tokenizer
         self._tokenizer = catalog.load_tokenizer(snapshot.tokenizer)
         self._end = end_of_document_id(self._tokenizer)
-
-    def published(self) -> set[str]:
-        """Identities of all files in the stream's log."""
-        return identities(self._catalog.stream_log(self.stream).read())
+        self.published = PublishedFiles(catalog, stream)
 
     def publish(self, files: list[AcceptedFile], *, overdue: bool = False) -> set[str]:
         """Publishes what packs well; all of it when `overdue`, the last sample then padded.
@@ -53,7 +47,8 @@ class Publisher:
         Raises: StoreError, PartError; the stream is then as it was.
         """
         while True:
-            done = self.published()
+            self.published.refresh()
+            done = self.published.identities
             waiting = list({file.identity: file for file in files if file.identity not in done}.values())
             chosen, packed = self._choose(waiting, overdue=overdue)
             if not chosen:
@@ -78,11 +73,17 @@ class Publisher:
         """One attempt; a race that was lost to one of these files leaves nothing behind."""
         mine = [file.identity for file in files]
         documents = [file.document for file in files]
+        extra = {
+            "jobs": mine,
+            "purposes": [file.purpose for file in files],
+            "files": FILES,
+            "tokens": packed.tokens,
+            "padding_tokens": packed.padding_tokens,
+        }
 
         def decide(bodies: list[Body]) -> dict[str, Any] | None:
-            if identities(bodies) & set(mine):
-                return None
-            return {"jobs": mine, "files": FILES, "padding_tokens": packed.padding_tokens}
+            self.published.note(bodies)
+            return None if self.published.identities & set(mine) else extra
 
         with tempfile.TemporaryDirectory(prefix="phasemix-files-") as aside:
             path = Path(aside) / FILES
@@ -97,8 +98,3 @@ class Publisher:
                 files={FILES: path},
                 decide=decide,
             )
-
-
-def identities(bodies: list[Body]) -> set[str]:
-    """Identities of the jobs that a stream's entries name."""
-    return {identity for body in bodies for identity in body.get("extra", {}).get("jobs", ())}

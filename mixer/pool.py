@@ -8,6 +8,7 @@ import msgspec
 
 from mixer.errors import MixerError
 from streamer.catalog import Catalog
+from streamer.log import Body
 
 POOL = "generators"
 FORMAT = "pool/1"
@@ -28,7 +29,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PoolState(msgspec.Struct, frozen=True, kw_only=True):
-    """The pool as it last reported."""
+    """The pool as it last reported. `unpublished`: files that wait for a part."""
 
     workers: list[WorkerState]
     queue_waiting: int
@@ -36,6 +37,7 @@ class PoolState(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int
     rejected: dict[str, int]
     engine_label: str
+    unpublished: int = 0
 
 
 def state_key(pool: str = POOL) -> str:
@@ -49,13 +51,28 @@ def wanted(catalog: Catalog, pool: str = POOL) -> int:
     return int(bodies[-1]["workers"]) if bodies else 0
 
 
+def draining(catalog: Catalog, pool: str = POOL) -> bool:
+    """Whether no new jobs are to be planned, which the next `set_wanted` ends."""
+    bodies = catalog.log(f"pools/{pool}").read()
+    return bool(bodies and bodies[-1].get("draining", False))
+
+
 def set_wanted(catalog: Catalog, workers: int, pool: str = POOL) -> None:
     """Notes the wanted number. Raises: MixerError outside 0 to 1,024."""
     if not 0 <= workers <= MAX_WORKERS:
         raise MixerError(f"pool {pool}: {workers} workers are outside 0 to {MAX_WORKERS}; scale within that")
-    catalog.log(f"pools/{pool}").append(
-        lambda bodies: None if bodies and bodies[-1]["workers"] == workers else {"format": FORMAT, "workers": workers}
-    )
+    body = {"format": FORMAT, "workers": workers}
+    catalog.log(f"pools/{pool}").append(lambda bodies: None if bodies and bodies[-1] == body else body)
+
+
+def set_draining(catalog: Catalog, pool: str = POOL) -> None:
+    """Notes that no new jobs are to be planned; the workers stay as many as they are."""
+
+    def decide(bodies: list[Body]) -> Body | None:
+        body = {"format": FORMAT, "workers": int(bodies[-1]["workers"]) if bodies else 0, "draining": True}
+        return None if bodies and bodies[-1] == body else body
+
+    catalog.log(f"pools/{pool}").append(decide)
 
 
 def read_state(redis_url: str | None, pool: str = POOL) -> PoolState | None:

@@ -10,12 +10,18 @@ import pytest
 import uvicorn
 
 from generators.engine import Engine
-from generators.errors import EngineError
+from generators.errors import EngineAwayError
 from generators.job import Completion, Job
 from generators.offline_engine import LABEL, create_app
 
 JOB = Job(
-    language="python", seed_document="s", recipe="file/1", model=LABEL, index=0, text="def f(value):\n    return value\n"
+    language="python",
+    seed_document="s",
+    recipe="file/1",
+    model=LABEL,
+    index=0,
+    text="def f(value):\n    return value\n",
+    purpose="order/0",
 )
 
 
@@ -50,6 +56,10 @@ def test_a_completion_comes_finished_and_counted(endpoint: str) -> None:
     assert found.tokens > 0
 
 
+def test_the_next_endpoint_is_asked_when_one_is_away(endpoint: str) -> None:
+    assert complete(["http://127.0.0.1:1/v1", endpoint]).finish_reason == "stop"
+
+
 def test_an_engine_that_does_not_answer_is_named() -> None:
-    with pytest.raises(EngineError, match=r"127\.0\.0\.1:1/v1 does not answer"):
+    with pytest.raises(EngineAwayError, match=r"127\.0\.0\.1:1/v1 does not answer"):
         complete(["http://127.0.0.1:1/v1"])

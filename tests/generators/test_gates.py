@@ -23,11 +23,11 @@ def count_words(text: str) -> Counter[str]:
     words = (word.strip(".,;:!?") for word in text.lower().split())
     return Counter(word for word in words if word)
 '''
-JOB = Job(language="python", seed_document="a" * 32, recipe="file/1", model="m", index=0, text=SEED)
+JOB = Job(language="python", seed_document="a" * 32, recipe="file/1", model="m", index=0, text=SEED, purpose="order/0")
 
 
-def verdict(text: str, *, finish_reason: str = "stop", accepted: Accepted | None = None) -> Reason | None:
-    return judge(JOB, Completion(text=text, finish_reason=finish_reason, tokens=1), accepted or Accepted()).reason
+def verdict(text: str, *, finish_reason: str = "stop") -> Reason | None:
+    return judge(JOB, Completion(text=text, finish_reason=finish_reason, tokens=1)).reason
 
 
 def test_a_good_file_passes_and_its_fence_and_chatter_are_gone() -> None:
@@ -48,17 +48,18 @@ def test_a_bad_file_is_refused_by_name(text: str, finish_reason: str, reason: Re
     assert verdict(text, finish_reason=finish_reason) == reason
 
 
-def test_a_near_duplicate_of_an_accepted_file_is_refused() -> None:
+def test_a_near_duplicate_of_an_accepted_file_is_found() -> None:
     accepted = Accepted()
-    accepted.add(GOOD)
-    assert verdict(GOOD.replace("Counts words.", "Counts the words."), accepted=accepted) == Reason.NEAR_DUPLICATE
-    assert verdict("def double(value: int) -> int:\n    return value + value\n", accepted=accepted) is None
+    accepted.add("one", GOOD)
+    assert "one" in accepted
+    assert accepted.is_near(GOOD.replace("Counts words.", "Counts the words."))
+    assert not accepted.is_near("def double(value: int) -> int:\n    return value + value\n")
 
 
 def test_an_identity_is_of_what_is_wanted_and_not_of_the_text() -> None:
     import msgspec
 
-    assert msgspec.structs.replace(JOB, text="other").identity == JOB.identity
+    assert msgspec.structs.replace(JOB, text="other", purpose="demand/python").identity == JOB.identity
     assert msgspec.structs.replace(JOB, index=1).identity != JOB.identity
 
 

@@ -6,25 +6,16 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
-from generators.publisher import FILES, AcceptedFile, Publisher
+from generators.job import AcceptedFile
+from generators.publisher import FILES, Publisher
 from streamer import Catalog, Document
 from streamer.parts import read_sidecar
 
 
 @pytest.fixture
-def catalog(root: Path) -> Catalog:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator(
-        ["def f(): pass"],
-        trainers.BpeTrainer(
-            vocab_size=300, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
-        ),
-    )
+def catalog(root: Path, tokenizer: Tokenizer) -> Catalog:
     made = Catalog(root)
     made.create_stream("synthetic/python", seq_len=16, tokenizer=made.put_tokenizer(tokenizer.to_str()))
     return made
@@ -34,6 +25,7 @@ def files(*numbers: int) -> list[AcceptedFile]:
     return [
         AcceptedFile(
             identity=f"{number:032x}",
+            purpose="order/0",
             document=Document(
                 text=f"def f{number}(): return {number}\n" * 3, path=f"{number}.py", repository="synthetic",
                 language="python", license="synthetic", document=f"{number:032x}",
@@ -74,8 +66,8 @@ def test_racing_publishers_publish_each_file_once(catalog: Catalog, root: Path) 
 
 def test_few_files_wait_until_they_are_overdue_and_the_sidecar_tells_padding(catalog: Catalog) -> None:
     publisher = Publisher(catalog, "synthetic/python")
-    short = [AcceptedFile(identity="a", document=Document(text="x", path="x.py", repository="s", language="python",
-             license="s", document="a"))]  # fmt: skip
+    document = Document(text="x", path="x.py", repository="s", language="python", license="s", document="a")
+    short = [AcceptedFile(identity="a", purpose="order/0", document=document)]
     assert publisher.publish(short) == set()
     assert catalog.stream("synthetic/python").samples == 0
     assert publisher.publish(short, overdue=True) == {"a"}

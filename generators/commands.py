@@ -1,0 +1,323 @@
+"""`phasemix generators`: seed, plan, work, publish, scale, status, drain, dead."""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from streamer.command_options import add_json, add_root, print_table
+
+if TYPE_CHECKING:
+    from generators.redis_job_queue import RedisJobQueue
+    from mixer.pool import PoolState
+
+TICK_S = 0.5
+DRAIN_LOOK_S = 0.5
+
+
+def add_generators(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(required=True, metavar="seed|scale|status|drain|dead|plan|work|publish")
+    seed = verbs.add_parser("seed", help="order synthetic files, apart from what runs demand")
+    seed.add_argument(
+        "--from", required=True, dest="glob", metavar="GLOB", help="streams of seed documents, like 'scored/*'"
+    )
+    seed.add_argument("--files", type=int, required=True, help="accepted files wanted")
+    seed.add_argument("--language", help="of this language alone")
+    seed.set_defaults(run=run_seed)
+    scale = verbs.add_parser("scale", help="set the wanted number of workers")
+    scale.add_argument("workers", type=int)
+    scale.set_defaults(run=run_scale)
+    status = verbs.add_parser("status", help="workers, queue, orders, accepted and rejected files")
+    status.set_defaults(run=run_status)
+    drain = verbs.add_parser("drain", help="plan no more, wait until what is on its way is published, scale to 0")
+    drain.set_defaults(run=run_drain)
+    dead = verbs.add_parser("dead", help="jobs that kept failing, and why")
+    dead.add_argument("--retry", action="store_true", help="empty the list, so that what is still wanted is planned again")
+    dead.set_defaults(run=run_dead)
+    plan = verbs.add_parser("plan", help="run the planner (`phasemix up` does)")
+    plan.add_argument("--demand-from", default="scored/*", metavar="GLOB", help="seed documents for what runs demand")
+    plan.add_argument("--most-queued", type=int, default=64, help="jobs that may wait")
+    plan.add_argument("--model", help="the model's name in identities (default: what workers say)")
+    plan.set_defaults(run=run_plan)
+    work = verbs.add_parser("work", help="run one worker (`phasemix up` does)")
+    work.add_argument(
+        "--engine", action="append", required=True, metavar="URL", help="an OpenAI-compatible address up to /v1"
+    )
+    work.add_argument("--name", default=f"worker-{os.getpid()}")
+    work.add_argument("--concurrency", type=int, default=256, help="requests in flight")
+    work.add_argument("--max-tokens", type=int, default=2048, help="tokens of a file at most; longer ones are cut_off")
+    work.add_argument("--drain", type=float, default=25.0, metavar="SECONDS", help="for jobs in flight after SIGTERM")
+    work.set_defaults(run=run_work)
+    publish = verbs.add_parser("publish", help="run the publisher (`phasemix up` does)")
+    publish.add_argument("--max-wait", type=float, default=30.0, metavar="SECONDS", help="then a part is padded")
+    publish.add_argument("--name", default="publisher")
+    publish.set_defaults(run=run_publish)
+    for verb in (work, publish):
+        help_text = "then what a killed process had is taken over by another"
+        verb.add_argument("--silent", type=float, default=15.0, metavar="SECONDS", help=help_text)
+    for verb in (seed, scale, status, drain, dead, plan, work, publish):
+        add_root(verb)
+    for verb in (seed, scale, status, drain, dead):
+        add_json(verb)
+    for verb in (status, drain, dead, plan, work, publish):
+        verb.add_argument(
+            "--redis",
+            default=os.environ.get("PHASEMIX_REDIS"),
+            metavar="URL",
+            help="default: PHASEMIX_REDIS, or the Redis that `phasemix up` runs for this root",
+        )
+
+
+NOUNS = {"generators": add_generators}
+
+
+def run_seed(options: argparse.Namespace) -> int:
+    from generators.orders import place_order
+    from streamer.catalog import Catalog
+
+    order = place_order(Catalog(options.root), options.glob, files=options.files, language=options.language)
+    row = {"order": order.number, "from": order.glob, "language": order.language or "any", "files": order.files}
+    print_table([row], options.json)
+    return 0
+
+
+def run_scale(options: argparse.Namespace) -> int:
+    from mixer import pool
+    from streamer.catalog import Catalog
+
+    catalog = Catalog(options.root)
+    before = pool.wanted(catalog)
+    pool.set_wanted(catalog, options.workers)
+    print_table([{"workers_wanted": options.workers, "before": before}], options.json)
+    return 0
+
+
+def run_status(options: argparse.Namespace) -> int:
+    import json
+
+    from mixer import pool
+    from streamer.catalog import Catalog
+
+    catalog = Catalog(options.root)
+    state = pool.read_state(options.redis)
+    orders, accepted = order_rows(catalog)
+    summary = summary_row(catalog, state, accepted)
+    workers = [] if state is None else [worker_row(worker) for worker in state.workers]
+    rejected = {} if state is None else state.rejected
+    if options.json:
+        found = {**summary, "workers": workers, "orders": orders, "rejected": rejected}
+        json.dump(found, sys.stdout, indent=1)
+        sys.stdout.write("\n")
+        return 0
+    print_table([summary], as_json=False)
+    for title, rows in (
+        ("workers", workers),
+        ("orders", orders),
+        ("rejected", [{"reason": reason, "files": count} for reason, count in sorted(rejected.items())]),
+    ):
+        if rows:
+            print(f"\n{title}")
+            print_table(rows, as_json=False)
+    return 0
+
+
+def summary_row(catalog: Any, state: "PoolState | None", accepted: int) -> dict[str, Any]:
+    from mixer import pool
+
+    row: dict[str, Any] = {
+        "pool": "not known" if state is None else "draining" if pool.draining(catalog) else "live",
+        "workers_wanted": pool.wanted(catalog),
+        "workers_live": len(state.workers) if state is not None else 0,
+        "accepted": accepted,
+    }
+    if state is not None:
+        row |= {
+            "waiting": state.queue_waiting,
+            "running": state.queue_running,
+            "unpublished": state.unpublished,
+            "engine": state.engine_label,
+        }
+    return row
+
+
+def worker_row(worker: Any) -> dict[str, Any]:
+    import msgspec
+
+    return dict(msgspec.structs.asdict(worker))
+
+
+def order_rows(catalog: Any) -> tuple[list[dict[str, Any]], int]:
+    """(orders with what is published of them, all published files)."""
+    from generators.orders import load_orders
+    from generators.published_files import PublishedFiles
+    from generators.publishing import KIND
+
+    found = [PublishedFiles(catalog, name) for name in catalog.names("streams") if name.startswith(f"{KIND}/")]
+    for files in found:
+        files.refresh()
+    rows = [
+        {
+            "order": order.number,
+            "from": order.glob,
+            "language": order.language or "any",
+            "files": order.files,
+            "published": sum(files.by_purpose[order.purpose] for files in found),
+        }
+        for order in load_orders(catalog)
+    ]
+    return rows, sum(len(files.identities) for files in found)
+
+
+def run_drain(options: argparse.Namespace) -> int:
+    from mixer import pool
+    from streamer.catalog import Catalog
+
+    catalog, queue, stop = Catalog(options.root), open_queue(options), stop_on_signals()
+    pool.set_draining(catalog)
+    before = ""
+    while sum(depth := queue.depth()):
+        line = f"{depth.waiting} waiting, {depth.running} running, {depth.unpublished} to publish"
+        if line != before:
+            print(f"draining: {line}", file=sys.stderr)
+            before = line
+        if stop.wait(DRAIN_LOOK_S):
+            print("phasemix: still draining; phasemix generators scale N ends that", file=sys.stderr)
+            return 130
+    pool.set_wanted(catalog, 0)
+    print_table([{"drained": True, "workers_wanted": 0}], options.json)
+    return 0
+
+
+def run_dead(options: argparse.Namespace) -> int:
+    queue = open_queue(options)
+    if options.retry:
+        print_table([{"revived": queue.revive()}], options.json)
+        return 0
+    rows = [
+        {"job": job.identity, "language": job.language, "seed_document": job.seed_document, "index": job.index, "why": why}
+        for job, why in queue.dead()
+    ]
+    print_table(rows, options.json)
+    return 0
+
+
+def run_plan(options: argparse.Namespace) -> int:
+    from generators.planner import Planner
+    from generators.scaling import load_workers, report_pool
+    from streamer.catalog import Catalog
+
+    catalog, queue = Catalog(options.root), open_queue(options)
+    known: str | None = options.model
+
+    def model() -> str | None:
+        nonlocal known
+        if known is None:
+            known = next((worker.engine for worker in load_workers(queue)), None)
+        return known
+
+    planner = Planner(catalog, queue, model=model, demand_glob=options.demand_from, most_queued=options.most_queued, say=say)
+
+    def tick() -> None:
+        planner.tick()
+        report_pool(queue, accepted=planner.accepted)
+
+    return run_always(tick)
+
+
+def run_publish(options: argparse.Namespace) -> int:
+    from generators.publishing import Publishing
+    from streamer.catalog import Catalog
+
+    publishing = Publishing(
+        Catalog(options.root), open_queue(options), name=options.name, max_wait_s=options.max_wait, silent_s=options.silent
+    )
+
+    def tick() -> None:
+        count = publishing.tick()
+        if count:
+            say(f"published {count} files")
+
+    return run_always(tick)
+
+
+def run_work(options: argparse.Namespace) -> int:
+    import asyncio
+
+    from generators.engine import Engine
+    from generators.errors import GeneratorError
+    from generators.scaling import register, unregister
+    from generators.worker import Worker
+
+    if options.concurrency < 1 or options.max_tokens < 1:
+        raise GeneratorError(
+            f"--concurrency {options.concurrency} and --max-tokens {options.max_tokens} must be at least 1; raise them"
+        )
+    queue = open_queue(options)
+    queue.depth()
+
+    async def work() -> None:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        engine = Engine(options.engine, max_tokens=options.max_tokens)
+        worker = Worker(
+            queue,
+            engine,
+            name=options.name,
+            concurrency=options.concurrency,
+            register=register(queue),
+            silent_s=options.silent,
+            say=say,
+        )
+        try:
+            await worker.run(stop, drain_s=options.drain)
+        finally:
+            await engine.close()
+            unregister(queue, options.name)
+
+    asyncio.run(work())
+    return 0
+
+
+def open_queue(options: argparse.Namespace) -> "RedisJobQueue":
+    """Raises: QueueError when no Redis is named."""
+    from generators.errors import QueueError
+    from generators.redis_job_queue import RedisJobQueue
+
+    if options.redis is None:
+        raise QueueError("no Redis is known: start phasemix up for this root, or name one with --redis or PHASEMIX_REDIS")
+    return RedisJobQueue(options.redis)
+
+
+def run_always(tick: Callable[[], None]) -> int:
+    """Ticks until told to end. What goes wrong at the first tick ends it; later, a Redis that is away is waited for."""
+    from generators.errors import QueueError
+
+    stop, first, said = stop_on_signals(), True, ""
+    while not stop.is_set():
+        try:
+            tick()
+            first, said = False, ""
+        except QueueError as error:
+            if first:
+                raise
+            if str(error) != said:
+                said = str(error)
+                say(said)
+        stop.wait(TICK_S)
+    return 0
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def say(line: str) -> None:
+    print(line, flush=True)

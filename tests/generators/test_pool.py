@@ -1,0 +1,167 @@
+"""The pool as processes: planner, workers and publisher of the command line, a real Redis, the offline engine.
+
+Killed, wiped or restarted, they fill an order exactly, and each file is published once.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from deploy import processes
+from generators.offline_engine import LABEL
+from streamer import Catalog
+
+PATIENCE_S = 60.0
+
+
+class Pool:
+    """Processes of one root and one Redis; all are gone after the test."""
+
+    def __init__(self, root: Path, redis_url: str, engine_port: int) -> None:
+        self.root, self.redis_url = root, redis_url
+        self.engine = f"http://127.0.0.1:{engine_port}/v1"
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    def start(self, verb: str, *words: str) -> "subprocess.Popen[bytes]":
+        argv = [sys.executable, "-m", "deploy.command_line", "generators", verb, "--root", str(self.root)]
+        log = self.root.parent / f"{verb}-{len(self.started)}.log"
+        process = processes.start((*argv, "--redis", self.redis_url, *words), log=log)
+        self.started.append(process)
+        return process
+
+    def worker(self, name: str, *words: str) -> "subprocess.Popen[bytes]":
+        return self.start("work", "--engine", self.engine, "--name", name, *words)
+
+    def ask(self, *words: str) -> dict[str, object]:
+        argv = [sys.executable, "-m", "deploy.command_line", "generators", *words, "--root", str(self.root), "--json"]
+        found = subprocess.run(
+            argv, capture_output=True, text=True, timeout=60, env={**os.environ, "PHASEMIX_REDIS": self.redis_url}
+        )
+        assert found.returncode == 0, found.stderr
+        answer: dict[str, object] = json.loads(found.stdout)
+        return answer
+
+    def published(self) -> Counter[str]:
+        catalog = Catalog(self.root)
+        names = [name for name in catalog.names("streams") if name.startswith("synthetic/")]
+        bodies = [body for name in names for body in catalog.stream_log(name).read()]
+        return Counter(identity for body in bodies for identity in body.get("extra", {}).get("jobs", ()))
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def pool(seeded: Catalog, root: Path, redis_url: str) -> Iterator[Pool]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    found = Pool(root, redis_url, port)
+    argv = (sys.executable, "-m", "generators.offline_engine", "--port", str(port))
+    found.started.append(processes.start(argv, log=root.parent / "engine.log"))
+    wait_until(lambda: answers(port))
+    yield found
+    for process in found.started:
+        process.kill()
+        process.wait()
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_an_order_is_filled_by_processes_that_end_in_order(pool: Pool) -> None:
+    pool.start("plan")
+    publisher, worker = pool.start("publish", "--max-wait", "0.5"), pool.worker("worker-1")
+    pool.ask("seed", "--from", "scored/*", "--files", "10")
+    wait_until(lambda: len(pool.published()) >= 10)
+    wait_until(lambda: pool.ask("status")["workers_live"] == 1)
+    status = pool.ask("status")
+    assert (status["accepted"], status["engine"], status["waiting"]) == (10, LABEL, 0)
+    assert status["orders"] == [{"order": 0, "from": "scored/*", "language": "any", "files": 10, "published": 10}]
+    for process in (worker, publisher):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    assert set(pool.published().values()) == {1}
+
+
+def test_killed_in_mid_job_nothing_is_lost_or_published_twice(pool: Pool) -> None:
+    engine = pool.started[0]
+    pool.start("plan")
+    victim = pool.worker("worker-1", "--concurrency", "4")
+    publisher = pool.start("publish", "--max-wait", "0.2", "--name", "a", "--silent", "1")
+    wait_until(lambda: pool.ask("status")["workers_live"] == 1)
+    engine.send_signal(signal.SIGSTOP)
+    pool.ask("seed", "--from", "scored/*", "--files", "30")
+    wait_until(lambda: pool.ask("status")["running"] == 4)
+    victim.kill()
+    engine.send_signal(signal.SIGCONT)
+    pool.worker("worker-2", "--concurrency", "4", "--silent", "1")
+    wait_until(lambda: len(pool.published()) >= 1)
+    publisher.kill()
+    pool.start("publish", "--max-wait", "0.2", "--name", "b", "--silent", "1")
+    wait_until(lambda: len(pool.published()) >= 30)
+    found = pool.published()
+    assert len(found) == 30
+    assert set(found.values()) == {1}
+    wait_until(lambda: pool.ask("status")["running"] == 0)
+
+
+def test_a_wiped_redis_is_planned_again(pool: Pool) -> None:
+    pool.start("plan")
+    pool.worker("worker-1", "--concurrency", "2")
+    pool.start("publish", "--max-wait", "0.2")
+    pool.ask("seed", "--from", "scored/*", "--files", "40")
+    for enough in (3, 15):
+        wait_until(lambda enough=enough: len(pool.published()) >= enough)  # type: ignore[misc]
+        with redis.Redis.from_url(pool.redis_url) as client:
+            client.flushall()
+    wait_until(lambda: len(pool.published()) >= 40)
+    assert set(pool.published().values()) == {1}
+    assert all(not Catalog(pool.root).garbage(name) for name in ("synthetic/python",))
+
+
+def test_a_drained_pool_is_empty_and_scaled_to_zero(pool: Pool) -> None:
+    pool.start("plan")
+    pool.worker("worker-1", "--concurrency", "1")
+    pool.start("publish", "--max-wait", "0.2")
+    pool.ask("scale", "2")
+    pool.ask("seed", "--from", "scored/*", "--files", "60")
+    wait_until(lambda: len(pool.published()) >= 2)
+    assert pool.ask("drain") == [{"drained": True, "workers_wanted": 0}]
+    status = pool.ask("status")
+    assert (status["workers_wanted"], status["waiting"], status["unpublished"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["work", "--engine", "http://127.0.0.1:1/v1"], "engine http://127.0.0.1:1/v1 does not answer"),
+        (["work", "--engine", "http://127.0.0.1:1/v1", "--redis", "unix:///nowhere.sock"], "Redis at unix:///nowhere.sock"),
+        (["plan", "--redis", "what"], "no address of a Redis"),
+        (["seed", "--from", "nothing/*", "--files", "1"], "no stream with documents matches"),
+        (["scale", "-1"], "-1 workers are outside 0 to 1024"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    words: list[str], said: str, seeded: Catalog, root: Path, redis_url: str
+) -> None:
+    argv = [sys.executable, "-m", "deploy.command_line", "generators", *words, "--root", str(root)]
+    found = subprocess.run(argv, capture_output=True, text=True, timeout=60, env={**os.environ, "PHASEMIX_REDIS": redis_url})
+    assert found.returncode == 2
+    assert said in found.stderr
+    assert found.stderr.count("\n") == 1
