@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PACKAGES = streamer mixer generators training deploy
 
-.PHONY: install engine test check sizes
+.PHONY: install engine demo test check bench sizes
 install: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
@@ -20,14 +20,21 @@ engine: .engine/installed
 	.engine/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r engine.lock
 	touch $@
 
+demo: install
+	.venv/bin/phasemix demo $(ARGS)
+
 check: install
-	.venv/bin/ruff format --check $(PACKAGES) tests
-	.venv/bin/ruff check $(PACKAGES) tests
+	.venv/bin/ruff format --check $(PACKAGES) tests benchmarks
+	.venv/bin/ruff check $(PACKAGES) tests benchmarks
 	.venv/bin/mypy
 	.venv/bin/python -m pytest tests/architecture
 
 test: install
 	.venv/bin/python -m pytest
+
+# Ratios to a rival measured in the same run; each script fails below its target.
+bench: install
+	.venv/bin/python -m benchmarks.reading
 
 # Lines of the longest files, and what the last commit added.
 sizes: install

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 NOUNS = {
+    "demo": ("deploy.commands", "the whole path on this machine, small"),
     "up": ("deploy.commands", "start Redis, mixer, dashboard, engine and workers on this machine"),
     "down": ("deploy.commands", "stop what `up` started"),
     "status": ("deploy.commands", "what runs on this machine"),

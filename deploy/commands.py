@@ -1,5 +1,6 @@
-"""`phasemix up`, `down` and `status`."""
+"""`phasemix demo`, `up`, `down` and `status`."""
 
+from deploy.demo import add_demo
 from deploy.services_commands import add_down, add_status, add_up
 
-NOUNS = {"up": add_up, "down": add_down, "status": add_status}
+NOUNS = {"demo": add_demo, "up": add_up, "down": add_down, "status": add_status}

@@ -39,6 +39,9 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--global-batch", type=int, required=True, help="samples of a global batch")
     create.add_argument("--canonical-nodes", type=int, default=1)
     create.add_argument("--num-steps", type=int, help="refuse now what caps cannot give for so long")
+    create.add_argument(
+        "--segment-batches", type=int, default=32, help="batches between moments at which a switch takes effect"
+    )
     create.set_defaults(run=run_create)
     listing = verbs.add_parser("list", help="one line a run")
     listing.set_defaults(run=run_runs)
@@ -147,6 +150,7 @@ def run_create(options: argparse.Namespace) -> int:
         global_batch=options.global_batch,
         canonical_nodes=options.canonical_nodes,
         num_steps=options.num_steps,
+        segment_batches=options.segment_batches,
     )
     print_table([{"run": info.name, "mixture": info.mixture, "streams": len(info.shares)}], options.json)
     return 0

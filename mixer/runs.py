@@ -8,7 +8,7 @@ import msgspec
 
 from mixer.errors import RunError, StepError
 from mixer.journal import Journal
-from mixer.ledger import FORMAT, ORDER, Ledger, Settings
+from mixer.ledger import FORMAT, ORDER, Ledger, Segment, Settings
 from mixer.mixtures import Mixtures
 from mixer.resolution import Plan
 from mixer.slots import ONE
@@ -46,6 +46,14 @@ class StreamUse(msgspec.Struct, frozen=True, kw_only=True):
     passes: float
 
 
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment's batches [start_step, end_step) and the samples of each stream that one of them is to have on average."""
+
+    start_step: int
+    end_step: int
+    samples: dict[str, float]
+
+
 class Runs:
     """The runs under a root."""
 
@@ -62,17 +70,33 @@ class Runs:
         global_batch: int,
         canonical_nodes: int = 1,
         num_steps: int | None = None,
+        segment_batches: int = 32,
+        write_ahead: int = 256,
     ) -> RunInfo:
-        """Binds a new run to a mixture version. Raises: RunError when it exists or its caps cannot last `num_steps`."""
+        """Binds a new run to a mixture version.
+
+        `segment_batches`: after so many global batches a switch or a new part can take effect; `write_ahead`: how far past
+        the ledger's end a reader may ask. Raises: RunError when it exists or its caps cannot last `num_steps`.
+        """
         check_word(name, what="run")
-        if global_batch < 1:
-            raise RunError(f"run {name}: global batch {global_batch} is below 1")
+        bounds = {"global_batch": global_batch, "segment_batches": segment_batches, "write_ahead": write_ahead}
+        for key, value in bounds.items():
+            if value < 1:
+                raise RunError(f"run {name}: {key} {value} is below 1; give at least 1")
         if canonical_nodes != 1:
             raise RunError(f"run {name}: canonical_nodes = {canonical_nodes}; {ORDER} knows 1 only")
         plan = self.mixtures.resolve(mixture)
         seq_len = self.mixtures.load(mixture)[1].seq_len
         self._check_caps(name, plan, num_steps, global_batch)
-        settings = Settings(mixture=plan.mixture, seed=seed, global_batch=global_batch, seq_len=seq_len, num_steps=num_steps)
+        settings = Settings(
+            mixture=plan.mixture,
+            seed=seed,
+            global_batch=global_batch,
+            seq_len=seq_len,
+            num_steps=num_steps,
+            segment_batches=segment_batches,
+            write_ahead=write_ahead,
+        )
         body = {
             "format": FORMAT,
             "order": ORDER,
@@ -147,6 +171,19 @@ class Runs:
             target = (int(state.credits[index]) + drawn * ONE) / ONE
             rows.append(StreamUse(stream=stream, target_samples=target, realised_samples=drawn, passes=passes))
         return rows
+
+    def targets(self, name: str) -> Sequence[Target]:
+        """What the ledger's segments ask for, in their order."""
+        ledger = Journal(self.catalog, name).ledger
+        assert ledger.settings is not None
+        global_batch = ledger.settings.global_batch
+
+        def target(segment: Segment) -> Target:
+            drawn = segment.shares * global_batch / ONE if segment.counts is None else segment.counts
+            samples = dict(zip(ledger.streams, (float(count) for count in drawn), strict=False))
+            return Target(start_step=segment.start, end_step=segment.end, samples=samples)
+
+        return tuple(target(segment) for segment in ledger.segments)
 
     def _check_caps(self, name: str, plan: Plan, num_steps: int | None, global_batch: int) -> None:
         if num_steps is None:
