@@ -24,23 +24,23 @@ class ServiceJournal:
         self._patience_s = patience_s
         self.refresh()
 
+    @property
+    def written(self) -> int:
+        """Batches that segments of the log cover."""
+        return self.ledger.end
+
     def refresh(self) -> None:
         """Takes in what was written since."""
         self._take(self._ask("GET", "ledger", {"start": self.ledger.length}))
 
-    def ensure(self, step: int, *, write: bool = True, wait_s: float = 0.0) -> None:
+    def ensure(self, step: int, *, wait_s: float = 0.0) -> None:
         """Has the ledger cover `step`. Raises: StepError, RunEnded, WaitError, RunError when the service stays away."""
         if 0 <= step < self.ledger.end:
             return
         deadline = time.monotonic() + wait_s
         while not 0 <= step < self.ledger.end:
             try:
-                if write:
-                    self._take(self._ask("POST", "segments", {"step": step, "start": self.ledger.length}))
-                else:
-                    self.refresh()
-                    if step >= self.ledger.end:
-                        raise StepError(f"run {self.run}: step {step} is not in the ledger, which ends at {self.ledger.end}")
+                self._take(self._ask("POST", "segments", {"step": step, "start": self.ledger.length}))
             except WaitError:
                 if time.monotonic() >= deadline:
                     raise

@@ -5,10 +5,14 @@ is appended to, or planned again.
 """
 
 import time
+from collections.abc import Callable
 
 from mixer.errors import RunEnded, RunError, StepError, WaitError
 from mixer.ledger import Ledger
+from mixer.planner import Planner
+from mixer.ranges import Ranges, StreamShards
 from mixer.segment import Rows, Waits, plan_segment
+from mixer.states import State, States
 from streamer.catalog import Catalog
 from streamer.log import Body
 
@@ -16,11 +20,15 @@ POLL_S = 0.5
 
 
 class Journal:
-    """One run of one catalog."""
+    """One run of one catalog. `written`: batches that segments of the log cover."""
+
+    writes = True
 
     def __init__(self, catalog: Catalog, run: str) -> None:
         self.catalog, self.run, self.ledger = catalog, run, Ledger()
         self._log = catalog.log(f"runs/{run}/ledger")
+        self._planner: Planner | None = None
+        self.written = 0
         self.refresh()
         if self.ledger.settings is None:
             have = ", ".join(catalog.names("runs")) or "none yet"
@@ -29,18 +37,25 @@ class Journal:
     def refresh(self) -> None:
         """Takes in what was written since."""
         self.ledger.take(self._log.read())
+        self.written = self.ledger.end
 
-    def ensure(self, step: int, *, write: bool = True, wait_s: float = 0.0, to: int | None = None) -> None:
-        """Has the ledger cover `step`, writing segments where it must. Raises: StepError, RunEnded, WaitError."""
+    def state(self, step: int) -> State:
+        """The state before a batch of the ledger, or at its end."""
+        if self._planner is None:
+            self._planner = make_planner(self.ledger, self.catalog, self.run, write=self.writes)
+        return self._planner.state(step)
+
+    def ensure(self, step: int, *, wait_s: float = 0.0, to: int | None = None) -> None:
+        """Has the ledger cover `step`, adding segments where it must. Raises: StepError, RunEnded, WaitError."""
         if step < 0:
             raise StepError(f"run {self.run}: step {step} is below 0")
-        if step >= self.ledger.end:
+        if step >= self.written:
             self.refresh()
         settings = self.ledger.settings
         assert settings is not None
         if step < self.ledger.end:
             return
-        furthest = self.ledger.end + settings.write_ahead - 1
+        furthest = self.written + settings.write_ahead - 1
         if to is None and step > furthest and self.ledger.ended is None:
             raise StepError(
                 f"run {self.run}: step {step} is past the furthest allowed, {furthest} (write_ahead = "
@@ -50,8 +65,6 @@ class Journal:
         while step >= self.ledger.end:
             if self.ledger.ended is not None:
                 raise RunEnded(f"run {self.run} has {self.ledger.end} global batches: {self.ledger.ended}")
-            if not write:
-                raise StepError(f"run {self.run}: step {step} is not in the ledger yet, which ends at {self.ledger.end}")
             waits = self._write()
             if waits is not None:
                 if time.monotonic() >= deadline:
@@ -71,7 +84,7 @@ class Journal:
                 return None  # somebody else wrote it
             settings = self.ledger.settings
             assert settings is not None
-            planned = plan_segment(self.ledger, self._rows(), at_most=settings.segment_batches)
+            planned = plan_segment(self.ledger, self._rows(), self.state(self.ledger.end), at_most=settings.segment_batches)
             if isinstance(planned, Waits):
                 found.append(planned)
                 return None
@@ -82,5 +95,42 @@ class Journal:
         return found[-1] if found and self.ledger.ended is None else None
 
     def _rows(self) -> Rows:
-        snapshots = (self.catalog.stream(name) for name in self.ledger.streams)
+        plan = self.ledger.plans[self.ledger.plan_at(self.ledger.end)]
+        snapshots = (self.catalog.stream(name) for name in plan.streams)
         return {snapshot.name: (snapshot.samples, snapshot.number) for snapshot in snapshots}
+
+
+class Forecast(Journal):
+    """A journal that never writes: segments past the log's end are planned in memory, and void once real ones come."""
+
+    writes = False
+
+    def __init__(self, catalog: Catalog, run: str) -> None:
+        self._entries = 0
+        super().__init__(catalog, run)
+
+    def refresh(self) -> None:
+        bodies = self._log.read()
+        if self.ledger.length > self._entries and len(bodies) > self._entries:
+            self.ledger, self._planner = Ledger(), None
+        if len(bodies) > self._entries:
+            self.ledger.take(bodies)
+            self._entries, self.written = len(bodies), self.ledger.end
+
+    def _write(self) -> Waits | None:
+        settings = self.ledger.settings
+        assert settings is not None
+        state = self.state(self.ledger.end)
+        planned = plan_segment(self.ledger, self._rows(), state, at_most=settings.segment_batches)
+        if isinstance(planned, Waits):
+            return planned
+        self.ledger.add([planned])
+        return None
+
+
+def make_planner(
+    ledger: Ledger, catalog: Catalog, run: str, *, write: bool, tables: Callable[[int], StreamShards] | None = None
+) -> Planner:
+    """A planner of a run. `write`: whether it keeps states that it had to derive."""
+    assert ledger.settings is not None
+    return Planner(ledger, Ranges(ledger.settings.seed, tables), States(catalog.store, run, ledger, write=write))

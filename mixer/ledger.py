@@ -4,9 +4,10 @@ Always holds: what position p is, is a pure function of the ledger's bodies and 
 change an earlier position.
 
 How: a created or switched entry holds a plan (streams, shares, caps) as integers; a segment entry names the batches it
-covers, the plan by its entry, and how many rows of each stream there are from its first batch on.
+covers, the plan by its entry, and the streams that grew, each with its rows and with what had been drawn from it.
 """
 
+from bisect import bisect_left, bisect_right
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,12 +17,11 @@ import xxhash
 
 from mixer.errors import RunError
 from mixer.passes import Timeline
+from mixer.permutation import Ints
 from mixer.resolution import Plan
-from mixer.slots import Ints, count_draws, settle
 
 FORMAT = "ledger/1"
 ORDER = "order/1"
-STATE_INTERVAL = 512
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,25 +38,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Segment(NamedTuple):
-    """`batches` global batches from `start` under the plan of entry `plan`. `totals`: rows of streams, by index."""
+    """`batches` global batches from `start` under the plan of entry `plan`; entries that change nothing make one longer.
+
+    `shares` (streams,) in 1/ONE by index; `counts` (streams,) when it is one closing batch; `totals` (streams,) the rows
+    there are from its first batch on.
+    """
 
     start: int
     batches: int
     plan: int
     shares: Ints
     counts: Ints | None
+    totals: Ints
 
     @property
     def end(self) -> int:
         return self.start + self.batches
-
-
-class State(NamedTuple):
-    """Before batch `step`: samples owed (in 1/ONE) and samples drawn, by stream index."""
-
-    step: int
-    credits: Ints
-    drawn: Ints
 
 
 class Ledger:
@@ -73,9 +70,8 @@ class Ledger:
         self.snapshots: list[int] = []
         self.ended: str | None = None
         self.length = 0
-        self._states: list[State] = [State(0, np.zeros(0, np.int64), np.zeros(0, np.int64))]
         self._digest = xxhash.xxh3_64()
-        self.digests: list[tuple[int, str]] = []
+        self._digests: list[tuple[int, str]] = []  # (end of a segment's entry, digest up to it)
 
     @property
     def end(self) -> int:
@@ -119,15 +115,23 @@ class Ledger:
                 self.snapshots.append(0)
 
     def _take_segment(self, body: dict[str, Any]) -> None:
-        state = self.state(body["start"])
-        for index, total, snapshot in body["joins"]:
-            self.timelines[index].extend(int(state.drawn[index]), total)
+        joins, before = body.get("joins", []), self.segments[-1] if self.segments else None
+        for index, total, snapshot, drawn in joins:
+            self.timelines[index].extend(drawn, total)
             self.totals[index], self.snapshots[index] = total, snapshot
-        shares = np.array(body["shares"] if body["shares"] is not None else self.segments[-1].shares, np.int64)
-        counts = None if body["counts"] is None else np.array(body["counts"], np.int64)
-        self.segments.append(Segment(body["start"], body["batches"], body["plan"], shares, counts))
+        if "shares" in body or before is None:
+            shares = np.array(body["shares"], np.int64)
+        else:
+            shares = widen(before.shares, len(self.streams))
+        counts = np.array(body["counts"], np.int64) if "counts" in body else None
+        totals = np.array(self.totals, np.int64)
+        segment = Segment(body["start"], body["batches"], body["plan"], shares, counts, totals)
+        if before is not None and continues(before, segment):
+            self.segments[-1] = before._replace(batches=before.batches + segment.batches)
+        else:
+            self.segments.append(segment)
         self._digest.update(msgspec.json.encode(body, order="sorted"))
-        self.digests.append((self.end, self._digest.hexdigest()))
+        self._digests.append((segment.end, self._digest.hexdigest()))
 
     def plan_at(self, step: int) -> int:
         """The entry of the plan that holds at a step: of those that took effect by then, the last one written."""
@@ -139,42 +143,23 @@ class Ledger:
         return min(later, default=None)
 
     def segment_at(self, step: int) -> Segment:
-        low, high = 0, len(self.segments)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self.segments[middle].start <= step else (low, middle)
-        return self.segments[low]
-
-    def counts(self, state: State) -> Ints:
-        """Samples of each stream in batch `state.step`."""
-        segment = self.segment_at(state.step)
-        if segment.counts is not None:
-            return widen(segment.counts, len(self.streams))
-        assert self.settings is not None
-        shares = widen(segment.shares, len(self.streams))
-        return count_draws(shares, widen(state.credits, len(shares)), self.settings.global_batch)
-
-    def after(self, state: State) -> State:
-        """The state one batch later."""
-        shares = widen(self.segment_at(state.step).shares, len(self.streams))
-        counts = self.counts(state)
-        width = len(shares)
-        return State(state.step + 1, settle(shares, widen(state.credits, width), counts), widen(state.drawn, width) + counts)
-
-    def state(self, step: int) -> State:
-        """The state before a batch of the ledger or its end: replays from the nearest one kept."""
-        place = min(step // STATE_INTERVAL, len(self._states) - 1)
-        state = self._states[place]
-        while state.step < step:
-            state = self.after(state)
-            if state.step == len(self._states) * STATE_INTERVAL:
-                self._states.append(state)
-        width = len(self.streams)
-        return State(state.step, widen(state.credits, width), widen(state.drawn, width))
+        """The segment that holds a batch of the ledger."""
+        return self.segments[bisect_right(self.segments, step, key=lambda segment: segment.start) - 1]
 
     def digest(self, step: int) -> str:
         """A digest of the segments that decide the batches before `step`."""
-        return next((digest for end, digest in self.digests if end >= step), "") if step else ""
+        return self._digests[bisect_left(self._digests, (step, ""))][1] if 0 < step <= self.end else ""
+
+
+def continues(before: Segment, after: Segment) -> bool:
+    """Whether the two draw by one rule."""
+    return (
+        before.plan == after.plan
+        and before.counts is None
+        and after.counts is None
+        and np.array_equal(before.shares, after.shares)
+        and np.array_equal(before.totals, after.totals)
+    )
 
 
 def widen(values: npt.NDArray[np.int64], width: int) -> Ints:

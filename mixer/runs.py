@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from mixer.errors import RunError, StepError
-from mixer.journal import Journal
+from mixer.journal import Forecast, Journal
 from mixer.ledger import FORMAT, ORDER, Ledger, Segment, Settings
 from mixer.mixtures import Mixtures
 from mixer.resolution import Plan
@@ -16,6 +16,8 @@ from streamer.catalog import Catalog
 from streamer.log import Body
 from streamer.names import check_word
 from streamer.store import Store
+
+MAX_NODES = 64
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,8 +85,11 @@ class Runs:
         for key, value in bounds.items():
             if value < 1:
                 raise RunError(f"run {name}: {key} {value} is below 1; give at least 1")
-        if canonical_nodes != 1:
-            raise RunError(f"run {name}: canonical_nodes = {canonical_nodes}; {ORDER} knows 1 only")
+        if not 1 <= canonical_nodes <= MAX_NODES or global_batch % canonical_nodes:
+            raise RunError(
+                f"run {name}: canonical_nodes {canonical_nodes} does not fit a global batch of {global_batch}; use a "
+                f"divisor of it from 1 to {MAX_NODES}"
+            )
         plan = self.mixtures.resolve(mixture)
         seq_len = self.mixtures.load(mixture)[1].seq_len
         self._check_caps(name, plan, num_steps, global_batch)
@@ -93,6 +98,7 @@ class Runs:
             seed=seed,
             global_batch=global_batch,
             seq_len=seq_len,
+            canonical_nodes=canonical_nodes,
             num_steps=num_steps,
             segment_batches=segment_batches,
             write_ahead=write_ahead,
@@ -161,14 +167,15 @@ class Runs:
 
     def use(self, name: str, upto_step: int | None = None) -> Sequence[StreamUse]:
         """Target beside realised samples of each stream in the ledger's first `upto_step` batches."""
-        ledger = Journal(self.catalog, name).ledger
+        journal = Forecast(self.catalog, name)
+        ledger = journal.ledger
         step = ledger.end if upto_step is None else min(upto_step, ledger.end)
-        state = ledger.state(step)
+        state = journal.state(step)
         rows: list[StreamUse] = []
         for index, stream in enumerate(ledger.streams):
-            drawn = int(state.drawn[index])
+            drawn, owed = (int(values[index]) if index < len(values) else 0 for values in (state.drawn, state.credits))
             passes = drawn / ledger.totals[index] if ledger.totals[index] else 0.0
-            target = (int(state.credits[index]) + drawn * ONE) / ONE
+            target = (owed + drawn * ONE) / ONE
             rows.append(StreamUse(stream=stream, target_samples=target, realised_samples=drawn, passes=passes))
         return rows
 

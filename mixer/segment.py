@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixer.ledger import FORMAT, Ledger, State
+from mixer.ledger import FORMAT, Ledger, widen
 from mixer.passes import Timeline
+from mixer.permutation import Ints
 from mixer.resolution import Plan
-from mixer.slots import Ints, count_draws, settle
+from mixer.slots import count_draws
+from mixer.states import State
 
 CLOSING_EXTRA = 2  # samples by which a closing batch may depart from a stream's share
 
@@ -25,69 +27,65 @@ class Waits(NamedTuple):
 Rows = dict[str, tuple[int, int]]  # stream -> rows now, snapshot number
 
 
-def plan_segment(ledger: Ledger, rows: Rows, *, at_most: int) -> dict[str, Any] | Waits:
-    """The body of the next entry: a segment of up to `at_most` batches, or the run's end; or what it waits for."""
+def plan_segment(ledger: Ledger, rows: Rows, state: State, *, at_most: int) -> dict[str, Any] | Waits:
+    """The body of the next entry: a segment of up to `at_most` batches, or the run's end; or what it waits for.
+
+    `state` is that at the ledger's end.
+    """
     settings = ledger.settings
     assert settings is not None
-    start = ledger.end
+    start, size = ledger.end, settings.global_batch
     if settings.num_steps is not None and start >= settings.num_steps:
         return ended(f"it has its num_steps = {settings.num_steps}")
     plan_entry = ledger.plan_at(start)
     plan = ledger.plans[plan_entry]
-    state = ledger.state(start)
-    joins, timelines = grow(ledger, plan, rows, state)
+    credits, drawn = widen(state.credits, len(ledger.streams)), widen(state.drawn, len(ledger.streams))
+    joins, timelines = grow(ledger, plan, rows, drawn)
     capacity = capacities(ledger, plan, timelines)
     limit = min([at_most] + [end - start for end in (ledger.next_switch(start), settings.num_steps) if end is not None])
-    shares, reason = spread(ledger, plan, state, capacity)
-    if isinstance(shares, Waits):
-        return shares
+    shares, reason = spread(ledger, plan, drawn, capacity)
     if shares is None:
         return ended(reason)
-    credits, drawn, batches, counts = state.credits, state.drawn, 0, None
-    while batches < limit:
-        counts = count_draws(shares, credits, settings.global_batch)
-        if np.any((drawn + counts > capacity) & (counts > 0)):
-            break
-        credits, drawn, batches = settle(shares, credits, counts), drawn + counts, batches + 1
-        counts = None
+    counts = count_draws(shares, credits, size, limit)
+    over = (drawn + np.cumsum(counts, axis=0) > capacity) & (counts > 0)
+    batches = int(np.argmax(over.any(axis=1))) if over.any() else limit
     closing = None
     if not batches:
-        assert counts is not None
-        short = np.flatnonzero((drawn + counts > capacity) & (counts > 0))
-        name = ledger.streams[int(short[0])]
+        short = int(np.argmax(over[0]))
+        name = ledger.streams[short]
         if policy(plan, name) == "wait":
             return Waits(name)
-        closing = close(counts, capacity - drawn, shares, policy(plan, name))
+        closing = close(counts[0], capacity - drawn, shares, policy(plan, name))
         if closing is None:
-            return ended(dry(ledger, plan, name, start, int(capacity[short[0]])))
+            return ended(dry(plan, name, start, size, int(drawn[short]), int(capacity[short])))
         batches = 1
-    return {
-        "format": FORMAT,
-        "event": "segment",
-        "start": start,
-        "batches": batches,
-        "plan": plan_entry,
-        "joins": joins,
-        "shares": shares.tolist(),
-        "counts": None if closing is None else closing.tolist(),
-        "reason": reason,
-    }
+    body: dict[str, Any] = {"format": FORMAT, "event": "segment", "start": start, "batches": batches, "plan": plan_entry}
+    before = ledger.segments[-1] if ledger.segments else None
+    if before is None or not np.array_equal(widen(before.shares, len(shares)), shares):
+        body["shares"] = shares.tolist()
+    if joins:
+        body["joins"] = joins
+    if closing is not None:
+        body["counts"] = closing.tolist()
+    if reason:
+        body["reason"] = reason
+    return body
 
 
-def grow(ledger: Ledger, plan: Plan, rows: Rows, state: State) -> tuple[list[list[int]], list[Timeline]]:
-    """What joins now as [stream, rows, snapshot], and the timelines as they will then be."""
-    joins, timelines = [], []
+def grow(ledger: Ledger, plan: Plan, rows: Rows, drawn: Ints) -> tuple[list[list[int]], list[Timeline]]:
+    """What joins now as [stream, rows, snapshot, drawn so far], and the timelines as they will then be."""
+    joins, timelines = [], list(ledger.timelines)
+    limits = dict(zip(plan.streams, plan.limit, strict=True))
     for index, name in enumerate(ledger.streams):
-        timeline = Timeline()
-        timeline.eras, timeline.total = list(ledger.timelines[index].eras), ledger.timelines[index].total
-        if name in plan.streams:
-            total, snapshot = rows[name]
-            limit = plan.limit[plan.streams.index(name)]
-            total = total if limit is None else min(total, limit)
-            if total > ledger.totals[index]:
-                joins.append([index, total, snapshot])
-                timeline.extend(int(state.drawn[index]), total)
-        timelines.append(timeline)
+        if name not in limits:
+            continue
+        total, snapshot = rows[name]
+        limit = limits[name]
+        total = total if limit is None else min(total, limit)
+        if total > ledger.totals[index]:
+            joins.append([index, total, snapshot, int(drawn[index])])
+            timelines[index] = timelines[index].copy()
+            timelines[index].extend(int(drawn[index]), total)
     return joins, timelines
 
 
@@ -102,24 +100,22 @@ def policy(plan: Plan, name: str) -> str:
     return plan.when_dry[plan.streams.index(name)]
 
 
-def spread(ledger: Ledger, plan: Plan, state: State, capacity: Ints) -> tuple[Ints | Waits | None, str]:
+def spread(ledger: Ledger, plan: Plan, drawn: Ints, capacity: Ints) -> tuple[Ints | None, str]:
     """The plan's shares by stream index; what dry streams with `when_dry = "share"` leave goes to the others.
 
     First to the others of the component, in proportion, then to the other components. None: nothing is left.
     """
+    place = {name: index for index, name in enumerate(ledger.streams)}
+    indices = [place[name] for name in plan.streams]
     shares = [0] * len(ledger.streams)
-    for name, share in zip(plan.streams, plan.shares, strict=True):
-        shares[ledger.streams.index(name)] = share
-    component = dict(zip(plan.streams, plan.component, strict=True))
-    gone = [
-        index
-        for index, name in enumerate(ledger.streams)
-        if shares[index] and state.drawn[index] >= capacity[index] and policy(plan, name) == "share"
-    ]
+    for index, share in zip(indices, plan.shares, strict=True):
+        shares[index] = share
+    component = dict(zip(indices, plan.component, strict=True))
+    when_dry = dict(zip(indices, plan.when_dry, strict=True))
+    gone = [i for i in indices if shares[i] and drawn[i] >= capacity[i] and when_dry[i] == "share"]
     for index in gone:
-        same = [i for i, n in enumerate(ledger.streams) if component.get(n) == component[ledger.streams[index]]]
-        others = [i for i in same if shares[i] and i not in gone]
-        others = others or [i for i in range(len(shares)) if shares[i] and i not in gone]
+        others = [i for i in indices if shares[i] and i not in gone and component[i] == component[index]]
+        others = others or [i for i in indices if shares[i] and i not in gone]
         if not others:
             return None, f"every stream has run dry at step {ledger.end}"
         total = sum(shares[i] for i in others)
@@ -151,14 +147,11 @@ def close(counts: Ints, left: Ints, shares: Ints, when_dry: str) -> Ints | None:
     return closing
 
 
-def dry(ledger: Ledger, plan: Plan, name: str, step: int, capacity: int) -> str:
-    place, index = plan.streams.index(name), ledger.streams.index(name)
-    assert ledger.settings is not None
-    drawn = int(ledger.state(step).drawn[index])
-    lasting = capacity / max(1, (step + 1) * ledger.settings.global_batch)
+def dry(plan: Plan, name: str, step: int, size: int, drawn: int, capacity: int) -> str:
+    lasting = capacity / max(1, (step + 1) * size)
     return (
-        f"stream {name} has been drawn {drawn:,} times at step {step}, max_passes = {plan.max_passes[place]} allows "
-        f"{capacity:,}; a share of {lasting:.6f} would have lasted"
+        f"stream {name} has been drawn {drawn:,} times at step {step}, max_passes = "
+        f"{plan.max_passes[plan.streams.index(name)]} allows {capacity:,}; a share of {lasting:.6f} would have lasted"
     )
 
 

@@ -12,13 +12,12 @@ earliest deadline first. Draw k of a stream stands at `hash + k * PHI mod 2^64`;
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
-from mixer.permutation import mix
+from mixer.permutation import PHI, Ints, Words, fold, mix
 
-ONE = 1 << 40
-PHI = np.uint64(0x9E3779B97F4A7C15)
-Ints = npt.NDArray[np.int64]
+ONE_BITS = 40
+ONE = 1 << ONE_BITS
+LATE = np.int64(1 << 61)  # added to the deadline of a draw that is not released yet
 
 
 def to_shares(weights: list[Fraction]) -> list[int]:
@@ -32,55 +31,69 @@ def to_shares(weights: list[Fraction]) -> list[int]:
     return shares
 
 
-def count_draws(shares: Ints, credits: Ints, size: int) -> Ints:
-    """Draws of each stream in a batch of `size`.
+def count_draws(shares: Ints, credits: Ints, size: int, batches: int) -> Ints:
+    """Draws of each stream in each of `batches` batches of `size` samples: (batches, streams).
 
     Args: shares (streams,), sum ONE; credits (streams,), samples owed in units of 1/ONE, sum 0.
     Source: Tijdeman 1980, the chairman assignment problem: every prefix within 1 - 1/(2K-2).
     """
     present = np.flatnonzero(shares)
-    counts = np.zeros(len(shares), np.int64)
+    counts = np.zeros((batches, len(shares)), np.int64)
     if len(present) == 1:
-        counts[present] = size
+        counts[:, present] = size
         return counts
     margin = ONE // (2 * len(present) - 2)
-    share, owed = shares[present], credits[present] + shares[present] * size
-    each, rest = divmod(int(credits.sum() - credits[present].sum()), len(present))
-    owed = owed + each + (np.arange(len(present)) < rest)
-    due = np.maximum((owed + margin) // ONE, 0)
-    missing = size - int(due.sum())
-    while missing:
-        step = 1 if missing > 0 else -1
-        deadline = (ONE - margin - (owed - due * ONE)) // share
-        may = (owed + ONE - margin) // ONE > due if step > 0 else due == 0
-        order = np.lexsort((np.arange(len(present)), deadline * step, ~may if step > 0 else may))
-        chosen = order[: min(abs(missing), len(present) if step > 0 else int((due > 0).sum()))]
-        due[chosen] += step
-        missing = size - int(due.sum())
-    counts[present] = due
+    share, owed = shares[present], credits[present]
+    each, rest = divmod(-int(owed.sum()), len(present))  # what the absent hold, taken evenly off the present
+    owed = owed + each + (np.arange(len(present)) < rest) + margin
+    gain, found = share * size, np.empty((batches, len(present)), np.int64)
+    for due in found:
+        owed += gain
+        np.right_shift(owed, ONE_BITS, out=due)
+        np.maximum(due, 0, out=due)
+        owed -= due << ONE_BITS
+        missing = size - int(np.add.reduce(due))
+        while missing:
+            deadline = (ONE - owed) // share
+            if missing > 0:
+                deadline += np.where(owed >= 2 * margin, 0, LATE)
+                chosen = np.argsort(deadline, kind="stable")[:missing]
+                step = 1
+            else:
+                deadline -= np.where(due > 0, 0, LATE)
+                chosen = np.argsort(-deadline, kind="stable")[: min(-missing, int((due > 0).sum()))]
+                step = -1
+            due[chosen] += step
+            owed[chosen] -= step * ONE
+            missing = size - int(np.add.reduce(due))
+    counts[:, present] = found
     return counts
 
 
 def settle(shares: Ints, credits: Ints, counts: Ints) -> Ints:
-    """Credits after a batch with these counts."""
-    after: Ints = credits + shares * int(counts.sum()) - counts * ONE
+    """Credits after batches with these counts (batches, streams). Differences wrap modulo 2^64 and come out exact."""
+    with np.errstate(over="ignore"):
+        after: Ints = credits + shares * int(counts.sum()) - (counts.sum(0) << ONE_BITS)
     return after
 
 
-def arrange(hashes: npt.NDArray[np.uint64], drawn: Ints, counts: Ints) -> tuple[Ints, Ints]:
-    """The stream of every slot of a batch and its draw's number in that stream.
+def arrange(hashes: Words, drawn: Ints, counts: Ints) -> tuple[Ints, Ints]:
+    """The stream of every slot and its draw's number in that stream: two arrays (batches, size).
 
-    Args: hashes (streams,), keyed; drawn (streams,), draws before this batch. Returns: two arrays (sum of counts,).
+    Args: hashes (streams,), keyed; drawn (streams,), draws before the first batch; counts (batches, streams).
     """
-    streams = np.repeat(np.arange(len(counts)), counts)
-    starts = np.cumsum(counts) - counts
-    draws = np.arange(len(streams)) - np.repeat(starts - drawn, counts)
+    batches, width = counts.shape
+    flat = counts.ravel()
+    streams = np.repeat(np.tile(np.arange(width), batches), flat)
+    firsts = drawn + np.cumsum(counts, axis=0) - counts
+    draws = np.repeat(firsts.ravel() - (np.cumsum(flat) - flat), flat) + np.arange(len(streams))
     with np.errstate(over="ignore"):
-        place = hashes[streams] + draws.astype(np.uint64) * PHI
-    order = np.argsort(place, kind="stable")
+        places = hashes[streams] + draws.astype(np.uint64) * np.uint64(PHI)
+    order = np.argsort(places.reshape(batches, -1), axis=1, kind="stable")
+    order += np.arange(batches)[:, None] * order.shape[1]
     return streams[order], draws[order]
 
 
-def stream_hashes(seed: int, num_streams: int) -> npt.NDArray[np.uint64]:
+def stream_hashes(seed: int, num_streams: int) -> Words:
     """Where each stream's draw 0 stands."""
-    return mix(seed, 1, np.arange(num_streams))
+    return mix(np.uint64(fold(seed, 1)), np.arange(num_streams))  # type: ignore[arg-type]

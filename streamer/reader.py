@@ -122,9 +122,9 @@ def check_hash(path: Path, shard: Shard) -> None:
         raise PartError(f"{path} has hash {digest}, its entry says {shard.xxh3}; run phasemix streams verify")
 
 
-def gather(views: list[npt.NDArray[Any]], which: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """out[n] = views[which[n]][rows[n]]: a writable (len(which), seq_len) array of the caller's own."""
-    out = np.empty((len(which), views[0].shape[1]), views[0].dtype)
-    for place, (view, row) in enumerate(zip(which.tolist(), rows.tolist(), strict=True)):
-        out[place] = views[view][row]
+def gather(views: list[npt.NDArray[Any]], rows: list[int]) -> npt.NDArray[Any]:
+    """out[n] = views[n][rows[n]]: a writable (len(rows), seq_len) array of the caller's own."""
+    out = np.empty((len(rows), views[0].shape[1]), views[0].dtype)
+    for place, (view, row) in enumerate(zip(views, rows, strict=True)):
+        out[place] = view[row]
     return out

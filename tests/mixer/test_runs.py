@@ -1,6 +1,5 @@
 """What a reader of a run sees: exact shares, exact passes, the same batches for everybody, whatever happens."""
 
-import hashlib
 import pickle
 from collections import Counter
 from collections.abc import Callable
@@ -78,11 +77,20 @@ def test_a_step_too_far_ahead_names_the_furthest(root: Path, fill: Fill) -> None
         Runs(root).switch("a", "m", at_step=3)
 
 
-def test_a_read_only_reader_writes_nothing(root: Path, fill: Fill) -> None:
-    begin(root, fill)
-    with pytest.raises(StepError):
-        RunReader(root, "a", read_only=True).read(0)
+def test_a_read_only_reader_writes_nothing_and_says_what_is_a_forecast(root: Path, fill: Fill) -> None:
+    reader = begin(root, fill)
+    looking = RunReader(root, "a", read_only=True)
+    forecast = [looking.read(step).origin.tolist() for step in range(60)]
+    assert looking.is_forecast(0)
     assert Runs(root).show("a").end_step == 0
+    assert [reader.read(step).origin.tolist() for step in range(40)] == forecast[:40]
+    Runs(root).switch("a", Mixtures(root).edit("m", ["raw.pin.python=0.6"]))
+    assert looking.read(200).tokens.shape == (16, 8)
+    assert not looking.is_forecast(63)
+    assert looking.is_forecast(64)
+    assert looking.read(70).origin.tolist() == reader.read(70).origin.tolist()
+    with pytest.raises(StepError):
+        looking.read(64 + 256 + 64)
 
 
 def test_a_dry_stream_that_waits_goes_on_when_a_part_joins(root: Path, fill: Fill) -> None:
@@ -163,12 +171,3 @@ def test_comments_and_spacing_make_no_new_version(root: Path, fill: Fill) -> Non
     mixtures = Mixtures(root)
     assert mixtures.apply(HEAD) == mixtures.apply("# again\n" + HEAD.replace("share = 1", "share=1.0")) == "m@1"
     assert mixtures.edit("m", ["raw.max_passes=2"]) == "m@2"
-
-
-def test_the_order_is_the_golden_one(root: Path, fill: Fill) -> None:
-    reader = begin(root, fill, HEAD + "pin = { python = 0.5 }\n")
-    digest = hashlib.sha256()
-    for step in range(100):
-        digest.update(np.ascontiguousarray(reader.read(step).origin).tobytes())
-    golden = Path(__file__).parent / "order_1.sha256"
-    assert digest.hexdigest() == golden.read_text().strip()

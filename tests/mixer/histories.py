@@ -1,0 +1,165 @@
+"""Random lives of a run: streams, weights, growth, switches, crashes, on a catalog of tiny rows; and what it then reads."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import reference
+from hypothesis import strategies as st
+
+from mixer import Mixtures, RunEnded, RunReader, Runs, WaitError
+from mixer.ledger import Ledger, widen
+from mixer.run_reader import Tables
+from streamer import Catalog
+from streamer.store import Store
+
+SEQ_LEN = 2
+WEIGHTS = [0, 0, 1, 3, 50, 1000, "1e-3", "1e-6"]
+
+
+class Part(NamedTuple):
+    stream: int
+    rows: int
+
+
+class Switch(NamedTuple):
+    weights: tuple[float | str, ...]
+
+
+class Reopen(NamedTuple):
+    """The reader dies and another one goes on."""
+
+
+class History(NamedTuple):
+    """`acts`: what happens, each after so many batches; `weights` and `parts` are there from the start."""
+
+    seed: int
+    nodes: int
+    global_batch: int
+    segment_batches: int
+    max_passes: int | None
+    when_dry: str
+    weights: tuple[float | str, ...]
+    parts: tuple[Part, ...]
+    acts: tuple[tuple[int, Part | Switch | Reopen], ...]
+
+
+class Life(NamedTuple):
+    """What came of a history: `origin` (batches, G) as read, `rows` the same as (stream, row in the log's order)."""
+
+    history: History
+    store: Store
+    ledger: Ledger
+    tables: Tables
+    origin: npt.NDArray[Any]
+    streams: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+    ended: str | None
+
+
+@st.composite
+def histories(draw: st.DrawFn, *, most_streams: int = 12, most_batches: int = 60) -> History:
+    nodes = draw(st.sampled_from([1, 1, 1, 2, 4]))
+    width = draw(st.integers(1, most_streams if nodes == 1 else 3))
+    rows = st.sampled_from([1, 2, 3, 7, 16, 40, 90] if nodes == 1 else [5, 300, 600, 1100])
+    weights = st.tuples(*[st.sampled_from(WEIGHTS)] * width).filter(lambda found: any(found))
+    part = st.builds(Part, st.integers(0, width - 1), rows)
+    act = st.one_of(part, st.builds(Switch, weights), st.just(Reopen()))
+    gaps = st.integers(1, 12)
+    acts, left = [], most_batches
+    for gap, what in draw(st.lists(st.tuples(gaps, act), max_size=9)):
+        acts.append((min(gap, left), what))
+        left -= min(gap, left)
+    return History(
+        seed=draw(st.integers(0, 2**40)),
+        nodes=nodes,
+        global_batch=nodes * draw(st.sampled_from([1, 2, 3, 6, 16, 48] if nodes == 1 else [1, 4, 12, 16])),
+        segment_batches=draw(st.sampled_from([1, 2, 5, 32])),
+        max_passes=draw(st.sampled_from([None, None, 1, 3])),
+        when_dry=draw(st.sampled_from(["stop", "wait", "share"])),
+        weights=draw(weights),
+        parts=tuple(Part(index, draw(rows)) for index in range(width)) + tuple(draw(st.lists(part, max_size=4))),
+        acts=(*acts, (left, Reopen())),
+    )
+
+
+def live(history: History, store: Store) -> Life:
+    """Builds the catalog, lives the history and reads every batch as it goes."""
+    catalog = Catalog(store)
+    for part in history.parts:
+        publish(catalog, part)
+    first = Mixtures(catalog).apply(toml(history, history.weights))
+    Runs(catalog).create(
+        "a",
+        mixture=first,
+        seed=history.seed,
+        global_batch=history.global_batch,
+        canonical_nodes=history.nodes,
+        segment_batches=history.segment_batches,
+    )
+    reader, origins, ended = RunReader(store, "a"), [], None
+    for batches, what in history.acts:
+        try:
+            for _ in range(batches):
+                origins.append(reader.read(len(origins)).origin)
+        except (RunEnded, WaitError) as error:
+            ended = str(error)
+            if isinstance(error, RunEnded):
+                break
+        match what:
+            case Part():
+                publish(catalog, what)
+            case Switch():
+                Runs(catalog).switch("a", Mixtures(catalog).apply(toml(history, what.weights)))
+            case Reopen():
+                reader = RunReader(store, "a")
+    ledger = reader._journal.ledger
+    tables = Tables(catalog, ledger)
+    found = np.array(origins).reshape(-1, history.global_batch) if origins else np.zeros((0, 1), reader_dtype())
+    streams = found["stream"].astype(np.int64)
+    rows = np.zeros_like(streams)
+    for index in np.unique(streams).tolist():
+        table = tables(index)
+        here = streams == index
+        first_shard = np.searchsorted(table.part, found["part"][here])
+        rows[here] = table.starts[first_shard] + found["row"][here]
+    return Life(history, store, ledger, tables, found, streams, rows, ended)
+
+
+def reader_dtype() -> np.dtype[Any]:
+    from streamer.snapshot_loader import ORIGIN
+
+    return ORIGIN
+
+
+def publish(catalog: Catalog, part: Part) -> None:
+    rows = np.arange(part.rows * SEQ_LEN, dtype=np.uint16).reshape(-1, SEQ_LEN)
+    catalog.append(f"raw/s{part.stream:03d}", rows, seq_len=SEQ_LEN)
+
+
+def toml(history: History, weights: Iterable[float | str]) -> str:
+    within = ", ".join(f"s{index:03d} = {weight}" for index, weight in enumerate(weights))
+    cap = f'max_passes = {history.max_passes}\nwhen_dry = "{history.when_dry}"\n' if history.max_passes else ""
+    head = f'name = "m"\nseq_len = {SEQ_LEN}\n[[component]]\nstreams = "raw/*"\nshare = 1\n'
+    return f"{head}within = {{ {within} }}\n{cap}"
+
+
+def expected(life: Life) -> list[list[tuple[int, int]]]:
+    """The batches of a life as the reference draws them."""
+    ledger, history, width = life.ledger, life.history, len(life.ledger.streams)
+    shards = []
+    for index in range(width):
+        table = life.tables(index)
+        shards.append([(int(start), int(end - start)) for start, end in zip(table.starts, table.ends, strict=True)])
+    segments = [
+        (
+            segment.batches,
+            widen(segment.shares, width).tolist(),
+            widen(segment.totals, width).tolist(),
+            None if segment.counts is None else widen(segment.counts, width).tolist(),
+        )
+        for segment in ledger.segments
+    ]
+    found = reference.order(history.seed, history.global_batch, history.nodes, shards, segments)
+    return [batch for batch, _ in zip(found, life.origin, strict=False)]

@@ -1,0 +1,150 @@
+"""The order of samples once more, a draw at a time, in plain Python: slow and obvious. Shares no code with the mixer.
+
+A segment is (batches, shares in 1/2^40 by stream, rows of each stream from then on, closing counts or None)."""
+
+MASK, PHI, ONE = 2**64 - 1, 0x9E3779B97F4A7C15, 2**40
+
+
+def scramble(word):
+    word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & MASK
+    word = (word ^ word >> 27) * 0x94D049BB133111EB & MASK
+    return word ^ word >> 31
+
+
+def fold(*words):
+    key = 0x243F6A8885A308D3
+    for word in words:
+        key = scramble((key ^ word) * PHI & MASK)
+    return key
+
+
+def keyed(key, word):
+    return scramble(word * PHI + key & MASK)
+
+
+def permute(key, size, place):
+    """Where a place goes in a permutation of range(size)."""
+    if size < 256:
+        return sorted(range(size), key=lambda index: (keyed(key, index), index))[place]
+    bits = (size - 1).bit_length()
+    low_bits = bits - bits // 2
+    while True:
+        high, low = place >> low_bits, place % 2**low_bits
+        for number in range(0, 6, 2):
+            high ^= half(low, key, number) % 2 ** (bits - low_bits)
+            low ^= half(high, key, number + 1) % 2**low_bits
+        place = high << low_bits | low
+        if place < size:
+            return place
+
+
+def half(word, key, number):
+    word = (word + key + number * PHI) * 0xBF58476D1CE4E5B9 & MASK
+    return ((word ^ word >> 32) * 0x94D049BB133111EB & MASK) >> 32
+
+
+def count(shares, owed, size):
+    """Draws of each stream in a batch: those due, then one more each by earliest deadline."""
+    present = [stream for stream, share in enumerate(shares) if share]
+    if len(present) == 1:
+        return [size if stream in present else 0 for stream in range(len(shares))]
+    margin = ONE // (2 * len(present) - 2)
+    each, rest = divmod(-sum(owed[stream] for stream in present), len(present))
+    debt = {s: owed[s] + each + (place < rest) + margin + shares[s] * size for place, s in enumerate(present)}
+    counts = [max(0, debt[stream] // ONE) if stream in debt else 0 for stream in range(len(shares))]
+    while sum(counts) != size:
+        left = {stream: debt[stream] - counts[stream] * ONE for stream in present}
+        deadline = {stream: (ONE - left[stream]) // shares[stream] for stream in present}
+        if sum(counts) < size:
+            order = sorted(present, key=lambda s: (left[s] < 2 * margin, deadline[s], s))
+            for stream in order[: size - sum(counts)]:
+                counts[stream] += 1
+        else:
+            order = sorted((s for s in present if counts[s]), key=lambda s: (-deadline[s], s))
+            for stream in order[: sum(counts) - size]:
+                counts[stream] -= 1
+    return counts
+
+
+class Range:
+    """Rows [low, high) of a stream in one pass, lane by lane. `shards`: (first row, rows) of all its shards."""
+
+    def __init__(self, seed, stream, low, high, pass_index, shards, nodes):
+        hashes = [keyed(fold(seed, 2, stream), index) for index in range(len(shards))]
+        self.rows = [
+            row
+            for index in sorted(range(len(shards)), key=lambda index: (hashes[index], index))
+            for row in range(max(low, shards[index][0]), min(high, shards[index][0] + shards[index][1]))
+        ]
+        size = len(self.rows)
+        self.laned = nodes > 1 and size >= 256 * nodes
+        lanes = nodes if self.laned else 1
+        self.left = [(lane + 1) * size // lanes - lane * size // lanes for lane in range(lanes)]
+        self.lengths, self.taken = list(self.left), 0
+        self.key, self.pass_index = fold(seed, 4, stream, low), pass_index
+
+    def take(self):
+        self.taken += 1
+        return self, self.taken - 1
+
+    def draw(self, node, offset):
+        """The row of the draw that was taken as number `offset`; with lanes the next of the node's own, or the fullest."""
+        lane = 0
+        if self.laned:
+            lane = node if self.left[node] else self.left.index(max(self.left))
+            offset = self.lengths[lane] - self.left[lane]
+            self.left[lane] -= 1
+        length = self.lengths[lane]
+        blocks = max(4 if self.laned else 2, -(-length // 2**14))
+        block = max(number for number in range(blocks) if number * length // blocks <= offset)
+        low, high = block * length // blocks, (block + 1) * length // blocks
+        key = scramble(self.key ^ scramble(scramble(self.pass_index << 32 | lane) + block & MASK))
+        start = lane * len(self.rows) // len(self.left)
+        return self.rows[start + low + permute(key, high - low, offset - low)]
+
+
+class Stream:
+    """One stream: `queue` says of which range each draw still to come in this pass is."""
+
+    def __init__(self, seed, index, shards, nodes):
+        self.make = lambda low, high: Range(seed, index, low, high, self.pass_index, shards, nodes)
+        self.pass_index, self.total, self.waiting, self.joins, self.queue = -1, 0, 0, 0, []
+
+    def grow(self, total):
+        self.waiting, self.total = self.waiting + total - self.total, total
+        if self.pass_index < 0 or not self.waiting:
+            return
+        if self.joins < 32 or self.waiting * 32 >= len(self.queue):
+            new, old = self.make(total - self.waiting, total), self.queue
+            both = len(old) + self.waiting
+            share = [(2 * place * self.waiting + both) // (2 * both) for place in range(both + 1)]
+            old = iter(old)
+            self.queue = [new if share[place + 1] > share[place] else next(old) for place in range(both)]
+            self.waiting, self.joins = 0, self.joins + 1
+
+    def take(self):
+        if not self.queue:
+            self.pass_index, self.joins, self.waiting = self.pass_index + 1, 0, 0
+            self.queue = [self.make(0, self.total)] * self.total
+        return self.queue.pop(0).take()
+
+
+def order(seed, size, nodes, shards, segments):
+    """Every batch as a list of (stream, row). `shards`: of each stream, (first row, rows) of each shard, in the end."""
+    streams = [Stream(seed, index, found, nodes) for index, found in enumerate(shards)]
+    owed, drawn = [0] * len(shards), [0] * len(shards)
+    hashes = [keyed(fold(seed, 1), index) for index in range(len(shards))]
+    for batches, shares, totals, closing in segments:
+        for stream, total in zip(streams, totals, strict=True):
+            stream.grow(total)
+        for _ in range(batches):
+            slots = []
+            for index, number in enumerate(closing or count(shares, owed, size)):
+                for draw in range(drawn[index], drawn[index] + number):
+                    slots.append((hashes[index] + draw * PHI & MASK, index, streams[index].take()))
+                drawn[index] += number
+                owed[index] += shares[index] * size - number * ONE
+            slots.sort(key=lambda slot: slot[:2])
+            yield [
+                (index, found.draw(place * nodes // size, offset)) for place, (_, index, (found, offset)) in enumerate(slots)
+            ]
