@@ -53,13 +53,13 @@ class Planner:
         self._size = ledger.settings.global_batch
         self._small = Tables()
         self.interval = INTERVAL if self._nodes == 1 else LANED_INTERVAL
-        self._kept = State(0, np.zeros(0, np.int64), np.zeros(0, np.int64), {})
+        self._kept = State.first(ledger)
 
     def state(self, step: int) -> State:
         """The state before a batch of the ledger, or at its end: replays at most one interval where states are kept."""
         state = self._kept
         if not step - self.interval < state.step <= step:
-            state = self._states.nearest(step // self.interval, self.interval) or State.first()
+            state = self._states.nearest(step // self.interval, self.interval) or State.first(self.ledger)
             if self._kept.step <= step and state.step < self._kept.step:
                 state = self._kept
         while state.step < step:

@@ -38,11 +38,10 @@ class Tables:
         self._found: dict[int, tuple[int, StreamShards]] = {}
 
     def __call__(self, index: int) -> StreamShards:
-        settings, number = self._ledger.settings, self._ledger.snapshots[index]
-        assert settings is not None
+        number = self._ledger.snapshots[index]
         if index not in self._found or self._found[index][0] != number:
             snapshot = self._catalog.stream(self._ledger.streams[index], number)
-            self._found[index] = number, StreamShards(snapshot, fold(settings.seed, 2, index))
+            self._found[index] = number, StreamShards(snapshot, fold(self._ledger.pool_seed, 2, index))
         return self._found[index][1]
 
 
