@@ -12,6 +12,7 @@ import secrets
 import tempfile
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,14 @@ class Reader:
         default = os.environ.get("PHASEMIX_CACHE") or Path(tempfile.gettempdir()) / f"phasemix-cache-{os.getuid()}"
         self.cache = Path(cache or default)
         self._mapped: OrderedDict[tuple[str, str], npt.NDArray[Any]] = OrderedDict()
+
+    fetched_bytes = 0
+
+    def read_ahead(self, wanted: Sequence[tuple[PartInfo, Shard, Schema]]) -> None:
+        """To come."""
+
+    def close(self) -> None:
+        self._mapped.clear()
 
     def __getstate__(self) -> tuple[Store, Path]:
         return self.store, self.cache
@@ -120,11 +129,3 @@ def check_hash(path: Path, shard: Shard) -> None:
     digest = hash_file(path)
     if digest != shard.xxh3:
         raise PartError(f"{path} has hash {digest}, its entry says {shard.xxh3}; run phasemix streams verify")
-
-
-def gather(views: list[npt.NDArray[Any]], rows: list[int]) -> npt.NDArray[Any]:
-    """out[n] = views[n][rows[n]]: a writable (len(rows), seq_len) array of the caller's own."""
-    out = np.empty((len(rows), views[0].shape[1]), views[0].dtype)
-    for place, (view, row) in enumerate(zip(views, rows, strict=True)):
-        out[place] = view[row]
-    return out
