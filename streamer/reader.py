@@ -41,7 +41,7 @@ Key = tuple[str, str]
 
 
 class Reader:
-    """Maps shards of one store. Pickles without maps and threads; a forked child keeps the maps and begins without threads.
+    """Maps shards of one store. Pickles without maps and threads; a forked child begins without threads.
 
     `cache` is the folder that the node's processes share, `cache_bytes` its bound; by default `PHASEMIX_CACHE` and
     `PHASEMIX_CACHE_BYTES`, else a folder of the user's in the temporary one and 64 GiB, or 80 % of what its disk has free.
@@ -59,6 +59,8 @@ class Reader:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._ahead: ReadAhead[Key, View] | None = None
+        for key in list(self._pins):  # a parent's
+            self._forget(key)
         if self._files is not None:
             self._files = self._files.copy()
 
