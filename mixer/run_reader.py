@@ -22,11 +22,13 @@ from mixer.ranges import StreamShards
 from mixer.states import State
 from streamer.boundaries import Boundaries
 from streamer.catalog import Catalog
+from streamer.errors import CacheFullError
 from streamer.gather import Memory
 from streamer.manifest import PartInfo, Schema, Shard
+from streamer.object_store import ObjectStore
 from streamer.reader import Reader
 from streamer.snapshot_loader import ORIGIN, Batch
-from streamer.store import ObjectStore, Store
+from streamer.store import Store
 
 KEY_BITS = 32  # a shard's key: its stream's index, then its own in that stream
 PLANNED_AT_ONCE = 1 << 15  # slots
@@ -232,12 +234,22 @@ class RunReader:
         """Fills in the addresses of some of a stretch's shards."""
         wanted = np.unique(which)
         if len(self._memory) + len(wanted) > MAX_VIEWS:
-            self._memory.clear()
-            now.first[:] = -1
-            if self._next is not None:
-                self._next.first[:] = -1
+            self._unmap()
+        try:
+            self._add(now, wanted)
+        except CacheFullError:
+            self._unmap()
+            self._add(now, wanted)
+
+    def _add(self, now: Stretch, wanted: Ints) -> None:
         for place in wanted[now.first[wanted] < 0].tolist():
             now.first[place] = self._memory.add(self._reader.rows(*self._shard(int(now.shards[place]))))
+
+    def _unmap(self) -> None:
+        self._memory.clear()
+        for stretch in (self._now, self._next):
+            if stretch is not None:
+                stretch.first[:] = -1
 
     def _lengths(self, boundaries: Boundaries, now: Stretch, which: Ints, rows: Ints) -> npt.NDArray[np.int32]:
         shards, place = np.unique(which, return_inverse=True)

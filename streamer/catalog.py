@@ -241,7 +241,7 @@ class Catalog:
         for part in snapshot.parts:
             for shard in part.shards:
                 with local_copy(self.store, f"{part.folder}/{shard.name}") as path:
-                    for row in mds.iterate_rows(path):
+                    for row in mds.iterate_rows(parts.plain_bytes(path, shard)):
                         yield msgspec.convert(row, Document)
 
     def put_tokenizer(self, json_text: str) -> str:

@@ -81,8 +81,9 @@ def read_index(folder: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError, KeyError) as error:
         raise PartError(f"{folder}/index.json is no MDS index ({error}); give a folder that MDSWriter closed") from error
     for shard in shards:
-        if shard.get("format") != "mds" or shard.get("compression"):
-            raise PartError(f"{folder}: shards must be plain MDS without compression; write them again without it")
+        compression = shard.setdefault("compression", None)
+        if shard.get("format") != "mds" or (compression or "zstd").split(":")[0] != "zstd":
+            raise PartError(f"{folder}: shards must be MDS, plain or zstd, not {compression}; write them again")
     return shards
 
 
@@ -103,9 +104,8 @@ def read_head(data: Any, *, name: str) -> tuple[int, int, int]:
     return rows, first, row_bytes
 
 
-def iterate_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a shard with columns `str`, `float64`, `int`, or `bytes`, as dictionaries."""
-    data = path.read_bytes()
+def iterate_rows(data: bytes) -> Iterator[dict[str, Any]]:
+    """The rows of a plain shard with columns `str`, `float64`, `int`, or `bytes`, as dictionaries."""
     count = int.from_bytes(data[:4], "little")
     offsets = np.frombuffer(data, np.uint32, count + 1, 4)
     config = json.loads(data[4 + 4 * (count + 1) : int(offsets[0])])

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from streamer import mds
+from streamer import mds, zstd
 from streamer.errors import PartError, StreamError
 from streamer.manifest import PartInfo, Schema, Shard
 from streamer.store import Store
@@ -46,6 +46,21 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def check_hash(path: Path, shard: Shard) -> None:
+    """Raises: PartError when size or bytes are not the entry's."""
+    size = path.stat().st_size
+    if size != shard.size_bytes:
+        raise PartError(f"{path} has {size} bytes, its entry says {shard.size_bytes}; run phasemix streams verify")
+    digest = hash_file(path)
+    if digest != shard.xxh3:
+        raise PartError(f"{path} has hash {digest}, its entry says {shard.xxh3}; run phasemix streams verify")
+
+
+def plain_bytes(path: Path, shard: Shard) -> bytes:
+    """The bytes of a shard's plain MDS. Raises: PartError."""
+    return path.read_bytes() if shard.raw_bytes is None else zstd.decompress(path, shard.raw_bytes)
+
+
 def schema_of(folder: Path, tokenizer: str | None) -> Schema:
     """What a sealed MDS folder holds: tokens of one shape, or documents. Raises: PartError."""
     shards = mds.read_index(folder)
@@ -71,19 +86,33 @@ def verify_folder(folder: Path, schema: Schema) -> list[Shard]:
     """Checks every shard of a sealed folder against its index and hashes it. Raises: PartError."""
     found = []
     for shard in mds.read_index(folder):
-        path = folder / shard["raw_data"]["basename"]
-        if path.name != shard["raw_data"]["basename"] or not path.is_file():
-            raise PartError(f"{folder}: the index names {shard['raw_data']['basename']}, which is not there")
-        if path.stat().st_size != shard["raw_data"]["bytes"]:
-            raise PartError(f"{path} has {path.stat().st_size} bytes, its index says {shard['raw_data']['bytes']}")
+        raw, stored = shard["raw_data"], shard["zip_data"] if shard["compression"] else shard["raw_data"]
+        path = folder / stored["basename"]
+        if path.name != stored["basename"] or not path.is_file():
+            raise PartError(f"{folder}: the index names {stored['basename']}, which is not there")
+        if path.stat().st_size != stored["bytes"]:
+            raise PartError(f"{path} has {path.stat().st_size} bytes, its index says {stored['bytes']}")
+        plain: Any = np.memmap(path, np.uint8, "r") if schema.kind == "tokens" or shard["compression"] else b""
+        if shard["compression"]:
+            plain = zstd.decompress(path, raw["bytes"])
         if schema.kind == "tokens":
-            rows, _, row_bytes = mds.read_head(np.memmap(path, np.uint8, "r"), name=str(path))
+            rows, _, row_bytes = mds.read_head(plain, name=str(path))
             wanted = np.dtype(schema.dtype).itemsize * (schema.seq_len or 0)
             if row_bytes != wanted or rows != shard["samples"]:
                 raise PartError(
                     f"{path} has {rows} rows of {row_bytes} bytes, its index says {shard['samples']} of {wanted}"
                 )
-        found.append(Shard(name=path.name, samples=shard["samples"], size_bytes=path.stat().st_size, xxh3=hash_file(path)))
+        found.append(
+            Shard(
+                name=path.name,
+                samples=shard["samples"],
+                size_bytes=path.stat().st_size,
+                xxh3=hash_file(path),
+                compression="zstd" if shard["compression"] else None,
+                raw_bytes=raw["bytes"] if shard["compression"] else None,
+                raw_xxh3=xxhash.xxh3_64_hexdigest(plain) if shard["compression"] else None,
+            )
+        )
     return found
 
 

@@ -1,23 +1,14 @@
 """The same promises on every backend: memory, directory, and S3 over loopback."""
 
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from streamer.log import CHECKPOINT_INTERVAL, Log
-from streamer.store import DirectoryStore, MemoryStore, ObjectStore, Store
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+from streamer.store import DirectoryStore, MemoryStore, Store
 
 
 @pytest.fixture(params=["memory", "directory", "object_store"])
@@ -26,17 +17,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         return MemoryStore()
     if request.param == "directory":
         return DirectoryStore(tmp_path / "root")
-    endpoint: str = request.getfixturevalue("s3_endpoint")
-    import boto3
-
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-    bucket = f"bucket{abs(hash(str(tmp_path))) % 10**9}"
-    boto3.client("s3", endpoint_url=endpoint, **keys).create_bucket(Bucket=bucket)
-    return ObjectStore(
-        f"s3://{bucket}/root",
-        config={"endpoint": endpoint, "access_key_id": "test", "secret_access_key": "test", "region": "us-east-1"},
-        client_options={"allow_http": True},
-    )
+    make_store: Callable[[], Store] = request.getfixturevalue("s3_store")
+    return make_store()
 
 
 def test_the_first_writer_of_a_key_decides(store: Store) -> None:
@@ -61,6 +43,35 @@ def test_a_file_is_put_whole_and_listed(store: Store, tmp_path: Path) -> None:
     store.put_file("parts/1/file", tmp_path / "file")
     assert store.get("parts/1/file") == b"x" * 100_000
     assert store.list("parts/1") == ["parts/1/file"]
+
+
+def test_a_fetched_file_has_the_objects_bytes(store: Store, tmp_path: Path) -> None:
+    data = bytes(range(256)) * 40_000  # several blocks
+    store.put_if_absent("a/b", data)
+    (tmp_path / "file").write_bytes(bytes(len(data)))
+    assert store.fetch("a/b", tmp_path / "file", len(data)) == len(data)
+    assert (tmp_path / "file").read_bytes() == data
+
+
+def test_an_object_of_another_size_or_none_is_not_fetched(store: Store, tmp_path: Path) -> None:
+    store.put_if_absent("a/b", b"12345")
+    (tmp_path / "file").write_bytes(bytes(4))
+    assert store.fetch("a/b", tmp_path / "file", 4) == 5
+    assert store.fetch("a/c", tmp_path / "file", 4) is None
+    assert (tmp_path / "file").read_bytes() == bytes(4)
+
+
+@pytest.mark.timeout(120)
+def test_a_child_forked_after_use_reads_and_writes(store: Store, tmp_path: Path) -> None:
+    store.put_if_absent("a/b", b"12345")
+    assert store.get("a/b") == b"12345"  # a library's threads run now
+    child = os.fork()
+    if not child:
+        path = tmp_path / "file"
+        path.write_bytes(bytes(5))
+        right = store.get("a/b") == b"12345" and store.get("a/c") is None and store.fetch("a/b", path, 5) == 5
+        os._exit(0 if right and store.put_if_absent("a/b", b"other") == b"12345" else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_racing_appenders_lose_no_entry_and_share_no_number(store: Store) -> None:
