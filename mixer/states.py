@@ -107,7 +107,7 @@ class States:
             self._write = False
 
     def _unpack(self, kept: Kept) -> State:
-        drawn = unpack(kept.drawn, "<i8")
+        drawn = widen(unpack(kept.drawn, "<i8"), len(self._ledger.streams))
         rows = unpack(kept.lanes, "<i8").reshape(4, -1).T
         lanes: dict[tuple[int, int], tuple[int, Ints]] = {}
         if len(rows):
@@ -118,7 +118,10 @@ class States:
 
 
 def credits_of(ledger: Ledger, step: int, drawn: Ints) -> Ints:
-    """Samples owed: what the segments asked for, less what was drawn. Exact, for both wrap modulo 2^64."""
+    """Samples owed: what the segments asked for, less what was drawn. Exact, for both wrap modulo 2^64.
+
+    `drawn` is as wide as there are streams: one that has not been drawn yet is owed something all the same.
+    """
     assert ledger.settings is not None
     asked = np.zeros(len(drawn), np.int64)
     with np.errstate(over="ignore"):
@@ -126,10 +129,9 @@ def credits_of(ledger: Ledger, step: int, drawn: Ints) -> Ints:
             batches = min(segment.end, step) - segment.start
             if batches <= 0:
                 break
-            shares = segment.shares[: len(drawn)]
-            asked[: len(shares)] += shares * np.int64(batches * ledger.settings.global_batch)
-        before = widen(ledger.drawn_before[: len(drawn)], len(drawn))
-        owed: Ints = asked - (drawn - before << ONE_BITS)
+            asked[: len(segment.shares)] += segment.shares * np.int64(batches * ledger.settings.global_batch)
+        own = drawn - widen(ledger.drawn_before, len(drawn))
+        owed: Ints = asked - (own << ONE_BITS)
     return owed
 
 
