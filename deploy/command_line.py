@@ -16,7 +16,7 @@ NOUNS = {
     "annotator": ("streamer.corpus_commands", "train, evaluate and apply the quality annotator"),
     "streams": ("streamer.commands", "create, publish, list, show and verify streams"),
     "mixtures": ("mixer.commands", "apply, list, show, edit and preview mixtures"),
-    "runs": ("mixer.commands", "create, list, show and switch runs"),
+    "runs": ("mixer.commands", "create, list, show, switch and trace runs"),
     "generators": ("generators.commands", "order synthetic files; scale, watch and drain the workers"),
     "train": ("training.commands", "train a phase against a named mixture"),
 }

@@ -5,6 +5,7 @@ from mixer.errors import MixerError, MixtureError, RunEnded, RunError, StepError
 from mixer.mixtures import Mixtures
 from mixer.run_reader import RunReader
 from mixer.runs import Runs
+from mixer.trace import Trace
 
 __all__ = [
     "MixerError",
@@ -15,6 +16,7 @@ __all__ = [
     "RunReader",
     "Runs",
     "StepError",
+    "Trace",
     "WaitError",
     "demand",
 ]

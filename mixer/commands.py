@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from mixer.trace_commands import add_trace
 from streamer.command_options import add_json, add_root, print_table
 
 
@@ -31,7 +32,7 @@ def add_mixtures(parser: argparse.ArgumentParser) -> None:
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(required=True, metavar="create|list|show|switch")
+    verbs = parser.add_subparsers(required=True, metavar="create|list|show|switch|trace")
     create = verbs.add_parser("create", help="bind a run to a mixture version")
     create.add_argument("name")
     create.add_argument("--mixture", required=True, help="NAME or NAME@VERSION")
@@ -53,7 +54,7 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     switch.add_argument("mixture", help="NAME or NAME@VERSION")
     switch.add_argument("--at-step", type=int, help="default: the next boundary")
     switch.set_defaults(run=run_switch)
-    for verb in (create, listing, show, switch):
+    for verb in (create, listing, show, switch, add_trace(verbs)):
         add_root(verb)
         add_json(verb)
 

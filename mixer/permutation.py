@@ -75,12 +75,28 @@ def permute(keys: Words, sizes: Ints, places: Ints, tables: Tables) -> Ints:
         large = np.flatnonzero(~small)
     else:
         large = np.arange(len(places))
-    values, keys, sizes = places[large], keys[large], sizes[large]
-    while len(large):
-        values = feistel(keys, np.searchsorted(POWERS, sizes), values)
+    out[large] = walk(keys[large], sizes[large], places[large])
+    return out
+
+
+def unpermute(keys: Words, sizes: Ints, found: Ints) -> Ints:
+    """The place that `permute` takes to each of `found`."""
+    out = np.empty(len(found), np.int64)
+    small, large = np.flatnonzero(sizes < SMALL), np.flatnonzero(sizes >= SMALL)
+    if len(small):
+        out[small] = (sort_hashes(keys[small], sizes[small]) == found[small, None]).argmax(axis=1)
+    out[large] = walk(keys[large], sizes[large], found[large], back=True)
+    return out
+
+
+def walk(keys: Words, sizes: Ints, values: Ints, *, back: bool = False) -> Ints:
+    """A permutation of range(size) from one of the power of two above: its cycle is walked until it is inside again."""
+    out, left = np.empty(len(values), np.int64), np.arange(len(values))
+    while len(left):
+        values = feistel(keys, np.searchsorted(POWERS, sizes), values, back=back)
         outside = values >= sizes
-        out[large] = values  # what lies outside is overwritten: the cycle is walked until it is inside
-        large, values, keys, sizes = large[outside], values[outside], keys[outside], sizes[outside]
+        out[left] = values  # what lies outside is overwritten
+        left, values, keys, sizes = left[outside], values[outside], keys[outside], sizes[outside]
     return out
 
 
@@ -93,7 +109,7 @@ def sort_hashes(keys: Words, sizes: Ints) -> npt.NDArray[np.uint8]:
     return (hashes & np.uint64(SMALL - 1)).astype(np.uint8)
 
 
-def feistel(keys: Words, bits: Ints, values: Ints) -> Ints:
+def feistel(keys: Words, bits: Ints, values: Ints, *, back: bool = False) -> Ints:
     """A permutation of range(2 ** bits): the low half of the bits and the high half change each other in turn."""
     low_bits = (bits - (bits >> 1)).astype(np.uint64)
     low_mask = (np.uint64(1) << low_bits) - np.uint64(1)
@@ -101,9 +117,11 @@ def feistel(keys: Words, bits: Ints, values: Ints) -> Ints:
     word = values.astype(np.uint64)
     low, high = word & low_mask, word >> low_bits
     with np.errstate(over="ignore"):
-        for number in range(0, ROUNDS, 2):
-            high ^= round_hash(low, keys, number) & high_mask
-            low ^= round_hash(high, keys, number + 1) & low_mask
+        for number in reversed(range(ROUNDS)) if back else range(ROUNDS):
+            if number % 2:
+                low ^= round_hash(high, keys, number) & low_mask
+            else:
+                high ^= round_hash(low, keys, number) & high_mask
     return ((high << low_bits) | low).astype(np.int64)
 
 

@@ -12,15 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixer.lanes import MIN_LANE_ROWS, bounds, take
-from mixer.ledger import Ledger, Segment, widen
+from mixer.blocks import has_lanes, places_of
+from mixer.lanes import bounds, take
+from mixer.ledger import Ledger, widen
 from mixer.passes import unmerge
-from mixer.permutation import Ints, Tables, permute, scramble
+from mixer.permutation import Ints, Tables
 from mixer.ranges import Pieces, Ranges
 from mixer.slots import arrange, count_draws, settle, stream_hashes
 from mixer.states import State, States
 
-BLOCK_ROWS = 1 << 14
 INTERVAL, LANED_INTERVAL = 512, 256  # batches between the states that are kept
 PLANNED_AT_ONCE = 1 << 15  # slots
 MAX_RANGES = 1 << 13  # then those of ended passes are forgotten
@@ -89,30 +89,30 @@ class Planner:
         return Slots(streams[:, part], slots, own.passes.reshape(shape)), after
 
     def _draw(self, state: State, batches: int, *, slots: bool) -> tuple[State, Ints | None, Drawn | None]:
-        segment = self.ledger.segment_at(state.step)
-        counts, state = self._count(segment, state, batches)
-        drawn = state.drawn + counts.sum(0)
-        credits = settle(widen(segment.shares, len(drawn)), state.credits, counts)
-        after = State(state.step + len(counts), credits, drawn, state.lanes)
+        counts, before, after = self.count(state, batches)
         if not slots:
             return after, None, None
-        streams, draws = arrange(stream_hashes(self._seed, len(drawn)), state.drawn, counts)
-        ranges, passes, offsets = self._split(streams.ravel(), draws.ravel(), state.drawn, drawn)
+        streams, draws = arrange(stream_hashes(self._seed, len(before.drawn)), before.drawn, counts)
+        ranges, passes, offsets = self._split(streams.ravel(), draws.ravel(), before.drawn, after.drawn)
         lanes = np.zeros_like(offsets)
         if self._nodes > 1:
             after = self._take_lanes(after, streams.shape, ranges, passes, lanes, offsets)
         return after, streams, Drawn(ranges, passes, lanes, offsets)
 
-    def _count(self, segment: Segment, state: State, batches: int) -> tuple[Ints, State]:
-        """Draws of each stream in the batches of a segment from a state on, and the state as wide as there are streams."""
-        width = len(self.ledger.streams)
-        credits, shares = widen(state.credits, width), widen(segment.shares, width)
-        batches = min(batches, segment.end - state.step)
+    def count(self, state: State, batches: int) -> tuple[Ints, State, State]:
+        """Draws of each stream in each of up to `batches` batches of one segment from a state on: (batches, streams).
+
+        With it the states before and after them, as wide as there are streams; what lanes give is not counted.
+        """
+        segment, width = self.ledger.segment_at(state.step), len(self.ledger.streams)
+        shares = widen(segment.shares, width)
+        before = State(state.step, widen(state.credits, width), widen(state.drawn, width), state.lanes)
         if segment.counts is not None:
             counts = widen(segment.counts, width)[None]
         else:
-            counts = count_draws(shares, credits, self._size, batches)
-        return counts, State(state.step, credits, widen(state.drawn, width), state.lanes)
+            counts = count_draws(shares, before.credits, self._size, min(batches, segment.end - state.step))
+        credits, drawn = settle(shares, before.credits, counts), before.drawn + counts.sum(0)
+        return counts, before, State(state.step + len(counts), credits, drawn, state.lanes)
 
     def _split(self, streams: Ints, draws: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints, Ints]:
         """Range, pass and offset in the range of each draw. Stream k has draws [low[k], high[k])."""
@@ -155,8 +155,7 @@ class Planner:
         self, state: State, shape: tuple[int, ...], ranges: Ints, passes: Ints, lanes: Ints, offsets: Ints
     ) -> State:
         """Fills in lanes and indices of the draws of ranges that have lanes; the state with what they gave."""
-        laned = self._ranges.size >= MIN_LANE_ROWS * self._nodes
-        draws = np.flatnonzero(laned[ranges])
+        draws = np.flatnonzero(has_lanes(self._ranges.size, self._nodes)[ranges])
         if not len(draws):
             return state
         each, which = np.unique(passes[draws] << 32 | ranges[draws], return_inverse=True)
@@ -180,17 +179,7 @@ class Planner:
 
     def _places(self, drawn: Drawn) -> Ints:
         """The place of each draw in the keyed order of its range."""
-        length = self._ranges.size[drawn.ranges]
-        first, least = np.zeros_like(length), np.full_like(length, 2)
-        if self._nodes > 1:
-            laned = length >= MIN_LANE_ROWS * self._nodes
-            start = np.where(laned, drawn.lanes * length // self._nodes, 0)
-            end = np.where(laned, (drawn.lanes + 1) * length // self._nodes, length)
-            first, length, least = start, end - start, np.where(laned, 4, 2)
-        blocks = np.maximum(-(-length // BLOCK_ROWS), least)
-        block = (drawn.offsets * blocks + blocks - 1) // length
-        low = block * length // blocks
-        words = scramble((drawn.passes << 32 | drawn.lanes).astype(np.uint64)) + block.astype(np.uint64)
-        keys = scramble(self._ranges.keys[drawn.ranges] ^ scramble(words))
-        places: Ints = first + low + permute(keys, (block + 1) * length // blocks - low, drawn.offsets - low, self._small)
-        return places
+        ranges, kept = drawn.ranges, self._ranges
+        return places_of(
+            kept.size[ranges], kept.keys[ranges], drawn.passes, drawn.lanes, drawn.offsets, self._nodes, self._small
+        )

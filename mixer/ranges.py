@@ -40,6 +40,17 @@ class StreamShards:
         self.part_rows = self.starts - np.repeat(part_starts, [len(part.shards) for part in snapshot.parts])
         self.order = np.argsort(mix(np.uint64(key), np.arange(len(sizes))), kind="stable")  # type: ignore[arg-type]
 
+    def number_of(self, part: int, row: int) -> int:
+        """The row's number in the stream, in the log's order, from its part's number and its row there."""
+        return int(self.starts[np.searchsorted(self.part, part)]) + row
+
+    def place_of(self, low: int, high: int, number: int) -> int:
+        """The place of row `number` in the keyed order of rows [low, high): what `Ranges.locate` undoes."""
+        pieces = self.pieces(low, high)
+        first = self.starts[pieces.shard] + pieces.first
+        here = int(np.flatnonzero((first <= number) & (number < first + pieces.rows))[0])
+        return int(pieces.rows[:here].sum() + number - first[here])
+
     def pieces(self, low: int, high: int) -> Pieces:
         """Rows [low, high)."""
         order = self.order[(self.ends[self.order] > low) & (self.starts[self.order] < high)]
@@ -80,7 +91,7 @@ class Ranges:
         new = list(self._numbers)[len(self.stream) :]
         if new:
             stream, low, high = np.array(new, np.int64).T
-            keys = [fold(self._seed, 4, index, start) for index, start, _ in new]
+            keys = [range_key(self._seed, index, start) for index, start, _ in new]
             self.stream = np.concatenate([self.stream, stream])
             self.low = np.concatenate([self.low, low])
             self.size = np.concatenate([self.size, high - low])
@@ -100,3 +111,8 @@ class Ranges:
         inside = places - (self._ends[piece] - self._pieces.rows[piece])
         shard, first, _, part, part_row = (column[piece] for column in self._pieces)
         return Pieces(shard, first + inside, np.ones_like(inside), part, part_row + inside)
+
+
+def range_key(seed: int, stream: int, low: int) -> int:
+    """What the permutations of a range are keyed by."""
+    return fold(seed, 4, stream, low)

@@ -1,0 +1,59 @@
+"""Sidecars: which tokens of which sample of a part are of which document.
+
+Always holds: only the columns that are needed are decoded, and only rows that match are kept; nothing is written.
+"""
+
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from streamer.errors import PartError
+from streamer.manifest import PartInfo
+from streamer.store import Store
+
+FORMAT = "sidecar/1"
+COLUMNS = ["sample", "start", "end", "document", "repository", "path"]
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens [start, end) of row `sample` of a part are of one document."""
+
+    sample: int
+    start: int
+    end: int
+    document: str | None
+    repository: str | None
+    path: str | None
+
+
+def spans_of(store: Store, part: PartInfo, samples: list[int]) -> list[Span] | None:
+    """The spans of some samples of a part, in order; None where the part has no sidecar. Raises: PartError."""
+    return read_spans(store, part, [[("sample", "in", sorted(set(samples)))]])
+
+
+def find_document(store: Store, part: PartInfo, document: str) -> list[Span] | None:
+    """The spans of a document, by its id or its path; None where the part has no sidecar. Raises: PartError."""
+    return read_spans(store, part, [[("document", "==", document)], [("path", "==", document)]])
+
+
+def read_spans(store: Store, part: PartInfo, filters: list[list[tuple[str, str, Any]]]) -> list[Span] | None:
+    """Spans that match one of `filters`, each a list of conditions. Raises: PartError."""
+    if part.sidecar is None:
+        return None
+    key = f"{part.folder}/{part.sidecar}"
+    source: Any = store.local_path(key)
+    try:
+        if source is None:
+            data = store.get(key)
+            if data is None:
+                raise FileNotFoundError(key)
+            source = pa.BufferReader(data)
+        table = pq.read_table(source, columns=COLUMNS, filters=filters)
+    except (OSError, pa.ArrowException) as error:
+        raise PartError(f"{store.url}/{key} is missing or no sidecar ({error}); restore it from a copy") from error
+    written = (table.schema.metadata or {}).get(b"format", FORMAT.encode()).decode()
+    if written != FORMAT:
+        raise PartError(f"{store.url}/{key} has format {written}; this version reads {FORMAT}: update phasemix")
+    return [Span(**row) for row in table.to_pylist()]
