@@ -14,7 +14,7 @@ NOUNS = {
     "corpus": ("streamer.corpus_commands", "read, filter, deduplicate, score and publish source files"),
     "tokenizer": ("streamer.corpus_commands", "train or show a tokenizer"),
     "annotator": ("streamer.corpus_commands", "train, evaluate and apply the quality annotator"),
-    "streams": ("streamer.commands", "create, publish, list, show and verify streams"),
+    "streams": ("mixer.stream_commands", "create, publish, list, show, verify and export streams"),
     "mixtures": ("mixer.commands", "apply, list, show, edit and preview mixtures"),
     "runs": ("mixer.commands", "create, list, show, switch and trace runs"),
     "generators": ("generators.commands", "order synthetic files; scale, watch and drain the workers"),

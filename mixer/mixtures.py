@@ -1,5 +1,6 @@
 """Mixtures of a catalog: named, versioned, immutable. Version n is entry n-1 of the log `mixtures/NAME`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import msgspec
 from mixer.errors import MixtureError
 from mixer.mixture import Mixture, check_mixture, edit, parse_mixture, split_reference
 from mixer.resolution import Plan, resolve
+from mixer.slots import ONE
 from streamer.catalog import Catalog
+from streamer.export import export_shares
 from streamer.log import Body
 from streamer.store import Store
 
@@ -53,6 +56,16 @@ class Mixtures:
         """What a version means against the catalog now. Raises: MixtureError."""
         reference, mixture = self.load(reference)
         return resolve(mixture, reference, self.catalog.match("*"))
+
+    def export(self, reference: str, *, cache: str | None = None) -> Sequence[dict[str, Any]]:
+        """Arguments of stock `streaming.Stream` that train on about a version's shares: see `streamer.export`.
+
+        `cache`: where stock streaming keeps shards of an object store. Raises: MixtureError, StreamError.
+        """
+        plan = self.resolve(reference)
+        snapshots = (self.catalog.stream(name) for name in plan.streams)
+        shares = (share / ONE for share in plan.shares)
+        return export_shares(self.catalog, [*zip(snapshots, shares, plan.limit, strict=True)], cache=cache)
 
     def _apply(self, mixture: Mixture) -> str:
         resolve(mixture, mixture.name, self.catalog.match("*"))

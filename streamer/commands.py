@@ -2,11 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from streamer.command_options import add_json, add_root, print_table
 
 
-def add_streams(parser: argparse.ArgumentParser) -> None:
+def add_streams(parser: argparse.ArgumentParser) -> Any:
+    """Adds the verbs, and returns them for a room above to add its own."""
     verbs = parser.add_subparsers(required=True, metavar="create|publish|list|show|verify")
     create = verbs.add_parser("create", help="make an empty stream")
     create.add_argument("name")
@@ -32,6 +34,7 @@ def add_streams(parser: argparse.ArgumentParser) -> None:
     for verb in (create, publish, listing, show, verify):
         add_root(verb)
         add_json(verb)
+    return verbs
 
 
 NOUNS = {"streams": add_streams}
