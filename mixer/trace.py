@@ -25,7 +25,7 @@ from mixer.turns import Row, Turn, turns_of
 from streamer.catalog import Catalog
 from streamer.manifest import PartInfo, Schema
 from streamer.reader import Reader
-from streamer.sidecar import Span, find_document, spans_of
+from streamer.sidecar import Span, find_spans, spans_of
 from streamer.store import MemoryStore, Store
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Trace:
         self._reader = Reader(self.catalog.store)
         self._planner: Planner | None = None
         self._tokenizers: dict[str, Tokenizer] = {}
+        self._searched: dict[tuple[str, str, str], list[Span] | None] = {}  # (part's folder, column, value)
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1, *, text: bool = False) -> list[TracedRow]:
         """The rows of a global batch, or those of one rank. Raises: StepError, RunEnded, WaitError, RunError, PartError."""
@@ -208,21 +209,23 @@ class Trace:
         return found
 
     def _find(self, document: str) -> dict[Row, list[Span]]:
-        """The rows that hold a document."""
+        """The rows that hold a document of this id, or where there is none of this path."""
+        parts = [(stream, part) for stream in range(len(self._journal.ledger.streams)) for part in self._parts(stream)]
         found: dict[Row, list[Span]] = defaultdict(list)
-        searched = without = 0
-        for stream in range(len(self._journal.ledger.streams)):
-            for part in self._parts(stream):
-                spans = find_document(self.catalog.store, part, document)
-                searched, without = searched + (spans is not None), without + (spans is None)
-                for span in spans or []:
+        for column in ("document", "path"):
+            for stream, part in parts:
+                key = part.folder, column, document
+                if key not in self._searched:
+                    self._searched[key] = find_spans(self.catalog.store, part, column, document)
+                for span in self._searched[key] or []:
                     found[Row(stream, part.number, span.sample)].append(span)
-        if not found:
-            raise RunError(
-                f"run {self.run}: no sidecar of its {searched:,} parts that have one names document {document} ({without:,} "
-                f"parts have none); see ids with phasemix runs trace {self.run} --batch 0"
-            )
-        return found
+            if found:
+                return found
+        without = sum(part.sidecar is None for _, part in parts)
+        raise RunError(
+            f"run {self.run}: no sidecar of its {len(parts):,} parts names document {document} ({without:,} have none); "
+            f"phasemix runs trace {self.run} --batch 0 shows ids"
+        )
 
     def _decode(self, schema: Schema, ids: list[int]) -> str | None:
         """None where the catalog has no tokenizer for a stream."""

@@ -24,8 +24,13 @@ def add_trace(verbs: Any) -> argparse.ArgumentParser:
 def run_trace(options: argparse.Namespace) -> int:
     import msgspec
 
+    from mixer.errors import RunError
     from mixer.trace import Trace
 
+    if options.document is None and options.to is not None:
+        raise RunError("--to goes with --document; a batch is one step")
+    if options.document is not None and (options.text or (options.rank, options.world_size) != (0, 1)):
+        raise RunError("--text, --rank and --world-size go with --batch; trace one of the document's steps with them")
     trace = Trace(options.root, options.name)
     if options.document is not None:
         positions = trace.document(options.document, to_step=options.to)

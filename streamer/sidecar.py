@@ -30,16 +30,23 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 def spans_of(store: Store, part: PartInfo, samples: list[int]) -> list[Span] | None:
     """The spans of some samples of a part, in order; None where the part has no sidecar. Raises: PartError."""
-    return read_spans(store, part, [[("sample", "in", sorted(set(samples)))]])
+    table = read_rows(store, part, COLUMNS, ("sample", "in", sorted(set(samples))))
+    return None if table is None else [Span(**row) for row in table.to_pylist()]
 
 
-def find_document(store: Store, part: PartInfo, document: str) -> list[Span] | None:
-    """The spans of a document, by its id or its path; None where the part has no sidecar. Raises: PartError."""
-    return read_spans(store, part, [[("document", "==", document)], [("path", "==", document)]])
+def find_spans(store: Store, part: PartInfo, column: str, value: str) -> list[Span] | None:
+    """The spans whose `document` or `path` is `value`; None where the part has no sidecar. Raises: PartError."""
+    condition = (column, "==", value)
+    table = read_rows(store, part, ["sample"], condition)  # one column of what has no match
+    if table is not None and table.num_rows:
+        whole = read_rows(store, part, COLUMNS, condition)
+        assert whole is not None
+        return [Span(**row) for row in whole.to_pylist()]
+    return None if table is None else []
 
 
-def read_spans(store: Store, part: PartInfo, filters: list[list[tuple[str, str, Any]]]) -> list[Span] | None:
-    """Spans that match one of `filters`, each a list of conditions. Raises: PartError."""
+def read_rows(store: Store, part: PartInfo, columns: list[str], condition: tuple[str, str, Any]) -> "pa.Table | None":
+    """Some columns of the rows that meet a condition; None where the part has no sidecar. Raises: PartError."""
     if part.sidecar is None:
         return None
     key = f"{part.folder}/{part.sidecar}"
@@ -50,10 +57,10 @@ def read_spans(store: Store, part: PartInfo, filters: list[list[tuple[str, str, 
             if data is None:
                 raise FileNotFoundError(key)
             source = pa.BufferReader(data)
-        table = pq.read_table(source, columns=COLUMNS, filters=filters)
+        table = pq.read_table(source, columns=columns, filters=[condition])
     except (OSError, pa.ArrowException) as error:
         raise PartError(f"{store.url}/{key} is missing or no sidecar ({error}); restore it from a copy") from error
     written = (table.schema.metadata or {}).get(b"format", FORMAT.encode()).decode()
     if written != FORMAT:
         raise PartError(f"{store.url}/{key} has format {written}; this version reads {FORMAT}: update phasemix")
-    return [Span(**row) for row in table.to_pylist()]
+    return table

@@ -1,5 +1,6 @@
 """Tracing: what it says of a row or a document is what a reader of the run saw, and it leaves no trace."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +10,13 @@ from histories import History, histories, live
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from deploy.command_line import main
 from mixer import Mixtures, RunEnded, RunError, RunReader, Runs, StepError, Trace, planner
 from mixer.blocks import offsets_of, places_of
 from mixer.permutation import Tables, permute, unpermute
 from mixer.turns import Row
 from streamer import Catalog
+from streamer.errors import PartError
 from streamer.store import MemoryStore
 
 HEAD = 'name = "m"\nseq_len = 8\n[[component]]\nstreams = "raw/*"\nshare = 1\n'
@@ -82,7 +85,7 @@ def check_positions(history: History, data: st.DataObject) -> None:
     assert store._objects == before
 
 
-def append_documents(root: Path, name: str, samples: int, first: int = 0) -> None:
+def append_documents(root: Path | MemoryStore, name: str, samples: int, first: int = 0) -> None:
     """Two documents a row: d/0 in the first half of row 0, d/1 in its second; each has the path of its number's parity."""
     rows = (np.arange(samples * 8) % 200).reshape(samples, 8).astype(np.uint16)
     documents = [
@@ -163,13 +166,27 @@ def test_a_path_finds_the_documents_that_have_it_in_every_part(root: Path, fill:
     assert found == {f"raw/python/{number}" for number in range(1, 66, 2)}
 
 
+def test_sidecars_of_a_store_without_paths_are_read_and_one_that_is_gone_is_named() -> None:
+    store = MemoryStore("memory")
+    append_documents(store, "raw/python", 30)
+    Runs(store).create("a", mixture=Mixtures(store).apply(HEAD), seed=3, global_batch=16)
+    first = Trace(store, "a").batch(0)[0]
+    assert first.documents is not None
+    document = first.documents[0].document or ""
+    assert (0, 0, 0) in [(p.step, p.slot, p.start) for p in Trace(store, "a").document(document, to_step=1)]
+    for key in [key for key in store._objects if key.endswith("documents.parquet")]:
+        store.delete(key)
+    with pytest.raises(PartError, match="documents.parquet is missing"):
+        Trace(store, "a").batch(0)
+
+
 def test_what_cannot_be_traced_is_said(root: Path, fill: Callable[..., Catalog]) -> None:
     begin(root, fill)
     RunReader(root, "a").read(0)
     trace = Trace(root, "a")
     with pytest.raises(RunError, match="run b does not exist"):
         Trace(root, "b")
-    with pytest.raises(RunError, match="names document nothing .1 parts have none"):
+    with pytest.raises(RunError, match="2 parts names document nothing .1 have none"):
         trace.document("nothing")
     with pytest.raises(StepError, match="step -1 is below 0"):
         trace.batch(-1)
@@ -180,3 +197,52 @@ def test_what_cannot_be_traced_is_said(root: Path, fill: Callable[..., Catalog])
     with pytest.raises(RunEnded, match="max_passes = 4"):
         trace.batch(1000)
     assert trace.batch(15)[0].source == "forecast"
+
+
+def command(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    assert main([str(word) for word in words]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_command_prints_a_batch_and_a_document(
+    root: Path, fill: Callable[..., Catalog], capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin(root, fill)
+    RunReader(root, "a").read(3)
+    trace = ("runs", "trace", "a", "--root", root)
+    rows = Trace(root, "a").batch(2)
+    table = command(capsys, *trace, "--batch", 2)
+    assert table.count("no sidecar") == sum(row.stream == "raw/java" for row in rows)
+    assert len(table.splitlines()) == 1 + sum(len(row.documents or [0]) for row in rows)
+    assert "forecast" in command(capsys, *trace, "--batch", 9)
+    found = json.loads(command(capsys, *trace, "--batch", 2, "--rank", 1, "--world-size", 4, "--json"))
+    assert [row["slot"] for row in found] == [4, 5, 6, 7]
+    assert "tokens" not in found[0]
+    ids = json.loads(command(capsys, *trace, "--batch", 2, "--text", "--json"))[0]["tokens"]
+    assert str(ids) in command(capsys, *trace, "--batch", 2, "--text")
+    positions = json.loads(command(capsys, *trace, "--document", "raw/python/13", "--to", 1000, "--json"))
+    assert [position["pass_index"] for position in positions] == [0, 1, 2, 3]
+    assert len(command(capsys, *trace, "--document", "raw/python/13", "--to", 1000).splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["b", "--batch", "0"],
+        ["a", "--batch", "-1"],
+        ["a", "--batch", "1000"],
+        ["a", "--batch", "0", "--rank", "2", "--world-size", "2"],
+        ["a", "--batch", "0", "--to", "5"],
+        ["a", "--document", "nothing"],
+        ["a", "--document", "nothing", "--text"],
+        ["a", "--document", "raw/python/13", "--to", "-1"],
+    ],
+)
+def test_a_mistake_in_a_trace_is_one_line(
+    root: Path, fill: Callable[..., Catalog], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin(root, fill)
+    assert main(["runs", "trace", *words, "--root", str(root)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("phasemix: ")
+    assert said.count("\n") == 1
