@@ -33,11 +33,11 @@ class Positions:
         self._state = lru_cache(STATES_HELD)(self._load)
 
     def find(self, turns: Iterable[Turn]) -> Iterator[tuple[Turn, int, int]]:
-        """Each turn that comes before the end, with its step and slot."""
+        """Each turn that comes in the run before the end, with its step and slot."""
         intervals: dict[int, list[Turn]] = defaultdict(list)
         for turn in turns:
             after = bisect_left(range(self._marks + 1), True, key=lambda mark: turn.is_before(self._state(mark)))
-            if after <= self._marks:
+            if 0 < after <= self._marks:
                 intervals[after - 1].append(turn)
         for interval, found in sorted(intervals.items()):
             start, end = self._state(interval), min(self._end, (interval + 1) * self._planner.interval)

@@ -180,10 +180,9 @@ class Trace:
         """A planner of the ledger as it is now, whose states stay in memory."""
         ledger = self._journal.ledger
         if self._planner is None or self._planner.ledger is not ledger:
-            assert ledger.settings is not None
             self._tables = Tables(self.catalog, ledger)
             states = States(Overlay(self.catalog.store), self.run, ledger, write=True)
-            self._planner = Planner(ledger, Ranges(ledger.settings.seed, self._tables), states)
+            self._planner = Planner(ledger, Ranges(ledger.pool_seed, self._tables), states)
         return self._planner, self._tables
 
     def _source(self, step: int) -> str:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixer.blocks import has_lanes, offsets_of
-from mixer.ledger import Ledger
+from mixer.ledger import Ledger, widen
 from mixer.passes import Era, remerge
 from mixer.ranges import StreamShards, range_key
 from mixer.states import State
@@ -58,17 +58,18 @@ class Turn(NamedTuple):
 
 
 def turns_of(ledger: Ledger, table: StreamShards, row: Row, drawn: int) -> Iterator[Turn]:
-    """The turns of a row in the passes that open before draw `drawn` of its stream, in their order.
+    """The turns of a row in the passes of a run that open before draw `drawn` of its stream, in their order.
 
-    `table`: the stream's shards, as of a snapshot that holds the row.
+    `table`: the stream's shards, as of a snapshot that holds the row. The first turn may be one of the run's lineage.
     """
     number = table.number_of(row.part, row.row)
-    for era, _, last in ledger.timelines[row.stream].between(0, drawn):
+    before = int(widen(ledger.drawn_before, len(ledger.streams))[row.stream])
+    for era, first_draw, last in ledger.timelines[row.stream].between(before, drawn):
         for join, (low, high) in enumerate([(0, era.base), *((join.low, join.high) for join in era.joins)]):
             if low <= number < high:
                 passes = -(-(last - era.start) // era.rows)
                 place = table.place_of(low, high, number)
-                for first in range(0, passes, PASSES_AT_ONCE):
+                for first in range((first_draw - era.start) // era.rows, passes, PASSES_AT_ONCE):
                     stretch = range(first, min(passes, first + PASSES_AT_ONCE))
                     yield from turns_in(ledger, row, era, join, (low, high), place, stretch)
 
@@ -81,7 +82,7 @@ def turns_in(
     assert settings is not None
     index = np.arange(passes.start, passes.stop) + era.pass_index
     sizes, places = np.full_like(index, high - low), np.full_like(index, place)
-    keys = np.full(len(index), range_key(settings.seed, row.stream, low), np.uint64)
+    keys = np.full(len(index), range_key(ledger.pool_seed, row.stream, low), np.uint64)
     lanes, offsets = offsets_of(sizes, keys, index, places, settings.canonical_nodes)
     laned = bool(has_lanes(sizes[:1], settings.canonical_nodes)[0])
     for pass_index, lane, offset in zip(index.tolist(), lanes.tolist(), offsets.tolist(), strict=True):

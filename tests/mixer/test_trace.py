@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from histories import History, histories, live
-from hypothesis import HealthCheck, given, settings
+from histories import History, Life, examples, histories, live, read_on, toml
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.command_line import main
@@ -43,25 +43,33 @@ def test_the_offset_of_a_place_is_the_one_that_goes_there(size: int, nodes: int,
     assert places_of(sizes, keys, index, lanes, offsets, nodes, Tables()).tolist() == places.tolist()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(40)
 @given(history=histories(), data=st.data())
 def test_the_positions_of_a_row_are_those_at_which_a_reader_sees_it(history: History, data: st.DataObject) -> None:
+    """In a run, and in one of its lineage that goes on from one of its steps."""
     with pytest.MonkeyPatch.context() as patch:
         interval = data.draw(st.sampled_from([3, 7, 512]))
         patch.setattr(planner, "INTERVAL", interval)
         patch.setattr(planner, "LANED_INTERVAL", interval)
-        check_positions(history, data)
+        store = MemoryStore("memory")
+        life = live(history, store)
+        check_positions(store, "a", life, data)
+        Runs(store).create(
+            "b",
+            mixture=Mixtures(store).apply(toml(history, history.weights)),
+            seed=history.seed + 1,
+            global_batch=history.nodes * data.draw(st.sampled_from([1, 5, 16])),
+            canonical_nodes=history.nodes,
+            parent="a",
+            parent_step=data.draw(st.integers(0, len(life.origin))),
+        )
+        check_positions(store, "b", read_on(store, "b", batches=data.draw(st.integers(0, 30))), data)
 
 
-def check_positions(history: History, data: st.DataObject) -> None:
-    store = MemoryStore("memory")
-    life = live(history, store)
-    end = life.ledger.end
-    if not end:
+def check_positions(store: MemoryStore, run: str, life: Life, data: st.DataObject) -> None:
+    origin, before = life.origin, dict(store._objects)
+    if not len(origin):
         return
-    reader, before = RunReader(store, "a", read_only=True), dict(store._objects)
-    rest = [reader.read(step).origin for step in range(len(life.origin), end)]
-    origin = np.array([*life.origin, *rest]).reshape(end, -1)
     catalog = Catalog(store)
     known = [
         Row(index, part.number, row)
@@ -72,10 +80,10 @@ def check_positions(history: History, data: st.DataObject) -> None:
     ]
     seen = [Row(*place.tolist()) for place in origin.ravel()[:: max(1, origin.size // 7)]]
     rows = set(seen + data.draw(st.lists(st.sampled_from(known), max_size=6)))
-    trace = Trace(store, "a")
+    trace = Trace(store, run)
     found: dict[Row, list[tuple[int, int]]] = {row: [] for row in rows}
     passes: dict[Row, list[int]] = {row: [] for row in rows}
-    for turn, step, slot in trace.find(rows, end):
+    for turn, step, slot in trace.find(rows, len(origin)):
         found[turn.row].append((step, slot))
         passes[turn.row].append(turn.pass_index)
     for row in rows:
