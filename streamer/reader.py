@@ -168,6 +168,8 @@ class Reader:
 
     def _drop_pins(self, most_bytes: int, keep: Key | None = None) -> bool:
         """Drops maps of cached shards that are not held ahead, but for the latest `most_bytes`; whether there were any."""
+        if not self._pins:
+            return False
         with self._lock:
             pins = [key for key in self._unheld() if key in self._pins and key != keep]
             total = sum(self._mapped[key].nbytes for key in pins)

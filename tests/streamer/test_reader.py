@@ -220,6 +220,18 @@ def test_a_pickled_reader_reads_in_a_new_process_that_ends_by_itself(catalog: Ca
     assert done.stdout.split() == [str(64 + 128 + 192).encode(), b"0"]
 
 
+def test_few_descriptors_mean_fewer_maps(root: Path, tmp_path: Path) -> None:
+    catalog = publish(Catalog(root), 150, 4)
+    code = (
+        "import pickle, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 140));"
+        "reader, wants = pickle.load(sys.stdin.buffer);"
+        "print(sum(int(reader.rows(*want)[1, 0]) for want in wants))"
+    )
+    payload = pickle.dumps((Reader(catalog.store, tmp_path / "cache"), wants(catalog)))
+    done = subprocess.run([sys.executable, "-c", code], input=payload, capture_output=True, timeout=60, check=True)
+    assert int(done.stdout) == sum(4 * number + 1 for number in range(150))
+
+
 def test_a_closed_reader_begins_anew(catalog: Catalog, tmp_path: Path) -> None:
     reader = Reader(catalog.store, tmp_path / "cache")
     view = reader.rows(*wants(catalog)[1])
