@@ -68,6 +68,8 @@ def fetches(catalog: Catalog) -> Counter[str]:
 
 def held_bytes(cache: Path) -> int:
     total = 0
+    if not (cache / "shards").exists():
+        return total
     for entry in os.scandir(cache / "shards"):
         try:
             total += entry.stat().st_size
@@ -193,6 +195,29 @@ def test_a_bound_that_cannot_be_is_refused(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PHASEMIX_CACHE_BYTES", text)
     with pytest.raises(StoreError, match="PHASEMIX_CACHE_BYTES"):
         Cache(tmp_path)
+
+
+def test_threads_share_a_reader_within_the_bound(catalog: Catalog, wants: list[Want], tmp_path: Path) -> None:
+    one, wrong = Reader(catalog.store, tmp_path / "cache", cache_bytes=8 * SHARD_BYTES), []
+
+    def read(seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(150):
+            number = chance.randrange(len(wants))
+            if not chance.randrange(3):
+                one.read_ahead(chance.sample(wants, 3))
+            if not (one.rows(*wants[number]) == number).all():
+                wrong.append(number)
+        finished.append(seed)
+
+    finished: list[int] = []
+    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert held_bytes(tmp_path / "cache") <= 8 * SHARD_BYTES
+    assert not wrong
+    assert len(finished) == 3
 
 
 @pytest.mark.timeout(300)

@@ -131,13 +131,15 @@ def test_an_entry_that_lies_about_a_whole_shard_is_refused(catalog: Catalog, tmp
         Reader(catalog.store, tmp_path / "cache").rows(part, shard, Schema(kind="tokens", seq_len=256, dtype="uint16"))
 
 
-@pytest.mark.parametrize(("key", "value"), [("samples", 65), ("bytes", 7), ("basename", "../shard.00000.mds")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("samples", 65), ("bytes", 7), ("basename", "../shard.00000.mds"), ("raw_data", None)]
+)
 def test_an_index_that_lies_is_refused_when_published(catalog: Catalog, tmp_path: Path, key: str, value: object) -> None:
     folder = tmp_path / "part"
     shutil.copytree(place(catalog, wants(catalog)[0]).parent, folder)
     index = json.loads((folder / "index.json").read_text())
     shard = index["shards"][0]
-    (shard if key == "samples" else shard["raw_data"])[key] = value
+    (shard if key in shard else shard["raw_data"])[key] = value
     (folder / "index.json").write_text(json.dumps(index))
     with pytest.raises(PartError, match="index"):
         catalog.publish_directory("raw/other", folder)
