@@ -76,7 +76,7 @@ class Catalog:
     def stream(self, name: str, number: int | None = None) -> Snapshot:
         """The stream now, or its snapshot `number`. Raises: StreamError for one that is absent."""
         bodies = self.stream_log(name).known() if number is not None else []
-        if number is None or len(bodies) < number:
+        if number is None or len(bodies) < max(1, number):
             bodies = self.stream_log(name).read()
         wanted = len(bodies) if number is None else number
         if not bodies or wanted > len(bodies):

@@ -1,4 +1,4 @@
-"""Rows by (part, row) as one array, one copy each, from mapped shards.
+"""Shards of one store as mapped rows.
 
 Always holds: a row that is returned came from a shard whose bytes had the hash that its entry names, in a file of the size
 and time it had when it was mapped; anything else raises PartError.
@@ -24,12 +24,9 @@ import numpy.typing as npt
 from streamer import mds
 from streamer.errors import CacheFullError, PartError, StoreError
 from streamer.manifest import PartInfo, Schema, Shard
-from streamer.parts import check_hash
 from streamer.read_ahead import ReadAhead
 from streamer.shard_files import ShardFiles
 from streamer.store import Store
-
-__all__ = ["Reader", "check_hash", "gather"]
 
 MAX_MAPPED = 4096  # each keeps a descriptor
 OTHER_DESCRIPTORS = 512
@@ -205,11 +202,3 @@ def max_mapped() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         soft = most
     return MAX_MAPPED if soft == resource.RLIM_INFINITY else max(16, min(MAX_MAPPED, soft - OTHER_DESCRIPTORS))
-
-
-def gather(views: list[View], rows: list[int]) -> View:
-    """out[n] = views[n][rows[n]]: a writable (len(rows), seq_len) array of the caller's own."""
-    out = np.empty((len(rows), views[0].shape[1]), views[0].dtype)
-    for place, (view, row) in enumerate(zip(views, rows, strict=True)):
-        out[place] = view[row]
-    return out

@@ -89,14 +89,24 @@ def test_racing_appenders_lose_no_entry_and_share_no_number(store: Store) -> Non
     assert sorted(bodies) == sorted(f"{worker}.{turn}" for worker in range(4) for turn in range(5))
 
 
-def test_a_log_opens_from_its_last_checkpoint(tmp_path: Path) -> None:
-    store = DirectoryStore(tmp_path)
+class CountsGets(MemoryStore):
+    gets = 0
+
+    def get(self, key: str) -> bytes | None:
+        self.gets += 1
+        return super().get(key)
+
+
+@pytest.mark.parametrize("entries", [0, 1, 15, 16, 17, 31, 32, 33, 255, 256, 257, 1000, 1037])
+def test_a_log_opens_whole_from_few_of_its_entries(entries: int) -> None:
+    store = CountsGets()
     log = Log(store, "log")
-    for number in range(2 * CHECKPOINT_INTERVAL + 3):
+    for number in range(entries):
         log.append(lambda _, number=number: {"number": number})
-    for number in range(1, CHECKPOINT_INTERVAL):
-        store.delete(log.key(number))  # nothing before the checkpoint is read again
-    assert [body["number"] for body in Log(store, "log").read()] == list(range(2 * CHECKPOINT_INTERVAL + 3))
+    store.gets = 0
+    assert [body["number"] for body in Log(store, "log").read()] == list(range(entries))
+    assert store.gets <= CHECKPOINT_INTERVAL + 1 + 3 * max(1, entries // CHECKPOINT_INTERVAL).bit_length()
+    assert sum(len(store.get(log.key(number)) or b"") for number in range(entries)) <= 200 * entries * 8
 
 
 class LosesAnswers(MemoryStore):
