@@ -78,10 +78,15 @@ def read_index(folder: Path) -> list[dict[str, Any]]:
     try:
         index = json.loads((folder / "index.json").read_text())
         shards: list[dict[str, Any]] = index["shards"]
-    except (OSError, ValueError, KeyError) as error:
-        raise PartError(f"{folder}/index.json is no MDS index ({error}); give a folder that MDSWriter closed") from error
+        for shard in shards:
+            stored = shard["zip_data"] if shard.setdefault("compression", None) else shard["raw_data"]
+            _ = stored["basename"], stored["bytes"], shard["raw_data"]["bytes"], shard["samples"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PartError(
+            f"{folder}/index.json is no MDS index ({type(error).__name__}: {error}); give a folder that MDSWriter closed"
+        ) from error
     for shard in shards:
-        compression = shard.setdefault("compression", None)
+        compression = shard["compression"]
         if shard.get("format") != "mds" or (compression or "zstd").split(":")[0] != "zstd":
             raise PartError(f"{folder}: shards must be MDS, plain or zstd, not {compression}; write them again")
     return shards

@@ -90,7 +90,7 @@ def verify_folder(folder: Path, schema: Schema) -> list[Shard]:
         path = folder / stored["basename"]
         if path.name != stored["basename"] or not path.is_file():
             raise PartError(f"{folder}: the index names {stored['basename']}, which is not there")
-        if path.stat().st_size != stored["bytes"]:
+        if path.stat().st_size != stored["bytes"] or not stored["bytes"]:
             raise PartError(f"{path} has {path.stat().st_size} bytes, its index says {stored['bytes']}")
         plain: Any = np.memmap(path, np.uint8, "r") if schema.kind == "tokens" or shard["compression"] else b""
         if shard["compression"]:

@@ -6,6 +6,7 @@ a process alive.
 An error in a thread is kept by nobody: whoever asks for that key tries again and meets it.
 """
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -100,8 +101,12 @@ class ReadAhead(Generic[Key, Value]):
         return None
 
     def _work(self) -> None:
-        while (task := self._next()) is not None:
-            try:
+        while self._work_once():
+            pass  # and keeps no task, nor its value, while it waits for the next
+
+    def _work_once(self) -> bool:
+        task = self._next()
+        if task is not None:
+            with contextlib.suppress(*self._expected):  # met again by whoever asks for it
                 self._run(task, task.make)
-            except self._expected:
-                continue  # met again by whoever asks for it
+        return task is not None

@@ -13,6 +13,7 @@ import os
 import resource
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,6 +49,8 @@ class Reader:
         self.store, self.cache, self.cache_bytes = store, cache, cache_bytes
         self._mapped: OrderedDict[Key, View] = OrderedDict()
         self._pins: set[Key] = set()  # those mapped from the cache
+        self._opened: weakref.WeakValueDictionary[Key, mmap.mmap] = weakref.WeakValueDictionary()  # callers' views too
+        self._refused: set[Key] = set()  # with CacheFullError; asked for again, they are waited for
         self._files: ShardFiles | None = None
         self._begin()
 
@@ -80,7 +83,8 @@ class Reader:
     def rows(self, part: PartInfo, shard: Shard, schema: Schema) -> View:
         """The whole shard as a read-only (samples, seq_len) view. Raises: PartError, StoreError.
 
-        CacheFullError, a StoreError, may be met with by dropping views of other shards and asking again.
+        CacheFullError, a StoreError, comes at once while the caller keeps views of other shards: drop them and ask again.
+        Then, and where there are none, others are given `FULL_WAIT_S` seconds to let go first.
         """
         key = (part.folder, shard.name)
         try:
@@ -134,14 +138,21 @@ class Reader:
                 data = files.open(part, shard, ahead=ahead)
                 break
             except CacheFullError:
-                if not self._drop_pins(0) and time.monotonic() >= wait_until_s:
+                if self._drop_pins(0):
+                    continue
+                is_own = not self._refused and any(known not in self._mapped for known in list(self._opened))
+                if is_own or time.monotonic() >= wait_until_s:
+                    if not ahead:
+                        self._refused.add(key)
                     raise
                 time.sleep(FULL_POLL_S)
+        self._refused.discard(key)
         view = view_rows(data, f"{self.store.url}/{key[0]}/{key[1]}", shard, schema)
         with self._lock:
             self._mapped[key] = view
             if files.is_cached(shard):
                 self._pins.add(key)
+                self._opened[key] = data
             if len(self._mapped) > max_mapped():
                 self._forget(next(self._unheld()))
         if key in self._pins:
@@ -165,6 +176,8 @@ class Reader:
 
     def _drop_pins(self, most_bytes: int, keep: Key | None = None) -> bool:
         """Drops maps of cached shards that are not held ahead, but for the latest `most_bytes`; whether there were any."""
+        if not self._pins:
+            return False
         with self._lock:
             pins = [key for key in self._unheld() if key in self._pins and key != keep]
             total = sum(self._mapped[key].nbytes for key in pins)

@@ -7,6 +7,7 @@ A store's error is met with waiting and trying again, a corrupt object with fetc
 """
 
 import contextlib
+import errno
 import functools
 import logging
 import mmap
@@ -69,7 +70,13 @@ class ShardFiles:
 
     def open(self, part: PartInfo, shard: Shard, *, ahead: bool) -> mmap.mmap:
         """Raises: PartError, StoreError, CacheFullError."""
-        return self._open_cached(part, shard, ahead) if self.is_cached(shard) else self._open_in_place(part, shard)
+        try:
+            return self._open_cached(part, shard, ahead) if self.is_cached(shard) else self._open_in_place(part, shard)
+        except OSError as error:
+            remedy = "raise ulimit -n" if error.errno == errno.EMFILE else "see that root and cache can be read"
+            raise StoreError(
+                f"{self.store.url}/{part.folder}/{shard.name} cannot be mapped: {error.strerror}; {remedy}"
+            ) from error
 
     def _open_in_place(self, part: PartInfo, shard: Shard) -> mmap.mmap:
         place = self.store.local_path(f"{part.folder}/{shard.name}")
@@ -181,13 +188,11 @@ def raw(shard: Shard) -> tuple[int, str]:
 
 
 def map_file(path: Path, size_bytes: int) -> Mapped:
-    """Raises: PartError for a file that is absent or of another size."""
+    """Raises: PartError for a file that is absent or of another size, OSError for one that cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
         raise PartError(f"{path} is missing; restore it from a copy, then run phasemix streams verify") from None
-    except OSError as error:
-        raise PartError(f"{path} cannot be read: {error.strerror}; run phasemix streams verify") from error
     try:
         stat = os.fstat(descriptor)
         check_size(path, stat.st_size, size_bytes)

@@ -8,6 +8,7 @@ One such process serves one call at a time; as many are kept as calls were made 
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,7 @@ def call(store: "ObjectStore", operation: str, *arguments: Any) -> Any:
 
 def serve() -> None:
     """Answers calls until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Control-C is for the process that asks
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not stand among the answers
     stores: dict[str, ObjectStore] = {}  # with their open connections

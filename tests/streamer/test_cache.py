@@ -68,6 +68,8 @@ def fetches(catalog: Catalog) -> Counter[str]:
 
 def held_bytes(cache: Path) -> int:
     total = 0
+    if not (cache / "shards").exists():
+        return total
     for entry in os.scandir(cache / "shards"):
         try:
             total += entry.stat().st_size
@@ -102,10 +104,16 @@ def test_least_recently_used_goes_first_and_what_is_held_ahead_stays(
 def test_pins_that_fill_the_bound_are_named_with_the_remedy(catalog: Catalog, wants: list[Want], tmp_path: Path) -> None:
     one = Reader(catalog.store, tmp_path / "cache", cache_bytes=3 * SHARD_BYTES)
     views = [one.rows(*want) for want in wants[:3]]  # views of the caller's own pin too
+    began_s = time.monotonic()
     with pytest.raises(
         CacheFullError, match=r"may hold 198,000 bytes.*use \d+,\d+.*needs \d+,\d+ more.*PHASEMIX_CACHE_BYTES"
     ):
         one.rows(*wants[3])
+    assert time.monotonic() - began_s < reader.FULL_WAIT_S
+    began_s = time.monotonic()
+    with pytest.raises(CacheFullError):  # the views are this process's own, and were not dropped
+        one.rows(*wants[3])
+    assert time.monotonic() - began_s >= reader.FULL_WAIT_S
     del views[0]
     assert (one.rows(*wants[3]) == 3).all()
     with pytest.raises(CacheFullError, match="needs"):
@@ -193,6 +201,34 @@ def test_a_bound_that_cannot_be_is_refused(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PHASEMIX_CACHE_BYTES", text)
     with pytest.raises(StoreError, match="PHASEMIX_CACHE_BYTES"):
         Cache(tmp_path)
+
+
+def test_threads_share_a_reader_within_the_bound(catalog: Catalog, wants: list[Want], tmp_path: Path) -> None:
+    one, wrong = Reader(catalog.store, tmp_path / "cache", cache_bytes=8 * SHARD_BYTES), []
+
+    def read(seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(150):
+            number = chance.randrange(len(wants))
+            if not chance.randrange(3):
+                one.read_ahead(chance.sample(wants, 3))
+            try:
+                view = one.rows(*wants[number])
+            except CacheFullError:  # views of the other threads
+                view = one.rows(*wants[number])
+            if not (view == number).all():
+                wrong.append(number)
+            del view
+        finished.append(seed)
+
+    finished: list[int] = []
+    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert held_bytes(tmp_path / "cache") <= 8 * SHARD_BYTES
+    assert not wrong
+    assert len(finished) == 3
 
 
 @pytest.mark.timeout(300)

@@ -133,13 +133,15 @@ def test_an_entry_that_lies_about_a_whole_shard_is_refused(catalog: Catalog, tmp
         Reader(catalog.store, tmp_path / "cache").rows(part, shard, Schema(kind="tokens", seq_len=256, dtype="uint16"))
 
 
-@pytest.mark.parametrize(("key", "value"), [("samples", 65), ("bytes", 7), ("basename", "../shard.00000.mds")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("samples", 65), ("bytes", 7), ("basename", "../shard.00000.mds"), ("raw_data", None)]
+)
 def test_an_index_that_lies_is_refused_when_published(catalog: Catalog, tmp_path: Path, key: str, value: object) -> None:
     folder = tmp_path / "part"
     shutil.copytree(place(catalog, wants(catalog)[0]).parent, folder)
     index = json.loads((folder / "index.json").read_text())
     shard = index["shards"][0]
-    (shard if key == "samples" else shard["raw_data"])[key] = value
+    (shard if key in shard else shard["raw_data"])[key] = value
     (folder / "index.json").write_text(json.dumps(index))
     with pytest.raises(PartError, match="index"):
         catalog.publish_directory("raw/other", folder)
@@ -220,6 +222,18 @@ def test_a_pickled_reader_reads_in_a_new_process_that_ends_by_itself(catalog: Ca
         check=True,
     )
     assert done.stdout.split() == [str(64 + 128 + 192).encode(), b"0"]
+
+
+def test_few_descriptors_mean_fewer_maps(root: Path, tmp_path: Path) -> None:
+    catalog = publish(Catalog(root), 150, 4)
+    code = (
+        "import pickle, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 140));"
+        "reader, wants = pickle.load(sys.stdin.buffer);"
+        "print(sum(int(reader.rows(*want)[1, 0]) for want in wants))"
+    )
+    payload = pickle.dumps((Reader(catalog.store, tmp_path / "cache"), wants(catalog)))
+    done = subprocess.run([sys.executable, "-c", code], input=payload, capture_output=True, timeout=60, check=True)
+    assert int(done.stdout) == sum(4 * number + 1 for number in range(150))
 
 
 def test_a_closed_reader_begins_anew(catalog: Catalog, tmp_path: Path) -> None:
