@@ -6,6 +6,7 @@ Always holds:
 """
 
 import fnmatch
+import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -174,10 +175,10 @@ class Catalog:
         """
         schema = token_schema(name, seq_len, dtype, tokenizer)
         parts.check_fits(name, read_schema(name, self.stream_log(name).read()), schema)
-        with tempfile.TemporaryDirectory(prefix="phasemix-part-") as aside:
-            table = stack_rows(name, rows, seq_len, dtype)
-            mds.write_shards(table, Path(aside))
-            return self._publish(name, Path(aside), schema, documents, decide, files or {})
+        table = stack_rows(name, rows, seq_len, dtype)
+        with parts.folder_aside() as aside:
+            mds.write_shards(table, aside)
+            return self._publish(name, aside, schema, documents, decide, files or {})
 
     def publish_directory(
         self,
@@ -242,6 +243,7 @@ class Catalog:
             for shard in part.shards:
                 with local_copy(self.store, f"{part.folder}/{shard.name}") as path:
                     for row in mds.iterate_rows(path):
+                        row["score"] = None if math.isnan(row["score"]) else row["score"]
                         yield msgspec.convert(row, Document)
 
     def put_tokenizer(self, json_text: str) -> str:

@@ -14,10 +14,12 @@ def add_streams(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--dtype", default="uint16", choices=["uint16", "uint32"])
     create.add_argument("--tokenizer", help="the tokenizer's fingerprint")
     create.set_defaults(run=run_create)
-    publish = verbs.add_parser("publish", help="publish a sealed folder of plain MDS as one part")
+    publish = verbs.add_parser("publish", help="publish documents or samples that lie at a path as one part")
     publish.add_argument("name")
-    publish.add_argument("path", type=Path, help="folder with index.json and shards")
-    publish.add_argument("--tokenizer", help="the tokenizer's fingerprint")
+    publish.add_argument("path", type=Path, help="a folder of stock MDS, or Parquet or JSONL files of documents")
+    publish.add_argument("--tokenizer", metavar="FINGERPRINT|FILE", help="what the samples were written with")
+    publish.add_argument("--seq-len", type=int, help="tokens of a sample, where bytes do not say it")
+    publish.add_argument("--dtype", choices=["uint16", "uint32"], help="of a new stream (default: the folder's, or uint16)")
     publish.set_defaults(run=run_publish)
     listing = verbs.add_parser("list", help="one line a stream")
     listing.add_argument("glob", nargs="?", default="*")
@@ -49,9 +51,18 @@ def run_create(options: argparse.Namespace) -> int:
 
 def run_publish(options: argparse.Namespace) -> int:
     from streamer.catalog import Catalog
+    from streamer.publication import publish_path
 
-    snapshot = Catalog(options.root).publish_directory(options.name, options.path, tokenizer=options.tokenizer)
-    print_table([{"stream": snapshot.name, "samples": snapshot.samples, "snapshot": snapshot.number}], options.json)
+    snapshot, dropped = publish_path(
+        Catalog(options.root),
+        options.name,
+        options.path,
+        tokenizer=options.tokenizer,
+        seq_len=options.seq_len,
+        dtype=options.dtype,
+    )
+    row = {"stream": snapshot.name, "samples": snapshot.samples, "snapshot": snapshot.number}
+    print_table([{**row, "dropped": sum(dropped.values()), **dropped}], options.json)
     return 0
 
 
