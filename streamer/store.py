@@ -209,6 +209,8 @@ def open_store(root: "str | Path | Store") -> Store:
     """The store behind a root: a path, an object-store address, or a store. Raises: StoreError."""
     if not isinstance(root, str | Path):
         return root
+    if root == "":
+        raise StoreError("the root is empty; name a directory, which may be absent or empty, or an object-store address")
     if str(root).startswith(SCHEMES):
         return ObjectStore(str(root))
     if "://" in str(root):
