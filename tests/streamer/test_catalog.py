@@ -104,3 +104,12 @@ def test_the_ranks_of_a_snapshot_loader_share_every_sample_once(fill: Fill, root
         for origin in batch.origin.tolist()
     ]
     assert len(seen) == len(set(seen)) == 40
+
+
+@pytest.mark.parametrize(("rank", "world_size", "rows"), [(2, 2, 4), (-1, 2, 4), (0, 0, 4), (0, 1, 0)])
+def test_a_snapshot_loader_refuses_a_rank_that_cannot_be(
+    fill: Fill, root: Path, rank: int, world_size: int, rows: int
+) -> None:
+    fill("heldout/python", 3)
+    with pytest.raises(StreamError, match="world size"):
+        SnapshotLoader(root, "heldout/*", rank, world_size, batch_rows=rows)
