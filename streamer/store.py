@@ -125,7 +125,10 @@ class DirectoryStore:
             raise StoreError(f"{target} cannot be written: {error.strerror}; free space or rights, then again") from error
 
     def delete(self, key: str) -> None:
-        (self.root / key).unlink(missing_ok=True)
+        try:
+            (self.root / key).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.root / key} cannot be deleted: {error.strerror}; check the rights") from error
 
     def list(self, prefix: str) -> list[str]:
         folder = self.root / prefix
@@ -140,10 +143,17 @@ class ObjectStore:
     """Objects of an s3, gs or azure prefix through obstore; credentials come from the environment."""
 
     def __init__(self, url: str, **options: Any) -> None:
+        from obstore.exceptions import BaseError
         from obstore.store import from_url
 
         self.url = url.rstrip("/")
-        self._store: Any = from_url(self.url, **options)
+        try:
+            self._store: Any = from_url(self.url, **options)
+        except (BaseError, ValueError) as error:
+            raise StoreError(
+                f"root {url} cannot be opened: {type(error).__name__}; write it as scheme://bucket/prefix and give what the "
+                "platform needs (account, region, credentials) in its environment variables"
+            ) from error
 
     def get(self, key: str) -> bytes | None:
         import obstore
@@ -184,13 +194,23 @@ class ObjectStore:
 
     def delete(self, key: str) -> None:
         import obstore
+        from obstore.exceptions import BaseError
 
-        obstore.delete(self._store, key)
+        try:
+            obstore.delete(self._store, key)
+        except FileNotFoundError:  # some platforms say so
+            return
+        except BaseError as error:
+            raise StoreError(f"{self.url}/{key} cannot be deleted: {type(error).__name__}; check the rights") from error
 
     def list(self, prefix: str) -> list[str]:
         import obstore
+        from obstore.exceptions import BaseError
 
-        return sorted(item["path"] for batch in obstore.list(self._store, prefix) for item in batch)
+        try:
+            return sorted(item["path"] for batch in obstore.list(self._store, prefix) for item in batch)
+        except BaseError as error:
+            raise StoreError(f"{self.url}/{prefix} cannot be listed: {type(error).__name__}; check the rights") from error
 
     def local_path(self, key: str) -> Path | None:
         return None
