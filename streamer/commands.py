@@ -109,9 +109,10 @@ def run_verify(options: argparse.Namespace) -> int:
                 except (PhasemixError, OSError) as error:
                     state, damaged = f"damaged: {error}", damaged + 1
                 rows.append({"stream": snapshot.name, "part": part.part_id, "shard": shard.name, "state": state})
-        for part_id in catalog.garbage(snapshot.name):
-            removed = options.remove and catalog.remove_garbage(snapshot.name, part_id)
+    for name in catalog.match_names(options.glob):
+        for part_id in catalog.garbage(name):
+            removed = options.remove and catalog.remove_garbage(name, part_id)
             state = "removed" if removed else "named by no entry; --remove deletes it"
-            rows.append({"stream": snapshot.name, "part": part_id, "shard": "", "state": state})
+            rows.append({"stream": name, "part": part_id, "shard": "", "state": state})
     print_table(rows, options.json)
     return 1 if damaged else 0

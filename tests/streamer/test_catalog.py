@@ -1,15 +1,19 @@
 """Streams grow by whole, verified parts, or stay as they were."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from deploy.command_line import main
 from streamer import Catalog, SnapshotLoader
 from streamer.errors import BadNameError, PartError, StoreError, StreamError
+from streamer.log import Log
 
 Fill = Callable[..., Catalog]
+APPEND = Log.append
 
 
 def test_a_snapshot_is_named_by_its_number_for_ever(fill: Fill) -> None:
@@ -86,6 +90,26 @@ def test_garbage_is_named_condemned_and_removed_and_parts_are_not(fill: Fill, ro
     assert catalog.garbage("raw/python") == []
     assert not catalog.remove_garbage("raw/python", catalog.stream("raw/python").parts[0].part_id)
     assert len(list(SnapshotLoader(root, "raw/*"))) == 1
+
+
+def test_what_a_killed_first_publication_left_is_named_and_removed(
+    fill: Fill, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def die(*_: object) -> None:
+        os._exit(9)
+
+    if (child := os.fork()) == 0:
+        monkeypatch.setattr(Log, "append", lambda log, decide: die() if log.name.endswith("_log") else APPEND(log, decide))
+        fill("raw/python", 2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    catalog = Catalog(root)
+    assert catalog.streams() == []
+    (lying,) = catalog.garbage("raw/python")
+    assert main(["streams", "verify", "--remove", "--root", str(root)]) == 0
+    assert lying in capsys.readouterr().out
+    assert catalog.garbage("raw/python") == []
+    assert Catalog(root).streams() == []
+    assert fill("raw/python", 2).stream("raw/python").samples == 2
 
 
 def test_a_root_that_is_a_file_is_refused_by_name(tmp_path: Path) -> None:
