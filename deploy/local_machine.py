@@ -25,6 +25,7 @@ import msgspec
 import xxhash
 
 from deploy import processes
+from deploy.redis_server import find_redis
 from deploy.services import Options, SupervisorError
 from deploy.supervisor import SupervisorState, load_state
 from streamer import Catalog
@@ -225,8 +226,9 @@ def free_port() -> int:
 
 
 def check_redis(url: str | None) -> None:
-    """Raises: SupervisorError when the Redis named does not answer."""
+    """Raises: SupervisorError when the Redis named does not answer, RedisMissingError without any."""
     if url is None:
+        find_redis(None)
         return
     import redis
 
