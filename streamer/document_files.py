@@ -46,9 +46,10 @@ def read_rows(path: Path) -> Iterator[Row | DropReason]:
         if (path / "index.json").exists():
             yield from read_mds(path)
             return
-        files = sorted(file for file in path.iterdir() if file.name.endswith((*JSONL_ENDINGS, *PARQUET_ENDINGS)))
+        endings = (*JSONL_ENDINGS, *PARQUET_ENDINGS)
+        files = sorted(file for file in path.iterdir() if file.name.endswith(endings) and file.is_file())
     else:
-        files = [path] if path.exists() else []
+        files = [path] if path.is_file() else []
     if not files:
         raise PartError(f"{path} is neither a folder of MDS nor has Parquet or JSONL files; name one of these")
     for file in files:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streamer import mds, parts
-from streamer.catalog import Catalog
+from streamer.catalog import Catalog, token_schema
 from streamer.corpus.filters import DropReason
 from streamer.document import COLUMNS, Document
 from streamer.document_files import read_documents
@@ -49,6 +49,13 @@ def publish_path(
     shards = mds.read_index(path) if (path / "index.json").exists() else []
     if any("tokens" in shard.column_names for shard in shards):
         return publish_tokens(catalog, name, path, tokenizer=tokenizer, seq_len=seq_len, dtype=dtype)
+    given = [
+        option
+        for option, value in (("--tokenizer", tokenizer), ("--seq-len", seq_len), ("--dtype", dtype))
+        if value is not None
+    ]
+    if given:
+        raise PartError(f"{path} holds no samples, and documents have no {', '.join(given)}; leave that out")
     return publish_documents(catalog, name, path)
 
 
@@ -87,14 +94,14 @@ def publish_tokens(
     if stream is not None and stream.kind == "documents":
         raise StreamError(f"stream {name} holds documents, {path} tokens; publish it under another name")
     stored = stored_length(path)
-    wanted = seq_len or stored or (stream.seq_len if stream is not None else None)
+    known = (seq_len, stored, stream.seq_len if stream is not None else None)
+    wanted = next((length for length in known if length is not None), None)
     if wanted is None:
         raise PartError(f"{path} holds tokens as bytes, which do not say how many they are; add --seq-len N")
     kinds = {tuple(shard.columns.items()) for shard in mds.read_index(path)}
     written = next((kind for kind in mds.DTYPES if kinds == {(("tokens", mds.tokens_encoding(kind, wanted)),)}), None)
     fitting = dtype or (stream.dtype if stream is not None else written) or "uint16"
-    schema = Schema(kind="tokens", seq_len=wanted, dtype=fitting, tokenizer=fingerprint)
-    parts.check_fits(name, stream, schema)
+    parts.check_fits(name, stream, token_schema(name, wanted, fitting, fingerprint))
     blocks = read_blocks(path, seq_len=wanted, dtype=fitting, num_ids=num_ids)
     with parts.folder_aside() as folder:
         if written == fitting:

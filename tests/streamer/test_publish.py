@@ -1,6 +1,7 @@
 """`phasemix streams publish` takes what people have, whole or not at all, and never unpickles."""
 
 import json
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -179,6 +180,8 @@ def test_pickled_tokens_are_refused(
         (np.full((2, 8), -1), ["--seq-len", "8"], "from -1"),
         (np.zeros((2, 8), int), [], "--seq-len"),
         (np.zeros((2, 8), int), ["--seq-len", "7"], "seq_len"),
+        (np.zeros((2, 8), int), ["--seq-len", "0"], "seq_len 0"),
+        (np.zeros((2, 8), int), ["--seq-len", "-8"], "seq_len -8"),
     ],
 )
 def test_ids_that_do_not_fit_are_refused_and_nothing_is_written(
@@ -274,15 +277,24 @@ def test_a_damaged_folder_is_one_line_and_nothing_is_written(
         case "outside":
             index.write_text(index.read_text().replace("shard.00000.mds", "../shard.00000.mds"))
             shard.rename(tmp_path / shard.name)
-    refused(capsys, publish("raw/python", folder, "--seq-len", "8"), str(folder))
+    words = [] if encoding == "str" else ["--seq-len", "8"]
+    refused(capsys, publish("raw/python", folder, *words), str(folder))
     assert not root.exists()
 
 
-@pytest.mark.parametrize("name", ["absent.jsonl", "notes.txt", "empty.jsonl", "no.parquet", "empty_folder"])
+def test_options_of_samples_are_refused_for_documents(
+    root: Path, tmp_path: Path, publish: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused(capsys, publish("documents/go", write_jsonl(tmp_path / "a.jsonl", ROWS), "--seq-len", "8"), "no --seq-len")
+    assert not root.exists()
+
+
+@pytest.mark.parametrize("name", ["absent.jsonl", "notes.txt", "empty.jsonl", "no.parquet", "pipe.jsonl", "empty_folder"])
 def test_a_path_that_is_nothing_to_publish_is_refused(
     root: Path, tmp_path: Path, publish: Callable[..., int], capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     (tmp_path / "empty_folder").mkdir()
+    os.mkfifo(tmp_path / "pipe.jsonl")
     for file in ("notes.txt", "no.parquet"):
         (tmp_path / file).write_text("hello")
     (tmp_path / "empty.jsonl").write_text("\n\n")
