@@ -133,4 +133,4 @@ def make_planner(
 ) -> Planner:
     """A planner of a run. `write`: whether it keeps states that it had to derive."""
     assert ledger.settings is not None
-    return Planner(ledger, Ranges(ledger.settings.seed, tables), States(catalog.store, run, ledger, write=write))
+    return Planner(ledger, Ranges(ledger.pool_seed, tables), States(catalog.store, run, ledger, write=write))

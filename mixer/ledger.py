@@ -16,7 +16,7 @@ import numpy.typing as npt
 import xxhash
 
 from mixer.errors import RunError
-from mixer.passes import Timeline
+from mixer.passes import Era, Timeline
 from mixer.permutation import Ints
 from mixer.resolution import Plan
 
@@ -25,7 +25,10 @@ ORDER = "order/1"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is bound to. `global_batch` in samples, `write_ahead` and `segment_batches` in global batches."""
+    """What a run is bound to. `global_batch` in samples, `write_ahead` and `segment_batches` in global batches.
+
+    `boundaries`: whether a batch says where in its rows documents begin.
+    """
 
     mixture: str
     seed: int
@@ -35,6 +38,35 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     num_steps: int | None = None
     segment_batches: int = 32
     write_ahead: int = 256
+    boundaries: bool = False
+
+
+class Pool(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the lineage of a run has gone through one stream when the run begins.
+
+    `eras`: its passes, as `passes.Era` has them; `lanes`: of each range the first row, the open pass and what each lane has
+    given in it.
+    """
+
+    stream: str
+    drawn: int
+    total: int
+    snapshot: int
+    eras: tuple[Era, ...]
+    lanes: list[tuple[int, int, list[int]]]
+
+
+class Parent(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a run of a lineage goes on: behind `step` batches of `run`.
+
+    `ledger` is that run's digest up to there, `seed` what decides the order inside the lineage's streams.
+    """
+
+    run: str
+    step: int
+    ledger: str
+    seed: int
+    pools: list[Pool]
 
 
 class Segment(NamedTuple):
@@ -61,6 +93,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.settings: Settings | None = None
+        self.parent: Parent | None = None
         self.streams: list[str] = []
         self.plans: dict[int, Plan] = {}
         self.switches: list[tuple[int, int]] = []  # (step, entry of the plan)
@@ -94,6 +127,7 @@ class Ledger:
         match body["event"]:
             case "created":
                 self.settings = msgspec.convert(body["settings"], Settings)
+                self._take_parent(msgspec.convert(body.get("parent"), Parent | None))
                 self._take_plan(0, body["plan"])
             case "switched":
                 self._take_plan(body["at_step"], body["plan"])
@@ -103,6 +137,28 @@ class Ledger:
                 self.ended = body["reason"]
             case other:
                 raise RunError(f"the run's ledger has an entry {other!r} that this version does not know; update phasemix")
+
+    def _take_parent(self, parent: Parent | None) -> None:
+        self.parent = parent
+        if parent is None:
+            return
+        self._digest.update(msgspec.json.encode(parent))
+        for pool in parent.pools:
+            self.streams.append(pool.stream)
+            self.timelines.append(Timeline(pool.eras, pool.total))
+            self.totals.append(pool.total)
+            self.snapshots.append(pool.snapshot)
+
+    @property
+    def pool_seed(self) -> int:
+        """What decides the order inside the streams: the seed of the first run of the lineage."""
+        assert self.settings is not None
+        return self.settings.seed if self.parent is None else self.parent.seed
+
+    @property
+    def drawn_before(self) -> Ints:
+        """Draws of each stream by the lineage before the run: (streams of the parent,)."""
+        return np.array([pool.drawn for pool in self.parent.pools] if self.parent else [], np.int64)
 
     def _take_plan(self, step: int, plan: dict[str, Any]) -> None:
         self.plans[self.length] = msgspec.convert(plan, Plan)
@@ -116,6 +172,11 @@ class Ledger:
 
     def _take_segment(self, body: dict[str, Any]) -> None:
         joins, before = body.get("joins", []), self.segments[-1] if self.segments else None
+        self._digest.update(msgspec.json.encode(body, order="sorted"))
+        self._digests.append((body["start"] + body["batches"], self._digest.hexdigest()))
+        if before is not None and not joins and continues(before, body):
+            self.segments[-1] = before._replace(batches=before.batches + body["batches"])
+            return
         for index, total, snapshot, drawn in joins:
             self.timelines[index].extend(drawn, total)
             self.totals[index], self.snapshots[index] = total, snapshot
@@ -125,13 +186,7 @@ class Ledger:
             shares = widen(before.shares, len(self.streams))
         counts = np.array(body["counts"], np.int64) if "counts" in body else None
         totals = np.array(self.totals, np.int64)
-        segment = Segment(body["start"], body["batches"], body["plan"], shares, counts, totals)
-        if before is not None and continues(before, segment):
-            self.segments[-1] = before._replace(batches=before.batches + segment.batches)
-        else:
-            self.segments.append(segment)
-        self._digest.update(msgspec.json.encode(body, order="sorted"))
-        self._digests.append((segment.end, self._digest.hexdigest()))
+        self.segments.append(Segment(body["start"], body["batches"], body["plan"], shares, counts, totals))
 
     def plan_at(self, step: int) -> int:
         """The entry of the plan that holds at a step: of those that took effect by then, the last one written."""
@@ -151,15 +206,9 @@ class Ledger:
         return self._digests[bisect_left(self._digests, (step, ""))][1] if 0 < step <= self.end else ""
 
 
-def continues(before: Segment, after: Segment) -> bool:
-    """Whether the two draw by one rule."""
-    return (
-        before.plan == after.plan
-        and before.counts is None
-        and after.counts is None
-        and np.array_equal(before.shares, after.shares)
-        and np.array_equal(before.totals, after.totals)
-    )
+def continues(before: Segment, body: dict[str, Any]) -> bool:
+    """Whether a segment without joins draws by the rule of the one before it."""
+    return before.plan == body["plan"] and before.counts is None and "shares" not in body and "counts" not in body
 
 
 def widen(values: npt.NDArray[np.int64], width: int) -> Ints:

@@ -9,6 +9,7 @@ for each join; a join is merged into what remains by rounding, so that any draw 
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,14 +48,11 @@ class Era(NamedTuple):
 class Timeline:
     """What one stream has held, by draw. `extend` is called in the order of draws."""
 
-    def __init__(self) -> None:
-        self.eras: list[Era] = [Era(0, 0, 0)]
-        self.total = 0
+    def __init__(self, eras: Sequence[Era] = (Era(0, 0, 0),), total: int = 0) -> None:
+        self.eras, self.total = list(eras), total
 
     def copy(self) -> "Timeline":
-        other = Timeline()
-        other.eras, other.total = list(self.eras), self.total
-        return other
+        return Timeline(self.eras, self.total)
 
     def extend(self, drawn: int, total: int) -> None:
         """From draw `drawn` on, the stream has rows [0, total)."""

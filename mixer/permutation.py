@@ -6,6 +6,7 @@ import numpy.typing as npt
 MASK = (1 << 64) - 1
 PHI = 0x9E3779B97F4A7C15
 SMALL = 256  # below, a Feistel network is uneven: the keyed hashes are sorted instead
+TABLES = 1 << 17
 ROUNDS = 6
 POWERS = 1 << np.arange(63, dtype=np.int64)
 Ints = npt.NDArray[np.int64]
@@ -34,7 +35,35 @@ def mix(keys: Words, words: Ints) -> Words:
         return scramble(words.astype(np.uint64) * np.uint64(PHI) + keys)
 
 
-def permute(keys: Words, sizes: Ints, places: Ints) -> Ints:
+class Tables:
+    """The permutations of small blocks that were asked for last: `permute` of sizes below SMALL, by looking up.
+
+    A block stands where the low bits of its key say, and a newer one takes its place: 32 MB when all are filled.
+    """
+
+    def __init__(self) -> None:
+        self._keys = ~np.arange(TABLES, dtype=np.uint64)  # no key has such low bits at its own place
+        self._rows = np.empty((TABLES, SMALL), np.uint8)
+
+    def __call__(self, keys: Words, sizes: Ints, places: Ints) -> Ints:
+        """As `permute`."""
+        slots = (keys & np.uint64(TABLES - 1)).astype(np.int64)
+        out = np.empty(len(keys), np.int64)
+        left = np.arange(len(keys))
+        while len(left):
+            missing = left[self._keys[slots[left]] != keys[left]]
+            if len(missing):
+                _, first = np.unique(slots[missing], return_index=True)
+                new = missing[first]
+                self._keys[slots[new]], self._rows[slots[new]] = keys[new], sort_hashes(keys[new], sizes[new])
+            there = self._keys[slots[left]] == keys[left]
+            found = left[there]
+            out[found] = self._rows[slots[found], places[found]]
+            left = left[~there]
+        return out
+
+
+def permute(keys: Words, sizes: Ints, places: Ints, tables: Tables) -> Ints:
     """Where each place, in [0, size), goes in the permutation of range(size) that its key names.
 
     Args: three arrays (n,); sizes at least 1; elements with one key have one size.
@@ -42,7 +71,7 @@ def permute(keys: Words, sizes: Ints, places: Ints) -> Ints:
     out = np.empty(len(places), np.int64)
     small = sizes < SMALL
     if small.any():
-        out[small] = sort_hashes(keys[small], sizes[small], places[small])
+        out[small] = tables(keys[small], sizes[small], places[small])
         large = np.flatnonzero(~small)
     else:
         large = np.arange(len(places))
@@ -55,16 +84,13 @@ def permute(keys: Words, sizes: Ints, places: Ints) -> Ints:
     return out
 
 
-def sort_hashes(keys: Words, sizes: Ints, places: Ints) -> Ints:
-    """`permute` by the order of the hashes of range(size), for sizes whose sum over the keys fits in memory."""
-    each, first, which = np.unique(keys, return_index=True, return_inverse=True)
-    lengths = sizes[first]
-    starts = np.cumsum(lengths) - lengths
-    block = np.repeat(np.arange(len(each)), lengths)
-    index = np.arange(len(block)) - starts[block]
-    order = np.lexsort((index, mix(each[block], index), block))
-    found: Ints = index[order[starts[which] + places]]
-    return found
+def sort_hashes(keys: Words, sizes: Ints) -> npt.NDArray[np.uint8]:
+    """range(size) by the upper 56 bits of its hashes, then by itself, for each key: (n, SMALL); behind size is anything."""
+    index = np.arange(SMALL)
+    hashes = mix(keys[:, None], index[None]) & ~np.uint64(SMALL - 1) | index.astype(np.uint64)
+    hashes[index >= sizes[:, None]] = MASK
+    hashes.sort(axis=1)
+    return (hashes & np.uint64(SMALL - 1)).astype(np.uint8)
 
 
 def feistel(keys: Words, bits: Ints, values: Ints) -> Ints:

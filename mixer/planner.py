@@ -15,7 +15,7 @@ import numpy as np
 from mixer.lanes import MIN_LANE_ROWS, bounds, take
 from mixer.ledger import Ledger, Segment, widen
 from mixer.passes import unmerge
-from mixer.permutation import Ints, permute, scramble
+from mixer.permutation import Ints, Tables, permute, scramble
 from mixer.ranges import Pieces, Ranges
 from mixer.slots import arrange, count_draws, settle, stream_hashes
 from mixer.states import State, States
@@ -51,14 +51,15 @@ class Planner:
         self.ledger, self._ranges, self._states = ledger, ranges, states
         self._seed, self._nodes = ledger.settings.seed, ledger.settings.canonical_nodes
         self._size = ledger.settings.global_batch
+        self._small = Tables()
         self.interval = INTERVAL if self._nodes == 1 else LANED_INTERVAL
-        self._kept = State(0, np.zeros(0, np.int64), np.zeros(0, np.int64), {})
+        self._kept = State.first(ledger)
 
     def state(self, step: int) -> State:
         """The state before a batch of the ledger, or at its end: replays at most one interval where states are kept."""
         state = self._kept
         if not step - self.interval < state.step <= step:
-            state = self._states.nearest(step // self.interval, self.interval) or State.first()
+            state = self._states.nearest(step // self.interval, self.interval) or State.first(self.ledger)
             if self._kept.step <= step and state.step < self._kept.step:
                 state = self._kept
         while state.step < step:
@@ -191,5 +192,5 @@ class Planner:
         low = block * length // blocks
         words = scramble((drawn.passes << 32 | drawn.lanes).astype(np.uint64)) + block.astype(np.uint64)
         keys = scramble(self._ranges.keys[drawn.ranges] ^ scramble(words))
-        places: Ints = first + low + permute(keys, (block + 1) * length // blocks - low, drawn.offsets - low)
+        places: Ints = first + low + permute(keys, (block + 1) * length // blocks - low, drawn.offsets - low, self._small)
         return places

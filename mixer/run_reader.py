@@ -4,6 +4,7 @@ Always holds: `read(step)` of rank r of R is rows [r*G/R, (r+1)*G/R) of the one 
 decide, on any machine and after any crash.
 """
 
+import contextlib
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -12,22 +13,27 @@ import numpy as np
 import numpy.typing as npt
 
 from mixer.client import ServiceJournal
-from mixer.errors import RunError
+from mixer.errors import RunEnded, RunError, StepError, WaitError
 from mixer.journal import Forecast, Journal, make_planner
 from mixer.ledger import Ledger
-from mixer.permutation import fold
+from mixer.permutation import Ints, fold
 from mixer.planner import Planner
 from mixer.ranges import StreamShards
 from mixer.states import State
+from streamer.boundaries import Boundaries
 from streamer.catalog import Catalog
-from streamer.reader import Reader, gather
+from streamer.errors import CacheFullError
+from streamer.gather import Memory
+from streamer.manifest import PartInfo, Schema, Shard
+from streamer.object_store import ObjectStore
+from streamer.reader import Reader
 from streamer.snapshot_loader import ORIGIN, Batch
 from streamer.store import Store
 
 KEY_BITS = 32  # a shard's key: its stream's index, then its own in that stream
 PLANNED_AT_ONCE = 1 << 15  # slots
 MAX_PLANNED = 512  # batches
-MAX_VIEWS = 4096
+MAX_VIEWS = 2048  # shards that a reader refers to; the others that are mapped are its Reader's
 
 
 class Tables:
@@ -38,22 +44,26 @@ class Tables:
         self._found: dict[int, tuple[int, StreamShards]] = {}
 
     def __call__(self, index: int) -> StreamShards:
-        settings, number = self._ledger.settings, self._ledger.snapshots[index]
-        assert settings is not None
+        number = self._ledger.snapshots[index]
         if index not in self._found or self._found[index][0] != number:
             snapshot = self._catalog.stream(self._ledger.streams[index], number)
-            self._found[index] = number, StreamShards(snapshot, fold(settings.seed, 2, index))
+            self._found[index] = number, StreamShards(snapshot, fold(self._ledger.pool_seed, 2, index))
         return self._found[index][1]
 
 
-class Planned(NamedTuple):
-    """Rows of batches [start, end), flat: their origins, keys of their shards, rows in those."""
+class Stretch(NamedTuple):
+    """Rows of batches [start, end), flat. `shards` (unique,): keys in the order of first use; `which`: of each row.
+
+    `first` (unique,): address of a shard's first row, -1 while it is not mapped; `inside`: bytes from there to the row.
+    """
 
     start: int
     end: int
     origin: npt.NDArray[Any]
-    keys: list[int]
-    rows: list[int]
+    shards: Ints
+    which: Ints
+    first: Ints
+    inside: Ints
 
 
 class RunReader:
@@ -61,6 +71,7 @@ class RunReader:
 
     `wait_s` is how long a read waits for parts where a component says `when_dry = "wait"`. `read_only`: never writes, and
     what lies past the ledger's end is a forecast (`is_forecast`) that a later switch or new part can change.
+    `boundaries`: whether batches say where documents begin; None as the run was created.
     `service`: the address of a mixer service that writes and hands out the segments; without it the store is used.
     Raises: RunError for an unknown run or a world size that does not divide the global batch.
     """
@@ -74,9 +85,10 @@ class RunReader:
         *,
         wait_s: float = 0.0,
         read_only: bool = False,
+        boundaries: bool | None = None,
         service: str | None = None,
     ) -> None:
-        self._arguments = (root, run, rank, world_size, wait_s, read_only, service)
+        self._arguments = (root, run, rank, world_size, wait_s, read_only, boundaries, service)
         self._catalog = Catalog(root)
         self._journal: Journal | ServiceJournal
         if service is not None:
@@ -91,20 +103,27 @@ class RunReader:
                 "use a world size that divides it and a rank below it"
             )
         self.run, self.rank, self.world_size, self.settings = run, rank, world_size, settings
+        self._rows = settings.global_batch // world_size
         self._wait_s, self._read_only = wait_s, read_only
         self._reader = Reader(self._catalog.store)
+        self._is_remote = isinstance(self._catalog.store, ObjectStore)
+        self._memory = Memory(self._journal.ledger.plans[0].dtype, settings.seq_len)
+        with_boundaries = settings.boundaries if boundaries is None else boundaries
+        self._boundaries = Boundaries(self._catalog.store) if with_boundaries else None
         self._planner: Planner | None = None
         self._tables: Tables | None = None
         self._state: State | None = None
-        self._planned: Planned | None = None
-        self._views: dict[int, npt.NDArray[Any]] = {}
+        self._now: Stretch | None = None
+        self._next: Stretch | None = None
 
     def __getstate__(self) -> tuple[Any, ...]:
         return self._arguments
 
     def __setstate__(self, arguments: tuple[Any, ...]) -> None:
-        root, run, rank, world_size, wait_s, read_only, service = arguments
-        self.__init__(root, run, rank, world_size, wait_s=wait_s, read_only=read_only, service=service)  # type: ignore[misc]
+        root, run, rank, world_size, wait_s, read_only, boundaries, service = arguments
+        self.__init__(  # type: ignore[misc]
+            root, run, rank, world_size, wait_s=wait_s, read_only=read_only, boundaries=boundaries, service=service
+        )
 
     def __enter__(self) -> "RunReader":
         return self
@@ -113,14 +132,20 @@ class RunReader:
         self.close()
 
     def close(self) -> None:
-        """Drops the maps."""
-        self._views.clear()
-        self._reader = Reader(self._catalog.store)
+        """Drops the maps. A later read maps again."""
+        self._now = self._next = None
+        self._memory.clear()
+        self._reader.close()
 
     @property
     def streams(self) -> list[str]:
         """Names by the index that `origin["stream"]` holds; only ever grows."""
         return self._journal.ledger.streams
+
+    @property
+    def fetched_bytes(self) -> int:
+        """Bytes of shards that this reader has fetched from an object store."""
+        return self._reader.fetched_bytes
 
     def ledger_digest(self, step: int) -> str:
         """A digest of what decides the batches before `step`."""
@@ -132,46 +157,101 @@ class RunReader:
 
     def read(self, step: int) -> Batch:
         """This rank's rows of global batch `step`. Raises: StepError, RunEnded, WaitError, PartError."""
-        planned = self._planned
-        if planned is None or not planned.start <= step < planned.end or (self._read_only and self.is_forecast(step)):
-            planned = self._planned = self._plan(step)
-        rows = self.settings.global_batch // self.world_size
-        here = slice((step - planned.start) * rows, (step - planned.start + 1) * rows)
-        keys = planned.keys[here]
-        try:
-            views = [self._views[key] for key in keys]
-        except KeyError:
-            self._map(set(keys))
-            views = [self._views[key] for key in keys]
-        return Batch(gather(views, planned.rows[here]), planned.origin[here].copy())
+        now = self._now
+        if now is None or not now.start <= step < now.end or (self._read_only and self.is_forecast(step)):
+            now = self._open(step)
+        elif self._next is None and 2 * step >= now.start + now.end:
+            self._look_ahead(now)
+        here = slice((step - now.start) * self._rows, (step - now.start + 1) * self._rows)
+        which = now.which[here]
+        first = now.first[which]
+        if first.min() < 0:
+            self._map(now, which)
+            first = now.first[which]
+        origin = now.origin[here].copy()
+        boundaries = None if self._boundaries is None else self._lengths(self._boundaries, now, which, origin["row"])
+        return Batch(self._memory.gather(first + now.inside[here]), origin, boundaries)
 
-    def _plan(self, step: int) -> Planned:
-        """This rank's rows of some batches from `step` on: ever more while reading goes on in order."""
+    def _open(self, step: int) -> Stretch:
+        """The stretch that begins at a step, or the one that was planned ahead."""
         self._journal.ensure(step, wait_s=self._wait_s)
+        before, now = self._now, self._next
+        if now is None or not now.start <= step < now.end or self._read_only:
+            grown = 4 * (before.end - before.start) if before is not None and 0 <= step - before.end < MAX_PLANNED else 1
+            now = self._plan(step, grown)
+            self._hold(now)
+        self._now, self._next = now, None
+        return now
+
+    def _look_ahead(self, now: Stretch) -> None:
+        """Plans the stretch after this one, where the ledger has it, so that its shards are there in time.
+
+        On an object store the ledger is made to have it, up to one segment past this one.
+        """
+        if self._is_remote and not self._read_only:
+            with contextlib.suppress(RunEnded, StepError, WaitError):
+                self._journal.ensure(now.end)
+        if now.end < self._journal.written:
+            self._next = self._plan(now.end, 4 * (now.end - now.start))
+            self._hold(now, self._next)
+
+    def _plan(self, step: int, batches: int) -> Stretch:
+        """This rank's rows of up to so many batches from `step` on."""
         ledger = self._journal.ledger
         if self._planner is None or self._planner.ledger is not ledger:
             self._tables = Tables(self._catalog, ledger)
-            self._planner = make_planner(
-                ledger, self._catalog, self.run, write=not self._read_only, tables=self._tables
-            )  # fmt: skip
-            self._views.clear()
-        size = self.settings.global_batch
-        before, most = self._planned, max(1, min(MAX_PLANNED, PLANNED_AT_ONCE // size))
-        batches = min(most, 4 * (before.end - before.start)) if before is not None and before.end == step else 1
-        state = self._state if self._state is not None and self._state.step == step else self._planner.state(step)
-        part = slice(*(size * rank // self.world_size for rank in (self.rank, self.rank + 1)))
-        slots, self._state = self._planner.plan(state, batches, part)
+            self._planner = make_planner(ledger, self._catalog, self.run, write=not self._read_only, tables=self._tables)
+            self._state = None
+        size, state = self.settings.global_batch, self._state
+        if state is None or not 0 <= step - state.step < self._planner.interval:
+            state = self._planner.state(step)
+        batches = min(batches, MAX_PLANNED, max(1, PLANNED_AT_ONCE // size))
+        part = slice(self.rank * self._rows, (self.rank + 1) * self._rows)
+        slots, self._state = self._planner.plan(self._planner.advance(state, step), batches, part)
         origin = np.zeros(slots.stream.size, ORIGIN)
         origin["stream"], origin["part"] = slots.stream.ravel(), slots.rows.part.ravel()
         origin["row"] = slots.rows.part_row.ravel()
-        keys = (slots.stream << KEY_BITS | slots.rows.shard).ravel().tolist()
-        return Planned(step, self._state.step, origin, keys, slots.rows.first.ravel().tolist())
+        shards, first_use, which = np.unique(
+            (slots.stream << KEY_BITS | slots.rows.shard).ravel(), return_index=True, return_inverse=True
+        )
+        order = np.argsort(first_use)
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        inside = slots.rows.first.ravel() * self._memory.row_bytes
+        return Stretch(step, self._state.step, origin, shards[order], place[which], np.full(len(shards), -1), inside)
 
-    def _map(self, keys: set[int]) -> None:
-        """Has a view of each shard."""
+    def _shard(self, key: int) -> tuple[PartInfo, Shard, Schema]:
         assert self._tables is not None
-        if len(self._views) + len(keys) > MAX_VIEWS:
-            self._views.clear()
-        for key in sorted(keys - self._views.keys()):
-            table = self._tables(key >> KEY_BITS)
-            self._views[key] = self._reader.rows(*table.shards[key & (1 << KEY_BITS) - 1], table.schema)
+        table = self._tables(key >> KEY_BITS)
+        return *table.shards[key & (1 << KEY_BITS) - 1], table.schema
+
+    def _hold(self, *stretches: Stretch) -> None:
+        """Has the shards of stretches fetched or hashed ahead, in the order of their use."""
+        keys = dict.fromkeys(key for stretch in stretches for key in stretch.shards[:MAX_VIEWS].tolist())
+        self._reader.read_ahead([self._shard(key) for key in keys])
+
+    def _map(self, now: Stretch, which: Ints) -> None:
+        """Fills in the addresses of some of a stretch's shards."""
+        wanted = np.unique(which)
+        if len(self._memory) + len(wanted) > MAX_VIEWS:
+            self._unmap()
+        try:
+            self._add(now, wanted)
+        except CacheFullError:
+            self._unmap()
+            self._add(now, wanted)
+
+    def _add(self, now: Stretch, wanted: Ints) -> None:
+        for place in wanted[now.first[wanted] < 0].tolist():
+            now.first[place] = self._memory.add(self._reader.rows(*self._shard(int(now.shards[place]))))
+
+    def _unmap(self) -> None:
+        self._memory.clear()
+        for stretch in (self._now, self._next):
+            if stretch is not None:
+                stretch.first[:] = -1
+
+    def _lengths(self, boundaries: Boundaries, now: Stretch, which: Ints, rows: Ints) -> npt.NDArray[np.int32]:
+        shards, place = np.unique(which, return_inverse=True)
+        parts = [self._shard(int(now.shards[shard]))[0] for shard in shards]
+        return boundaries.lengths(parts, place, rows, self.settings.seq_len)

@@ -8,10 +8,11 @@ import msgspec
 
 from mixer.errors import RunError, StepError
 from mixer.journal import Forecast, Journal
-from mixer.ledger import FORMAT, ORDER, Ledger, Segment, Settings
+from mixer.ledger import FORMAT, ORDER, Ledger, Parent, Pool, Segment, Settings, widen
 from mixer.mixtures import Mixtures
 from mixer.resolution import Plan
 from mixer.slots import ONE
+from mixer.states import State
 from streamer.catalog import Catalog
 from streamer.log import Body
 from streamer.names import check_word
@@ -40,7 +41,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamUse(msgspec.Struct, frozen=True, kw_only=True):
-    """One stream's part in the first steps of a run. Samples and passes are exact; the target is a real number."""
+    """One stream's part in the first steps of a run: samples exact, the target a real number, passes of its lineage."""
 
     stream: str
     target_samples: float
@@ -74,11 +75,16 @@ class Runs:
         num_steps: int | None = None,
         segment_batches: int = 32,
         write_ahead: int = 256,
+        boundaries: bool = False,
+        parent: str | None = None,
+        parent_step: int | None = None,
     ) -> RunInfo:
         """Binds a new run to a mixture version.
 
         `segment_batches`: after so many global batches a switch or a new part can take effect; `write_ahead`: how far past
-        the ledger's end a reader may ask. Raises: RunError when it exists or its caps cannot last `num_steps`.
+        the ledger's end a reader may ask; `boundaries`: its batches say where documents begin. With a `parent` the streams
+        go on where `parent_step` batches of that run have brought them (default: all in its ledger), so that passes and
+        caps count through the lineage. Raises: RunError when it exists or its caps cannot last `num_steps`.
         """
         check_word(name, what="run")
         bounds = {"global_batch": global_batch, "segment_batches": segment_batches, "write_ahead": write_ahead}
@@ -92,7 +98,8 @@ class Runs:
             )
         plan = self.mixtures.resolve(mixture)
         seq_len = self.mixtures.load(mixture)[1].seq_len
-        self._check_caps(name, plan, num_steps, global_batch)
+        origin = None if parent is None else self._go_on(name, plan, parent, parent_step, canonical_nodes)
+        self._check_caps(name, plan, num_steps, global_batch, origin)
         settings = Settings(
             mixture=plan.mixture,
             seed=seed,
@@ -102,14 +109,17 @@ class Runs:
             num_steps=num_steps,
             segment_batches=segment_batches,
             write_ahead=write_ahead,
+            boundaries=boundaries,
         )
-        body = {
+        body: Body = {
             "format": FORMAT,
             "order": ORDER,
             "event": "created",
             "settings": msgspec.to_builtins(settings),
             "plan": msgspec.to_builtins(plan),
         }
+        if origin is not None:
+            body["parent"] = msgspec.to_builtins(origin)
         self.catalog.register("runs", name)
         if self.catalog.log(f"runs/{name}/ledger").append(lambda bodies: None if bodies else body) is None:
             raise RunError(f"run {name} exists already; take another name, or see phasemix runs show {name}")
@@ -170,13 +180,14 @@ class Runs:
         journal = Forecast(self.catalog, name)
         ledger = journal.ledger
         step = ledger.end if upto_step is None else min(upto_step, ledger.end)
-        state = journal.state(step)
+        state, before = journal.state(step), ledger.drawn_before
         rows: list[StreamUse] = []
         for index, stream in enumerate(ledger.streams):
             drawn, owed = (int(values[index]) if index < len(values) else 0 for values in (state.drawn, state.credits))
             passes = drawn / ledger.totals[index] if ledger.totals[index] else 0.0
-            target = (owed + drawn * ONE) / ONE
-            rows.append(StreamUse(stream=stream, target_samples=target, realised_samples=drawn, passes=passes))
+            own = drawn - (int(before[index]) if index < len(before) else 0)
+            target = (owed + own * ONE) / ONE
+            rows.append(StreamUse(stream=stream, target_samples=target, realised_samples=own, passes=passes))
         return rows
 
     def targets(self, name: str) -> Sequence[Target]:
@@ -192,19 +203,49 @@ class Runs:
 
         return tuple(target(segment) for segment in ledger.segments)
 
-    def _check_caps(self, name: str, plan: Plan, num_steps: int | None, global_batch: int) -> None:
+    def _go_on(self, name: str, plan: Plan, parent: str, step: int | None, nodes: int) -> Parent:
+        """Where a run of a lineage begins. Raises: RunError when the parent is absent, shorter, or does not fit."""
+        found = Forecast(self.catalog, parent)
+        end = found.ledger.end
+        step = end if step is None else step
+        settings = found.ledger.settings
+        assert settings is not None
+        if not 0 <= step <= end:
+            raise RunError(
+                f"run {name}: its parent {parent} has {end} batches in its ledger, not {step}; name one up to {end}"
+            )
+        if settings.canonical_nodes != nodes:
+            raise RunError(
+                f"run {name}: its parent {parent} has {settings.canonical_nodes} canonical nodes, not {nodes}; use as many"
+            )
+        ledger = until(self.catalog.log(f"runs/{parent}/ledger").read(), step)
+        check_limits(name, plan, dict(zip(ledger.streams, ledger.totals, strict=True)))
+        return Parent(
+            run=parent,
+            step=step,
+            ledger=found.ledger.digest(step),
+            seed=found.ledger.pool_seed,
+            pools=pools(ledger, found.state(step)),
+        )
+
+    def _check_caps(self, name: str, plan: Plan, num_steps: int | None, global_batch: int, parent: Parent | None) -> None:
         if num_steps is None:
             return
+        drawn = {pool.stream: pool.drawn for pool in parent.pools} if parent is not None else {}
         rows = (plan.streams, plan.shares, plan.max_passes, plan.limit, plan.when_dry)
         for stream, share, cap, limit, when_dry in zip(*rows, strict=True):
             samples = min(self.catalog.stream(stream).samples, limit if limit is not None else 1 << 62)
             wanted = share * num_steps * global_batch / ONE
-            if cap is not None and when_dry == "stop" and wanted > cap * samples + 1:
+            if cap is None or when_dry != "stop":
+                continue
+            before = drawn.get(stream, 0)
+            left = max(0, cap * samples - before)
+            if wanted > left + 1:
                 raise RunError(
-                    f"run {name}: stream {stream} would be seen {wanted / max(samples, 1):.2f} times in {num_steps} steps; "
-                    f"max_passes is {cap}. Lower its share from {share / ONE:.4f} to at most "
-                    f"{cap * samples / (num_steps * global_batch):.4f}, or num_steps to "
-                    f"{int(cap * samples / (share / ONE) / global_batch)}"
+                    f"run {name}: stream {stream} would be seen {(before + wanted) / max(samples, 1):.2f} times in "
+                    f"{num_steps} steps{' and those of its lineage' if before else ''}; max_passes is {cap}. Lower its "
+                    f"share from {share / ONE:.4f} to at most {left / (num_steps * global_batch):.4f}, or num_steps to "
+                    f"{int(left / (share / ONE) / global_batch)}"
                 )
 
     def _check_switch(self, name: str, ledger: Ledger, plan: Plan) -> None:
@@ -214,11 +255,38 @@ class Runs:
                 f"run {name} has {first.dtype} tokens of tokenizer {first.tokenizer}, {plan.mixture} {plan.dtype} of "
                 f"{plan.tokenizer}; start another run"
             )
-        for stream, limit in zip(plan.streams, plan.limit, strict=True):
-            if stream in ledger.streams and limit is not None:
-                have = ledger.totals[ledger.streams.index(stream)]
-                if limit < have:
-                    raise RunError(
-                        f"run {name} draws from {have:,} samples of {stream}, {plan.mixture} would leave {limit:,}; "
-                        "keep best_tokens as it is, or start another run"
-                    )
+        check_limits(name, plan, dict(zip(ledger.streams, ledger.totals, strict=True)))
+
+
+def check_limits(name: str, plan: Plan, totals: dict[str, int]) -> None:
+    """Raises: RunError when a plan would take away samples that the run, or its lineage, draws from already."""
+    for stream, limit in zip(plan.streams, plan.limit, strict=True):
+        have = totals.get(stream, 0)
+        if limit is not None and limit < have:
+            raise RunError(
+                f"run {name} draws from {have:,} samples of {stream}, {plan.mixture} would leave {limit:,}; "
+                "keep best_tokens as it is, or start another run"
+            )
+
+
+def until(bodies: Sequence[Body], step: int) -> Ledger:
+    """The ledger as it was when its segments first covered the batches before `step`."""
+    ledger = Ledger()
+    ledger.add([body for body in bodies if body["event"] != "segment" or body["start"] < step])
+    return ledger
+
+
+def pools(ledger: Ledger, state: State) -> list[Pool]:
+    """How far each stream has come in a state, which is one of the ledger's last segment."""
+    drawn = widen(state.drawn, len(ledger.streams)).tolist()
+    return [
+        Pool(
+            stream=stream,
+            drawn=drawn[index],
+            total=ledger.totals[index],
+            snapshot=ledger.snapshots[index],
+            eras=tuple(ledger.timelines[index].eras),
+            lanes=[(low, number, given.tolist()) for (of, low), (number, given) in state.lanes.items() if of == index],
+        )
+        for index, stream in enumerate(ledger.streams)
+    ]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from mixer.ledger import Ledger
+from mixer.ledger import Ledger, widen
 from mixer.permutation import Ints
 from mixer.slots import ONE_BITS
 from streamer.errors import StoreError
@@ -31,8 +31,13 @@ class State(NamedTuple):
     lanes: dict[tuple[int, int], tuple[int, Ints]]
 
     @classmethod
-    def first(cls) -> "State":
-        return cls(0, np.zeros(0, np.int64), np.zeros(0, np.int64), {})
+    def first(cls, ledger: Ledger) -> "State":
+        """The state in which a run begins: where its lineage has come to, nothing owed."""
+        lanes: dict[tuple[int, int], tuple[int, Ints]] = {}
+        for index, pool in enumerate(ledger.parent.pools if ledger.parent else []):
+            lanes |= {(index, low): (number, np.array(given)) for low, number, given in pool.lanes}
+        drawn = ledger.drawn_before
+        return cls(0, np.zeros_like(drawn), drawn, lanes)
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,7 +128,8 @@ def credits_of(ledger: Ledger, step: int, drawn: Ints) -> Ints:
                 break
             shares = segment.shares[: len(drawn)]
             asked[: len(shares)] += shares * np.int64(batches * ledger.settings.global_batch)
-        owed: Ints = asked - (drawn << ONE_BITS)
+        before = widen(ledger.drawn_before[: len(drawn)], len(drawn))
+        owed: Ints = asked - (drawn - before << ONE_BITS)
     return owed
 
 

@@ -77,7 +77,7 @@ class Catalog:
     def stream(self, name: str, number: int | None = None) -> Snapshot:
         """The stream now, or its snapshot `number`. Raises: StreamError for one that is absent."""
         bodies = self.stream_log(name).known() if number is not None else []
-        if number is None or len(bodies) < number:
+        if number is None or len(bodies) < max(1, number):
             bodies = self.stream_log(name).read()
         wanted = len(bodies) if number is None else number
         schema = read_schema(name, bodies)
@@ -246,7 +246,7 @@ class Catalog:
         for part in snapshot.parts:
             for shard in part.shards:
                 with local_copy(self.store, f"{part.folder}/{shard.name}") as path:
-                    for row in mds.iterate_rows(path):
+                    for row in mds.iterate_rows(parts.plain_bytes(path, shard), name=str(path)):
                         row["score"] = None if math.isnan(row["score"]) else row["score"]
                         yield msgspec.convert(row, Document)
 

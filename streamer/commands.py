@@ -96,7 +96,7 @@ def run_verify(options: argparse.Namespace) -> int:
     """Exit code 1 when a shard is damaged; the names of all such shards are printed."""
     from streamer.catalog import Catalog, local_copy
     from streamer.errors import PhasemixError
-    from streamer.reader import check_hash
+    from streamer.parts import check_hash
 
     catalog, rows, damaged = Catalog(options.root), [], 0
     for snapshot in catalog.match(options.glob):

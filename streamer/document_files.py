@@ -20,7 +20,7 @@ from streamer.corpus.filters import DropReason, decode
 from streamer.document import COLUMNS, Document, document_id
 from streamer.errors import PartError
 from streamer.languages import detect, key_of
-from streamer.token_rows import shard_path
+from streamer.listed_shards import plain_bytes, shard_path
 
 JSONL_ENDINGS = (".jsonl", ".ndjson")
 PARQUET_ENDINGS = (".parquet",)
@@ -103,7 +103,7 @@ def read_mds(folder: Path) -> Iterator[Row]:
     """Raises: PartError for a folder that is no plain MDS or has no column of texts."""
     for shard in mds.read_index(folder):
         check_columns(folder, shard.column_names)
-        yield from mds.iterate_rows(shard_path(folder, shard), NAMES)
+        yield from mds.iterate_rows(plain_bytes(folder, shard), NAMES, name=str(shard_path(folder, shard)))
 
 
 def check_columns(path: Path, names: list[str]) -> None:

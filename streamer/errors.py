@@ -2,6 +2,7 @@
 
 PhasemixError
 |- StoreError        a root that cannot be used, an object that cannot be written or read
+|  `- CacheFullError what readers of this node hold fills the cache's bound
 |- BadNameError      a name that no stream, mixture or run may have
 |- StreamError       a stream that is absent, or of another seq_len, dtype or tokenizer
 |- PartError         a part that is not what its manifest says
@@ -15,6 +16,10 @@ class PhasemixError(Exception):
 
 class StoreError(PhasemixError):
     """A root that cannot be used, or an object that cannot be written or read."""
+
+
+class CacheFullError(StoreError):
+    """Shards that readers of this node map, hold ahead or are fetching fill the cache's bound."""
 
 
 class BadNameError(PhasemixError):

@@ -4,8 +4,10 @@ Always holds:
 - an entry, once read, never changes; two appenders never both write number n (`Store.put_if_absent`);
 - an append that succeeded is known to have, also when the store's answer was lost: an entry carries the append's id.
 
-How: entry n holds one body; every 256th also holds all bodies before it, so that opening reads one checkpoint and a
-tail. The end is found by doubling and halving over the checkpoints' fixed numbers; nothing is listed.
+How: entry n holds one body; every 16th is a checkpoint that also holds bodies before it: as many as the largest power of
+two that divides its number. So opening reads a handful of checkpoints, each from where the one after it begins, and a tail
+of at most 15, and all checkpoints together hold each body a logarithmic number of times. The end is found by doubling
+and halving over the checkpoints' fixed numbers; nothing is listed.
 """
 
 import secrets
@@ -19,19 +21,22 @@ import msgspec
 from streamer.errors import StoreError
 from streamer.store import Store, refuse_unless_exclusive
 
-CHECKPOINT_INTERVAL = 256
+CHECKPOINT_INTERVAL = 16
 FORMAT = "log/1"
 Body = dict[str, Any]
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One object of a log. `written_at_s` is the writer's clock, for people; nothing is decided by it."""
+    """One object of a log. `written_at_s` is the writer's clock, for people; nothing is decided by it.
+
+    `before`, in a checkpoint: the bodies before it, from entry `first_held(number)` on.
+    """
 
     format: str
     append_id: str
     written_at_s: float
     body: Body
-    so_far: list[Body] | None = None
+    before: list[Body] | None = None
 
 
 class Log:
@@ -56,7 +61,7 @@ class Log:
         """All bodies there are now, in order. The list is the log's own: do not change it."""
         with self._lock:
             if not self._bodies:
-                self._bodies = self._load_checkpoint()
+                self._bodies = self._load_checkpoints()
             while (entry := self._load(len(self._bodies))) is not None:
                 self._bodies.append(entry.body)
             return self._bodies
@@ -86,7 +91,7 @@ class Log:
                     append_id=secrets.token_hex(12),
                     written_at_s=round(time.time(), 3),
                     body=body,
-                    so_far=list(bodies) if number and number % CHECKPOINT_INTERVAL == 0 else None,
+                    before=bodies[first_held(number) :] if is_checkpoint(number) else None,
                 )
                 won = decode(self.store.put_if_absent(self.key(number), msgspec.json.encode(entry)), self.key(number))
                 if won.append_id == entry.append_id:
@@ -97,7 +102,7 @@ class Log:
         data = self.store.get(self.key(number))
         return None if data is None else decode(data, self.key(number))
 
-    def _load_checkpoint(self) -> list[Body]:
+    def _load_checkpoints(self) -> list[Body]:
         def present(index: int) -> bool:
             return self.store.get(self.key(index * CHECKPOINT_INTERVAL)) is not None
 
@@ -109,10 +114,25 @@ class Log:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if present(middle) else (low, middle)
-        entry = self._load(low * CHECKPOINT_INTERVAL)
-        assert entry is not None
-        assert entry.so_far is not None
-        return [*entry.so_far, entry.body]
+        number = low * CHECKPOINT_INTERVAL
+        entry = self._load(number)
+        pieces: list[list[Body]] = [] if entry is None else [[entry.body]]
+        while number:
+            assert entry is not None
+            assert entry.before is not None
+            pieces.append(entry.before)
+            number = first_held(number)
+            entry = self._load(number) if number else None
+        return [body for piece in reversed(pieces) for body in piece]
+
+
+def is_checkpoint(number: int) -> bool:
+    return number > 0 and number % CHECKPOINT_INTERVAL == 0
+
+
+def first_held(number: int) -> int:
+    """The number of the first body that a checkpoint holds."""
+    return number - (number & -number)
 
 
 def decode(data: bytes, key: str) -> Entry:

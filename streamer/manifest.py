@@ -11,15 +11,19 @@ import msgspec
 from streamer.errors import StreamError
 
 FORMAT = "stream/1"
+COMPRESSION = ("compression", "raw_bytes", "raw_xxh3")
 
 
 class Shard(msgspec.Struct, frozen=True, kw_only=True):
-    """One file of a part. `xxh3` is the xxh3-64 of all its bytes, in hex."""
+    """One file of a part. `xxh3` is the xxh3-64 of all its bytes, in hex; `raw_*` are of the shard in a compressed one."""
 
     name: str
     samples: int
     size_bytes: int
     xxh3: str
+    compression: str | None = None
+    raw_bytes: int | None = None
+    raw_xxh3: str | None = None
 
 
 class PartInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +107,8 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
 def part_body(
     part_id: str, schema: Schema, shards: list[Shard], sidecar: str | None, extra: dict[str, Any]
 ) -> dict[str, Any]:
-    """The body of an entry that publishes a part; the shards in columns."""
+    """The body of an entry that publishes a part; the shards in columns. A plain part has no columns of compression."""
+    compressed = COMPRESSION if any(shard.compression for shard in shards) else ()
     return {
         "format": FORMAT,
         "event": "part",
@@ -114,6 +119,7 @@ def part_body(
             "samples": [shard.samples for shard in shards],
             "size_bytes": [shard.size_bytes for shard in shards],
             "xxh3": [shard.xxh3 for shard in shards],
+            **{column: [getattr(shard, column) for shard in shards] for column in compressed},
         },
         "sidecar": sidecar,
         "extra": extra,
@@ -140,14 +146,24 @@ def read_schema(name: str, bodies: list[dict[str, Any]]) -> Schema | None:
 
 def read_part(name: str, number: int, body: dict[str, Any]) -> PartInfo:
     columns = body["shards"]
+    nothing = [None] * len(columns["name"])
     return PartInfo(
         number=number,
         part_id=body["part"],
         folder=f"streams/{name}/_parts/{body['part']}",
         shards=tuple(
-            Shard(name=shard, samples=samples, size_bytes=size, xxh3=digest)
-            for shard, samples, size, digest in zip(
-                columns["name"], columns["samples"], columns["size_bytes"], columns["xxh3"], strict=True
+            Shard(
+                name=shard,
+                samples=samples,
+                size_bytes=size,
+                xxh3=digest,
+                compression=how,
+                raw_bytes=raw,
+                raw_xxh3=raw_digest,
+            )
+            for shard, samples, size, digest, how, raw, raw_digest in zip(
+                *(columns.get(column, nothing) for column in ("name", "samples", "size_bytes", "xxh3", *COMPRESSION)),
+                strict=True,
             )
         ),
         sidecar=body["sidecar"],

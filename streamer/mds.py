@@ -27,7 +27,7 @@ Rows = npt.NDArray[Any]
 
 
 class RawData(msgspec.Struct, frozen=True):
-    """The uncompressed file of a shard."""
+    """A file of a shard, plain or compressed."""
 
     basename: str
     bytes: int
@@ -41,7 +41,13 @@ class ListedShard(msgspec.Struct, frozen=True):
     column_names: list[str]
     column_encodings: list[str]
     raw_data: RawData
+    zip_data: RawData | None = None
     compression: str | None = None
+
+    @property
+    def stored(self) -> RawData:
+        """The file that lies there: the compressed one where there is one."""
+        return self.zip_data if self.compression and self.zip_data is not None else self.raw_data
 
     @property
     def columns(self) -> dict[str, str]:
@@ -153,25 +159,17 @@ def write_rows(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], fo
 
 
 def read_index(folder: Path) -> list[ListedShard]:
-    """The shards that a part's index lists. Raises: PartError for what is no plain MDS."""
+    """The shards that a part's index lists. Raises: PartError for what is no MDS, plain or zstd."""
     try:
         shards = msgspec.json.decode((folder / "index.json").read_bytes(), type=Index).shards
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise PartError(f"{folder}/index.json is no MDS index ({error}); give a folder that MDSWriter closed") from error
     for shard in shards:
-        if shard.format != "mds" or shard.compression:
-            raise PartError(f"{folder}: shards must be plain MDS without compression; write them again without it")
-        if len(shard.column_names) != len(shard.column_encodings):
-            raise PartError(f"{folder}/index.json has not one encoding a column; give a folder that MDSWriter closed")
+        if shard.format != "mds" or (shard.compression or "zstd").split(":")[0] != "zstd":
+            raise PartError(f"{folder}: shards must be MDS, plain or zstd, not {shard.compression}; write them again")
+        if len(shard.column_names) != len(shard.column_encodings) or (shard.compression and shard.zip_data is None):
+            raise PartError(f"{folder}/index.json does not say all of its shards; give a folder that MDSWriter closed")
     return shards
-
-
-def map_shard(path: Path) -> npt.NDArray[np.uint8]:
-    """A shard's bytes, mapped. Raises: PartError for a file that is empty or cannot be opened."""
-    try:
-        return np.memmap(path, np.uint8, "r")
-    except (OSError, ValueError) as error:
-        raise PartError(f"{path} cannot be read ({error}); write the part again") from error
 
 
 def read_head(data: Any, *, name: str) -> tuple[int, int, int]:
@@ -191,26 +189,18 @@ def read_head(data: Any, *, name: str) -> tuple[int, int, int]:
     return rows, first, row_bytes
 
 
-def iterate_rows(path: Path, only: Iterable[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of a shard as dictionaries, of the columns `only` or of all.
+def iterate_rows(data: bytes, only: Iterable[str] | None = None, *, name: str) -> Iterator[dict[str, Any]]:
+    """The rows of a plain shard as dictionaries, of the columns `only` or of all; `name` is the file's, for errors.
 
     Raises: PartError for a shard whose sizes do not agree, and for a column whose encoding is never read.
     """
     try:
-        yield from _iterate_rows(path, None if only is None else set(only))
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        IndexError,
-        AttributeError,
-    ) as error:  # whatever damaged bytes can cause
-        raise PartError(f"{path} is damaged ({error}); write the part again") from error
+        yield from _iterate_rows(data, None if only is None else set(only))
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:  # whatever damaged bytes can cause
+        raise PartError(f"{name} is damaged ({error}); write the part again") from error
 
 
-def _iterate_rows(path: Path, only: set[str] | None) -> Iterator[dict[str, Any]]:
-    data = path.read_bytes()
+def _iterate_rows(data: bytes, only: set[str] | None) -> Iterator[dict[str, Any]]:
     count = int.from_bytes(data[:4], "little")
     offsets = np.frombuffer(data, np.uint32, count + 1, 4).astype(np.int64)
     if offsets[-1] != len(data) or (np.diff(offsets) < 0).any() or offsets[0] < 4 * (count + 2):

@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from streamer import mds
+from streamer import listed_shards, mds, zstd
 from streamer.document import COLUMNS
 from streamer.errors import PartError, StreamError
+from streamer.listed_shards import shard_path
 from streamer.manifest import PartInfo, Schema, Shard
 from streamer.store import Store
-from streamer.token_rows import shard_path
 
 SIDECAR = "documents.parquet"
 SIDECAR_SCHEMA = pa.schema(
@@ -64,6 +64,21 @@ def folder_aside() -> Iterator[Path]:
         ) from error
 
 
+def check_hash(path: Path, shard: Shard) -> None:
+    """Raises: PartError when size or bytes are not the entry's."""
+    size = path.stat().st_size
+    if size != shard.size_bytes:
+        raise PartError(f"{path} has {size} bytes, its entry says {shard.size_bytes}; run phasemix streams verify")
+    digest = hash_file(path)
+    if digest != shard.xxh3:
+        raise PartError(f"{path} has hash {digest}, its entry says {shard.xxh3}; run phasemix streams verify")
+
+
+def plain_bytes(path: Path, shard: Shard) -> bytes:
+    """The bytes of a shard's plain MDS. Raises: PartError."""
+    return path.read_bytes() if shard.raw_bytes is None else zstd.decompress(path, shard.raw_bytes)
+
+
 def schema_of(folder: Path, tokenizer: str | None) -> Schema:
     """What a sealed MDS folder holds: tokens of one shape, or documents. Raises: PartError."""
     shards = mds.read_index(folder)
@@ -91,16 +106,24 @@ def verify_folder(folder: Path, schema: Schema) -> list[Shard]:
     """Checks every shard of a sealed folder against its index and hashes it. Raises: PartError."""
     found = []
     for shard in mds.read_index(folder):
-        path = shard_path(folder, shard)
-        size_bytes = path.stat().st_size
-        if size_bytes != shard.raw_data.bytes:
-            raise PartError(f"{path} has {size_bytes} bytes, its index says {shard.raw_data.bytes}; copy it whole")
+        path, zipped = shard_path(folder, shard), shard.compression is not None
+        plain = listed_shards.plain_bytes(folder, shard) if schema.kind == "tokens" or zipped else b""
         if schema.kind == "tokens":
-            rows, _, row_bytes = mds.read_head(mds.map_shard(path), name=str(path))
+            rows, _, row_bytes = mds.read_head(plain, name=str(path))
             wanted = np.dtype(schema.dtype).itemsize * (schema.seq_len or 0)
             if row_bytes != wanted or rows != shard.samples:
                 raise PartError(f"{path} has {rows} rows of {row_bytes} bytes, its index says {shard.samples} of {wanted}")
-        found.append(Shard(name=path.name, samples=shard.samples, size_bytes=size_bytes, xxh3=hash_file(path)))
+        found.append(
+            Shard(
+                name=path.name,
+                samples=shard.samples,
+                size_bytes=shard.stored.bytes,
+                xxh3=hash_file(path),
+                compression="zstd" if zipped else None,
+                raw_bytes=shard.raw_data.bytes if zipped else None,
+                raw_xxh3=xxhash.xxh3_64_hexdigest(plain) if zipped else None,
+            )
+        )
     return found
 
 

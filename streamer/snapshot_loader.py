@@ -19,10 +19,15 @@ ORIGIN = np.dtype([("stream", np.int32), ("part", np.int32), ("row", np.int64)])
 
 
 class Batch(NamedTuple):
-    """`tokens` (rows, seq_len), writable; `origin` (rows,) structured: stream index, part's entry number, row in it."""
+    """`tokens` (rows, seq_len), writable; `origin` (rows,) structured: stream index, part's entry number, row in it.
+
+    `boundaries` (rows, width), where asked for: cumulative lengths of a row's documents, from 0 to `seq_len`, which also
+    fills what is left of the width; padding counts as a document.
+    """
 
     tokens: npt.NDArray[Any]
     origin: npt.NDArray[Any]
+    boundaries: npt.NDArray[np.int32] | None = None
 
 
 class SnapshotLoader:

@@ -5,7 +5,7 @@ Always holds:
 - an object is either absent or whole, on every backend, also after a power cut (`DirectoryStore` writes aside, syncs,
   links and syncs the folder).
 
-Three backends: `MemoryStore` for tests, `DirectoryStore`, and `ObjectStore` over obstore (s3, gs, azure).
+Three backends: `MemoryStore` for tests, `DirectoryStore`, and `ObjectStore` (object_store.py) over obstore.
 """
 
 import os
@@ -13,9 +13,10 @@ import secrets
 import shutil
 import threading
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from streamer.errors import StoreError
+from streamer.object_store import ObjectStore
 
 SCHEMES = ("s3://", "gs://", "az://", "azure://", "abfs://")
 
@@ -27,6 +28,13 @@ class Store(Protocol):
 
     def get(self, key: str) -> bytes | None:
         """The object's bytes, or None when there is none."""
+
+    def fetch(self, key: str, path: Path, size_bytes: int) -> int | None:
+        """Writes the object over the start of an existing file, without holding it in memory.
+
+        Returns: the object's size, None when there is none; where that is not `size_bytes` nothing is written.
+        Raises: StoreError for the store, OSError for the file.
+        """
 
     def put_if_absent(self, key: str, data: bytes) -> bytes:
         """Writes `data` unless the key exists; returns what the key then holds."""
@@ -54,6 +62,13 @@ class MemoryStore:
 
     def get(self, key: str) -> bytes | None:
         return self._objects.get(key)
+
+    def fetch(self, key: str, path: Path, size_bytes: int) -> int | None:
+        data = self._objects.get(key)
+        if data is not None and len(data) == size_bytes:
+            with path.open("r+b") as file:
+                file.write(data)
+        return None if data is None else len(data)
 
     def put_if_absent(self, key: str, data: bytes) -> bytes:
         with self._lock:
@@ -86,6 +101,20 @@ class DirectoryStore:
             return None
         except OSError as error:
             raise StoreError(f"{self.root / key} cannot be read: {error.strerror}") from error
+
+    def fetch(self, key: str, path: Path, size_bytes: int) -> int | None:
+        try:
+            source = (self.root / key).open("rb")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StoreError(f"{self.root / key} cannot be read: {error.strerror}") from error
+        with source:
+            size = os.fstat(source.fileno()).st_size
+            if size == size_bytes:
+                with path.open("r+b") as file:
+                    shutil.copyfileobj(source, file, 2**20)
+            return size
 
     def put_if_absent(self, key: str, data: bytes) -> bytes:
         target = self.root / key
@@ -137,83 +166,6 @@ class DirectoryStore:
 
     def local_path(self, key: str) -> Path | None:
         return self.root / key
-
-
-class ObjectStore:
-    """Objects of an s3, gs or azure prefix through obstore; credentials come from the environment."""
-
-    def __init__(self, url: str, **options: Any) -> None:
-        from obstore.exceptions import BaseError
-        from obstore.store import from_url
-
-        self.url = url.rstrip("/")
-        try:
-            self._store: Any = from_url(self.url, **options)
-        except (BaseError, ValueError) as error:
-            raise StoreError(
-                f"root {url} cannot be opened: {type(error).__name__}; write it as scheme://bucket/prefix and give what the "
-                "platform needs (account, region, credentials) in its environment variables"
-            ) from error
-
-    def get(self, key: str) -> bytes | None:
-        import obstore
-        from obstore.exceptions import BaseError
-
-        try:
-            return bytes(obstore.get(self._store, key).bytes())
-        except FileNotFoundError:
-            return None
-        except BaseError as error:
-            raise StoreError(
-                f"{self.url}/{key} cannot be read: {type(error).__name__}; is the address reachable?"
-            ) from error
-
-    def put_if_absent(self, key: str, data: bytes) -> bytes:
-        import obstore
-        from obstore.exceptions import AlreadyExistsError, BaseError
-
-        try:
-            obstore.put(self._store, key, data, mode="create", use_multipart=False)
-        except AlreadyExistsError:
-            found = self.get(key)
-            if found is None:
-                raise StoreError(f"{self.url}/{key} was refused as existing, yet cannot be read") from None
-            return found
-        except BaseError as error:
-            raise StoreError(f"{self.url}/{key} cannot be written: {type(error).__name__}") from error
-        return data
-
-    def put_file(self, key: str, path: Path) -> None:
-        import obstore
-        from obstore.exceptions import BaseError
-
-        try:
-            obstore.put(self._store, key, path)
-        except BaseError as error:
-            raise StoreError(f"{self.url}/{key} cannot be written: {type(error).__name__}") from error
-
-    def delete(self, key: str) -> None:
-        import obstore
-        from obstore.exceptions import BaseError
-
-        try:
-            obstore.delete(self._store, key)
-        except FileNotFoundError:  # some platforms say so
-            return
-        except BaseError as error:
-            raise StoreError(f"{self.url}/{key} cannot be deleted: {type(error).__name__}; check the rights") from error
-
-    def list(self, prefix: str) -> list[str]:
-        import obstore
-        from obstore.exceptions import BaseError
-
-        try:
-            return sorted(item["path"] for batch in obstore.list(self._store, prefix) for item in batch)
-        except BaseError as error:
-            raise StoreError(f"{self.url}/{prefix} cannot be listed: {type(error).__name__}; check the rights") from error
-
-    def local_path(self, key: str) -> Path | None:
-        return None
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from streamer import mds
 from streamer.errors import PartError
+from streamer.listed_shards import plain_bytes, shard_path
 
 ID_DTYPES = {4: "<i4", 8: "<i8"}
 BLOCK_ROWS = 256
@@ -24,7 +25,7 @@ BLOCK_ROWS = 256
 def stored_length(folder: Path) -> int | None:
     """Ids of the folder's first row, None where bytes do not tell. Raises: PartError for a folder without rows."""
     for shard in mds.read_index(folder):
-        for row in mds.iterate_rows(shard_path(folder, shard), {"tokens"}):
+        for row in mds.iterate_rows(plain_bytes(folder, shard), {"tokens"}, name=str(shard_path(folder, shard))):
             value = row.get("tokens")
             return len(value) if isinstance(value, np.ndarray) else None
     raise PartError(f"{folder} has no row; write at least one")
@@ -36,7 +37,7 @@ def read_blocks(folder: Path, *, seq_len: int, dtype: str, num_ids: int | None) 
         path = shard_path(folder, shard)
         held: list[npt.NDArray[Any]] = []
         count = 0
-        for row in mds.iterate_rows(path, {"tokens"}):
+        for row in mds.iterate_rows(plain_bytes(folder, shard), {"tokens"}, name=str(path)):
             held.append(row_ids(row.get("tokens"), seq_len, where=f"{path}, row {count}"))
             count += 1
             if len(held) == BLOCK_ROWS:
@@ -46,14 +47,6 @@ def read_blocks(folder: Path, *, seq_len: int, dtype: str, num_ids: int | None) 
             raise PartError(f"{path} has {count} rows, its index says {shard.samples}; write it again")
         if held:
             yield fit_block(np.stack(held), dtype, num_ids, where=str(path))
-
-
-def shard_path(folder: Path, shard: mds.ListedShard) -> Path:
-    """Raises: PartError when the index names no file of the folder."""
-    path = folder / shard.raw_data.basename
-    if path.name != shard.raw_data.basename or not path.is_file():
-        raise PartError(f"{folder}: the index names {shard.raw_data.basename}, which is not there; copy it whole")
-    return path
 
 
 def row_ids(value: Any, seq_len: int, *, where: str) -> npt.NDArray[Any]:

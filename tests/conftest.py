@@ -1,13 +1,16 @@
 """Fixtures that several rooms need. Nothing here reaches out: the hub variables say offline."""
 
 import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from streamer import Catalog
+from streamer.object_store import ObjectStore
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1")
 
@@ -38,3 +41,36 @@ def fill(root: Path) -> Callable[..., Catalog]:
         return catalog
 
     return append
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """An S3 server on loopback."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_store(s3_endpoint: str) -> Callable[..., ObjectStore]:
+    """s3_store(endpoint, **client_options) opens one and the same new bucket, by default straight."""
+    import boto3
+
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+    bucket = f"bucket{secrets.token_hex(6)}"
+    boto3.client("s3", endpoint_url=s3_endpoint, **keys).create_bucket(Bucket=bucket)
+
+    def make(endpoint: str = s3_endpoint, *, retry_config: dict[str, Any] | None = None, **client: Any) -> ObjectStore:
+        config = {"endpoint": endpoint, "access_key_id": "test", "secret_access_key": "test", "region": "us-east-1"}
+        return ObjectStore(
+            f"s3://{bucket}/root",
+            config=config,
+            client_options={"allow_http": True, **client},
+            retry_config=retry_config or {},
+        )
+
+    return make

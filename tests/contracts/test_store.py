@@ -1,24 +1,16 @@
 """The same promises on every backend: memory, directory, and S3 over loopback."""
 
+import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from streamer.errors import StoreError
 from streamer.log import CHECKPOINT_INTERVAL, Log
-from streamer.store import DirectoryStore, MemoryStore, ObjectStore, Store, open_store
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+from streamer.object_store import ObjectStore
+from streamer.store import DirectoryStore, MemoryStore, Store, open_store
 
 
 @pytest.fixture(params=["memory", "directory", "object_store"])
@@ -27,17 +19,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         return MemoryStore()
     if request.param == "directory":
         return DirectoryStore(tmp_path / "root")
-    endpoint: str = request.getfixturevalue("s3_endpoint")
-    import boto3
-
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-    bucket = f"bucket{abs(hash(str(tmp_path))) % 10**9}"
-    boto3.client("s3", endpoint_url=endpoint, **keys).create_bucket(Bucket=bucket)
-    return ObjectStore(
-        f"s3://{bucket}/root",
-        config={"endpoint": endpoint, "access_key_id": "test", "secret_access_key": "test", "region": "us-east-1"},
-        client_options={"allow_http": True},
-    )
+    make_store: Callable[[], Store] = request.getfixturevalue("s3_store")
+    return make_store()
 
 
 def test_the_first_writer_of_a_key_decides(store: Store) -> None:
@@ -95,6 +78,35 @@ def test_a_file_is_put_whole_and_listed(store: Store, tmp_path: Path) -> None:
     assert store.list("parts/1") == ["parts/1/file"]
 
 
+def test_a_fetched_file_has_the_objects_bytes(store: Store, tmp_path: Path) -> None:
+    data = bytes(range(256)) * 40_000  # several blocks
+    store.put_if_absent("a/b", data)
+    (tmp_path / "file").write_bytes(bytes(len(data)))
+    assert store.fetch("a/b", tmp_path / "file", len(data)) == len(data)
+    assert (tmp_path / "file").read_bytes() == data
+
+
+def test_an_object_of_another_size_or_none_is_not_fetched(store: Store, tmp_path: Path) -> None:
+    store.put_if_absent("a/b", b"12345")
+    (tmp_path / "file").write_bytes(bytes(4))
+    assert store.fetch("a/b", tmp_path / "file", 4) == 5
+    assert store.fetch("a/c", tmp_path / "file", 4) is None
+    assert (tmp_path / "file").read_bytes() == bytes(4)
+
+
+@pytest.mark.timeout(120)
+def test_a_child_forked_after_use_reads_and_writes(store: Store, tmp_path: Path) -> None:
+    store.put_if_absent("a/b", b"12345")
+    assert store.get("a/b") == b"12345"  # a library's threads run now
+    child = os.fork()
+    if not child:
+        path = tmp_path / "file"
+        path.write_bytes(bytes(5))
+        right = store.get("a/b") == b"12345" and store.get("a/c") is None and store.fetch("a/b", path, 5) == 5
+        os._exit(0 if right and store.put_if_absent("a/b", b"other") == b"12345" else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_racing_appenders_lose_no_entry_and_share_no_number(store: Store) -> None:
     def append(worker: int) -> None:
         log = Log(store, "log")
@@ -110,14 +122,24 @@ def test_racing_appenders_lose_no_entry_and_share_no_number(store: Store) -> Non
     assert sorted(bodies) == sorted(f"{worker}.{turn}" for worker in range(4) for turn in range(5))
 
 
-def test_a_log_opens_from_its_last_checkpoint(tmp_path: Path) -> None:
-    store = DirectoryStore(tmp_path)
+class CountsGets(MemoryStore):
+    gets = 0
+
+    def get(self, key: str) -> bytes | None:
+        self.gets += 1
+        return super().get(key)
+
+
+@pytest.mark.parametrize("entries", [0, 1, 15, 16, 17, 31, 32, 33, 255, 256, 257, 1000, 1037])
+def test_a_log_opens_whole_from_few_of_its_entries(entries: int) -> None:
+    store = CountsGets()
     log = Log(store, "log")
-    for number in range(2 * CHECKPOINT_INTERVAL + 3):
+    for number in range(entries):
         log.append(lambda _, number=number: {"number": number})
-    for number in range(1, CHECKPOINT_INTERVAL):
-        store.delete(log.key(number))  # nothing before the checkpoint is read again
-    assert [body["number"] for body in Log(store, "log").read()] == list(range(2 * CHECKPOINT_INTERVAL + 3))
+    store.gets = 0
+    assert [body["number"] for body in Log(store, "log").read()] == list(range(entries))
+    assert store.gets <= CHECKPOINT_INTERVAL + 1 + 3 * max(1, entries // CHECKPOINT_INTERVAL).bit_length()
+    assert sum(len(store.get(log.key(number)) or b"") for number in range(entries)) <= 200 * entries * 8
 
 
 class LosesAnswers(MemoryStore):

@@ -1,19 +1,23 @@
 """Random lives of a run: streams, weights, growth, switches, crashes, on a catalog of tiny rows; and what it then reads."""
 
+import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import reference
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from mixer import Mixtures, RunEnded, RunReader, Runs, WaitError
 from mixer.ledger import Ledger, widen
 from mixer.run_reader import Tables
 from streamer import Catalog
+from streamer.snapshot_loader import ORIGIN
 from streamer.store import Store
 
+SCALE = int(os.environ.get("PHASEMIX_HISTORIES", "1"))
 SEQ_LEN = 2
 WEIGHTS = [0, 0, 1, 3, 50, 1000, "1e-3", "1e-6"]
 
@@ -48,7 +52,7 @@ class History(NamedTuple):
 class Life(NamedTuple):
     """What came of a history: `origin` (batches, G) as read, `rows` the same as (stream, row in the log's order)."""
 
-    history: History
+    history: History | None
     store: Store
     ledger: Ledger
     tables: Tables
@@ -100,13 +104,9 @@ def live(history: History, store: Store) -> Life:
     )
     reader, origins, ended = RunReader(store, "a"), [], None
     for batches, what in history.acts:
-        try:
-            for _ in range(batches):
-                origins.append(reader.read(len(origins)).origin)
-        except (RunEnded, WaitError) as error:
-            ended = str(error)
-            if isinstance(error, RunEnded):
-                break
+        ended = read(reader, batches, origins)
+        if ended is not None and Runs(catalog).show("a").ended:
+            break
         match what:
             case Part():
                 publish(catalog, what)
@@ -114,9 +114,32 @@ def live(history: History, store: Store) -> Life:
                 Runs(catalog).switch("a", Mixtures(catalog).apply(toml(history, what.weights)))
             case Reopen():
                 reader = RunReader(store, "a")
+    return as_seen(history, store, reader, origins, ended)
+
+
+def read_on(store: Store, run: str, *, batches: int) -> Life:
+    """Reads a run from its start."""
+    reader, origins = RunReader(store, run), list[npt.NDArray[Any]]()
+    ended = read(reader, batches, origins)
+    return as_seen(None, store, reader, origins, ended)
+
+
+def read(reader: RunReader, batches: int, origins: list[npt.NDArray[Any]]) -> str | None:
+    """Reads on behind what was read; why it stopped before so many batches, or None."""
+    try:
+        for _ in range(batches):
+            origins.append(reader.read(len(origins)).origin)
+    except (RunEnded, WaitError) as error:
+        return str(error)
+    return None
+
+
+def as_seen(
+    history: History | None, store: Store, reader: RunReader, origins: list[npt.NDArray[Any]], ended: str | None
+) -> Life:
     ledger = reader._journal.ledger
-    tables = Tables(catalog, ledger)
-    found = np.array(origins).reshape(-1, history.global_batch) if origins else np.zeros((0, 1), reader_dtype())
+    tables = Tables(Catalog(store), ledger)
+    found = np.array(origins) if origins else np.zeros((0, reader.settings.global_batch), ORIGIN)
     streams = found["stream"].astype(np.int64)
     rows = np.zeros_like(streams)
     for index in np.unique(streams).tolist():
@@ -127,10 +150,9 @@ def live(history: History, store: Store) -> Life:
     return Life(history, store, ledger, tables, found, streams, rows, ended)
 
 
-def reader_dtype() -> np.dtype[Any]:
-    from streamer.snapshot_loader import ORIGIN
-
-    return ORIGIN
+def examples(number: int) -> settings:
+    """So many random examples; `make test-deep` takes more."""
+    return settings(max_examples=number * SCALE, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def publish(catalog: Catalog, part: Part) -> None:
@@ -148,6 +170,7 @@ def toml(history: History, weights: Iterable[float | str]) -> str:
 def expected(life: Life) -> list[list[tuple[int, int]]]:
     """The batches of a life as the reference draws them."""
     ledger, history, width = life.ledger, life.history, len(life.ledger.streams)
+    assert history is not None
     shards = []
     for index in range(width):
         table = life.tables(index)

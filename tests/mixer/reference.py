@@ -25,7 +25,7 @@ def keyed(key, word):
 def permute(key, size, place):
     """Where a place goes in a permutation of range(size)."""
     if size < 256:
-        return sorted(range(size), key=lambda index: (keyed(key, index), index))[place]
+        return sorted(range(size), key=lambda index: (keyed(key, index) >> 8, index))[place]
     bits = (size - 1).bit_length()
     low_bits = bits - bits // 2
     while True:

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import os
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from histories import History, Life, Part, Reopen, Switch, expected, histories, live
-from hypothesis import HealthCheck, given, settings
+from histories import History, Life, Part, Reopen, Switch, examples, expected, histories, live
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mixer import RunReader
@@ -17,12 +16,7 @@ from mixer.ledger import Segment, widen
 from mixer.slots import ONE
 from streamer.store import MemoryStore, Store
 
-SCALE = int(os.environ.get("PHASEMIX_HISTORIES", "1"))  # make test-deep takes more
 WORLDS = [1, 2, 3, 6, 8, 16]
-
-
-def examples(number: int) -> settings:
-    return settings(max_examples=number * SCALE, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @examples(500)
@@ -148,7 +142,7 @@ def test_the_order_is_the_golden_one(name: str) -> None:
     assert digest == json.loads(GOLDEN.read_text())[name]
 
 
-@examples(6)
+@examples(20)
 @given(seed=st.integers(0, 2**32), changes=st.booleans())
 def test_a_large_history_is_exact_and_fair(seed: int, changes: bool) -> None:
     """400 streams, weights to 1e-6, G = 512, 240 batches."""

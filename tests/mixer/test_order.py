@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mixer.lanes import bounds, take
 from mixer.passes import Timeline, remerge, unmerge
-from mixer.permutation import Ints, permute
+from mixer.permutation import Ints, Tables, permute
 from mixer.slots import ONE, arrange, count_draws, settle, stream_hashes, to_shares
 
 six_weights = st.lists(st.sampled_from([0, 0, 1, 7, 1000, 10**6]), min_size=6, max_size=6)
@@ -115,15 +115,17 @@ def test_joined_rows_are_spread_within_one_sample(left: int, joined: int, before
 
 @given(size=st.integers(1, 600), key=st.integers(0, 2**63))
 def test_a_permutation_has_every_index_once(size: int, key: int) -> None:
-    found = permute(np.full(size, key, np.uint64), np.full(size, size), np.arange(size))
+    found = permute(np.full(size, key, np.uint64), np.full(size, size), np.arange(size), Tables())
     assert sorted(found.tolist()) == list(range(size))
 
 
 def test_the_permutations_of_small_and_of_large_blocks_are_even() -> None:
+    tables = Tables()
     for size in (255, 256, 300):
         hits = np.zeros((size, size))
         for key in range(2000):
-            hits[np.arange(size), permute(np.full(size, key * 7919, np.uint64), np.full(size, size), np.arange(size))] += 1
+            keys = np.full(size, key * 7919, np.uint64)
+            hits[np.arange(size), permute(keys, np.full(size, size), np.arange(size), tables)] += 1
         expected = 2000 / size
         assert abs(((hits - expected) ** 2 / expected).sum() / (size - 1) ** 2 - 1) < 0.03
 

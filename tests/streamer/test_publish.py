@@ -50,7 +50,7 @@ def write_mds(folder: Path, columns: dict[str, str], rows: list[dict[str, Any]])
     return folder
 
 
-def tokens(root: Path, glob: str) -> np.ndarray[Any, Any]:
+def tokens_of(root: Path, glob: str) -> np.ndarray[Any, Any]:
     return np.concatenate([batch.tokens for batch in SnapshotLoader(root, glob)])
 
 
@@ -142,9 +142,27 @@ def test_samples_of_other_layouts_are_converted(
     words = ["--seq-len", "8"] if encoding == "bytes" else []
     assert publish("raw/python", folder, *words) == 0
     assert publish("raw/python", folder) == 0  # the stream now says how long a row is
-    found = tokens(root, "raw/python")
+    found = tokens_of(root, "raw/python")
     assert found.dtype == np.uint16
     assert (found == np.concatenate([IDS, IDS])).all()
+
+
+@pytest.mark.parametrize("columns", [{"tokens": "bytes"}, {"tokens": "ndarray:uint16:8"}, {"text": "str"}])
+def test_a_compressed_folder_is_taken_too(
+    root: Path, tmp_path: Path, publish: Callable[..., int], columns: dict[str, str]
+) -> None:
+    streaming = pytest.importorskip("streaming", reason="the corpus extra is not installed")
+    kind = next(iter(columns.values()))
+    with streaming.MDSWriter(out=str(tmp_path / "mds"), columns=columns, compression="zstd:3") as writer:
+        for ids in IDS:
+            tokens = ids.tobytes() if kind == "bytes" else ids.astype(np.uint16)
+            writer.write({"text": "a = 1\n"} if kind == "str" else {"tokens": tokens})
+    name = "documents/python" if kind == "str" else "raw/python"
+    assert publish(name, tmp_path / "mds", *(["--seq-len", "8"] if kind == "bytes" else [])) == 0
+    if kind == "str":
+        assert [document.text for document in Catalog(root).documents(name)] == ["a = 1\n"] * 5
+    else:
+        assert (tokens_of(root, name) == IDS).all()
 
 
 def test_a_pickled_column_is_never_read(root: Path, tmp_path: Path, publish: Callable[..., int]) -> None:
