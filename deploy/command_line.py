@@ -5,6 +5,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 NOUNS = {
     "demo": ("deploy.commands", "the whole path on this machine, small"),
@@ -20,6 +21,14 @@ NOUNS = {
     "generators": ("generators.commands", "order synthetic files; scale, watch and drain the workers"),
     "train": ("training.commands", "train a phase against a named mixture"),
 }
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser, and by its class all its subparsers, whose refusal is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        said = message.replace("\n", " ").replace("required: --root", "required: --root (or PHASEMIX_ROOT)")
+        self.exit(2, f"phasemix: {said}; {self.prog} --help says more\n")
 
 
 def help_text() -> str:
@@ -49,7 +58,7 @@ def run(words: list[str]) -> int:
         print(f"phasemix: no command {noun!r}; there are {have}", file=sys.stderr)
         return 2
     module = importlib.import_module(NOUNS[noun][0])
-    parser = argparse.ArgumentParser(prog=f"phasemix {noun}", description=NOUNS[noun][1])
+    parser = OneLineParser(prog=f"phasemix {noun}", description=NOUNS[noun][1])
     module.NOUNS[noun](parser)
     options = parser.parse_args(words[1:])
     from streamer.errors import PhasemixError

@@ -25,6 +25,7 @@ import msgspec
 import xxhash
 
 from deploy import processes
+from deploy.redis_server import find_redis
 from deploy.services import Options, SupervisorError
 from deploy.supervisor import SupervisorState, load_state
 from streamer import Catalog
@@ -48,6 +49,7 @@ def start(
     refuse_if_up(folder, root)
     check_redis(redis_url)
     check_engine(engine_url)
+    check_workers(workers)
     with bind(port) as mixer_socket:
         prepare_folder(folder)
         with locked(folder, root):
@@ -224,8 +226,9 @@ def free_port() -> int:
 
 
 def check_redis(url: str | None) -> None:
-    """Raises: SupervisorError when the Redis named does not answer."""
+    """Raises: SupervisorError when the Redis named does not answer, RedisMissingError without any."""
     if url is None:
+        find_redis(None)
         return
     import redis
 
@@ -259,12 +262,18 @@ def without_secrets(url: str) -> str:
     return f"{scheme}://{rest.rpartition('@')[2]}" if rest else url
 
 
+def check_workers(workers: int | None) -> None:
+    """Raises: SupervisorError when no pool may have so many."""
+    from mixer.pool import MAX_WORKERS
+
+    if workers is not None and not 0 <= workers <= MAX_WORKERS:
+        raise SupervisorError(f"--workers {workers} is outside 0 to {MAX_WORKERS}; start within that")
+
+
 def want_workers(root: str, workers: int | None) -> None:
     """Writes the wanted number of workers when one is given, or 1 when none ever was."""
     from mixer import pool
 
     catalog = Catalog(root)
-    if workers is not None and workers < 0:
-        raise SupervisorError(f"--workers {workers} is below 0")
     if workers is not None or not catalog.log("pools/generators").read():
         pool.set_wanted(catalog, 1 if workers is None else workers)

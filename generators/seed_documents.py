@@ -36,6 +36,13 @@ def seed_streams(catalog: Catalog, glob: str, language: str | None = None) -> li
             f"no stream with documents{of_language} matches {glob!r} (languages there: {have}; heldout/* and synthetic/* "
             "are never seed documents); name another glob, see phasemix streams list"
         )
+    for key in sorted({snapshot.key for snapshot in chosen}):
+        texts = [s for s in chosen if s.key == key and s.kind == "documents"] or catalog.match(f"documents/{key}")
+        if not any(s.kind == "documents" and s.samples for s in texts):
+            raise OrderError(
+                f"{glob!r} names samples of {key}, whose texts would lie in documents/{key}, which is empty; ingest a "
+                f"corpus, or phasemix streams publish documents/{key} FILE"
+            )
     return chosen
 
 

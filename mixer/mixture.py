@@ -16,6 +16,8 @@ from streamer.names import check_word
 
 SUFFIXES = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 WHEN_DRY = ("stop", "wait", "share")
+MOST_PASSES = 2**31 - 1
+MOST_SEQ_LEN = 2**24
 
 
 class Component(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,8 +36,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def label(self) -> str:
         """`name`, or the first word of the first glob."""
-        first = self.streams if isinstance(self.streams, str) else self.streams[0]
-        return self.name or first.split("/")[0]
+        return self.name or next(iter(globs(self.streams)), "").split("/")[0]
 
 
 class Mixture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,9 +74,11 @@ def check_mixture(document: dict[str, Any]) -> Mixture:
     except msgspec.ValidationError as error:
         raise MixtureError(f"mixture: {error}; see docs/mixtures.md for the keys") from error
     check_word(mixture.name, what="mixture")
+    if not 1 <= mixture.seq_len <= MOST_SEQ_LEN:
+        raise MixtureError(f"mixture {mixture.name}: seq_len = {mixture.seq_len} is outside 1 to {MOST_SEQ_LEN}")
     labels = [component.label for component in mixture.component]
     for label in labels:
-        if labels.count(label) > 1 or "*" in label:
+        if labels.count(label) > 1 or "*" in label or not label:
             raise MixtureError(f"mixture {mixture.name}: component {label!r} needs a name = of its own")
     for component in mixture.component:
         check_component(f"mixture {mixture.name}, component {component.label}", component)
@@ -90,13 +93,21 @@ def check_component(where: str, component: Component) -> None:
         raise MixtureError(f"{where}: share = {component.share} is outside 0 to 1")
     if isinstance(component.within, str) and component.within not in ("tokens", "equal"):
         raise MixtureError(f"{where}: within = {component.within!r}; use 'tokens', 'equal' or a table of weights")
+    if isinstance(component.within, dict):
+        for key, weight in component.within.items():
+            if not 0 <= weight < float("inf"):
+                raise MixtureError(f"{where}: within.{key} = {weight} is no weight; give a number from 0")
+        if not any(component.within.values()):
+            raise MixtureError(f"{where}: its weights in within sum to 0; give one above 0")
     for key, share in component.pin.items():
         if not 0 <= share <= 1:
             raise MixtureError(f"{where}: pin.{key} = {share} is outside 0 to 1")
     if sum(component.pin.values()) > 1 + 1e-9:
         raise MixtureError(f"{where}: its pins sum to {sum(component.pin.values()):.6g}; at most 1 is possible")
-    if component.max_passes is not None and component.max_passes < 1:
-        raise MixtureError(f"{where}: max_passes = {component.max_passes} is below 1; leave it out for no limit")
+    if component.max_passes is not None and not 1 <= component.max_passes <= MOST_PASSES:
+        raise MixtureError(
+            f"{where}: max_passes = {component.max_passes} is outside 1 to {MOST_PASSES}; leave it out for no limit"
+        )
     if component.when_dry not in WHEN_DRY:
         raise MixtureError(f"{where}: when_dry = {component.when_dry!r}; use one of {', '.join(WHEN_DRY)}")
     if component.best_tokens is not None:
@@ -118,6 +129,8 @@ def edit(document: dict[str, Any], assignment: str) -> dict[str, Any]:
     table = components[words[0]]
     for word in words[1:-1]:
         table = table.setdefault(word, {})
+        if not isinstance(table, dict):
+            raise MixtureError(f"--set {assignment!r}: {word} is a value, not a table; write {words[0]}.{word}=VALUE")
     table[words[-1]] = parsed
     return document
 

@@ -4,9 +4,11 @@ Always holds: writes come as `application/json` with this service's own Host and
 set; a request's mistake is answered by 4xx with the one line that the command would print.
 """
 
+import ipaddress
 import secrets
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from fastapi import FastAPI, Request
@@ -72,7 +74,8 @@ def create_app(root: str | Path, redis_url: str | None = None, token: str | None
 
     @app.post("/api/runs/{name}/switch")
     def switch(name: str, body: dict[str, Any]) -> dict[str, int]:
-        return {"from_step": Runs(catalog).switch(name, text_of(body, "mixture"), body.get("at_step"))}
+        at_step = None if body.get("at_step") is None else number_of(body, "at_step")
+        return {"from_step": Runs(catalog).switch(name, text_of(body, "mixture"), at_step)}
 
     @app.get("/api/runs/{name}/ledger")
     def ledger(name: str, start: int = 0) -> Any:
@@ -83,7 +86,7 @@ def create_app(root: str | Path, redis_url: str | None = None, token: str | None
     @app.post("/api/runs/{name}/segments")
     def segments(name: str, body: dict[str, Any]) -> Any:
         """Has the ledger cover `step`; answers its bodies from entry `start`. Every rank gets the same."""
-        step, start = int(body.get("step", 0)), int(body.get("start", 0))
+        step, start = number_of(body, "step", default=0), number_of(body, "start", default=0)
         Journal(catalog, name).ensure(step)
         return catalog.log(f"runs/{name}/ledger").read()[max(start, 0) :]
 
@@ -120,10 +123,30 @@ def text_of(body: dict[str, Any], key: str) -> str:
     return value
 
 
+def number_of(body: dict[str, Any], key: str, default: int | None = None) -> int:
+    """A whole number of a request's body. Raises: MixerError when it is none."""
+    value = body.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise MixerError(f'the body needs "{key}", a whole number; it is {value!r}')
+    return value
+
+
+def is_own_host(request: Request) -> bool:
+    """Whether the Host is an address or the server's own name: any other name may be somebody's page made to lead here."""
+    found = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    try:
+        ipaddress.ip_address(found)
+    except ValueError:
+        return found in ("localhost", request.scope["server"][0])
+    return True
+
+
 def refusal(request: Request, token: str | None) -> JSONResponse | None:
     """Why a write is refused, or None."""
     if request.headers.get("content-type", "").split(";")[0] != "application/json":
         return JSONResponse({"error": "writes need Content-Type: application/json"}, 415)
+    if token is None and not is_own_host(request):
+        return JSONResponse({"error": f"host {request.headers.get('host')} is not this service; use its address"}, 403)
     origin = request.headers.get("origin")
     if origin is not None and origin.split("://")[-1] != request.headers.get("host"):
         return JSONResponse({"error": f"origin {origin} is not this service"}, 403)

@@ -6,6 +6,7 @@ Always holds:
 """
 
 import fnmatch
+import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -79,13 +80,12 @@ class Catalog:
         if number is None or len(bodies) < max(1, number):
             bodies = self.stream_log(name).read()
         wanted = len(bodies) if number is None else number
-        if not bodies or wanted > len(bodies):
+        schema = read_schema(name, bodies)
+        if schema is None or wanted > len(bodies):
             near = ", ".join(sorted(self.names("streams"))[:8]) or "none yet"
             raise StreamError(f"stream {name} has no snapshot {wanted or 1} under {self.store.url}; streams there: {near}")
         before = self._snapshots.get(name)
         if before is None or before.number > wanted:
-            schema = read_schema(name, bodies)
-            assert schema is not None
             before = Snapshot(name=name, number=0, schema=schema, parts=())
         condemned = {body["part"] for body in bodies[:wanted] if body["event"] == "condemned"}
         new = (
@@ -117,8 +117,12 @@ class Catalog:
 
     def match(self, glob: str) -> list[Snapshot]:
         """Snapshots now of the streams that a glob matches (`*` also crosses `/`), sorted by name."""
-        names = sorted(name for name in self.names("streams") if fnmatch.fnmatchcase(name, glob))
-        return [self.stream(name) for name in names if self.stream_log(name).read()]
+        names = self.match_names(glob)
+        return [self.stream(name) for name in names if read_schema(name, self.stream_log(name).read()) is not None]
+
+    def match_names(self, glob: str) -> list[str]:
+        """Names that a glob matches, sorted; those too of streams whose first part was never named by an entry."""
+        return sorted(name for name in self.names("streams") if fnmatch.fnmatchcase(name, glob))
 
     def create_stream(self, name: str, *, seq_len: int, dtype: str = "uint16", tokenizer: str | None = None) -> Snapshot:
         """Makes an empty stream of tokens. Raises: StreamError when it exists with another shape."""
@@ -174,10 +178,10 @@ class Catalog:
         """
         schema = token_schema(name, seq_len, dtype, tokenizer)
         parts.check_fits(name, read_schema(name, self.stream_log(name).read()), schema)
-        with tempfile.TemporaryDirectory(prefix="phasemix-part-") as aside:
-            table = stack_rows(name, rows, seq_len, dtype)
-            mds.write_shards(table, Path(aside))
-            return self._publish(name, Path(aside), schema, documents, decide, files or {})
+        table = stack_rows(name, rows, seq_len, dtype)
+        with parts.folder_aside() as aside:
+            mds.write_shards(table, aside)
+            return self._publish(name, aside, schema, documents, decide, files or {})
 
     def publish_directory(
         self,
@@ -206,6 +210,8 @@ class Catalog:
         files: dict[str, Path],
     ) -> Snapshot | None:
         shards = parts.verify_folder(folder, schema)
+        parts.check_space(self.store, sum(shard.size_bytes for shard in shards))
+        self.register("streams", name)  # before anything lies there, so that what a crash leaves can be named
         log, part_id = self.stream_log(name), ""
         while True:
             part_id = parts.store_part(self.store, name, folder, shards, documents, files)
@@ -218,7 +224,6 @@ class Catalog:
                 extra = decide(bodies)
                 return None if extra is None else part_body(part_id, schema, shards, sidecar, extra)
 
-            self.register("streams", name)
             try:
                 appended = log.append(entry)
             except BaseException:
@@ -241,7 +246,8 @@ class Catalog:
         for part in snapshot.parts:
             for shard in part.shards:
                 with local_copy(self.store, f"{part.folder}/{shard.name}") as path:
-                    for row in mds.iterate_rows(parts.plain_bytes(path, shard)):
+                    for row in mds.iterate_rows(parts.plain_bytes(path, shard), name=str(path)):
+                        row["score"] = None if math.isnan(row["score"]) else row["score"]
                         yield msgspec.convert(row, Document)
 
     def put_tokenizer(self, json_text: str) -> str:
@@ -264,7 +270,8 @@ class Catalog:
         """Ids of parts that lie in the store but are named by no entry."""
         prefix = f"streams/{name}/_parts/"
         lying = {key[len(prefix) :].split("/")[0] for key in self.store.list(prefix)}
-        return sorted(lying - {part.part_id for part in self.stream(name).parts})
+        named = {body["part"] for body in self.stream_log(name).read() if body["event"] == "part"}
+        return sorted(lying - named)
 
     def remove_garbage(self, name: str, part_id: str) -> bool:
         """Condemns a part that no entry names, then deletes it; False when an entry names it after all."""
@@ -272,8 +279,9 @@ class Catalog:
         def decide(bodies: list[Body]) -> Body | None:
             return None if any(body.get("part") == part_id for body in bodies) else condemned_body(part_id)
 
-        appended = self.stream_log(name).append(decide)
-        if appended is None and any(part.part_id == part_id for part in self.stream(name).parts):
+        log = self.stream_log(name)
+        appended = log.append(decide)
+        if appended is None and any(body["event"] == "part" and body["part"] == part_id for body in log.read()):
             return False
         parts.remove_part(self.store, name, part_id)
         return True

@@ -9,14 +9,22 @@ from typing import Any
 
 def add_root(parser: argparse.ArgumentParser) -> None:
     """Adds `--root`; `PHASEMIX_ROOT` is its default, and one of them must be there."""
-    default = os.environ.get("PHASEMIX_ROOT")
+    default = os.environ.get("PHASEMIX_ROOT") or None
     parser.add_argument(
         "--root",
+        type=root_address,
         default=default,
         required=default is None,
         metavar="ROOT",
         help="the catalog: a directory or an s3, gs or azure address (default: PHASEMIX_ROOT)",
     )
+
+
+def root_address(text: str) -> str:
+    """The address, which may not be empty: that would mean the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; name a directory or an s3, gs or azure address")
+    return text
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -16,10 +16,12 @@ def add_streams(parser: argparse.ArgumentParser) -> Any:
     create.add_argument("--dtype", default="uint16", choices=["uint16", "uint32"])
     create.add_argument("--tokenizer", help="the tokenizer's fingerprint")
     create.set_defaults(run=run_create)
-    publish = verbs.add_parser("publish", help="publish a sealed folder of plain MDS as one part")
+    publish = verbs.add_parser("publish", help="publish documents or samples that lie at a path as one part")
     publish.add_argument("name")
-    publish.add_argument("path", type=Path, help="folder with index.json and shards")
-    publish.add_argument("--tokenizer", help="the tokenizer's fingerprint")
+    publish.add_argument("path", type=Path, help="a folder of stock MDS, or Parquet or JSONL files of documents")
+    publish.add_argument("--tokenizer", metavar="FINGERPRINT|FILE", help="what the samples were written with")
+    publish.add_argument("--seq-len", type=int, help="tokens of a sample, where bytes do not say it")
+    publish.add_argument("--dtype", choices=["uint16", "uint32"], help="of a new stream (default: the folder's, or uint16)")
     publish.set_defaults(run=run_publish)
     listing = verbs.add_parser("list", help="one line a stream")
     listing.add_argument("glob", nargs="?", default="*")
@@ -52,9 +54,18 @@ def run_create(options: argparse.Namespace) -> int:
 
 def run_publish(options: argparse.Namespace) -> int:
     from streamer.catalog import Catalog
+    from streamer.publication import publish_path
 
-    snapshot = Catalog(options.root).publish_directory(options.name, options.path, tokenizer=options.tokenizer)
-    print_table([{"stream": snapshot.name, "samples": snapshot.samples, "snapshot": snapshot.number}], options.json)
+    snapshot, dropped = publish_path(
+        Catalog(options.root),
+        options.name,
+        options.path,
+        tokenizer=options.tokenizer,
+        seq_len=options.seq_len,
+        dtype=options.dtype,
+    )
+    row = {"stream": snapshot.name, "samples": snapshot.samples, "snapshot": snapshot.number}
+    print_table([{**row, "dropped": sum(dropped.values()), **dropped}], options.json)
     return 0
 
 
@@ -101,9 +112,10 @@ def run_verify(options: argparse.Namespace) -> int:
                 except (PhasemixError, OSError) as error:
                     state, damaged = f"damaged: {error}", damaged + 1
                 rows.append({"stream": snapshot.name, "part": part.part_id, "shard": shard.name, "state": state})
-        for part_id in catalog.garbage(snapshot.name):
-            removed = options.remove and catalog.remove_garbage(snapshot.name, part_id)
+    for name in catalog.match_names(options.glob):
+        for part_id in catalog.garbage(name):
+            removed = options.remove and catalog.remove_garbage(name, part_id)
             state = "removed" if removed else "named by no entry; --remove deletes it"
-            rows.append({"stream": snapshot.name, "part": part_id, "shard": "", "state": state})
+            rows.append({"stream": name, "part": part_id, "shard": "", "state": state})
     print_table(rows, options.json)
     return 1 if damaged else 0

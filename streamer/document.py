@@ -1,15 +1,27 @@
 """One source file as the corpus keeps it.
 
-Always holds: a document is immutable; its id names repository, path and text, so equal ids mean equal documents.
+Always holds: a document is immutable; its id names repository, path and text (`document_id`), so equal ids mean equal
+documents.
 """
 
 from __future__ import annotations
 
 import msgspec
+import xxhash
+
+COLUMNS = {
+    "text": "str",
+    "path": "str",
+    "repository": "str",
+    "language": "str",
+    "license": "str",
+    "document": "str",
+    "score": "float64",
+}
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A source file with where it came from.
+    """A source file with where it came from. `COLUMNS` are its fields as MDS columns; a score that is None is NaN there.
 
     `document` is the id (32 hex digits), `score` the annotator's number (higher is better) or None when none was given.
     """
@@ -21,3 +33,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     license: str
     document: str
     score: float | None = None
+
+
+def document_id(repository: str, path: str, text: str) -> str:
+    """The xxh3-128, in hex, of what tells a document from all others."""
+    return xxhash.xxh3_128_hexdigest("\0".join((repository, path, text)).encode("utf-8", "surrogatepass"))

@@ -1,16 +1,18 @@
 """The byte layout of MDS: shards of rows and the index that lists them. NumPy only.
 
-Always holds: `write_shards` gives the bytes that mosaicml-streaming's MDSWriter gives for the same fixed-shape rows.
+Always holds: `write_shards` and `write_rows` give the bytes that mosaicml-streaming's MDSWriter gives for the same rows;
+a column that is not asked for is not decoded, and a pickled one never is.
 
 A shard is `uint32 rows | uint32 offsets[rows + 1] | JSON of the columns | rows`; offsets count from the file's start. A
-fixed-shape column has no size before its bytes; columns of varying size are preceded by one uint32 each.
+row is one uint32 size for each column of varying size, then the columns' bytes.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -18,24 +20,63 @@ from streamer.errors import PartError
 
 SHARD_BYTES = 1 << 26
 DTYPES = ("uint16", "uint32")
+ARRAY_DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+SHAPE_DTYPES = ("uint8", "uint16", "uint32", "uint64")
+FIXED_BYTES = {"float64": 8, "int64": 8, "int": 8}
 Rows = npt.NDArray[Any]
+
+
+class RawData(msgspec.Struct, frozen=True):
+    """A file of a shard, plain or compressed."""
+
+    basename: str
+    bytes: int
+
+
+class ListedShard(msgspec.Struct, frozen=True):
+    """What an index says of a shard."""
+
+    format: str
+    samples: int
+    column_names: list[str]
+    column_encodings: list[str]
+    raw_data: RawData
+    zip_data: RawData | None = None
+    compression: str | None = None
+
+    @property
+    def stored(self) -> RawData:
+        """The file that lies there: the compressed one where there is one."""
+        return self.zip_data if self.compression and self.zip_data is not None else self.raw_data
+
+    @property
+    def columns(self) -> dict[str, str]:
+        return dict(zip(self.column_names, self.column_encodings, strict=True))
+
+
+class Index(msgspec.Struct, frozen=True):
+    """`index.json`, format version 2."""
+
+    version: int
+    shards: list[ListedShard]
 
 
 def tokens_encoding(dtype: str, seq_len: int) -> str:
     return f"ndarray:{dtype}:{seq_len}"
 
 
-def shard_config(dtype: str, seq_len: int) -> dict[str, Any]:
+def shard_config(columns: Mapping[str, str], sizes: Mapping[str, int | None]) -> dict[str, Any]:
     """The description that stands in the shard's head and, with more keys, in the index."""
+    names = sorted(columns)
     return {
         "version": 2,
         "format": "mds",
         "compression": None,
         "hashes": [],
         "size_limit": SHARD_BYTES,
-        "column_names": ["tokens"],
-        "column_encodings": [tokens_encoding(dtype, seq_len)],
-        "column_sizes": [np.dtype(dtype).itemsize * seq_len],
+        "column_names": names,
+        "column_encodings": [columns[name] for name in names],
+        "column_sizes": [sizes[name] for name in names],
     }
 
 
@@ -43,52 +84,91 @@ def shard_head(config: dict[str, Any]) -> bytes:
     return json.dumps(config, sort_keys=True).encode()
 
 
-def rows_per_shard(dtype: str, seq_len: int) -> int:
-    """How many rows fit under the size limit: four bytes of offset and the row itself for each."""
-    row_bytes = np.dtype(dtype).itemsize * seq_len
-    head = len(shard_head(shard_config(dtype, seq_len)))
-    return max(1, (SHARD_BYTES - 8 - head) // (row_bytes + 4))
+class ShardsWriter:
+    """Writes `shard.NNNNN.mds` one after the other into an empty folder, and `index.json` last."""
+
+    def __init__(self, folder: Path, columns: Mapping[str, str], sizes: Mapping[str, int | None]) -> None:
+        self.folder, self.config = folder, shard_config(columns, sizes)
+        self.head = shard_head(self.config)
+        self.room_bytes = SHARD_BYTES - 8 - len(self.head)  # rows, each with its offset of four bytes, must fit in it
+        self._shards: list[dict[str, Any]] = []
+
+    def write(self, sizes: npt.NDArray[np.int64], data: bytes | memoryview) -> None:
+        """One shard of rows of these sizes, which lie one after the other in `data`."""
+        basename = f"shard.{len(self._shards):05d}.mds"
+        first = 4 + 4 * (len(sizes) + 1) + len(self.head)
+        offsets = np.concatenate([np.zeros(1, np.int64), sizes.cumsum()]) + first
+        with (self.folder / basename).open("wb") as file:
+            file.write(np.uint32(len(sizes)).tobytes())
+            file.write(offsets.astype(np.uint32).tobytes())
+            file.write(self.head)
+            file.write(data)
+        raw = {"basename": basename, "bytes": int(offsets[-1]), "hashes": {}}
+        self._shards.append({**self.config, "samples": len(sizes), "raw_data": raw, "zip_data": None})
+
+    def finish(self) -> None:
+        (self.folder / "index.json").write_text(json.dumps({"version": 2, "shards": self._shards}, sort_keys=True))
 
 
 def write_shards(rows: Rows, folder: Path) -> None:
-    """Writes (samples, seq_len) uint16 or uint32 rows as `shard.NNNNN.mds` and `index.json` into an empty folder."""
-    samples, seq_len = rows.shape
-    dtype = rows.dtype.name
-    config, size = shard_config(dtype, seq_len), rows_per_shard(dtype, seq_len)
-    head, row_bytes = shard_head(config), rows.dtype.itemsize * seq_len
-    shards = []
-    for number, start in enumerate(range(0, samples, size)):
-        block = np.ascontiguousarray(rows[start : start + size])
-        first = 4 + 4 * (len(block) + 1) + len(head)
-        offsets = first + row_bytes * np.arange(len(block) + 1, dtype=np.uint32)
-        basename = f"shard.{number:05d}.mds"
-        with (folder / basename).open("wb") as file:
-            file.write(np.uint32(len(block)).tobytes())
-            file.write(offsets.astype(np.uint32).tobytes())
-            file.write(head)
-            file.write(block.tobytes())
-        total = first + row_bytes * len(block)
-        raw = {"basename": basename, "bytes": total, "hashes": {}}
-        shards.append({**config, "samples": len(block), "raw_data": raw, "zip_data": None})
-    (folder / "index.json").write_text(json.dumps({"version": 2, "shards": shards}, sort_keys=True))
+    """Writes (samples, seq_len) uint16 or uint32 rows as column `tokens` into an empty folder."""
+    write_blocks([rows], folder, dtype=rows.dtype.name, seq_len=rows.shape[1])
 
 
-def read_index(folder: Path) -> list[dict[str, Any]]:
-    """The shards that a part's index lists. Raises: PartError for what is no plain MDS."""
+def write_blocks(blocks: Iterable[Rows], folder: Path, *, dtype: str, seq_len: int) -> None:
+    """As `write_shards`, of rows that come in blocks; about one shard and one block are held at a time."""
+    row_bytes = np.dtype(dtype).itemsize * seq_len
+    writer = ShardsWriter(folder, {"tokens": tokens_encoding(dtype, seq_len)}, {"tokens": row_bytes})
+    size = max(1, writer.room_bytes // (row_bytes + 4))
+    held = np.empty((0, seq_len), dtype)
+    for block in blocks:
+        held = np.concatenate([held, block]) if len(held) else block
+        whole = len(held) // size * size
+        for start in range(0, whole, size):
+            write_block(writer, held[start : start + size])
+        held = held[whole:]
+    if len(held):
+        write_block(writer, held)
+    writer.finish()
+
+
+def write_block(writer: ShardsWriter, rows: Rows) -> None:
+    """One shard of rows of one length."""
+    sizes = np.full(len(rows), rows.dtype.itemsize * rows.shape[1], np.int64)
+    writer.write(sizes, np.ascontiguousarray(rows).data)
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], folder: Path) -> None:
+    """Writes rows with columns `str`, `bytes`, `int`, `int64` or `float64` into an empty folder."""
+    fixed = {name: FIXED_BYTES.get(encoding) for name, encoding in columns.items()}
+    writer = ShardsWriter(folder, columns, fixed)
+    held: list[bytes] = []
+    held_bytes = 0
+    for row in rows:
+        values = {name: encode_value(columns[name], row[name]) for name in sorted(columns)}
+        lengths = [len(value) for name, value in values.items() if fixed[name] is None]
+        data = np.array(lengths, np.uint32).tobytes() + b"".join(values.values())
+        if held and held_bytes + len(data) + 4 > writer.room_bytes:
+            writer.write(np.array([len(one) for one in held], np.int64), b"".join(held))
+            held, held_bytes = [], 0
+        held.append(data)
+        held_bytes += len(data) + 4
+    if held:
+        writer.write(np.array([len(one) for one in held], np.int64), b"".join(held))
+    writer.finish()
+
+
+def read_index(folder: Path) -> list[ListedShard]:
+    """The shards that a part's index lists. Raises: PartError for what is no MDS, plain or zstd."""
     try:
-        index = json.loads((folder / "index.json").read_text())
-        shards: list[dict[str, Any]] = index["shards"]
-        for shard in shards:
-            stored = shard["zip_data"] if shard.setdefault("compression", None) else shard["raw_data"]
-            _ = stored["basename"], stored["bytes"], shard["raw_data"]["bytes"], shard["samples"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PartError(
-            f"{folder}/index.json is no MDS index ({type(error).__name__}: {error}); give a folder that MDSWriter closed"
-        ) from error
+        shards = msgspec.json.decode((folder / "index.json").read_bytes(), type=Index).shards
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise PartError(f"{folder}/index.json is no MDS index ({error}); give a folder that MDSWriter closed") from error
     for shard in shards:
-        compression = shard["compression"]
-        if shard.get("format") != "mds" or (compression or "zstd").split(":")[0] != "zstd":
-            raise PartError(f"{folder}: shards must be MDS, plain or zstd, not {compression}; write them again")
+        if shard.format != "mds" or (shard.compression or "zstd").split(":")[0] != "zstd":
+            raise PartError(f"{folder}: shards must be MDS, plain or zstd, not {shard.compression}; write them again")
+        if len(shard.column_names) != len(shard.column_encodings) or (shard.compression and shard.zip_data is None):
+            raise PartError(f"{folder}/index.json does not say all of its shards; give a folder that MDSWriter closed")
     return shards
 
 
@@ -109,32 +189,65 @@ def read_head(data: Any, *, name: str) -> tuple[int, int, int]:
     return rows, first, row_bytes
 
 
-def iterate_rows(data: bytes) -> Iterator[dict[str, Any]]:
-    """The rows of a plain shard with columns `str`, `float64`, `int`, or `bytes`, as dictionaries."""
+def iterate_rows(data: bytes, only: Iterable[str] | None = None, *, name: str) -> Iterator[dict[str, Any]]:
+    """The rows of a plain shard as dictionaries, of the columns `only` or of all; `name` is the file's, for errors.
+
+    Raises: PartError for a shard whose sizes do not agree, and for a column whose encoding is never read.
+    """
+    try:
+        yield from _iterate_rows(data, None if only is None else set(only))
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:  # whatever damaged bytes can cause
+        raise PartError(f"{name} is damaged ({error}); write the part again") from error
+
+
+def _iterate_rows(data: bytes, only: set[str] | None) -> Iterator[dict[str, Any]]:
     count = int.from_bytes(data[:4], "little")
-    offsets = np.frombuffer(data, np.uint32, count + 1, 4)
-    config = json.loads(data[4 + 4 * (count + 1) : int(offsets[0])])
+    offsets = np.frombuffer(data, np.uint32, count + 1, 4).astype(np.int64)
+    if offsets[-1] != len(data) or (np.diff(offsets) < 0).any() or offsets[0] < 4 * (count + 2):
+        raise ValueError(f"offsets end at {offsets[-1]}, the file at {len(data)} bytes")
+    config = json.loads(data[4 * (count + 2) : int(offsets[0])])
     columns = list(zip(config["column_names"], config["column_encodings"], config["column_sizes"], strict=True))
-    for start in offsets[:-1].tolist():
-        varying = sum(size is None for _, _, size in columns)
+    varying = sum(size is None for _, _, size in columns)
+    for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
         sizes = iter(np.frombuffer(data, np.uint32, varying, start).tolist())
         place, row = start + 4 * varying, {}
         for name, encoding, fixed in columns:
             size = next(sizes) if fixed is None else fixed
-            row[name] = decode_value(encoding, data[place : place + size])
+            if only is None or name in only:
+                row[name] = decode_value(encoding, data[place : min(place + size, end)])
             place += size
+        if place != end:
+            raise ValueError(f"a row ends at {place}, its offset says {end}")
         yield row
+
+
+def encode_value(encoding: str, value: Any) -> bytes:
+    """The bytes of one value of a column that `write_rows` takes."""
+    match encoding:
+        case "str":
+            return str(value).encode()
+        case "bytes":
+            return bytes(value)
+        case "float64" | "int64":
+            return np.array(value, encoding).tobytes()
+    assert encoding == "int", encoding
+    return np.int64(value).tobytes()
 
 
 def decode_value(encoding: str, data: bytes) -> Any:
     """One value of a column. Raises: PartError for an encoding that is never read, such as pickle."""
-    match encoding:
-        case "str":
+    match encoding.split(":"):
+        case ["str"]:
             return data.decode()
-        case "bytes":
+        case ["bytes"]:
             return data
-        case "float64" | "int64":
+        case ["float64" | "int64"]:
             return np.frombuffer(data, encoding)[0].item()
-        case "int":
+        case ["int"]:
             return int.from_bytes(data, "little", signed=True)
-    raise PartError(f"column encoding {encoding} is not read; use str, bytes, int, int64 or float64")
+        case ["ndarray", dtype, length] if dtype in ARRAY_DTYPES and length.isdecimal():
+            return np.frombuffer(data, dtype, int(length))
+        case ["ndarray", dtype] if dtype in ARRAY_DTYPES and data and data[0] >> 2 == 1:
+            shape = np.dtype(SHAPE_DTYPES[data[0] & 3])
+            return np.frombuffer(data, dtype, int(np.frombuffer(data, shape, 1, 1)[0]), 1 + shape.itemsize)
+    raise PartError(f"column encoding {encoding} is not read; use str, bytes, int, int64, float64 or a flat ndarray:DTYPE")

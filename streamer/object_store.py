@@ -39,13 +39,20 @@ class ObjectStore:
     """Objects under a prefix. `options` are those of obstore's `from_url`; pickles without connections."""
 
     def __init__(self, url: str, **options: Any) -> None:
+        from obstore.exceptions import BaseError
         from obstore.store import from_url
 
         self.url, self.options = url.rstrip("/"), options
         merged = dict(options)
         merged["client_options"] = {**CLIENT_OPTIONS, **options.get("client_options", {})}
         merged["retry_config"] = {**RETRY, **options.get("retry_config", {})}
-        self._store: Any = from_url(self.url, **merged)
+        try:
+            self._store: Any = from_url(self.url, **merged)
+        except (BaseError, ValueError) as error:
+            raise StoreError(
+                f"root {url} cannot be opened: {type(error).__name__}; write it as scheme://bucket/prefix and give what the "
+                "platform needs (account, region, credentials) in its environment variables"
+            ) from error
 
     def __getstate__(self) -> tuple[str, dict[str, Any]]:
         return self.url, self.options
@@ -136,7 +143,10 @@ def _put_file(store: Any, key: str, path: Path) -> None:
 def _delete(store: Any, key: str) -> None:
     import obstore
 
-    obstore.delete(store, key)
+    try:
+        obstore.delete(store, key)
+    except FileNotFoundError:  # some platforms say so
+        return
 
 
 def _list(store: Any, prefix: str) -> list[str]:

@@ -6,6 +6,9 @@ Always holds: nothing under a root is a part until an entry names it; a failed p
 
 import secrets
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from streamer import mds, zstd
+from streamer import listed_shards, mds, zstd
+from streamer.document import COLUMNS
 from streamer.errors import PartError, StreamError
+from streamer.listed_shards import shard_path
 from streamer.manifest import PartInfo, Schema, Shard
 from streamer.store import Store
 
@@ -46,6 +51,19 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def folder_aside() -> Iterator[Path]:
+    """A temporary folder in which a part is written. Raises: PartError when there is no room for it."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="phasemix-part-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise PartError(
+            f"a part cannot be written aside: {error.strerror or error}; free space for temporary files, "
+            "or set TMPDIR to a roomier folder"
+        ) from error
+
+
 def check_hash(path: Path, shard: Shard) -> None:
     """Raises: PartError when size or bytes are not the entry's."""
     size = path.stat().st_size
@@ -66,19 +84,21 @@ def schema_of(folder: Path, tokenizer: str | None) -> Schema:
     shards = mds.read_index(folder)
     if not shards:
         raise PartError(f"{folder} has no shard; write at least one row")
-    columns = dict(zip(shards[0]["column_names"], shards[0]["column_encodings"], strict=True))
-    if any(dict(zip(s["column_names"], s["column_encodings"], strict=True)) != columns for s in shards):
+    columns = shards[0].columns
+    if any(shard.columns != columns for shard in shards):
         raise PartError(f"{folder}: its shards differ in their columns; write them with one set of columns")
-    if "tokens" not in columns:
-        if columns.get("text") != "str":
-            raise PartError(f"{folder} has columns {sorted(columns)}; give 'tokens' or documents with a 'text' column")
+    if columns == COLUMNS:
         return Schema(kind="documents")
+    if "tokens" not in columns:
+        raise PartError(f"{folder} has columns {sorted(columns)}; give 'tokens', or documents by phasemix streams publish")
     encoding = columns["tokens"].split(":")
     if encoding[0] != "ndarray" or len(encoding) != 3 or encoding[1] not in mds.DTYPES or list(columns) != ["tokens"]:
         raise PartError(
-            f"{folder}: column tokens is {columns['tokens']}; publish a single column of ndarray:uint16:SEQ_LEN or "
-            "ndarray:uint32:SEQ_LEN"
+            f"{folder}: column tokens is {columns['tokens']}; give a single column of ndarray:uint16:SEQ_LEN or "
+            "ndarray:uint32:SEQ_LEN, or convert it with phasemix streams publish"
         )
+    if not encoding[2].isdecimal() or int(encoding[2]) < 1:
+        raise PartError(f"{folder}: column tokens is {columns['tokens']}; its rows must be flat and hold at least one id")
     return Schema(kind="tokens", seq_len=int(encoding[2]), dtype=encoding[1], tokenizer=tokenizer)
 
 
@@ -86,31 +106,22 @@ def verify_folder(folder: Path, schema: Schema) -> list[Shard]:
     """Checks every shard of a sealed folder against its index and hashes it. Raises: PartError."""
     found = []
     for shard in mds.read_index(folder):
-        raw, stored = shard["raw_data"], shard["zip_data"] if shard["compression"] else shard["raw_data"]
-        path = folder / stored["basename"]
-        if path.name != stored["basename"] or not path.is_file():
-            raise PartError(f"{folder}: the index names {stored['basename']}, which is not there")
-        if path.stat().st_size != stored["bytes"] or not stored["bytes"]:
-            raise PartError(f"{path} has {path.stat().st_size} bytes, its index says {stored['bytes']}")
-        plain: Any = np.memmap(path, np.uint8, "r") if schema.kind == "tokens" or shard["compression"] else b""
-        if shard["compression"]:
-            plain = zstd.decompress(path, raw["bytes"])
+        path, zipped = shard_path(folder, shard), shard.compression is not None
+        plain = listed_shards.plain_bytes(folder, shard) if schema.kind == "tokens" or zipped else b""
         if schema.kind == "tokens":
             rows, _, row_bytes = mds.read_head(plain, name=str(path))
             wanted = np.dtype(schema.dtype).itemsize * (schema.seq_len or 0)
-            if row_bytes != wanted or rows != shard["samples"]:
-                raise PartError(
-                    f"{path} has {rows} rows of {row_bytes} bytes, its index says {shard['samples']} of {wanted}"
-                )
+            if row_bytes != wanted or rows != shard.samples:
+                raise PartError(f"{path} has {rows} rows of {row_bytes} bytes, its index says {shard.samples} of {wanted}")
         found.append(
             Shard(
                 name=path.name,
-                samples=shard["samples"],
-                size_bytes=path.stat().st_size,
+                samples=shard.samples,
+                size_bytes=shard.stored.bytes,
                 xxh3=hash_file(path),
-                compression="zstd" if shard["compression"] else None,
-                raw_bytes=raw["bytes"] if shard["compression"] else None,
-                raw_xxh3=xxhash.xxh3_64_hexdigest(plain) if shard["compression"] else None,
+                compression="zstd" if zipped else None,
+                raw_bytes=shard.raw_data.bytes if zipped else None,
+                raw_xxh3=xxhash.xxh3_64_hexdigest(plain) if zipped else None,
             )
         )
     return found

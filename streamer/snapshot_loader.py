@@ -31,11 +31,19 @@ class Batch(NamedTuple):
 
 
 class SnapshotLoader:
-    """Iterates once, in order, over the samples that a glob matches now; rank r of R takes batches r, r+R, ..."""
+    """Iterates once, in order, over the samples that a glob matches now; rank r of R takes batches r, r+R, ...
+
+    Raises: StreamError for a glob without samples, streams of different shapes, or a rank that cannot be.
+    """
 
     def __init__(
         self, root: str | Path | Store, glob: str, rank: int = 0, world_size: int = 1, *, batch_rows: int = 16
     ) -> None:
+        if world_size < 1 or not 0 <= rank < world_size or batch_rows < 1:
+            raise StreamError(
+                f"rank {rank} of world size {world_size} with batches of {batch_rows} rows cannot be; use a rank from 0, "
+                "below the world size, and at least 1 row"
+            )
         catalog = Catalog(root)
         self.snapshots = [found for found in catalog.match(glob) if found.kind == "tokens" and found.samples]
         if not self.snapshots:

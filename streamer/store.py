@@ -154,7 +154,10 @@ class DirectoryStore:
             raise StoreError(f"{target} cannot be written: {error.strerror}; free space or rights, then again") from error
 
     def delete(self, key: str) -> None:
-        (self.root / key).unlink(missing_ok=True)
+        try:
+            (self.root / key).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.root / key} cannot be deleted: {error.strerror}; check the rights") from error
 
     def list(self, prefix: str) -> list[str]:
         folder = self.root / prefix
@@ -178,6 +181,8 @@ def open_store(root: "str | Path | Store") -> Store:
     """The store behind a root: a path, an object-store address, or a store. Raises: StoreError."""
     if not isinstance(root, str | Path):
         return root
+    if root == "":
+        raise StoreError("the root is empty; name a directory, which may be absent or empty, or an object-store address")
     if str(root).startswith(SCHEMES):
         return ObjectStore(str(root))
     if "://" in str(root):

@@ -71,7 +71,7 @@ def run_tokenizer_show(args: argparse.Namespace) -> int:
 
     catalog = Catalog(args.root)
     if args.name and Path(args.name).is_file():
-        print_table([describe_tokenizer(tokenizers.read_text(args.name), [])], args.json)
+        print_table([describe_tokenizer(tokenizers.read_text(args.name), [], name=f"tokenizer {args.name}")], args.json)
         return 0
     names = [args.name] if args.name else sorted({info.tokenizer for info in catalog.streams() if info.tokenizer})
     rows = []
@@ -82,10 +82,10 @@ def run_tokenizer_show(args: argparse.Namespace) -> int:
     return 0
 
 
-def describe_tokenizer(json_text: str, texts: list[str]) -> dict[str, Any]:
+def describe_tokenizer(json_text: str, texts: list[str], *, name: str = "tokenizer") -> dict[str, Any]:
     from streamer import tokenizer as tokenizers
 
-    found = tokenizers.describe(json_text)
+    found = tokenizers.describe(json_text, name=name)
     row: dict[str, Any] = {
         "tokenizer": found.fingerprint,
         "vocabulary": found.vocabulary,

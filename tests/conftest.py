@@ -17,6 +17,12 @@ os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFL
 SEQ_LEN = 8
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Shards of memory and object stores are cached where pytest cleans up, not in the user's own cache."""
+    os.environ["PHASEMIX_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """An absent root."""

@@ -5,6 +5,7 @@ Always holds: a file named `step-NNNNNNNN.pt` is whole: it is written aside, syn
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -49,6 +50,15 @@ def publish(aside: Path, target: Path, *, keep: int) -> None:
         os.close(descriptor)
     for _, path in saved(target.parent)[:-keep]:
         path.unlink(missing_ok=True)
+
+
+def met_full_disk(error: BaseException | None) -> bool:
+    """Whether a write for which there was no room is behind an error, however it was wrapped on the way."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def remove_unfinished(folder: Path) -> None:

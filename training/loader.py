@@ -107,6 +107,9 @@ class MixedDataset(IterableDataset[Any]):
             raise PositionError(
                 f"position format {state.get('format')!r} is not {FORMAT}; resume with the version that saved it"
             )
+        lacking = [key for key in ("run", "step", "first_step", "ledger") if key not in state]
+        if lacking:
+            raise PositionError(f"the position lacks {', '.join(lacking)}; resume from a state that state_dict gave")
         if state["run"] != self.run:
             raise PositionError(
                 f"the checkpoint is of run {state['run']}, not of {self.run}; resume that run, or use --from"

@@ -205,7 +205,10 @@ def _check(recipe: Recipe, name: str) -> None:
         "model.hidden_size": recipe.model.hidden_size,
         "model.num_layers": recipe.model.num_layers,
         "model.num_heads": recipe.model.num_heads,
-        "batch.seq_len": recipe.batch.seq_len - 1,
+        "model.num_kv_heads": recipe.model.num_kv_heads,
+        "model.intermediate_size": recipe.model.intermediate_size,
+        "model.vocab_size": recipe.model.vocab_size,
+        "batch.seq_len": recipe.batch.seq_len,
         "batch.global_batch": recipe.batch.global_batch,
         "batch.microbatch": recipe.batch.microbatch,
         "checkpoints.every_steps": recipe.checkpoints.every_steps,
@@ -213,8 +216,9 @@ def _check(recipe: Recipe, name: str) -> None:
         **{f"{p}.steps": recipe.num_steps(p) for p in PHASES},
     }
     for key, value in positive.items():
-        if value < 1:
-            raise RecipeError(f"recipe {name}: {key} is too small; give a larger one")
+        least = 2 if key == "batch.seq_len" else 1
+        if value < least:
+            raise RecipeError(f"recipe {name}: {key} = {value} is below the least, {least}; give at least that")
     if recipe.model.hidden_size % recipe.model.num_heads or recipe.model.num_heads % recipe.model.num_kv_heads:
         raise RecipeError(
             f"recipe {name}: model.num_heads = {recipe.model.num_heads} must divide hidden_size = "

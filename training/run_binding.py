@@ -26,10 +26,11 @@ def bind_run(root: str, run: str, *, mixture: str, recipe: Recipe, num_steps: in
             f"add --set batch.seq_len={found.seq_len}"
         )
     if run not in catalog.names("runs") or not catalog.log(f"runs/{run}/ledger").read():
+        check_vocabulary(catalog, run, Mixtures(catalog).resolve(reference).tokenizer, recipe)
         create(catalog, run, mixture=reference, recipe=recipe, num_steps=num_steps)
     info = Runs(catalog).show(run)
     check(catalog, info, mixture=mixture, recipe=recipe)
-    check_vocabulary(catalog, info, recipe)
+    check_vocabulary(catalog, run, Runs(catalog).plan(run).tokenizer, recipe)
     return info
 
 
@@ -79,15 +80,14 @@ def mixtures_of(catalog: Catalog, run: str) -> list[str]:
     return list(dict.fromkeys(plans))
 
 
-def check_vocabulary(catalog: Catalog, info: RunInfo, recipe: Recipe) -> None:
+def check_vocabulary(catalog: Catalog, run: str, fingerprint: str | None, recipe: Recipe) -> None:
     """Raises: RecipeError when the streams' tokenizer gives ids that the model does not have."""
-    fingerprint = next((catalog.stream(name).tokenizer for name in info.streams), None)
     if fingerprint is None:
         return
     highest = highest_id(catalog.load_tokenizer(fingerprint))
     if highest >= recipe.model.vocab_size:
         raise RecipeError(
-            f"run {info.name}: tokenizer {fingerprint} has ids up to {highest}, the model's vocab_size is "
+            f"run {run}: tokenizer {fingerprint} has ids up to {highest}, the model's vocab_size is "
             f"{recipe.model.vocab_size}; add --set model.vocab_size={highest + 1}"
         )
 

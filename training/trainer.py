@@ -28,6 +28,7 @@ from composer.utils import dist, get_device, reproducibility
 from training import checkpoints
 from training.callbacks.progress import Progress, Stall
 from training.callbacks.shares import Shares, StreamShare
+from training.errors import CheckpointError
 from training.evaluation.heldout import Totals, measure, merge
 from training.loader import MixedLoader
 from training.model import build_model, next_token_loss, to_model_dtype, token_losses
@@ -203,13 +204,26 @@ class Watch(Callback):  # type: ignore[misc]
 def train(job: Job) -> Result | None:
     """Trains a phase to its horizon or the run's end, evaluates it and writes `result.json`; None on ranks above 0.
 
-    Raises: PhasemixError of what the run, the catalog or a checkpoint refuses.
+    Raises: PhasemixError of what the run, the catalog or a checkpoint refuses, CheckpointError when the disk is full.
     """
+    folder = Path(job.save_folder)
+    try:
+        return train_in(folder, job)
+    except (OSError, RuntimeError) as error:  # torch makes a RuntimeError of a full disk
+        if not checkpoints.met_full_disk(error):
+            raise
+        checkpoints.remove_unfinished(folder)
+        raise CheckpointError(
+            f"{folder} has no room for what training writes; free space, then go on with --resume"
+        ) from error
+
+
+def train_in(folder: Path, job: Job) -> Result | None:
+    """As `train`; a full disk is still whatever it came as."""
     began = time.monotonic()
     recipe = job.recipe
     device = get_device(recipe.numerics.device)
     dist.initialize_dist(device)
-    folder = Path(job.save_folder)
     folder.mkdir(parents=True, exist_ok=True)
     if dist.get_global_rank() == 0:
         checkpoints.remove_unfinished(folder)

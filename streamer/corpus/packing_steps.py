@@ -18,22 +18,13 @@ from streamer.corpus.part_manifest import PartManifest, write_manifest
 from streamer.corpus.progress import Progress
 from streamer.corpus.recipe import Recipe
 from streamer.corpus.spool import read_spool
-from streamer.document import Document
+from streamer.document import COLUMNS, Document
 from streamer.grouping import Grouping, choose_order
 from streamer.packing import pack, sidecar_rows
 from streamer.quality_bins import bin_name, cut_bins
 from streamer.student import Student
 
 BATCH_DOCUMENTS = 256
-DOCUMENT_COLUMNS = {
-    "text": "str",
-    "path": "str",
-    "repository": "str",
-    "language": "str",
-    "license": "str",
-    "document": "str",
-    "score": "float64",
-}
 
 
 class DocumentsReader(PipelineStep):  # type: ignore[misc]
@@ -153,9 +144,9 @@ class PartsWriter(PipelineStep):  # type: ignore[misc]
         from streaming import MDSWriter
 
         place = self.folder / stream.replace("/", "+")
-        with MDSWriter(out=str(place), columns=DOCUMENT_COLUMNS, max_workers=1) as writer:
+        with MDSWriter(out=str(place), columns=COLUMNS, max_workers=1) as writer:
             for document in sorted(documents, key=lambda item: (item.repository, item.path, item.document)):
-                writer.write({name: getattr(document, name) for name in DOCUMENT_COLUMNS})
+                writer.write({name: getattr(document, name) for name in COLUMNS})
         self.finish(place, stream, None, len(documents), len(documents), 0)
 
     def finish(

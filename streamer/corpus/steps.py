@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xxhash
 from datatrove.data import Document as Passed
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.filters.base_filter import BaseFilter
@@ -24,7 +23,7 @@ from streamer.corpus.near_duplicates import DuplicateIndex, sign
 from streamer.corpus.progress import Progress
 from streamer.corpus.recipe import Recipe
 from streamer.corpus.spool import Kept, SpoolWriter, read_spool
-from streamer.document import Document
+from streamer.document import Document, document_id
 from streamer.languages import detect, key_of
 
 BATCH_DOCUMENTS = 64
@@ -110,8 +109,7 @@ class KeptWriter(PipelineStep):  # type: ignore[misc]
 
 
 def to_document(text: str, file: RawFile) -> Document:
-    """The document of a file; its id is the xxh3-128 of repository, path and text."""
-    digest = xxhash.xxh3_128_hexdigest("\0".join((file.repository, file.path, text)).encode("utf-8", "surrogatepass"))
+    """The document of a file."""
     assert file.language is not None
     return Document(
         text=text,
@@ -119,7 +117,7 @@ def to_document(text: str, file: RawFile) -> Document:
         repository=file.repository,
         language=file.language,
         license=file.license,
-        document=digest,
+        document=document_id(file.repository, file.path, text),
     )
 
 

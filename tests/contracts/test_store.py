@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from streamer.errors import StoreError
 from streamer.log import CHECKPOINT_INTERVAL, Log
-from streamer.store import DirectoryStore, MemoryStore, Store
+from streamer.object_store import ObjectStore
+from streamer.store import DirectoryStore, MemoryStore, Store, open_store
 
 
 @pytest.fixture(params=["memory", "directory", "object_store"])
@@ -25,6 +27,37 @@ def test_the_first_writer_of_a_key_decides(store: Store) -> None:
     assert store.put_if_absent("runs/a/00000000", b"one") == b"one"
     assert store.put_if_absent("runs/a/00000000", b"two") == b"one"
     assert store.get("runs/a/00000000") == b"one"
+
+
+@pytest.mark.parametrize("url", ["", "s3://", "az://no-account", "s3:// /x", "ftp://a/b"])
+def test_an_address_that_cannot_be_opened_is_one_line(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    with pytest.raises(StoreError) as error:
+        open_store(url)
+    assert "\n" not in str(error.value)
+
+
+def test_an_address_that_does_not_answer_is_one_line_without_credentials() -> None:
+    config = {
+        "endpoint": "http://127.0.0.1:9",
+        "access_key_id": "test",
+        "secret_access_key": "hidden",
+        "region": "us-east-1",
+    }
+    store = ObjectStore(
+        "s3://bucket/root", config=config, client_options={"allow_http": True}, retry_config={"max_retries": 0}
+    )
+    acts: list[Callable[[], object]] = [
+        lambda: store.get("a/b"),
+        lambda: store.put_if_absent("a/b", b""),
+        lambda: store.delete("a/b"),
+        lambda: store.list("a"),
+    ]
+    for act in acts:
+        with pytest.raises(StoreError) as error:
+            act()
+        assert "\n" not in str(error.value)
+        assert "hidden" not in str(error.value)
 
 
 def test_an_absent_key_is_none(store: Store) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.command_line import main
+from mixer import Mixtures
 from streamer import Catalog
 
 MIXTURE = 'name = "m"\nseq_len = 8\n[[component]]\nstreams = "raw/*"\nshare = 1\n'
@@ -59,6 +60,57 @@ def test_a_mistake_is_one_line_exit_2_and_leaves_nothing(
     assert said.startswith("phasemix: ")
     assert said.count("\n") == 1
     assert not root.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["streams"], "required"),
+        (["streams", "create", "raw/x", "--seq-len", "eight"], "eight"),
+        (["streams", "create", "raw/x", "--seq-len", "8", "--dtype", "uint8"], "uint8"),
+        (["streams", "show", "raw/python", "--root", ""], "empty"),
+        (["mixtures", "edit", "m", "--set", "raw.streams.x=1"], "not a table"),
+        (["mixtures", "edit", "m", "--set", "raw.streams=[]"], "name"),
+        (["mixtures", "edit", "m", "--set", "raw.within={python=nan, go=1}"], "within.python"),
+        (["mixtures", "edit", "m", "--set", "raw.within={python=-1, go=1}"], "within.python"),
+        (["mixtures", "edit", "m", "--set", "raw.within={python=0, go=0}"], "sum to 0"),
+        (["mixtures", "edit", "m", "--set", "raw.max_passes=99999999999"], "max_passes"),
+        (["mixtures", "edit", "m", "--set", "raw.pin.python=nan"], "pin.python"),
+        (["generators", "seed", "--from", "raw/*", "--files", "5"], "documents/"),
+        (["up", "--workers", "-1"], "--workers"),
+        (["train", "general", "--mixture", "m", "--run", "a", "--set", "model.num_kv_heads=0"], "num_kv_heads = 0"),
+    ],
+)
+def test_odd_arguments_are_one_line_and_change_nothing(
+    root: Path,
+    fill: Callable[..., Catalog],
+    words: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill("raw/python", 3)
+    fill("raw/go", 3)
+    Mixtures(root).apply(MIXTURE)
+    before = sorted(root.rglob("*"))
+    monkeypatch.setenv("PHASEMIX_ROOT", str(root))
+    try:
+        code = main(words)
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    error = capsys.readouterr().err
+    assert code == 2
+    assert error.count("\n") == 1
+    assert said in error
+    assert sorted(root.rglob("*")) == before
+
+
+def test_a_missing_root_names_the_variable(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHASEMIX_ROOT", "")
+    with pytest.raises(SystemExit) as ended:
+        main(["streams", "list"])
+    assert ended.value.code == 2
+    assert "PHASEMIX_ROOT" in capsys.readouterr().err
 
 
 def test_an_unknown_noun_names_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:

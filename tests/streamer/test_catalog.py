@@ -1,15 +1,19 @@
 """Streams grow by whole, verified parts, or stay as they were."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from deploy.command_line import main
 from streamer import Catalog, SnapshotLoader
 from streamer.errors import BadNameError, PartError, StoreError, StreamError
+from streamer.log import Log
 
 Fill = Callable[..., Catalog]
+APPEND = Log.append
 
 
 def test_a_snapshot_is_named_by_its_number_for_ever(fill: Fill) -> None:
@@ -88,6 +92,26 @@ def test_garbage_is_named_condemned_and_removed_and_parts_are_not(fill: Fill, ro
     assert len(list(SnapshotLoader(root, "raw/*"))) == 1
 
 
+def test_what_a_killed_first_publication_left_is_named_and_removed(
+    fill: Fill, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def die(*_: object) -> None:
+        os._exit(9)
+
+    if (child := os.fork()) == 0:
+        monkeypatch.setattr(Log, "append", lambda log, decide: die() if log.name.endswith("_log") else APPEND(log, decide))
+        fill("raw/python", 2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    catalog = Catalog(root)
+    assert catalog.streams() == []
+    (lying,) = catalog.garbage("raw/python")
+    assert main(["streams", "verify", "--remove", "--root", str(root)]) == 0
+    assert lying in capsys.readouterr().out
+    assert catalog.garbage("raw/python") == []
+    assert Catalog(root).streams() == []
+    assert fill("raw/python", 2).stream("raw/python").samples == 2
+
+
 def test_a_root_that_is_a_file_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreError, match="is a file"):
@@ -104,3 +128,12 @@ def test_the_ranks_of_a_snapshot_loader_share_every_sample_once(fill: Fill, root
         for origin in batch.origin.tolist()
     ]
     assert len(seen) == len(set(seen)) == 40
+
+
+@pytest.mark.parametrize(("rank", "world_size", "rows"), [(2, 2, 4), (-1, 2, 4), (0, 0, 4), (0, 1, 0)])
+def test_a_snapshot_loader_refuses_a_rank_that_cannot_be(
+    fill: Fill, root: Path, rank: int, world_size: int, rows: int
+) -> None:
+    fill("heldout/python", 3)
+    with pytest.raises(StreamError, match="world size"):
+        SnapshotLoader(root, "heldout/*", rank, world_size, batch_rows=rows)

@@ -120,6 +120,8 @@ def test_a_position_of_another_run_format_or_ledger_is_refused(run, fill):
         MixedLoader(run, "alpha").load_state_dict({**state, "step": 1})
     with pytest.raises(PositionError, match="format"):
         MixedLoader(run, "alpha").load_state_dict({**state, "format": "position/9"})
+    with pytest.raises(PositionError, match="lacks first_step, ledger"):
+        MixedLoader(run, "alpha").load_state_dict({key: state[key] for key in ("format", "run", "step")})
 
 
 def test_a_ledger_of_another_root_is_refused(run, tmp_path):
