@@ -1,7 +1,7 @@
 """Threads that get shards ready before they are asked for.
 
-Always holds: a key is worked on by one thread at a time, and what was made for it lives while it is held; threads never keep
-a process alive.
+Always holds: a key is worked on by one thread at a time, and what was made for it lives while it is held; a thread ends when
+nothing is left to do, and never keeps a process alive.
 
 An error in a thread is kept by nobody: whoever asks for that key tries again and meets it.
 """
@@ -28,15 +28,14 @@ class Task(Generic[Value]):
 
 
 class ReadAhead(Generic[Key, Value]):
-    """Holds values by key, made in the order given by up to `num_threads` threads, which start with the first of them."""
+    """Holds values by key, made in the order given by up to `num_threads` threads."""
 
     def __init__(self, num_threads: int, expected: tuple[type[Exception], ...]) -> None:
         self._num_threads, self._expected = num_threads, expected
         self._tasks: dict[Key, Task[Value]] = {}
         self._to_do: deque[Task[Value]] = deque()
         self._changed = threading.Condition()
-        self._threads: list[threading.Thread] = []
-        self._is_closed = False
+        self._working = 0
 
     def __contains__(self, key: Key) -> bool:
         return key in self._tasks
@@ -52,11 +51,9 @@ class ReadAhead(Generic[Key, Value]):
                 tasks[key] = task
             self._tasks = tasks
             self._to_do = deque(task for task in tasks.values() if not task.is_started)
-            while len(self._threads) < min(self._num_threads, len(self._to_do)):
-                thread = threading.Thread(target=self._work, name="phasemix-read-ahead", daemon=True)
-                self._threads.append(thread)
-                thread.start()
-            self._changed.notify_all()
+            while self._working < min(self._num_threads, len(self._to_do)):
+                self._working += 1
+                threading.Thread(target=self._work, name="phasemix-read-ahead", daemon=True).start()
 
     def take(self, key: Key, make: Make[Value]) -> Value:
         """What was made of the key, after waiting for a thread that is at it; made here when none is or it failed."""
@@ -75,9 +72,7 @@ class ReadAhead(Generic[Key, Value]):
     def close(self) -> None:
         """Drops what is held and lets the threads end after what they are doing."""
         with self._changed:
-            self._is_closed = True
             self._tasks, self._to_do = {}, deque()
-            self._changed.notify_all()
 
     def _run(self, task: Task[Value], make: Make[Value]) -> Value:
         value = None
@@ -91,22 +86,15 @@ class ReadAhead(Generic[Key, Value]):
 
     def _next(self) -> Task[Value] | None:
         with self._changed:
-            while not self._is_closed:
-                while self._to_do:
-                    task = self._to_do.popleft()
-                    if not task.is_started:
-                        task.is_started = True
-                        return task
-                self._changed.wait()
+            while self._to_do:
+                task = self._to_do.popleft()
+                if not task.is_started:
+                    task.is_started = True
+                    return task
+            self._working -= 1
         return None
 
     def _work(self) -> None:
-        while self._work_once():
-            pass  # and keeps no task, nor its value, while it waits for the next
-
-    def _work_once(self) -> bool:
-        task = self._next()
-        if task is not None:
+        while (task := self._next()) is not None:
             with contextlib.suppress(*self._expected):  # met again by whoever asks for it
                 self._run(task, task.make)
-        return task is not None

@@ -49,7 +49,9 @@ class Reader:
         self.store, self.cache, self.cache_bytes = store, cache, cache_bytes
         self._mapped: OrderedDict[Key, View] = OrderedDict()
         self._pins: set[Key] = set()  # those mapped from the cache
-        self._opened: weakref.WeakValueDictionary[Key, mmap.mmap] = weakref.WeakValueDictionary()  # callers' views too
+        self._opened: weakref.WeakValueDictionary[Key, mmap.mmap | memoryview] = (
+            weakref.WeakValueDictionary()
+        )  # callers' views too
         self._refused: set[Key] = set()  # with CacheFullError; asked for again, they are waited for
         self._files: ShardFiles | None = None
         self._begin()
@@ -191,7 +193,7 @@ class Reader:
         return dropped
 
 
-def view_rows(data: mmap.mmap, name: str, shard: Shard, schema: Schema) -> View:
+def view_rows(data: mmap.mmap | memoryview, name: str, shard: Shard, schema: Schema) -> View:
     """A mapped shard as (samples, seq_len), without a copy; the view keeps the map. Raises: PartError."""
     count, first, row_bytes = mds.read_head(data, name=name)
     dtype, seq_len = np.dtype(schema.dtype), schema.seq_len or 0

@@ -23,7 +23,7 @@ from streamer.cache import Cache, Mapped
 from streamer.errors import PartError, StoreError
 from streamer.hash_memory import HashMemory, describe
 from streamer.manifest import PartInfo, Shard
-from streamer.store import Store
+from streamer.store import MemoryStore, Store
 
 log = logging.getLogger(__name__)
 FETCH_ATTEMPTS = 4
@@ -43,7 +43,7 @@ class ShardFiles:
         self._is_local = store.local_path(".") is not None
         self._cache: Cache | StoreError
         try:
-            self._cache = Cache(folder, cache_bytes)
+            self._cache = Cache(folder, cache_bytes) if not isinstance(store, MemoryStore) else StoreError("no cache")
         except StoreError as error:
             if not self._is_local:
                 raise
@@ -66,10 +66,12 @@ class ShardFiles:
 
     def is_cached(self, shard: Shard) -> bool:
         """Whether a shard's bytes come from the cache."""
-        return not self._is_local or shard.compression is not None
+        return not isinstance(self.store, MemoryStore) and (not self._is_local or shard.compression is not None)
 
-    def open(self, part: PartInfo, shard: Shard, *, ahead: bool) -> mmap.mmap:
+    def open(self, part: PartInfo, shard: Shard, *, ahead: bool) -> mmap.mmap | memoryview:
         """Raises: PartError, StoreError, CacheFullError."""
+        if isinstance(self.store, MemoryStore):
+            return self._open_in_memory(part, shard)
         try:
             return self._open_cached(part, shard, ahead) if self.is_cached(shard) else self._open_in_place(part, shard)
         except OSError as error:
@@ -77,6 +79,13 @@ class ShardFiles:
             raise StoreError(
                 f"{self.store.url}/{part.folder}/{shard.name} cannot be mapped: {error.strerror}; {remedy}"
             ) from error
+
+    def _open_in_memory(self, part: PartInfo, shard: Shard) -> memoryview:
+        place = f"{self.store.url}/{part.folder}/{shard.name}"
+        data = memoryview(self.store.get(f"{part.folder}/{shard.name}") or b"")
+        check_size(place, len(data), shard.size_bytes)
+        self._check(data, place, shard.xxh3)
+        return data if shard.compression is None else memoryview(b"".join(zstd.blocks(data, raw(shard)[0])))
 
     def _open_in_place(self, part: PartInfo, shard: Shard) -> mmap.mmap:
         place = self.store.local_path(f"{part.folder}/{shard.name}")
@@ -162,12 +171,12 @@ class ShardFiles:
                 is_second = True
         return None
 
-    def _check(self, data: mmap.mmap, place: object, digest: str) -> None:
+    def _check(self, data: mmap.mmap | memoryview, place: object, digest: str) -> None:
         found = self._hash(data)
         if found != digest:
             raise PartError(f"{place} has hash {found}, its entry says {digest}; run phasemix streams verify")
 
-    def _hash(self, data: mmap.mmap) -> str:
+    def _hash(self, data: mmap.mmap | memoryview) -> str:
         """xxh3-64 of mapped bytes, in blocks, without Python's lock."""
         digest = xxhash.xxh3_64()
         with memoryview(data) as view:

@@ -13,11 +13,12 @@ from streamer.errors import PartError
 BLOCK_BYTES = 1 << 22
 
 
-def blocks(path: Path, raw_bytes: int) -> Iterator[bytes]:
+def blocks(path: Path | memoryview, raw_bytes: int) -> Iterator[bytes]:
     """The plain bytes of a compressed file, in blocks. Raises: PartError when they are not `raw_bytes` in all."""
     left = raw_bytes
     try:
-        with pa.memory_map(str(path)) as source, pa.CompressedInputStream(source, "zstd") as stream:
+        opened = pa.memory_map(str(path)) if isinstance(path, Path) else pa.BufferReader(path)
+        with opened as source, pa.CompressedInputStream(source, "zstd") as stream:
             while block := stream.read(min(BLOCK_BYTES, left + 1)):
                 left -= len(block)
                 if left < 0:
