@@ -19,7 +19,7 @@ from streamer.store import MemoryStore
 SAMPLES, SHARDS, SEQ_LEN = 10**7, 4000, 8
 STREAMS, NODES, BATCHES = (1, 20, 100, 400), (1, 16, 64), (8, 64, 512, 4096)
 SECONDS = 0.5
-MOST_BATCHES = 10**5
+MOST_BATCHES = 1 << 16
 
 
 def measure() -> Report:
