@@ -146,9 +146,9 @@ class MixedLoader(DataLoader[Any]):
     """A run's batches from `start_step` on: {"input_ids": (rows, seq_len) in the stream's dtype, "stream": (rows,) int32}.
 
     Args: rank and world_size, the data-parallel ones; None: torch.distributed's, or 0 of 1. wait_s, how long to wait where a
-    component says `when_dry = "wait"`. with_origin adds "origin", (rows, 16) bytes of the origin's structure; boundaries adds
-    "boundaries", (rows, width) int32, the cumulative lengths of each row's documents as `RunReader` gives them: None, as the
-    run was created.
+    component says `when_dry = "wait"`. with_origin adds "origin", (rows, 16) bytes of the origin's structure. boundaries
+    adds "boundaries", (rows, width) int32, the cumulative lengths of each row's documents as `RunReader` gives them; None
+    as the run was created.
     Raises: RunError for an unknown run or a world size that does not divide the batch. When the run ends, `next` raises
     StopIteration with RunEnded as its cause, which `ended` then holds too.
     """
