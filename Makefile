@@ -36,6 +36,7 @@ test: install
 bench: install
 	.venv/bin/python -m benchmarks.reading
 	.venv/bin/python -m benchmarks.fidelity
+	.venv/bin/python -m benchmarks.egress
 
 # Lines of the longest files, and what the last commit added.
 sizes: install
