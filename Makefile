@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PACKAGES = streamer mixer generators training deploy
 
-.PHONY: install engine demo test check bench sizes
+.PHONY: install engine demo test test-deep check bench sizes
 install: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
@@ -31,6 +31,10 @@ check: install
 
 test: install
 	.venv/bin/python -m pytest
+
+# More of what is random: histories of runs, and kills.
+test-deep: install
+	PHASEMIX_HISTORIES=20 PHASEMIX_KILLS=10 .venv/bin/python -m pytest --timeout 7200 tests/mixer tests/faults
 
 # Ratios to a rival measured in the same run; each script fails below its target.
 bench: install

@@ -41,7 +41,7 @@ class Mixtures:
     def load(self, reference: str) -> tuple[str, Mixture]:
         """(`name@version`, mixture); a bare name is its newest version. Raises: MixtureError."""
         name, version = split_reference(reference)
-        bodies = self._log(name).read()
+        bodies = self._read(name)
         if not bodies or (version or 1) > len(bodies):
             have = ", ".join(f"{n}@{len(self._log(n).read())}" for n in self.catalog.names("mixtures")) or "none yet"
             raise MixtureError(f"mixture {reference} does not exist; newest versions: {have}; see phasemix mixtures apply")
@@ -72,6 +72,7 @@ class Mixtures:
         document = msgspec.to_builtins(mixture)
 
         def decide(bodies: list[Body]) -> Body | None:
+            check_formats(mixture.name, bodies)
             same = bodies and bodies[-1]["mixture"] == document
             return None if same else {"format": FORMAT, "mixture": document}
 
@@ -81,5 +82,19 @@ class Mixtures:
         versions = [place for place, body in enumerate(log.read(), start=1) if body["mixture"] == document]
         return f"{mixture.name}@{versions[-1]}"
 
+    def _read(self, name: str) -> Sequence[Body]:
+        bodies: Sequence[Body] = self._log(name).read()
+        check_formats(name, bodies)
+        return bodies
+
     def _log(self, name: str) -> Any:
         return self.catalog.log(f"mixtures/{name}")
+
+
+def check_formats(name: str, bodies: Sequence[Body]) -> None:
+    """Raises: MixtureError for another format."""
+    for number, body in enumerate(bodies, start=1):
+        if body["format"] != FORMAT:
+            raise MixtureError(
+                f"mixture {name}@{number} has format {body['format']}; this version reads {FORMAT}: update phasemix"
+            )

@@ -47,14 +47,20 @@ def state_key(pool: str = POOL) -> str:
 
 def wanted(catalog: Catalog, pool: str = POOL) -> int:
     """The wanted number of workers; 0 before anybody scaled."""
-    bodies = catalog.log(f"pools/{pool}").read()
-    return int(bodies[-1]["workers"]) if bodies else 0
+    return int(last(catalog, pool).get("workers", 0))
 
 
 def draining(catalog: Catalog, pool: str = POOL) -> bool:
     """Whether no new jobs are to be planned, which the next `set_wanted` ends."""
+    return bool(last(catalog, pool).get("draining", False))
+
+
+def last(catalog: Catalog, pool: str) -> Body:
+    """The newest entry, empty when there is none. Raises: MixerError for another format."""
     bodies = catalog.log(f"pools/{pool}").read()
-    return bool(bodies and bodies[-1].get("draining", False))
+    if bodies and bodies[-1]["format"] != FORMAT:
+        raise MixerError(f"pool {pool} has format {bodies[-1]['format']}; this version reads {FORMAT}: update phasemix")
+    return bodies[-1] if bodies else {}
 
 
 def set_wanted(catalog: Catalog, workers: int, pool: str = POOL) -> None:

@@ -25,6 +25,7 @@ from streamer.manifest import (
     Schema,
     Snapshot,
     StreamInfo,
+    check_format,
     condemned_body,
     created_body,
     part_body,
@@ -37,6 +38,7 @@ from streamer.store import Store, open_store
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+NAMES_FORMAT = "names/1"
 Decide = Callable[[list[Body]], dict[str, Any] | None]
 
 
@@ -59,13 +61,13 @@ class Catalog:
 
     def names(self, kind: str) -> list[str]:
         """Names of `kind` (streams, mixtures, runs), in the order of their registration."""
-        return [body["name"] for body in self.log(f"names/{kind}").read()]
+        return [name_in(body) for body in self.log(f"names/{kind}").read()]
 
     def register(self, kind: str, name: str) -> None:
         """Notes a name, once, so that nothing ever needs listing."""
 
         def decide(bodies: list[Body]) -> Body | None:
-            return None if any(body["name"] == name for body in bodies) else {"format": "names/1", "name": name}
+            return None if any(name_in(body) == name for body in bodies) else {"format": NAMES_FORMAT, "name": name}
 
         self.log(f"names/{kind}").append(decide)
 
@@ -87,6 +89,8 @@ class Catalog:
         before = self._snapshots.get(name)
         if before is None or before.number > wanted:
             before = Snapshot(name=name, number=0, schema=schema, parts=())
+        for place in range(before.number, wanted):
+            check_format(name, bodies[place])
         condemned = {body["part"] for body in bodies[:wanted] if body["event"] == "condemned"}
         new = (
             read_part(name, place, bodies[place])
@@ -285,6 +289,13 @@ class Catalog:
             return False
         parts.remove_part(self.store, name, part_id)
         return True
+
+
+def name_in(body: Body) -> str:
+    """The name that an entry notes. Raises: StreamError for another format."""
+    if body["format"] != NAMES_FORMAT:
+        raise StreamError(f"the names have format {body['format']}; this version reads {NAMES_FORMAT}: update phasemix")
+    return str(body["name"])
 
 
 class local_copy:

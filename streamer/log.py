@@ -10,6 +10,7 @@ of at most 15, and all checkpoints together hold each body a logarithmic number 
 and halving over the checkpoints' fixed numbers; nothing is listed.
 """
 
+import contextlib
 import secrets
 import threading
 import time
@@ -37,6 +38,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     written_at_s: float
     body: Body
     before: list[Body] | None = None
+
+
+class Versioned(msgspec.Struct, frozen=True):
+    """What every object of a log has, of whatever format."""
+
+    format: str
 
 
 class Log:
@@ -140,7 +147,14 @@ def decode(data: bytes, key: str) -> Entry:
     try:
         entry = msgspec.json.decode(data, type=Entry)
     except msgspec.MsgspecError as error:
+        with contextlib.suppress(msgspec.MsgspecError):
+            check_format(msgspec.json.decode(data, type=Versioned), key)  # another format may have other fields
         raise StoreError(f"{key} is no log entry: {error}; restore the object from a copy") from error
+    check_format(entry, key)
+    return entry
+
+
+def check_format(entry: Entry | Versioned, key: str) -> None:
+    """Raises: StoreError for another format."""
     if entry.format != FORMAT:
         raise StoreError(f"{key} has format {entry.format}; this version reads {FORMAT}: update phasemix")
-    return entry

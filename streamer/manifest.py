@@ -137,11 +137,16 @@ def condemned_body(part_id: str) -> dict[str, Any]:
 def read_schema(name: str, bodies: list[dict[str, Any]]) -> Schema | None:
     """The schema that the first entry with one fixed; None for a log without any."""
     for body in bodies:
-        if body["format"] != FORMAT:
-            raise StreamError(f"stream {name} has format {body['format']}; this version reads {FORMAT}: update phasemix")
+        check_format(name, body)
         if "schema" in body:
             return msgspec.convert(body["schema"], Schema)
     return None
+
+
+def check_format(name: str, body: dict[str, Any]) -> None:
+    """Raises: StreamError for another format."""
+    if body["format"] != FORMAT:
+        raise StreamError(f"stream {name} has format {body['format']}; this version reads {FORMAT}: update phasemix")
 
 
 def read_part(name: str, number: int, body: dict[str, Any]) -> PartInfo:

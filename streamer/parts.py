@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from streamer import listed_shards, mds, zstd
+from streamer import listed_shards, mds, sidecar, zstd
 from streamer.document import COLUMNS
 from streamer.errors import PartError, StreamError
 from streamer.listed_shards import shard_path
@@ -37,7 +37,7 @@ SIDECAR_SCHEMA = pa.schema(
         ("language", pa.string()),
         ("score", pa.float64()),
     ],
-    metadata={"format": "sidecar/1"},
+    metadata={"format": sidecar.FORMAT},
 )
 FREE_MARGIN_BYTES = 1 << 20
 
@@ -137,7 +137,9 @@ def read_sidecar(store: Store, part: PartInfo) -> "pa.Table":
     data = store.get(f"{part.folder}/{part.sidecar}") if part.sidecar else None
     if data is None:
         raise PartError(f"part {part.folder} has no sidecar; publish it again with documents to trace it")
-    return pq.read_table(pa.BufferReader(data))
+    table = pq.read_table(pa.BufferReader(data))
+    sidecar.check_format(table, f"{store.url}/{part.folder}/{part.sidecar}")
+    return table
 
 
 def check_space(store: Store, needed_bytes: int) -> None:

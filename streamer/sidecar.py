@@ -60,7 +60,12 @@ def read_rows(store: Store, part: PartInfo, columns: list[str], condition: tuple
         table = pq.read_table(source, columns=columns, filters=[condition])
     except (OSError, pa.ArrowException) as error:
         raise PartError(f"{store.url}/{key} is missing or no sidecar ({error}); restore it from a copy") from error
+    check_format(table, f"{store.url}/{key}")
+    return table
+
+
+def check_format(table: "pa.Table", name: str) -> None:
+    """Raises: PartError for another format than sidecar/1."""
     written = (table.schema.metadata or {}).get(b"format", FORMAT.encode()).decode()
     if written != FORMAT:
-        raise PartError(f"{store.url}/{key} has format {written}; this version reads {FORMAT}: update phasemix")
-    return table
+        raise PartError(f"{name} has format {written}; this version reads {FORMAT}: update phasemix")

@@ -1,8 +1,12 @@
 """Random lives of a run: streams, weights, growth, switches, crashes, on a catalog of tiny rows; and what it then reads."""
 
+import contextlib
+import copy
 import os
-from collections.abc import Iterable
+import pickle
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +14,12 @@ import reference
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from mixer import Mixtures, RunEnded, RunReader, Runs, WaitError
+from mixer import Mixtures, RunEnded, RunReader, Runs, WaitError, planner
 from mixer.ledger import Ledger, widen
 from mixer.run_reader import Tables
 from streamer import Catalog
 from streamer.snapshot_loader import ORIGIN
-from streamer.store import Store
+from streamer.store import DirectoryStore, Store
 
 SCALE = int(os.environ.get("PHASEMIX_HISTORIES", "1"))
 SEQ_LEN = 2
@@ -36,7 +40,10 @@ class Reopen(NamedTuple):
 
 
 class History(NamedTuple):
-    """`acts`: what happens, each after so many batches; `weights` and `parts` are there from the start."""
+    """`acts`: what happens, each after so many batches; `weights` and `parts` are there from the start.
+
+    `interval`: batches between the states that planners keep.
+    """
 
     seed: int
     nodes: int
@@ -47,6 +54,7 @@ class History(NamedTuple):
     weights: tuple[float | str, ...]
     parts: tuple[Part, ...]
     acts: tuple[tuple[int, Part | Switch | Reopen], ...]
+    interval: int = planner.INTERVAL
 
 
 class Life(NamedTuple):
@@ -85,7 +93,20 @@ def histories(draw: st.DrawFn, *, most_streams: int = 12, most_batches: int = 60
         weights=draw(weights),
         parts=tuple(Part(index, draw(rows)) for index in range(width)) + tuple(draw(st.lists(part, max_size=4))),
         acts=(*acts, (left, Reopen())),
+        interval=draw(st.sampled_from([1, 2, 3, 5, 8, 13, 21, planner.INTERVAL])),
     )
+
+
+@contextlib.contextmanager
+def kept_every(interval: int) -> Iterator[None]:
+    """Planners that are made inside keep a state at every so many batches, with and without lanes."""
+    with mock.patch.multiple(planner, INTERVAL=interval, LANED_INTERVAL=interval):
+        yield
+
+
+def reopened(reader: RunReader, store: Store) -> RunReader:
+    """The reader as a process gets it that it is sent to; a store in memory cannot be sent."""
+    return pickle.loads(pickle.dumps(reader)) if isinstance(store, DirectoryStore) else copy.copy(reader)
 
 
 def live(history: History, store: Store) -> Life:

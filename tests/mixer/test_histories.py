@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from histories import History, Life, Part, Reopen, Switch, examples, expected, histories, live
+from histories import History, Life, Part, Reopen, Switch, examples, expected, histories, kept_every, live, reopened
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mixer import RunReader
+from mixer.journal import make_planner
 from mixer.ledger import Segment, widen
 from mixer.slots import ONE
+from mixer.states import States
+from streamer import Catalog
 from streamer.store import MemoryStore, Store
 
 WORLDS = [1, 2, 3, 6, 8, 16]
@@ -36,22 +39,54 @@ def test_a_history_on_disk_keeps_every_invariant(
 
 
 def check(history: History, store: Store, data: st.DataObject) -> None:
-    life = live(history, store)
-    pairs = [list(zip(*batch, strict=True)) for batch in zip(life.streams.tolist(), life.rows.tolist(), strict=True)]
-    assert pairs == expected(life)
-    if not len(life.origin):
-        return
-    is_exact(life)
-    keeps_passes(life)
-    is_bounded(life)
-    is_local(life)
+    with kept_every(history.interval):
+        life = live(history, store)
+        pairs = [list(zip(*batch, strict=True)) for batch in zip(life.streams.tolist(), life.rows.tolist(), strict=True)]
+        assert pairs == expected(life)
+        if not len(life.origin):
+            return
+        is_exact(life)
+        keeps_passes(life)
+        is_bounded(life)
+        is_local(life)
+        is_seen_by_all(life, data)
+        keeps_states(life)
+
+
+def is_seen_by_all(life: Life, data: st.DataObject) -> None:
+    """Elastic, seekable, and nothing earlier has moved: for readers that are new, sent to a process, and read-only."""
+    store, size = life.store, life.history.global_batch
     steps = data.draw(st.lists(st.integers(0, len(life.origin) - 1), min_size=1, max_size=4))
-    worlds = [size for size in WORLDS if history.global_batch % size == 0]
-    world_size = data.draw(st.sampled_from(worlds))
+    world_size = data.draw(st.sampled_from([world_size for world_size in WORLDS if size % world_size == 0]))
     readers = [RunReader(store, "a", rank, world_size) for rank in range(world_size)]
-    for step in steps:  # elastic, seekable, and nothing earlier has moved
-        found = np.concatenate([reader.read(step).origin for reader in readers])
-        assert found.tolist() == life.origin[step].tolist()
+    sent, only_reads = reopened(readers[-1], store), RunReader(store, "a", read_only=True)
+    for step in steps:
+        expected = life.origin[step].tolist()
+        assert np.concatenate([reader.read(step).origin for reader in readers]).tolist() == expected
+        assert sent.read(step).origin.tolist() == expected[-size // world_size :]
+        assert only_reads.read(step).origin.tolist() == expected
+        assert not only_reads.is_forecast(step)
+
+
+def keeps_states(life: Life) -> None:
+    """A state is kept at every interval up to the last segment's begin, and is the one that counting from 0 gives."""
+    width, bodies = len(life.ledger.streams), Catalog(life.store).log("runs/a/ledger").read()
+    kept = States(life.store, "a", life.ledger, write=False)
+    counted = make_planner(life.ledger, Catalog(MemoryStore()), "a", write=False)
+    last = max(body["start"] for body in bodies if body["event"] == "segment")
+    for step in range(life.history.interval, last + 1, life.history.interval):
+        states = [kept.load(step), counted.state(step)]
+        assert states[0] is not None
+        found, derived = (
+            (
+                state.step,
+                widen(state.credits, width).tolist(),
+                widen(state.drawn, width).tolist(),
+                {key: (number, given.tolist()) for key, (number, given) in state.lanes.items()},
+            )
+            for state in states
+        )
+        assert found == derived
 
 
 def is_exact(life: Life) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from histories import History, examples, histories, live, read_on, toml
+from histories import History, examples, histories, kept_every, live, read_on, toml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,19 +21,20 @@ HEAD = 'name = "m"\nseq_len = 8\n[[component]]\nstreams = "raw/*"\nshare = 1\nma
 @given(history=histories(), data=st.data())
 def test_passes_and_caps_go_on_in_a_run_of_a_lineage(history: History, data: st.DataObject) -> None:
     store = MemoryStore()
-    parent = live(history, store)
-    step = data.draw(st.integers(0, len(parent.origin)))
-    size = history.nodes * data.draw(st.sampled_from([1, 5, 16]))
-    Runs(store).create(
-        "b",
-        mixture=Mixtures(store).apply(toml(history, history.weights)),
-        seed=history.seed + 1,
-        global_batch=size,
-        canonical_nodes=history.nodes,
-        parent="a",
-        parent_step=step,
-    )
-    child = read_on(store, "b", batches=data.draw(st.integers(1, 30)))
+    with kept_every(history.interval):
+        parent = live(history, store)
+        step = data.draw(st.integers(0, len(parent.origin)))
+        size = history.nodes * data.draw(st.sampled_from([1, 5, 16]))
+        Runs(store).create(
+            "b",
+            mixture=Mixtures(store).apply(toml(history, history.weights)),
+            seed=history.seed + 1,
+            global_batch=size,
+            canonical_nodes=history.nodes,
+            parent="a",
+            parent_step=step,
+        )
+        child = read_on(store, "b", batches=data.draw(st.integers(1, 30)))
     seen = Counter(zip(parent.streams[:step].ravel().tolist(), parent.rows[:step].ravel().tolist(), strict=True))
     seen.update(zip(child.streams.ravel().tolist(), child.rows.ravel().tolist(), strict=True))
     if history.max_passes is not None:

@@ -1,0 +1,245 @@
+"""Writes a small catalog of the present formats and what is to be read from it: `python tests/formats/make.py NUMBER`.
+
+What is committed stays as it is: a change of format gets the next number, and the older ones are read for ever.
+"""
+
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from generators.orders import load_orders, place_order
+from mixer import Mixtures, RunEnded, RunReader, Runs, pool
+from mixer.journal import Journal
+from mixer.states import State, States, unpack
+from streamer import Catalog, mds
+from streamer.document import COLUMNS, Document, document_id
+from streamer.publication import document_row
+
+HERE = Path(__file__).parent
+SEQ_LEN = 4
+GARBAGE = "0" * 16
+TOKENIZER = {"version": "1.0", "model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1}, "unk_token": "a"}}
+MIXTURE = f"""
+name = "code"
+seq_len = {SEQ_LEN}
+[[component]]
+streams = "raw/*"
+share = 1
+within = {{ python = %d, go = 2, rust = 1 }}
+"""
+CAPPED = f"""
+name = "capped"
+seq_len = {SEQ_LEN}
+[[component]]
+name = "small"
+streams = ["raw/go", "raw/rust"]
+share = 1
+within = "equal"
+max_passes = 2
+when_dry = "share"
+"""
+
+
+def numbers() -> list[int]:
+    """Numbers of the committed catalogs, oldest first."""
+    return sorted(int(path.name.removeprefix("catalog_")) for path in HERE.glob("catalog_*[0-9]"))
+
+
+def build(root: Path) -> None:
+    """The catalog: streams of every kind of entry, three runs, a pool and an order. The same each time, but for ids."""
+    catalog = Catalog(root)
+    tokenizer = catalog.put_tokenizer(json.dumps(TOKENIZER))
+    catalog.create_stream("raw/go", seq_len=SEQ_LEN, tokenizer=tokenizer)
+    catalog.append("raw/go", rows(0, 40), seq_len=SEQ_LEN, tokenizer=tokenizer, documents=spans(40))
+    catalog.append("raw/python", rows(40, 520), seq_len=SEQ_LEN, tokenizer=tokenizer)
+    catalog.store.put_if_absent(f"streams/raw/go/_parts/{GARBAGE}/shard.00000.mds", b"torn")
+    catalog.remove_garbage("raw/go", GARBAGE)
+    with tempfile.TemporaryDirectory() as folder:
+        compress(rows(560, 12), Path(folder))
+        catalog.publish_directory("raw/rust", Path(folder), tokenizer=tokenizer, documents=spans(12))
+    with tempfile.TemporaryDirectory() as folder:
+        mds.write_rows(map(document_row, documents()), COLUMNS, Path(folder))
+        catalog.publish_directory("documents/go", Path(folder))
+    mixtures, runs = Mixtures(catalog), Runs(catalog)
+    mixtures.apply(MIXTURE % 3)
+    runs.create("first", mixture="code", seed=11, global_batch=8, canonical_nodes=2, segment_batches=16)
+    read(root, "first", 40)
+    catalog.append("raw/python", rows(572, 60), seq_len=SEQ_LEN, tokenizer=tokenizer)
+    read(root, "first", 100)
+    runs.switch("first", mixtures.apply(MIXTURE % 1))
+    read(root, "first", 290)
+    runs.create(
+        "second", mixture="code", seed=12, global_batch=16, canonical_nodes=2, parent="first", parent_step=270, num_steps=40
+    )
+    read(root, "second", 40)
+    runs.create("third", mixture=mixtures.apply(CAPPED), seed=13, global_batch=5, boundaries=True)
+    read(root, "third", 30)
+    pool.set_wanted(catalog, 3)
+    pool.set_draining(catalog)
+    place_order(catalog, "documents/*", files=5, language="go")
+
+
+def rows(first: int, count: int) -> np.ndarray[Any, Any]:
+    return (np.arange(first * SEQ_LEN, (first + count) * SEQ_LEN) % 60_000).astype(np.uint16).reshape(count, SEQ_LEN)
+
+
+def documents() -> list[Document]:
+    found = []
+    for number in range(4):
+        text, path = f"package p{number}\n", f"p{number}.go"
+        score = None if number else 2.5
+        found.append(
+            Document(
+                text=text, path=path, repository="example", language="go", license="MIT",
+                document=document_id("example", path, text), score=score,
+            )
+        )  # fmt: skip
+    return found
+
+
+def spans(samples: int) -> list[dict[str, Any]]:
+    """Two documents of uneven length in each sample."""
+    own, found = documents(), []
+    for sample in range(samples):
+        cut = 1 + sample % (SEQ_LEN - 1)
+        for start, end, document in ((0, cut, own[sample % 4]), (cut, SEQ_LEN, own[(sample + 1) % 4])):
+            row = {name: getattr(document, name) for name in COLUMNS if name != "text"}
+            found.append({"sample": sample, "start": start, "end": end, **row})
+    return found
+
+
+def compress(table: np.ndarray[Any, Any], folder: Path) -> None:
+    """A folder of one zstd shard, as stock MDSWriter lists it."""
+    mds.write_shards(table, folder)
+    index = json.loads((folder / "index.json").read_text())
+    for shard in index["shards"]:
+        plain, path = folder / shard["raw_data"]["basename"], folder / f"{shard['raw_data']['basename']}.zstd"
+        with pa.CompressedOutputStream(str(path), "zstd") as stream:
+            stream.write(plain.read_bytes())
+        plain.unlink()
+        shard["compression"] = "zstd:3"
+        shard["zip_data"] = {"basename": path.name, "bytes": path.stat().st_size, "hashes": {}}
+    (folder / "index.json").write_text(json.dumps(index))
+
+
+def read(root: Path, run: str, steps: int) -> None:
+    """Reads a run up to a step, or to its end."""
+    with RunReader(root, run) as reader:
+        try:
+            for step in range(steps):
+                reader.read(step)
+        except RunEnded:
+            return
+
+
+def describe(root: Path) -> dict[str, Any]:
+    """What is read from a catalog, as JSON; nothing is written to it."""
+    catalog = Catalog(root)
+    return {
+        "streams": msgspec.to_builtins(catalog.streams()),
+        "documents": [msgspec.to_builtins(document) for document in catalog.documents("documents/go")],
+        "mixtures": [
+            [reference, msgspec.to_builtins(mixture)]
+            for name, versions in Mixtures(catalog).list()
+            for reference, mixture in (Mixtures(catalog).load(f"{name}@{number}") for number in range(1, versions + 1))
+        ],
+        "runs": {name: describe_run(root, catalog, name) for name in catalog.names("runs")},
+        "pool": [pool.wanted(catalog), pool.draining(catalog)],
+        "orders": msgspec.to_builtins(load_orders(catalog)),
+    }
+
+
+def describe_run(root: Path, catalog: Catalog, run: str) -> dict[str, Any]:
+    ledger = Journal(catalog, run).ledger
+    info = msgspec.to_builtins(Runs(catalog).show(run))
+    with RunReader(root, run, read_only=True) as reader:
+        batches = []
+        for step in range(ledger.end):
+            batch = reader.read(step)
+            lengths = b"" if batch.boundaries is None else batch.boundaries.tobytes()
+            batches.append(xxhash.xxh3_64_hexdigest(batch.tokens.tobytes() + batch.origin.tobytes() + lengths))
+    states = {str(step): state for step in (256, 512) if (state := load_state(catalog, run, step)) is not None}
+    return {"info": info, "ledger": ledger.digest(ledger.end), "batches": batches, "states": states}
+
+
+def load_state(catalog: Catalog, run: str, step: int) -> dict[str, Any] | None:
+    """A kept state as JSON; None where there is none that can be used."""
+    found = States(catalog.store, run, Journal(catalog, run).ledger, write=False).load(step)
+    return None if found is None else as_json(found)
+
+
+def as_json(state: State) -> dict[str, Any]:
+    lanes = sorted([*key, number, given.tolist()] for key, (number, given) in state.lanes.items())
+    return {"step": state.step, "credits": state.credits.tolist(), "drawn": state.drawn.tolist(), "lanes": lanes}
+
+
+def contents(root: Path) -> dict[str, Any]:
+    """Every object under a root by its key, as values; what is random, of a clock or of a compressor is masked."""
+    names = part_names(root)
+
+    def mask(text: str) -> str:
+        return re.sub("|".join(names), lambda found: names[found[0]], text)
+
+    paths = sorted((path for path in root.rglob("*") if path.is_file()), key=lambda path: mask(str(path)))
+    return {mask(path.relative_to(root).as_posix()): content(path, mask) for path in paths}
+
+
+def part_names(root: Path) -> dict[str, str]:
+    """Part ids, each with a name after its stream and its place there."""
+    catalog, found = Catalog(root), {}
+    for name in catalog.names("streams"):
+        for part in catalog.stream(name).parts:
+            found[part.part_id] = f"part-{part.number}-of-{name}"
+    return found
+
+
+def content(path: Path, mask: Any) -> Any:
+    data = path.read_bytes()
+    if path.parent.name == "states":
+        kept = msgspec.msgpack.decode(data)
+        packed = {"drawn": "<i8", "lanes": "<i8", "given": "<i2"}
+        return {**kept, **{key: unpack(kept[key], dtype).tolist() for key, dtype in packed.items()}}
+    if path.suffix == ".parquet":
+        table = pq.read_table(path)
+        return [str(table.schema), {str(key): str(value) for key, value in table.schema.metadata.items()}, table.to_pylist()]
+    if path.suffix == ".zstd":
+        return xxhash.xxh3_64_hexdigest(pa.CompressedInputStream(pa.BufferReader(data), "zstd").read())
+    if path.suffix == ".mds":
+        return xxhash.xxh3_64_hexdigest(data)
+    value = json.loads(mask(data.decode()))
+    if path.suffix != ".json":
+        value |= {"append_id": "", "written_at_s": 0}
+        mask_compressed([value["body"], *(value["before"] or [])])
+    elif "shards" in value:
+        for shard in value["shards"]:
+            if shard["compression"]:
+                shard["zip_data"] = shard["zip_data"]["basename"]
+    return value
+
+
+def mask_compressed(bodies: list[dict[str, Any]]) -> None:
+    for body in bodies:
+        shards = body.get("shards", {})
+        if "compression" in shards:
+            shards["size_bytes"] = shards["xxh3"] = None
+
+
+def main() -> None:
+    root, expected = HERE / f"catalog_{sys.argv[1]}", HERE / f"catalog_{sys.argv[1]}.json"
+    if root.exists():
+        sys.exit(f"{root} exists; what is committed stays as it is: take the next number")
+    build(root)
+    expected.write_text(json.dumps(describe(root), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

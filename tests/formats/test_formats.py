@@ -1,0 +1,47 @@
+"""Old files are read as they were, and today's are the same. `make.py` wrote what is committed."""
+
+import json
+from pathlib import Path
+
+import make
+import pytest
+
+from mixer import RunReader, Trace
+from mixer.journal import Journal
+from streamer import Catalog
+
+
+@pytest.mark.parametrize("number", make.numbers())
+def test_every_committed_catalog_reads_as_it_did(number: int) -> None:
+    root = make.HERE / f"catalog_{number}"
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert make.describe(root) == json.loads(root.with_suffix(".json").read_text())
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
+def test_a_committed_run_goes_on_and_is_traced(newest: Path, old: Path) -> None:
+    end = Journal(Catalog(old), "first").ledger.end
+    with RunReader(old, "first") as reader, RunReader(newest, "first", read_only=True) as forecast:
+        for step in (end, end + 40):
+            assert reader.read(step).origin.tolist() == forecast.read(step).origin.tolist()
+    (documents,) = {len(row.documents or []) for row in Trace(old, "third").batch(3)}
+    assert documents == 2
+
+
+def test_what_is_written_today_is_what_is_committed(newest: Path, root: Path) -> None:
+    make.build(root)
+    now, then = make.contents(root), make.contents(newest)
+    assert list(now) == list(then)
+    for key, value in then.items():
+        assert now[key] == value, key
+    assert make.describe(root)["runs"] == make.describe(newest)["runs"]
+
+
+def test_every_format_is_in_the_committed_catalog(newest: Path) -> None:
+    text = " ".join(map(str, make.contents(newest).values()))
+    names = ("log", "names", "stream", "sidecar", "mixture", "ledger", "order", "state", "orders", "pool")
+    assert [name for name in names if f"'{name}/1'" not in text] == []
+    events = ("created", "part", "condemned", "switched", "segment", "ended")
+    assert [event for event in events if f"'event': '{event}'" not in text] == []
+    keys = ("before", "joins", "counts", "reason", "parent", "lanes", "compression")
+    assert [key for key in keys if f"'{key}': " not in text] == []

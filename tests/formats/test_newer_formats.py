@@ -1,0 +1,104 @@
+"""What a newer version wrote is refused in one line that names its format; a state is derived again."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import make
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+
+from generators.orders import load_orders
+from mixer import Mixtures, RunReader, Trace, pool
+from mixer.journal import Journal, make_planner
+from streamer import Catalog
+from streamer.errors import PhasemixError
+from streamer.store import MemoryStore
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    entry = json.loads(path.read_text())
+    change(entry)
+    path.write_text(json.dumps(entry))
+
+
+def body(**values: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda entry: entry["body"].update(values)
+
+
+def whole(**values: Any) -> Callable[[dict[str, Any]], None]:
+    """Another entry altogether, as a newer version may write it."""
+
+    def change(entry: dict[str, Any]) -> None:
+        entry.clear()
+        entry.update(values)
+
+    return change
+
+
+LOAD: dict[str, Callable[[Path], Any]] = {
+    "first": lambda root: RunReader(root, "first", read_only=True).read(0),
+    "third": lambda root: RunReader(root, "third", read_only=True).read(0),
+    "streams": lambda root: Catalog(root).streams(),
+    "names": lambda root: Catalog(root).names("runs"),
+    "mixture": lambda root: Mixtures(root).load("code@1"),
+    "edit": lambda root: Mixtures(root).edit("code", ["raw.share=1"]),
+    "pool": lambda root: pool.wanted(Catalog(root)),
+    "orders": lambda root: load_orders(Catalog(root)),
+}
+
+
+@pytest.mark.parametrize(
+    ("load", "key", "change", "newer"),
+    [
+        ("third", "runs/third/ledger/00000001", whole(format="log/2", bodies=[]), "log/2"),
+        ("streams", "streams/raw/go/_log/00000000", whole(format="log/2", bodies=[]), "log/2"),
+        ("third", "runs/third/ledger/00000000", body(format="ledger/2"), "ledger/2"),
+        ("first", "runs/first/ledger/00000017", body(format="ledger/2", event="stretch"), "ledger/2"),
+        ("third", "runs/third/ledger/00000000", body(order="order/2"), "order/2"),
+        ("streams", "streams/raw/go/_log/00000000", body(format="stream/2"), "stream/2"),
+        ("streams", "streams/raw/go/_log/00000001", body(format="stream/2"), "stream/2"),
+        ("third", "streams/raw/go/_log/00000001", body(format="stream/2"), "stream/2"),
+        ("mixture", "mixtures/code/00000000", body(format="mixture/2"), "mixture/2"),
+        ("edit", "mixtures/code/00000001", body(format="mixture/2", mixture={}), "mixture/2"),
+        ("names", "names/runs/00000001", body(format="names/2"), "names/2"),
+        ("pool", "pools/generators/00000001", body(format="pool/2"), "pool/2"),
+        ("orders", "orders/generators/00000000", body(format="orders/2"), "orders/2"),
+    ],
+)
+def test_a_newer_format_is_refused_by_name(
+    old: Path, load: str, key: str, change: Callable[[dict[str, Any]], None], newer: str
+) -> None:
+    rewrite(old / key, change)
+    with pytest.raises(PhasemixError, match=newer) as error:
+        LOAD[load](old)
+    assert "update phasemix" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("boundaries", [True, False])
+def test_a_newer_sidecar_is_refused_by_name(old: Path, boundaries: bool) -> None:
+    for path in old.rglob("documents.parquet"):
+        table = pq.read_table(path)
+        pq.write_table(table.replace_schema_metadata({"format": "sidecar/2"}), path)
+    read = RunReader(old, "third").read if boundaries else Trace(old, "third").batch
+    with pytest.raises(PhasemixError, match="sidecar/2.* update phasemix"):
+        read(0)
+
+
+@pytest.mark.parametrize("damage", ["newer", "torn", "other ledger"])
+def test_a_state_that_cannot_be_used_is_derived_again(newest: Path, old: Path, damage: str) -> None:
+    (path,) = (old / "runs/first/states").iterdir()
+    kept = msgspec.msgpack.decode(path.read_bytes())
+    changed = {"newer": {"format": "state/2"}, "torn": {}, "other ledger": {"ledger": "0"}}[damage]
+    data = msgspec.msgpack.encode({**kept, "drawn": b"", **changed})
+    path.write_bytes(data)
+    catalog = Catalog(old)
+    ledger = Journal(catalog, "first").ledger
+    found = make.as_json(make_planner(ledger, catalog, "first", write=False).state(256))
+    assert found == make.load_state(Catalog(newest), "first", 256)
+    assert found == make.as_json(make_planner(ledger, Catalog(MemoryStore()), "first", write=False).state(256))
+    with RunReader(old, "first") as reader, RunReader(newest, "first", read_only=True) as intact:
+        assert reader.read(280).origin.tolist() == intact.read(280).origin.tolist()
