@@ -1,9 +1,10 @@
 """How true to its shares the order is, and how often a sample comes: phasemix as `RunReader` gives it, StreamingDataset.
 
 Samples are known by their tokens. `error_samples`: the worst distance of a stream's count from its cumulative target,
-after every batch. `rank_error_points`: the worst distance of a stream's share from its target, over any 240 batches of one
-of 16 ranks, in points. `repeats`: draws of a sample before its pass ended; `drops`: samples of a finished pass never drawn;
-`longest_run` of one stream over the order of slots. Targets are of phasemix alone.
+after every batch; after a switch also the distance of the first batch from the new shares. `rank_error_points`: the worst
+distance of a stream's share from its target, over any 240 batches of one of 16 ranks, in points. `repeats`: draws of a
+sample before its pass ended; `drops`: samples of a finished pass never drawn; `longest_run` of one stream over the order
+of slots. Targets are of phasemix alone. A line of StreamingDataset is refused where a batch would lack a stream.
 """
 
 import multiprocessing
@@ -54,10 +55,10 @@ class Drawn(NamedTuple):
 
 
 def worst_error(drawn: Drawn, first: int = 0) -> float:
-    """In samples, after each batch from `first` on."""
+    """In samples, after each batch from `first` on; that batch by itself, too."""
     counts = (drawn.streams[:, :, None] == np.arange(len(SAMPLES))).sum(axis=1)
-    errors = np.cumsum(counts - drawn.shares * drawn.ids.shape[1], axis=0)
-    return float(np.abs(errors[first:]).max())
+    errors = counts - drawn.shares * drawn.ids.shape[1]
+    return float(max(np.abs(np.cumsum(errors, axis=0)[first:]).max(), np.abs(errors[first]).max()))
 
 
 def worst_rank_error(drawn: Drawn) -> float:
