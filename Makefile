@@ -39,6 +39,10 @@ test-deep: install
 # Ratios to a rival measured in the same run; each script fails below its target.
 bench: install
 	.venv/bin/python -m benchmarks.reading
+	.venv/bin/python -m benchmarks.startup
+	.venv/bin/python -m benchmarks.planning
+	.venv/bin/python -m benchmarks.fidelity
+	.venv/bin/python -m benchmarks.egress
 
 # Lines of the longest files, and what the last commit added.
 sizes: install

@@ -1,104 +1,226 @@
-"""Batches by `RunReader`, planning included, against a plain memory-mapped gather of the same rows in the same run.
+"""Batches read, planning included, against a plain memory-mapped gather of the same rows and against StreamingDataset.
 
-Warm cache, 8,192-token samples, world size 1; each size is timed several times, the two in turn, and the ratio of each
-pair is reported as median and worst.
+Four streams of 4,000 to 8,000 samples of 8,192 uint16 tokens, warm cache, a ledger that holds the batches. Each case is a
+fresh process that goes once over its rows before it is timed; the cases are gone through in rounds, and the ratios are of
+medians. `rank 0 of 64` plans the slots of one rank only; `ledger grows` writes its segments as it reads.
 """
 
 import argparse
-import json
+import itertools
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mixer import Mixtures, RunReader, Runs
-from streamer import Catalog
-from streamer.command_options import print_table
+from benchmarks.report import Report, main
 
-SEQ_LEN, STREAMS, SAMPLES = 8192, 4, 2048
-TARGETS = {512: 0.85, 8: 0.40}
-REPEATS = 7
-ROWS = 8192  # read for one measurement
-
-MIXTURE = f"""
-name = "bench"
-seq_len = {SEQ_LEN}
-
-[[component]]
-streams = "raw/*"
-share = 1.0
-"""
+SEQ_LEN, SAMPLES, SIZES = 8192, (4000, 5000, 6000, 8000), (8, 512)
+ROUNDS, SECONDS = 5, 1.5
+WARM_ROWS = sum(SAMPLES)
+BATCHES = {8: 60_000, 512: 2_500}  # in the ledger
+PREDOWNLOAD = 4096
 
 
-def timed(call: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
+def gather_batches(root: Path, size: int) -> Iterator[int]:
+    """A row copy at a time from shards mapped before, in the order of the run."""
+    from mixer import RunReader
+    from streamer import Catalog
+    from streamer.reader import Reader
+
+    catalog, views, firsts = Catalog(root), [], []
+    with RunReader(root, f"g{size}") as reader:
+        for name in reader.streams:
+            snapshot = catalog.stream(name)
+            (part,) = snapshot.parts
+            views.append([np.array_split(Reader(catalog.store).rows(part, s, snapshot.schema), 1)[0] for s in part.shards])
+            firsts.append(np.cumsum([0, *(len(view) for view in views[-1])]))
+        batches = []
+        for step in range(WARM_ROWS // size):
+            origin, batch = reader.read(step).origin, []
+            for stream, row in zip(origin["stream"].tolist(), origin["row"].tolist(), strict=True):
+                shard = int(np.searchsorted(firsts[stream], row, "right")) - 1
+                batch.append((views[stream][shard], row - int(firsts[stream][shard])))
+            batches.append(batch)
+    for batch in itertools.cycle(batches):
+        out = np.empty((size, SEQ_LEN), np.uint16)
+        for place, (view, row) in enumerate(batch):
+            out[place] = view[row]
+        yield size
 
 
-def measure(root: Path, global_batch: int) -> dict[str, object]:
-    """The ratio of a reader to the gather, at one batch size."""
-    run = f"g{global_batch}"
-    steps = ROWS // global_batch
-    Runs(root).create(run, mixture="bench@1", seed=17, global_batch=global_batch, num_steps=None, write_ahead=10**6)
-    reader = RunReader(root, run)
-    origins = [reader.read(step).origin for step in range(2 * steps)]  # also writes the segments and warms the pages
+def reader_batches(root: Path, size: int, *, rank: int = 0, world_size: int = 1, run: str = "") -> Iterator[int]:
+    from mixer import RunReader
+
+    with RunReader(root, run or f"g{size}", rank, world_size) as reader:
+        for step in itertools.count():
+            yield len(reader.read(step).tokens)
+
+
+def loader_batches(root: Path, size: int, workers: int) -> Iterator[int]:
+    from training import MixedLoader
+
+    for batch in MixedLoader(root, f"g{size}", num_workers=workers):
+        yield len(batch["input_ids"])
+
+
+def streaming_batches(root: Path, size: int, workers: int, predownload: int | None) -> Iterator[int]:
+    from streaming import Stream, StreamingDataLoader, StreamingDataset
+    from streaming.base.util import clean_stale_shared_memory
+
+    clean_stale_shared_memory()
+    streams = [Stream(local=str(path.parent), proportion=None) for path in sorted(root.rglob("index.json"))]
+    while True:
+        dataset = StreamingDataset(
+            streams=streams,
+            batch_size=size,
+            shuffle=True,
+            predownload=predownload,
+            replication=None,
+            batching_method="random",
+        )
+        for batch in StreamingDataLoader(dataset, batch_size=size, num_workers=workers):
+            yield len(batch["tokens"])
+
+
+def cases() -> dict[str, tuple[int, Callable[[Path], Iterator[int]]]]:
+    """By name: rows a read, and what yields batch after batch."""
+    found: dict[str, tuple[int, Callable[[Path], Iterator[int]]]] = {}
+    for size in SIZES:
+        found[f"gather {size}"] = size, lambda root, size=size: gather_batches(root, size)  # type: ignore[misc]
+        found[f"RunReader {size}"] = size, lambda root, size=size: reader_batches(root, size)  # type: ignore[misc]
+        found[f"RunReader {size}, ledger grows"] = (
+            size,
+            lambda root, size=size: reader_batches(  # type: ignore[misc]
+                root, size, run=f"fresh{size}-{os.getpid()}"
+            ),
+        )
+        for workers in (0, 1, 2):
+            found[f"MixedLoader {size}, {workers} workers"] = (
+                size,
+                lambda root, size=size, workers=workers: loader_batches(root, size, workers),  # type: ignore[misc]
+            )
+            for predownload in (None, PREDOWNLOAD):
+                found[f"StreamingDataLoader {size}, {workers} workers, predownload {predownload or 'default'}"] = (
+                    size,
+                    lambda root, size=size, workers=workers, ahead=predownload: streaming_batches(  # type: ignore[misc]
+                        root, size, workers, ahead
+                    ),
+                )
+    found["RunReader, rank 0 of 64 at 512"] = 512, lambda root: reader_batches(root, 512, world_size=64)
+    return found
+
+
+def run_case(root: Path, name: str) -> float:
+    """Samples a second of one case, in this process."""
+    size, batches = cases()[name]
+    if "grows" in name:
+        create(root, f"fresh{size}-{os.getpid()}", size, batches=0)
+    stream = batches(root)
+    slow = name.startswith("Streaming")
+    warm = time.perf_counter() + SECONDS
+    for rows in itertools.accumulate(stream):
+        if rows >= (WARM_ROWS // 64 if "rank" in name else WARM_ROWS) or (slow and time.perf_counter() > warm):
+            break
+    began, rows = time.perf_counter(), 0
+    while (now := time.perf_counter() - began) < SECONDS:
+        rows += next(stream)
+    return rows / now
+
+
+def create(root: Path, run: str, size: int, *, batches: int) -> None:
+    from mixer import Runs
+    from mixer.journal import Journal
+
+    Runs(root).create(run, mixture="bench@1", seed=17, global_batch=size)
+    if batches:
+        Journal(Runs(root).catalog, run).ensure(batches - 1, to=batches)
+
+
+def build(root: Path) -> None:
+    from mixer import Mixtures
+    from streamer import Catalog
+
     catalog = Catalog(root)
-    tables = []
-    for stream in reader.streams:
-        (part,) = catalog.stream(stream).parts
-        tables.append([reader._reader.rows(part, shard, catalog.stream(stream).schema) for shard in part.shards])
-    firsts = [np.cumsum([0, *(len(view) for view in views)]) for views in tables]
+    for number, samples in enumerate(SAMPLES):
+        rows = np.random.default_rng(number).integers(0, 60_000, (samples, SEQ_LEN), np.uint16)
+        catalog.append(f"raw/{'abcd'[number]}", rows, seq_len=SEQ_LEN)
+    text = f'name = "bench"\nseq_len = {SEQ_LEN}\n[[component]]\nstreams = "raw/*"\nshare = 1\n'
+    Mixtures(catalog).apply(text)
+    for size in SIZES:
+        create(root, f"g{size}", size, batches=BATCHES[size])
 
-    def gather(step: int) -> None:
-        origin = origins[step]
-        out = np.empty((global_batch, SEQ_LEN), np.uint16)
-        for place, (stream, row) in enumerate(zip(origin["stream"].tolist(), origin["row"].tolist(), strict=True)):
-            shard = int(np.searchsorted(firsts[stream], row, "right")) - 1
-            out[place] = tables[stream][shard][row - firsts[stream][shard]]
 
-    ratios, rates = [], []
-    for repeat in range(REPEATS):
-        first = (repeat % 2) * steps
-        fresh = RunReader(root, run)  # nothing planned yet
-        fresh.read(0)
-        ours = timed(lambda fresh=fresh, first=first: [fresh.read(step) for step in range(first, first + steps)] and None)  # type: ignore[misc]
-        theirs = timed(lambda first=first: [gather(step) for step in range(first, first + steps)] and None)  # type: ignore[misc]
-        ratios.append(theirs / ours)
-        rates.append(steps * global_batch / ours)
+def elsewhere(root: Path, name: str) -> float:
+    """Samples a second of one case, in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.reading", "--case", name, "--root", str(root)]
+    environment = {**os.environ, "PHASEMIX_CACHE": str(root.parent / "cache"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
+    return float(done.stdout.split()[-1])
+
+
+def measure() -> Report:
+    found: dict[str, list[float]] = {name: [] for name in cases()}
+    with tempfile.TemporaryDirectory(prefix="phasemix-bench-") as folder:
+        root = Path(folder) / "catalog"
+        build(root)
+        for turn in range(ROUNDS):
+            for name, speeds in found.items():
+                if turn == 0 or (turn < 3 if name.startswith("MixedLoader") else not name.startswith("Streaming")):
+                    speeds.append(elsewhere(root, name))
+            if turn == 0:
+                best = {size: best_of(found, "Streaming", size) for size in SIZES}
+            if turn in (1, 2):
+                for name in best.values():
+                    found[name].append(elsewhere(root, name))
+    medians = {name: statistics.median(speeds) for name, speeds in found.items()}
+    rows = [table_row(name, medians, found[name]) for name in found]
+    ours = max(medians[name] for name in medians if name.startswith("MixedLoader"))
+    theirs = max(medians[name] for name in medians if name.startswith("Streaming"))
+    figures = {
+        "ratio_gather": medians["RunReader 512"] / medians["gather 512"],
+        "ratio_gather_8": medians["RunReader 8"] / medians["gather 8"],
+        "ratio_streaming_loader": ours / theirs,
+    }
+    targets = {"ratio_gather": (">=", 0.85), "ratio_gather_8": (">=", 0.40), "ratio_streaming_loader": (">=", 20.0)}
+    return Report("8,192-token samples read", rows, figures, targets)
+
+
+def best_of(found: dict[str, list[float]], kind: str, size: int) -> str:
+    return max((name for name in found if name.startswith(f"{kind}DataLoader {size},")), key=lambda name: found[name][0])
+
+
+def table_row(name: str, medians: dict[str, float], speeds: list[float]) -> dict[str, Any]:
+    size = cases()[name][0]
     return {
-        "rows_a_read": global_batch,
-        "samples_per_s": round(statistics.median(rates)),
-        "ratio_median": statistics.median(ratios),
-        "ratio_worst": min(ratios),
-        "target": TARGETS[global_batch],
-        "met": statistics.median(ratios) >= TARGETS[global_batch],
+        "case": name,
+        "samples_per_s": round(medians[name]),
+        "worst": round(min(speeds)),
+        "MB_per_s": round(medians[name] * SEQ_LEN * 2 / 1e6),
+        "of_gather": medians[name] / medians[f"gather {size}"],
+        "rounds": len(speeds),
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
+def one_case() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--case")
+    parser.add_argument("--root", type=Path)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="phasemix-bench-") as folder:
-        root = Path(folder) / "catalog"
-        catalog = Catalog(root)
-        for stream in range(STREAMS):
-            rows = np.random.default_rng(stream).integers(0, 60_000, (SAMPLES, SEQ_LEN), np.uint16)
-            catalog.append(f"raw/{'abcd'[stream]}", rows, seq_len=SEQ_LEN)
-        Mixtures(root).apply(MIXTURE)
-        rows_found = [measure(root, global_batch) for global_batch in TARGETS]
-    if options.json:
-        json.dump(rows_found, sys.stdout, indent=1)
-        print()
-    else:
-        print_table(rows_found, as_json=False)
-    return 0 if all(row["met"] for row in rows_found) else 1
+    print(run_case(options.root, options.case))
+    sys.stdout.flush()
+    os._exit(0)  # without waiting for a loader's workers
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if "--case" in sys.argv:
+        one_case()
+    sys.exit(main(measure, __doc__))

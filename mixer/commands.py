@@ -32,7 +32,7 @@ def add_mixtures(parser: argparse.ArgumentParser) -> None:
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(required=True, metavar="create|list|show|switch|trace")
+    verbs = parser.add_subparsers(required=True, metavar="create|list|show|switch|extend|trace")
     create = verbs.add_parser("create", help="bind a run to a mixture version")
     create.add_argument("name")
     create.add_argument("--mixture", required=True, help="NAME or NAME@VERSION")
@@ -43,6 +43,12 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     create.add_argument(
         "--segment-batches", type=int, default=32, help="batches between moments at which a switch takes effect"
     )
+    create.add_argument(
+        "--write-ahead", type=int, default=256, help="batches past the ledger's end that a reader may ask for"
+    )
+    create.add_argument("--boundaries", action="store_true", help="batches say where documents begin")
+    create.add_argument("--parent", metavar="RUN", help="go on where this run has brought the streams; caps count on")
+    create.add_argument("--parent-step", type=int, metavar="STEP", help="behind so many of its batches (default: all)")
     create.set_defaults(run=run_create)
     listing = verbs.add_parser("list", help="one line a run")
     listing.set_defaults(run=run_runs)
@@ -54,7 +60,11 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     switch.add_argument("mixture", help="NAME or NAME@VERSION")
     switch.add_argument("--at-step", type=int, help="default: the next boundary")
     switch.set_defaults(run=run_switch)
-    for verb in (create, listing, show, switch, add_trace(verbs)):
+    extend = verbs.add_parser("extend", help="write segments on purpose, up to a step")
+    extend.add_argument("name")
+    extend.add_argument("--to", type=int, required=True, metavar="STEP", dest="to_step", help="the batches before it")
+    extend.set_defaults(run=run_extend)
+    for verb in (create, listing, show, switch, extend, add_trace(verbs)):
         add_root(verb)
         add_json(verb)
 
@@ -152,6 +162,10 @@ def run_create(options: argparse.Namespace) -> int:
         canonical_nodes=options.canonical_nodes,
         num_steps=options.num_steps,
         segment_batches=options.segment_batches,
+        write_ahead=options.write_ahead,
+        boundaries=options.boundaries,
+        parent=options.parent,
+        parent_step=options.parent_step,
     )
     print_table([{"run": info.name, "mixture": info.mixture, "streams": len(info.shares)}], options.json)
     return 0
@@ -195,4 +209,12 @@ def run_switch(options: argparse.Namespace) -> int:
 
     step = Runs(options.root).switch(options.name, options.mixture, options.at_step)
     print_table([{"run": options.name, "mixture": options.mixture, "from_step": step}], options.json)
+    return 0
+
+
+def run_extend(options: argparse.Namespace) -> int:
+    from mixer.runs import Runs
+
+    end = Runs(options.root).extend(options.name, options.to_step)
+    print_table([{"run": options.name, "end_step": end}], options.json)
     return 0

@@ -18,7 +18,14 @@ from streamer.log import Body
 from streamer.names import check_word
 from streamer.store import Store
 
-MAX_NODES = 64
+BOUNDS = {
+    "seed": (0, (1 << 63) - 1),
+    "global_batch": (1, 1 << 20),  # a share of 2^40 times a batch must leave room in 64 bits
+    "canonical_nodes": (1, 64),
+    "num_steps": (1, 1 << 40),
+    "segment_batches": (1, 1 << 16),  # counts of a segment are planned at once
+    "write_ahead": (1, 1 << 40),
+}
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,14 +94,16 @@ class Runs:
         caps count through the lineage. Raises: RunError when it exists or its caps cannot last `num_steps`.
         """
         check_word(name, what="run")
-        bounds = {"global_batch": global_batch, "segment_batches": segment_batches, "write_ahead": write_ahead}
-        for key, value in bounds.items():
-            if value < 1:
-                raise RunError(f"run {name}: {key} {value} is below 1; give at least 1")
-        if not 1 <= canonical_nodes <= MAX_NODES or global_batch % canonical_nodes:
+        for key, value in {"seed": seed, "global_batch": global_batch, "canonical_nodes": canonical_nodes,
+                           "segment_batches": segment_batches, "write_ahead": write_ahead,
+                           "num_steps": num_steps}.items():  # fmt: skip
+            low, high = BOUNDS[key]
+            if value is not None and (type(value) is not int or not low <= value <= high):
+                raise RunError(f"run {name}: {key} = {value!r} is no whole number from {low} to {high:,}; give one that is")
+        if global_batch % canonical_nodes:
             raise RunError(
-                f"run {name}: canonical_nodes {canonical_nodes} does not fit a global batch of {global_batch}; use a "
-                f"divisor of it from 1 to {MAX_NODES}"
+                f"run {name}: canonical_nodes {canonical_nodes} does not divide the global batch of {global_batch}; use a "
+                "divisor of it"
             )
         plan = self.mixtures.resolve(mixture)
         seq_len = self.mixtures.load(mixture)[1].seq_len
@@ -148,6 +157,15 @@ class Runs:
 
         self.catalog.log(f"runs/{name}/ledger").append(decide)
         return step
+
+    def extend(self, name: str, to_step: int) -> int:
+        """Writes segments on purpose until the ledger covers the batches before `to_step`; returns where it then ends.
+
+        Raises: RunEnded, WaitError, StepError.
+        """
+        journal = Journal(self.catalog, name)
+        journal.ensure(to_step - 1, to=to_step)
+        return journal.ledger.end
 
     def list(self) -> list[RunInfo]:
         return [self.show(name) for name in self.catalog.names("runs") if self.catalog.log(f"runs/{name}/ledger").read()]

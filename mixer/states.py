@@ -17,6 +17,8 @@ from streamer.errors import StoreError
 from streamer.store import Store
 
 FORMAT = "state/1"
+ANCHORED = 8  # states of which the first is whole and the others say how they differ from it
+Lanes = dict[tuple[int, int], tuple[int, Ints]]
 
 
 class State(NamedTuple):
@@ -28,12 +30,12 @@ class State(NamedTuple):
     step: int
     credits: Ints
     drawn: Ints
-    lanes: dict[tuple[int, int], tuple[int, Ints]]
+    lanes: Lanes
 
     @classmethod
     def first(cls, ledger: Ledger) -> "State":
         """The state in which a run begins: where its lineage has come to, nothing owed."""
-        lanes: dict[tuple[int, int], tuple[int, Ints]] = {}
+        lanes: Lanes = {}
         for index, pool in enumerate(ledger.parent.pools if ledger.parent else []):
             lanes |= {(index, low): (number, np.array(given)) for low, number, given in pool.lanes}
         drawn = ledger.drawn_before
@@ -41,11 +43,16 @@ class State(NamedTuple):
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """One object. `drawn`: int64; `lanes`: rows of stream, low, pass and sum; `given`: int16 about each row's mean."""
+    """One object. `drawn`: int64; `lanes`: rows of stream, low, pass and sum.
+
+    `given`: about each row's mean, less the same in the state of step `anchor` where that has the row: lanes drift apart
+    like random walks, so that the differences take half the bytes.
+    """
 
     format: str
     step: int
     ledger: str
+    anchor: int | None
     drawn: bytes
     lanes: bytes
     given: bytes
@@ -56,6 +63,7 @@ class States:
 
     def __init__(self, store: Store, run: str, ledger: Ledger, *, write: bool) -> None:
         self._store, self._folder, self._ledger, self._write = store, f"runs/{run}/states", ledger, write
+        self._anchor: State | None = None
 
     def key(self, step: int) -> str:
         return f"{self._folder}/{step:010d}"
@@ -87,34 +95,64 @@ class States:
         except (msgspec.MsgspecError, zlib.error, ValueError):
             return None
 
-    def keep(self, state: State) -> None:
+    def keep(self, state: State, interval: int) -> None:
         """Stores a state, once. A store that cannot be written is no reason to stop."""
         if not self._write:
             return
+        first = state.step // interval // ANCHORED * ANCHORED * interval
+        anchor = self._anchor_at(first) if state.lanes and first < state.step else None
+        if state.lanes and first == state.step:
+            self._anchor = state
         rows = [(*key, number, int(given.sum())) for key, (number, given) in state.lanes.items()]
-        given = [value - int(value.sum()) // len(value) for _, value in state.lanes.values()]
+        given = [
+            drift(value) - base for (_, value), base in zip(state.lanes.values(), bases(state.lanes, anchor), strict=True)
+        ]
         kept = Kept(
             format=FORMAT,
             step=state.step,
             ledger=self._ledger.digest(state.step),
+            anchor=None if anchor is None else anchor.step,
             drawn=pack(np.trim_zeros(state.drawn, "b")),
             lanes=pack(np.array(rows, np.int64).reshape(-1, 4).T),
-            given=pack(np.array(given, np.int16)),
+            given=pack_small(np.array(given, np.int16)),
         )
         try:
             self._store.put_if_absent(self.key(state.step), msgspec.msgpack.encode(kept))
         except StoreError:
             self._write = False
 
-    def _unpack(self, kept: Kept) -> State:
-        drawn = widen(unpack(kept.drawn, "<i8"), len(self._ledger.streams))
-        rows = unpack(kept.lanes, "<i8").reshape(4, -1).T
-        lanes: dict[tuple[int, int], tuple[int, Ints]] = {}
-        if len(rows):
-            given = unpack(kept.given, "<i2").reshape(len(rows), -1)
-            for (stream, low, number, total), value in zip(rows.tolist(), given, strict=True):
-                lanes[stream, low] = (number, value + total // len(value))
+    def _anchor_at(self, step: int) -> State | None:
+        if step and (self._anchor is None or self._anchor.step != step):
+            self._anchor = self.load(step)
+        return self._anchor if step else None
+
+    def _unpack(self, kept: Kept) -> State | None:
+        anchor = None if kept.anchor is None else self._anchor_at(kept.anchor)
+        if kept.anchor is not None and anchor is None:
+            return None
+        drawn = widen(unpack(kept.drawn), len(self._ledger.streams))
+        rows = unpack(kept.lanes).reshape(4, -1).T.tolist()
+        lanes: Lanes = {(stream, low): (number, np.zeros(0, np.int64)) for stream, low, number, _ in rows}
+        if rows:
+            given = unpack_small(kept.given).reshape(len(rows), -1)
+            for row, value, base in zip(rows, given, bases(lanes, anchor), strict=True):
+                stream, low, number, total = row
+                lanes[stream, low] = number, value + base + total // len(value)
         return State(kept.step, credits_of(self._ledger, kept.step, drawn), drawn, lanes)
+
+
+def drift(given: Ints) -> Ints:
+    """What each lane has given, about their mean."""
+    found: Ints = given - int(given.sum()) // len(given)
+    return found
+
+
+def bases(lanes: Lanes, anchor: State | None) -> list[Ints | int]:
+    """Of each row the drift that the anchor has for it; 0 where its pass was not open there."""
+    found = anchor.lanes if anchor is not None else {}
+    none = (-1, np.zeros(1, np.int64))
+    there = ((pass_index, *found.get(key, none)) for key, (pass_index, _) in lanes.items())
+    return [drift(given) if now == then else 0 for now, then, given in there]
 
 
 def credits_of(ledger: Ledger, step: int, drawn: Ints) -> Ints:
@@ -135,9 +173,22 @@ def credits_of(ledger: Ledger, step: int, drawn: Ints) -> Ints:
     return owed
 
 
-def pack(values: np.ndarray[Any, Any]) -> bytes:
-    return zlib.compress(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
+def pack(values: Ints) -> bytes:
+    return zlib.compress(values.astype("<i8").tobytes())
 
 
-def unpack(data: bytes, dtype: str) -> Ints:
-    return np.frombuffer(zlib.decompress(data), dtype).astype(np.int64)
+def unpack(data: bytes) -> Ints:
+    return np.frombuffer(zlib.decompress(data), "<i8").astype(np.int64)
+
+
+def pack_small(values: np.ndarray[Any, np.dtype[np.int16]]) -> bytes:
+    """Small numbers of either sign: signs in the lowest bit, then all low bytes before all high ones."""
+    folded = (values << 1 ^ values >> 15).astype(np.uint16)
+    return zlib.compress(np.stack([folded & 255, folded >> 8]).astype(np.uint8).tobytes())
+
+
+def unpack_small(data: bytes) -> Ints:
+    low, high = np.frombuffer(zlib.decompress(data), np.uint8).reshape(2, -1).astype(np.int64)
+    folded: Ints = high << 8 | low
+    small: Ints = folded >> 1 ^ -(folded & 1)
+    return small

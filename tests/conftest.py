@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -13,6 +14,9 @@ from streamer import Catalog
 from streamer.object_store import ObjectStore
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1")
+
+hypothesis.settings.register_profile("phasemix", deadline=None)  # no test depends on how fast a machine is
+hypothesis.settings.load_profile("phasemix")
 
 SEQ_LEN = 8
 

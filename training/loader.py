@@ -53,10 +53,11 @@ class MixedDataset(IterableDataset[Any]):
         start_step: int,
         wait_s: float,
         with_origin: bool,
+        boundaries: bool | None,
     ) -> None:
         self.root, self.run, self.rank, self.world_size = root, run, rank, world_size
         self.first_step = self.start_step = start_step
-        self.wait_s, self.with_origin = wait_s, with_origin
+        self.wait_s, self.with_origin, self.boundaries = wait_s, with_origin, boundaries
         with self._open(read_only=True) as reader:
             self.global_batch, self.seq_len = reader.settings.global_batch, reader.settings.seq_len
             self.streams = list(reader.streams)
@@ -78,6 +79,8 @@ class MixedDataset(IterableDataset[Any]):
                 }
                 if self.with_origin:
                     item["origin"] = torch.from_numpy(batch.origin.view("u1").reshape(len(batch.origin), -1))
+                if batch.boundaries is not None:
+                    item["boundaries"] = torch.from_numpy(batch.boundaries)
                 yield item
                 step += stride
 
@@ -133,14 +136,19 @@ class MixedDataset(IterableDataset[Any]):
         self.first_step = self.start_step = step
 
     def _open(self, *, read_only: bool) -> RunReader:
-        return RunReader(self.root, self.run, self.rank, self.world_size, wait_s=self.wait_s, read_only=read_only)
+        return RunReader(
+            self.root, self.run, self.rank, self.world_size,
+            wait_s=self.wait_s, read_only=read_only, boundaries=self.boundaries,
+        )  # fmt: skip
 
 
 class MixedLoader(DataLoader[Any]):
     """A run's batches from `start_step` on: {"input_ids": (rows, seq_len) in the stream's dtype, "stream": (rows,) int32}.
 
     Args: rank and world_size, the data-parallel ones; None: torch.distributed's, or 0 of 1. wait_s, how long to wait where a
-    component says `when_dry = "wait"`. with_origin adds "origin", (rows, 16) bytes of the origin's structure.
+    component says `when_dry = "wait"`. with_origin adds "origin", (rows, 16) bytes of the origin's structure. boundaries
+    adds "boundaries", (rows, width) int32, the cumulative lengths of each row's documents as `RunReader` gives them; None
+    as the run was created.
     Raises: RunError for an unknown run or a world size that does not divide the batch. When the run ends, `next` raises
     StopIteration with RunEnded as its cause, which `ended` then holds too.
     """
@@ -158,11 +166,19 @@ class MixedLoader(DataLoader[Any]):
         start_step: int = 0,
         wait_s: float = 0.0,
         with_origin: bool = False,
+        boundaries: bool | None = None,
         pin_memory: bool = False,
     ) -> None:
         rank, world_size = data_parallel(rank, world_size)
         dataset = MixedDataset(
-            root, run, rank=rank, world_size=world_size, start_step=start_step, wait_s=wait_s, with_origin=with_origin
+            root,
+            run,
+            rank=rank,
+            world_size=world_size,
+            start_step=start_step,
+            wait_s=wait_s,
+            with_origin=with_origin,
+            boundaries=boundaries,
         )
         self.ended: RunEnded | None = None
         self._handed_out = 0

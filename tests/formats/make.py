@@ -19,7 +19,7 @@ import xxhash
 from generators.orders import load_orders, place_order
 from mixer import Mixtures, RunEnded, RunReader, Runs, pool
 from mixer.journal import Journal
-from mixer.states import State, States, unpack
+from mixer.states import State, States, unpack, unpack_small
 from streamer import Catalog, mds
 from streamer.document import COLUMNS, Document, document_id
 from streamer.publication import document_row
@@ -206,8 +206,8 @@ def content(path: Path, mask: Any) -> Any:
     data = path.read_bytes()
     if path.parent.name == "states":
         kept = msgspec.msgpack.decode(data)
-        packed = {"drawn": "<i8", "lanes": "<i8", "given": "<i2"}
-        return {**kept, **{key: unpack(kept[key], dtype).tolist() for key, dtype in packed.items()}}
+        packed = {"drawn": unpack, "lanes": unpack, "given": unpack_small}
+        return {**kept, **{key: read(kept[key]).tolist() for key, read in packed.items()}}
     if path.suffix == ".parquet":
         table = pq.read_table(path)
         return [str(table.schema), {str(key): str(value) for key, value in table.schema.metadata.items()}, table.to_pylist()]

@@ -171,3 +171,24 @@ def test_comments_and_spacing_make_no_new_version(root: Path, fill: Fill) -> Non
     mixtures = Mixtures(root)
     assert mixtures.apply(HEAD) == mixtures.apply("# again\n" + HEAD.replace("share = 1", "share=1.0")) == "m@1"
     assert mixtures.edit("m", ["raw.max_passes=2"]) == "m@2"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", 1.5), ("seed", -1), ("global_batch", 0), ("global_batch", 10**20), ("num_steps", 0),
+        ("segment_batches", 10**12), ("canonical_nodes", 65), ("write_ahead", 0),
+    ],
+)  # fmt: skip
+def test_a_number_that_no_run_can_have_is_refused_by_its_name(root: Path, fill: Fill, key: str, value: float) -> None:
+    fill("raw/python", 30)
+    settings = {"seed": 1, "global_batch": 16, key: value}
+    with pytest.raises(RunError, match=f"{key} = "):
+        Runs(root).create("a", mixture=Mixtures(root).apply(HEAD), **settings)  # type: ignore[arg-type]
+    assert Runs(root).list() == []
+
+
+def test_a_ledger_is_extended_on_purpose(root: Path, fill: Fill) -> None:
+    begin(root, fill)
+    assert Runs(root).extend("a", 1000) == 1024
+    assert RunReader(root, "a").read(1023).tokens.shape == (16, 8)

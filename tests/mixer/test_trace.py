@@ -43,7 +43,7 @@ def test_the_offset_of_a_place_is_the_one_that_goes_there(size: int, nodes: int,
     assert places_of(sizes, keys, index, lanes, offsets, nodes, Tables()).tolist() == places.tolist()
 
 
-@examples(40)
+@examples(150)
 @given(history=histories(), data=st.data())
 def test_the_positions_of_a_row_are_those_at_which_a_reader_sees_it(history: History, data: st.DataObject) -> None:
     """In a run, and in one of its lineage that goes on from one of its steps."""

@@ -95,9 +95,10 @@ def test_an_entry_of_plain_shards_has_no_columns_of_compression(root: Path) -> N
 def test_compressed_documents_are_read_too(root: Path, tmp_path: Path) -> None:
     from streaming import MDSWriter
 
-    columns = dict.fromkeys(("document", "text", "language", "repository", "path", "license"), "str")
+    texts = ("document", "text", "language", "repository", "path", "license")
+    columns = {**dict.fromkeys(texts, "str"), "score": "float64"}
     with MDSWriter(out=str(tmp_path / "documents"), columns=columns, compression="zstd") as writer:
-        writer.write({name: name for name in columns})
+        writer.write({**{name: name for name in texts}, "score": np.float64(0.5)})
     catalog = Catalog(root)
     catalog.publish_directory("documents/python", tmp_path / "documents")
     assert [document.text for document in catalog.documents("documents/python")] == ["text"]

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mixer import Mixtures, RunEnded, RunError, RunReader, Runs
+from streamer import Catalog
 from training import MixedLoader
 from training.errors import PositionError
 
@@ -95,6 +96,18 @@ def test_the_end_of_the_run_is_the_cause_of_the_stop(run, workers):
     assert loader.ended is stop.value.__cause__
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_boundaries_come_along_where_the_run_records_them(root, workers):
+    rows, documents = (
+        np.zeros((20, 8), np.uint16),
+        [{"sample": n, "start": 0, "end": 5, "document": str(n)} for n in range(20)],
+    )
+    Catalog(root).append("raw/python", rows, seq_len=8, documents=documents)
+    Runs(root).create("alpha", mixture=Mixtures(root).apply(MIXTURE), seed=3, global_batch=4, boundaries=True)
+    batch = next(iter(MixedLoader(root, "alpha", num_workers=workers)))
+    assert batch["boundaries"].tolist() == [[0, 5, 8]] * 4
+
+
 def test_a_second_iterator_goes_on_where_the_first_stopped(run):
     loader = MixedLoader(run, "alpha")
     together = ids(itertools.islice(loader, 3)) + ids(itertools.islice(loader, 2))
@@ -125,8 +138,6 @@ def test_a_position_of_another_run_format_or_ledger_is_refused(run, fill):
 
 
 def test_a_ledger_of_another_root_is_refused(run, tmp_path):
-    from streamer import Catalog
-
     other = tmp_path / "other"
     rows = np.zeros((96, 8), np.uint16)
     for name, samples in (("raw/python", 60), ("raw/go", 36)):

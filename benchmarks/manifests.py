@@ -1,0 +1,31 @@
+"""Catalogs with true manifests whose shards hold nothing, for what only plans or only maps."""
+
+from mixer import Mixtures, Runs
+from mixer.journal import Journal
+from streamer import Catalog
+from streamer.manifest import Schema, Shard, part_body
+
+RUN = "bench"
+
+
+def add_stream(catalog: Catalog, name: str, *, seq_len: int, shards: list[Shard], part_id: str = "0") -> None:
+    """A stream of one part, by its entry alone."""
+    schema = Schema(kind="tokens", seq_len=seq_len, dtype="uint16")
+    catalog.register("streams", name)
+    catalog.stream_log(name).append(lambda _: part_body(part_id, schema, shards, None, {}))
+
+
+def start_run(catalog: Catalog, *, seq_len: int, global_batch: int, nodes: int = 1, batches: int, segment: int) -> Journal:
+    """A run over all streams by their tokens, with so many batches in its ledger."""
+    text = f'name = "all"\nseq_len = {seq_len}\n[[component]]\nstreams = "raw/*"\nshare = 1\n'
+    Runs(catalog).create(
+        RUN,
+        mixture=Mixtures(catalog).apply(text),
+        seed=17,
+        global_batch=global_batch,
+        canonical_nodes=nodes,
+        segment_batches=segment,
+    )
+    journal = Journal(catalog, RUN)
+    journal.ensure(batches - 1, to=batches)
+    return journal
