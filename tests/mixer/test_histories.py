@@ -167,6 +167,28 @@ FIXED = {
         3, 4, 64, 32, 3, "share", (3, 1, 1), (Part(0, 1100), Part(1, 2100), Part(2, 300)),
         ((30, Part(0, 1100)), (12, Part(2, 5)), (60, Reopen())),
     ),
+    "another seed": History(
+        2**40 - 1, 1, 48, 5, None, "stop", (1, 0, "1e-3", 50), (Part(0, 300), Part(1, 16), Part(2, 3), Part(3, 900)),
+        ((7, Part(0, 40)), (9, Switch((0, 3, 1, 1))), (50, Reopen())),
+    ),
+    "a change of phase": History(
+        4, 1, 16, 2, None, "stop", (3, 1, 0, 0), (Part(0, 90), Part(1, 40), Part(2, 40), Part(3, 7)),
+        ((21, Switch((0, 0, 1, 5))), (20, Switch((1, 0, 1, 0))), (20, Reopen())),
+    ),
+    "more parts join in a pass than may": History(
+        5, 1, 3, 1, None, "stop", (1, 3), (Part(0, 900), Part(1, 900)),
+        (*((1, Part(place % 2, 1 + place % 5)) for place in range(90)), (400, Part(1, 300)), (300, Reopen())),
+    ),
+    "dry streams share": History(
+        6, 1, 7, 32, 2, "share", (3, 2, 1), (Part(0, 40), Part(1, 40), Part(2, 16)), ((60, Reopen()),),
+    ),
+    "dry streams wait": History(
+        7, 1, 16, 5, 1, "wait", (2, 1), (Part(0, 90), Part(1, 40)),
+        ((30, Part(0, 300)), (30, Part(1, 90)), (40, Part(1, 90)), (40, Reopen())),
+    ),
+    "sixteen nodes": History(
+        8, 16, 64, 32, None, "stop", (5, 1), (Part(0, 5000), Part(1, 300)), ((70, Part(0, 4400)), (80, Reopen())),
+    ),
 }  # fmt: skip
 
 

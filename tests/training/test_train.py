@@ -3,6 +3,7 @@
 import argparse
 import errno
 import os
+import random
 import signal
 import sys
 import time
@@ -18,6 +19,7 @@ from training.commands import add_train, prepare
 from training.errors import CheckpointError
 from training.steps_log import read_steps
 
+SEED = int(os.environ.get("PHASEMIX_FAULT_SEED", "0"))
 OTHER = """
 name = "other"
 seq_len = 32
@@ -49,15 +51,19 @@ def wait_for_step(process, root: Path, run: str, step: int) -> None:
     assert process.poll() is None, process.communicate()[0]
 
 
-def test_a_killed_training_resumes_bit_for_bit_and_two_ranks_see_the_same_batches(code_root):
-    """Given dropout, a kill between two checkpoints, and other workers after it, then order and losses are the same."""
+def test_a_training_that_is_killed_three_times_resumes_bit_for_bit_and_two_ranks_see_the_same_batches(code_root):
+    """Given dropout, kills at random steps, and other workers after each, then order and losses are the same."""
     whole = start_training(train_argv(code_root, "whole", "--set", "steps=90"))
-    killed = start_training(train_argv(code_root, "killed", "--set", "steps=90", "--set", "batch.loader_workers=2"))
-    wait_for_step(killed, code_root, "killed", 10)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate()
-    before = len(steps(code_root, "killed"))
-    assert 10 < before < 90
+    resume, chance = list[str](), random.Random(SEED)
+    for turn in range(3):
+        step = 26 * turn + chance.randrange(6, 20)
+        more = [*resume, "--set", "steps=90", "--set", f"batch.loader_workers={2 - turn}"]
+        killed = start_training(train_argv(code_root, "killed", *more))
+        wait_for_step(killed, code_root, "killed", step)
+        os.kill(killed.pid, signal.SIGKILL)
+        killed.communicate()
+        assert step < len(steps(code_root, "killed")) < 90
+        resume = ["--resume"]
     resumed = start_training(train_argv(code_root, "killed", "--set", "steps=90", "--resume"))
     finish(whole)
     finish(resumed)
