@@ -14,6 +14,7 @@ from mixer.lanes import MIN_LANE_ROWS
 from mixer.permutation import Ints, Tables, Words, permute, scramble, unpermute
 
 BLOCK_ROWS = 1 << 14
+TAIL_ROWS = 1 << 11  # at most, of a lane's last block: nodes that are through early meet few shards in it
 
 
 def has_lanes(sizes: Ints, nodes: int) -> npt.NDArray[np.bool_]:
@@ -24,8 +25,8 @@ def has_lanes(sizes: Ints, nodes: int) -> npt.NDArray[np.bool_]:
 
 def places_of(sizes: Ints, keys: Words, passes: Ints, lanes: Ints, offsets: Ints, nodes: int, small: Tables) -> Ints:
     """The place of each draw in the keyed order of its range. `small` remembers the permutations of small blocks."""
-    first, length, least = lane_bounds(sizes, lanes, nodes)
-    block, low, rows = blocks_of(length, least, offsets)
+    first, length, tail = lane_bounds(sizes, lanes, nodes)
+    block, low, rows = blocks_of(length, tail, offsets)
     places: Ints = first + low + permute(block_keys(keys, passes, lanes, block), rows, offsets - low, small)
     return places
 
@@ -33,28 +34,31 @@ def places_of(sizes: Ints, keys: Words, passes: Ints, lanes: Ints, offsets: Ints
 def offsets_of(sizes: Ints, keys: Words, passes: Ints, places: Ints, nodes: int) -> tuple[Ints, Ints]:
     """The lane of each place of a range, and the offset in that lane at which a pass comes to it."""
     lanes = np.where(has_lanes(sizes, nodes), (places * nodes + nodes - 1) // sizes, 0)
-    first, length, least = lane_bounds(sizes, lanes, nodes)
-    block, low, rows = blocks_of(length, least, places - first)
+    first, length, tail = lane_bounds(sizes, lanes, nodes)
+    block, low, rows = blocks_of(length, tail, places - first)
     inside = unpermute(block_keys(keys, passes, lanes, block), rows, places - first - low)
     return lanes, low + inside
 
 
 def lane_bounds(sizes: Ints, lanes: Ints, nodes: int) -> tuple[Ints, Ints, Ints]:
-    """The first place of each lane, its length, and how many blocks it has at least."""
+    """The first place of each lane, its length, and the rows of its last block (0: as the others)."""
     if nodes == 1:
-        return np.zeros_like(sizes), sizes, np.full_like(sizes, 2)
+        return np.zeros_like(sizes), sizes, np.zeros_like(sizes)
     laned = has_lanes(sizes, nodes)
     start = np.where(laned, lanes * sizes // nodes, 0)
     end = np.where(laned, (lanes + 1) * sizes // nodes, sizes)
-    return start, end - start, np.where(laned, 4, 2)
+    return start, end - start, np.where(laned, np.minimum(TAIL_ROWS, (end - start) // 8), 0)
 
 
-def blocks_of(length: Ints, least: Ints, offsets: Ints) -> tuple[Ints, Ints, Ints]:
+def blocks_of(length: Ints, tail: Ints, offsets: Ints) -> tuple[Ints, Ints, Ints]:
     """The block of each offset of a lane, the block's first offset and its rows."""
-    blocks = np.maximum(-(-length // BLOCK_ROWS), least)
-    block = (offsets * blocks + blocks - 1) // length
-    low = block * length // blocks
-    return block, low, (block + 1) * length // blocks - low
+    body = length - tail
+    blocks = np.maximum(-(-body // BLOCK_ROWS), 2)
+    block = (np.minimum(offsets, body - 1) * blocks + blocks - 1) // body
+    low = block * body // blocks
+    rows = (block + 1) * body // blocks - low
+    last = offsets >= body
+    return np.where(last, blocks, block), np.where(last, body, low), np.where(last, tail, rows)
 
 
 def block_keys(keys: Words, passes: Ints, lanes: Ints, block: Ints) -> Words:

@@ -1,7 +1,8 @@
 """Lanes: which part of a range a canonical node draws from, so that each node fetches its own shards.
 
 Always holds: in a pass every index of every lane is drawn exactly once; a draw takes its node's own lane while that has
-some left, else the fullest (of equals the first).
+some left, else the next lane around the ring that has at least the mean of what is left: so a node that is through early
+stays with one other lane for long, and meets few of its shards.
 
 How: the rows of a range, in keyed order, are cut into one lane a canonical node. A slot's place in the batch names its
 node. Within a pass the draws of a range go lane by lane in the order of batches and slots.
@@ -37,9 +38,15 @@ def take(used: Ints, sizes: Ints, which: Ints, nodes: Ints) -> tuple[Ints, Ints]
         for draw in draws[first:].tolist():
             lane = int(nodes[draw])
             if not left[lane]:
-                lane = int(left.argmax())
+                lane = next_lane(lane, left)
             lanes[draw], index[draw] = lane, sizes[row, lane] - left[lane]
             left[lane] -= 1
         after[row] = sizes[row] - left
     used[:] = after
     return lanes, index
+
+
+def next_lane(lane: int, left: Ints) -> int:
+    """The first lane after an empty one, around the ring, that has at least the mean of what all have left."""
+    full = np.flatnonzero(left * len(left) >= left.sum())
+    return int(full[np.searchsorted(full, lane) % len(full)])

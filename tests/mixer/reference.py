@@ -47,7 +47,7 @@ def count(shares, owed, size):
     """Draws of each stream in a batch: those due, then one more each by earliest deadline."""
     present = [stream for stream, share in enumerate(shares) if share]
     if len(present) == 1:
-        return [size if stream in present else 0 for stream in range(len(shares))]
+        return [size * (stream in present) for stream in range(len(shares))]
     margin = ONE // (2 * len(present) - 2)
     each, rest = divmod(-sum(owed[stream] for stream in present), len(present))
     debt = {s: owed[s] + each + (place < rest) + margin + shares[s] * size for place, s in enumerate(present)}
@@ -55,14 +55,11 @@ def count(shares, owed, size):
     while sum(counts) != size:
         left = {stream: debt[stream] - counts[stream] * ONE for stream in present}
         deadline = {stream: (ONE - left[stream]) // shares[stream] for stream in present}
-        if sum(counts) < size:
-            order = sorted(present, key=lambda s: (left[s] < 2 * margin, deadline[s], s))
-            for stream in order[: size - sum(counts)]:
-                counts[stream] += 1
-        else:
-            order = sorted((s for s in present if counts[s]), key=lambda s: (-deadline[s], s))
-            for stream in order[: sum(counts) - size]:
-                counts[stream] -= 1
+        more = sum(counts) < size
+        key = {s: (left[s] < 2 * margin, deadline[s], s) if more else (-deadline[s], s) for s in present}
+        order = sorted((s for s in present if more or counts[s]), key=key.get)
+        for stream in order[: abs(size - sum(counts))]:
+            counts[stream] += 1 if more else -1
     return counts
 
 
@@ -88,16 +85,21 @@ class Range:
         return self, self.taken - 1
 
     def draw(self, node, offset):
-        """The row of the draw that was taken as number `offset`; with lanes the next of the node's own, or the fullest."""
+        """The row of the draw that was taken as number `offset`; with lanes the next of the node's own, or another's."""
         lane = 0
         if self.laned:
-            lane = node if self.left[node] else self.left.index(max(self.left))
+            lane = node
+            if not self.left[node]:
+                around = [(node + 1 + step) % len(self.left) for step in range(len(self.left))]
+                lane = next(other for other in around if self.left[other] * len(self.left) >= sum(self.left))
             offset = self.lengths[lane] - self.left[lane]
             self.left[lane] -= 1
         length = self.lengths[lane]
-        blocks = max(4 if self.laned else 2, -(-length // 2**14))
-        block = max(number for number in range(blocks) if number * length // blocks <= offset)
-        low, high = block * length // blocks, (block + 1) * length // blocks
+        body = length - min(2**11, length // 8) * self.laned
+        blocks = max(2, -(-body // 2**14))
+        edges = [number * body // blocks for number in range(blocks + 1)] + [length] * self.laned
+        block = max(number for number, edge in enumerate(edges[:-1]) if edge <= offset)
+        low, high = edges[block], edges[block + 1]
         key = scramble(self.key ^ scramble(scramble(self.pass_index << 32 | lane) + block & MASK))
         start = lane * len(self.rows) // len(self.left)
         return self.rows[start + low + permute(key, high - low, offset - low)]
@@ -115,10 +117,8 @@ class Stream:
         if self.pass_index < 0 or not self.waiting:
             return
         if self.joins < 32 or self.waiting * 32 >= len(self.queue):
-            new, old = self.make(total - self.waiting, total), self.queue
-            both = len(old) + self.waiting
+            new, old, both = self.make(total - self.waiting, total), iter(self.queue), len(self.queue) + self.waiting
             share = [(2 * place * self.waiting + both) // (2 * both) for place in range(both + 1)]
-            old = iter(old)
             self.queue = [new if share[place + 1] > share[place] else next(old) for place in range(both)]
             self.waiting, self.joins = 0, self.joins + 1
 
