@@ -29,11 +29,12 @@ LAST_WAIT_S = 15.0  # a loader's orphaned workers look for their parent every 5 
 class Moment(NamedTuple):
     """When a process kills itself: at the n-th call that code of `places` makes or takes; `worker`: in one of its workers.
 
-    Calls of C functions count, so it may be before or after any write, link or fsync.
+    Calls of C functions count, so it may be before or after any write, link or fsync. `function`: only what stands in it.
     """
 
     calls: int
     places: tuple[str, ...] = ("streamer/", "mixer/", "training/")
+    function: str = ""
     worker: bool = False
 
 
@@ -97,7 +98,10 @@ def kill_at(moment: Moment) -> None:
 
     def count(frame: Any, event: str, argument: Any) -> None:
         nonlocal left
-        if frame.f_code.co_filename.startswith(places) and moment.worker == (os.getpid() != owner):
+        code = frame.f_code
+        if not code.co_filename.startswith(places) or moment.function not in ("", code.co_name):
+            return
+        if moment.worker == (os.getpid() != owner):
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)

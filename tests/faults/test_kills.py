@@ -116,10 +116,10 @@ def nursery(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Nursery]
 @pytest.mark.parametrize("nursery", [["mixer"]], indirect=True)
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_readers_that_are_killed_hand_out_every_batch_once(nursery: Nursery, tmp_path: Path, nodes: int) -> None:
-    """12 kills each, every third of them between two calls of the store, where segments and states are written."""
+    """12 kills each, every second of them while an object is put: a probe, a segment or a state."""
     world = World(tmp_path, nursery, nodes=nodes, seed=SEED + nodes)
     for turn in range(12 * KILLS):
-        moment = world.moment(2000, places=("streamer/store.py",)) if turn % 3 == 0 else world.moment(40_000)
+        moment = world.moment(400, function="put_if_absent") if turn % 2 else world.moment(40_000)
         pid = nursery.start(moment, "read", world.root, "a", world.lines, None)
         world.change(turn)
         assert nursery.wait(pid) == (pid, KILLED), moment
