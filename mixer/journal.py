@@ -96,8 +96,7 @@ class Journal:
 
     def _rows(self) -> Rows:
         plan = self.ledger.plans[self.ledger.plan_at(self.ledger.end)]
-        snapshots = (self.catalog.stream(name) for name in plan.streams)
-        return {snapshot.name: (snapshot.samples, snapshot.number) for snapshot in snapshots}
+        return {found.name: (found.samples, found.number) for found in self.catalog.snapshots(plan.streams)}
 
 
 class Forecast(Journal):

@@ -115,6 +115,7 @@ class RunReader:
         self._state: State | None = None
         self._now: Stretch | None = None
         self._next: Stretch | None = None
+        self._looked = -1  # the start of the last stretch that was looked ahead from
 
     def __getstate__(self) -> tuple[Any, ...]:
         return self._arguments
@@ -160,7 +161,8 @@ class RunReader:
         now = self._now
         if now is None or not now.start <= step < now.end or (self._read_only and self.is_forecast(step)):
             now = self._open(step)
-        elif self._next is None and 2 * step >= now.start + now.end:
+        elif self._looked != now.start and 2 * step >= now.start + now.end:
+            self._looked = now.start
             self._look_ahead(now)
         here = slice((step - now.start) * self._rows, (step - now.start + 1) * self._rows)
         which = now.which[here]
