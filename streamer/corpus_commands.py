@@ -62,18 +62,13 @@ def run_ingest(args: argparse.Namespace) -> int:
         changes["sources"] = [{"path": path} for path in args.sources]
     recipe = load_recipe(args.recipe, **changes) if args.recipe else parse_recipe("", **changes)
     from streamer.corpus.pipeline import build
+    from streamer.progress_line import ProgressLine
 
-    report = build(Catalog(args.root), recipe, progress=show_progress)
-    if sys.stderr.isatty():
-        sys.stderr.write("\n")
+    progress = ProgressLine(sys.stderr)
+    report = build(Catalog(args.root), recipe, progress=progress)
+    progress.end()
     print_report(report, args.json)
     return 0
-
-
-def show_progress(step: str, done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\033[K{step} {done:,}{f' of {total:,}' if total else ''}")
-        sys.stderr.flush()
 
 
 def print_report(report: Any, as_json: bool) -> None:
