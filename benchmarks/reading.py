@@ -35,11 +35,12 @@ def gather_batches(root: Path, size: int) -> Iterator[int]:
     from streamer.reader import Reader
 
     catalog, views, firsts = Catalog(root), [], []
+    shards = Reader(catalog.store)
     with RunReader(root, f"g{size}") as reader:
         for name in reader.streams:
             snapshot = catalog.stream(name)
             (part,) = snapshot.parts
-            views.append([np.array_split(Reader(catalog.store).rows(part, s, snapshot.schema), 1)[0] for s in part.shards])
+            views.append([shards.rows(part, shard, snapshot.schema) for shard in part.shards])
             firsts.append(np.cumsum([0, *(len(view) for view in views[-1])]))
         batches = []
         for step in range(WARM_ROWS // size):

@@ -111,7 +111,7 @@ def first_snapshot(catalog: Catalog, run: str, stream: str) -> int:
 
     ledger = Journal(catalog, run).ledger
     body = next(body for body in catalog.log(f"runs/{run}/ledger").read() if body["event"] == "segment")
-    return next((number for index, _, number, _ in body.get("joins", []) if ledger.streams[index] == stream), 0)
+    return next((number for index, _, number, *_ in body.get("joins", []) if ledger.streams[index] == stream), 0)
 
 
 def order_digests(catalog: Catalog, run: str, steps: int) -> list[str]:

@@ -33,14 +33,17 @@ class ServiceJournal:
         """Takes in what was written since."""
         self._take(self._ask("GET", "ledger", {"start": self.ledger.length}))
 
-    def ensure(self, step: int, *, wait_s: float = 0.0) -> None:
-        """Has the ledger cover `step`. Raises: StepError, RunEnded, WaitError, RunError when the service stays away."""
+    def ensure(self, step: int, *, wait_s: float = 0.0, patience_s: float | None = None) -> None:
+        """Has the ledger cover `step`. Raises: StepError, RunEnded, WaitError, RunError when the service stays away.
+
+        `patience_s`: how long an absent service is retried this time.
+        """
         if 0 <= step < self.ledger.end:
             return
         deadline = time.monotonic() + wait_s
         while not 0 <= step < self.ledger.end:
             try:
-                self._take(self._ask("POST", "segments", {"step": step, "start": self.ledger.length}))
+                self._take(self._ask("POST", "segments", {"step": step, "start": self.ledger.length}, patience_s))
             except WaitError:
                 if time.monotonic() >= deadline:
                     raise
@@ -49,12 +52,13 @@ class ServiceJournal:
     def _take(self, bodies: list[dict[str, Any]]) -> None:
         self.ledger.add(bodies)
 
-    def _ask(self, method: str, what: str, values: dict[str, int]) -> list[dict[str, Any]]:
+    def _ask(self, method: str, what: str, values: dict[str, int], patience_s: float | None = None) -> list[dict[str, Any]]:
         """A list of bodies. Retries while the service is away. Raises: what the service says, RunError."""
         import httpx
 
         url, wait_s = f"{self.service}/api/runs/{self.run}/{what}", RETRY_WAIT_S
-        deadline = time.monotonic() + self._patience_s
+        patience_s = self._patience_s if patience_s is None else patience_s
+        deadline = time.monotonic() + patience_s
         while True:
             try:
                 given: dict[str, Any] = {"params": values} if method == "GET" else {"json": values}
@@ -66,7 +70,7 @@ class ServiceJournal:
                 said = type(error).__name__
             if time.monotonic() + wait_s > deadline:
                 raise RunError(
-                    f"mixer service {self.service} is away ({said}) for {self._patience_s:g} s; start it with phasemix up, "
+                    f"mixer service {self.service} is away ({said}) for {patience_s:g} s; start it with phasemix up, "
                     "or read the root directly"
                 )
             time.sleep(wait_s)

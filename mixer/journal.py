@@ -45,8 +45,11 @@ class Journal:
             self._planner = make_planner(self.ledger, self.catalog, self.run, write=self.writes)
         return self._planner.state(step)
 
-    def ensure(self, step: int, *, wait_s: float = 0.0, to: int | None = None) -> None:
-        """Has the ledger cover `step`, adding segments where it must. Raises: StepError, RunEnded, WaitError."""
+    def ensure(self, step: int, *, wait_s: float = 0.0, patience_s: float | None = None, to: int | None = None) -> None:
+        """Has the ledger cover `step`, adding segments where it must. Raises: StepError, RunEnded, WaitError.
+
+        `patience_s` is for a journal behind a service.
+        """
         if step < 0:
             raise StepError(f"run {self.run}: step {step} is below 0")
         if step >= self.written:
@@ -96,7 +99,7 @@ class Journal:
 
     def _rows(self) -> Rows:
         plan = self.ledger.plans[self.ledger.plan_at(self.ledger.end)]
-        return {found.name: (found.samples, found.number) for found in self.catalog.snapshots(plan.streams)}
+        return {found.name: found for found in self.catalog.snapshots(plan.streams)}
 
 
 class Forecast(Journal):

@@ -122,6 +122,7 @@ class Ledger:
             self.length += 1
 
     def _take(self, body: dict[str, Any]) -> None:
+        self._digest.update(msgspec.json.encode(body, order="sorted"))
         if body["format"] != FORMAT or body.get("order", ORDER) != ORDER:
             raise RunError(f"the run's ledger has format {body['format']}, order {body.get('order')}; update phasemix")
         match body["event"]:
@@ -142,7 +143,6 @@ class Ledger:
         self.parent = parent
         if parent is None:
             return
-        self._digest.update(msgspec.json.encode(parent))
         for pool in parent.pools:
             self.streams.append(pool.stream)
             self.timelines.append(Timeline(pool.eras, pool.total))
@@ -172,12 +172,11 @@ class Ledger:
 
     def _take_segment(self, body: dict[str, Any]) -> None:
         joins, before = body.get("joins", []), self.segments[-1] if self.segments else None
-        self._digest.update(msgspec.json.encode(body, order="sorted"))
         self._digests.append((body["start"] + body["batches"], self._digest.hexdigest()))
         if before is not None and not joins and continues(before, body):
             self.segments[-1] = before._replace(batches=before.batches + body["batches"])
             return
-        for index, total, snapshot, drawn in joins:
+        for index, total, snapshot, drawn, _ in joins:
             self.timelines[index].extend(drawn, total)
             self.totals[index], self.snapshots[index] = total, snapshot
         if "shares" in body or before is None:
@@ -189,8 +188,8 @@ class Ledger:
         self.segments.append(Segment(body["start"], body["batches"], body["plan"], shares, counts, totals))
 
     def plan_at(self, step: int) -> int:
-        """The entry of the plan that holds at a step: of those that took effect by then, the last one written."""
-        return max(entry for at, entry in self.switches if at <= step)
+        """The entry of the plan that holds at a step: of those up to it that with the latest step, of equals the last."""
+        return max(switch for switch in self.switches if switch[0] <= step)[1]
 
     def next_switch(self, step: int) -> int | None:
         """The next later step at which another plan takes effect."""

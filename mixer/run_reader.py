@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixer.client import ServiceJournal
-from mixer.errors import RunEnded, RunError, StepError, WaitError
+from mixer.errors import RunError
 from mixer.journal import Forecast, Journal, make_planner
 from mixer.ledger import Ledger
 from mixer.permutation import Ints, fold
@@ -22,11 +22,11 @@ from mixer.ranges import StreamShards
 from mixer.states import State
 from streamer.boundaries import Boundaries
 from streamer.catalog import Catalog
-from streamer.errors import CacheFullError
+from streamer.errors import CacheFullError, StoreError
 from streamer.gather import Memory
 from streamer.manifest import PartInfo, Schema, Shard
 from streamer.object_store import ObjectStore
-from streamer.reader import Reader
+from streamer.reader import Reader, max_mapped
 from streamer.snapshot_loader import ORIGIN, Batch
 from streamer.store import Store
 
@@ -72,7 +72,8 @@ class RunReader:
     `wait_s` is how long a read waits for parts where a component says `when_dry = "wait"`. `read_only`: never writes, and
     what lies past the ledger's end is a forecast (`is_forecast`) that a later switch or new part can change.
     `boundaries`: whether batches say where documents begin; None as the run was created.
-    `service`: the address of a mixer service that writes and hands out the segments; without it the store is used.
+    `service`: the address of a mixer service that writes and hands out the segments; then nothing is written here. Without
+    it the store is used.
     Raises: RunError for an unknown run or a world size that does not divide the global batch.
     """
 
@@ -89,6 +90,8 @@ class RunReader:
         service: str | None = None,
     ) -> None:
         self._arguments = (root, run, rank, world_size, wait_s, read_only, boundaries, service)
+        if service is not None and read_only:
+            raise RunError(f"run {run}: a forecast is planned from the root; give read_only or a service, not both")
         self._catalog = Catalog(root)
         self._journal: Journal | ServiceJournal
         if service is not None:
@@ -105,8 +108,9 @@ class RunReader:
         self.run, self.rank, self.world_size, self.settings = run, rank, world_size, settings
         self._rows = settings.global_batch // world_size
         self._wait_s, self._read_only = wait_s, read_only
+        self._keeps_states = not read_only and service is None
         self._reader = Reader(self._catalog.store)
-        self._is_remote = isinstance(self._catalog.store, ObjectStore)
+        self._asks_ahead = not read_only and (service is not None or isinstance(self._catalog.store, ObjectStore))
         self._memory = Memory(self._journal.ledger.plans[0].dtype, settings.seq_len)
         with_boundaries = settings.boundaries if boundaries is None else boundaries
         self._boundaries = Boundaries(self._catalog.store) if with_boundaries else None
@@ -188,11 +192,11 @@ class RunReader:
     def _look_ahead(self, now: Stretch) -> None:
         """Plans the stretch after this one, where the ledger has it, so that its shards are there in time.
 
-        On an object store the ledger is made to have it, up to one segment past this one.
+        Behind a service, or on an object store, the ledger is asked to have it; that it cannot now is no error.
         """
-        if self._is_remote and not self._read_only:
-            with contextlib.suppress(RunEnded, StepError, WaitError):
-                self._journal.ensure(now.end)
+        if self._asks_ahead:
+            with contextlib.suppress(RunError, StoreError):
+                self._journal.ensure(now.end, patience_s=0.0)
         if now.end < self._journal.written:
             self._next = self._plan(now.end, 4 * (now.end - now.start))
             self._hold(now, self._next)
@@ -202,7 +206,7 @@ class RunReader:
         ledger = self._journal.ledger
         if self._planner is None or self._planner.ledger is not ledger:
             self._tables = Tables(self._catalog, ledger)
-            self._planner = make_planner(ledger, self._catalog, self.run, write=not self._read_only, tables=self._tables)
+            self._planner = make_planner(ledger, self._catalog, self.run, write=self._keeps_states, tables=self._tables)
             self._state = None
         size, state = self.settings.global_batch, self._state
         if state is None or not 0 <= step - state.step < self._planner.interval:
@@ -235,7 +239,7 @@ class RunReader:
     def _map(self, now: Stretch, which: Ints) -> None:
         """Fills in the addresses of some of a stretch's shards."""
         wanted = np.unique(which)
-        if len(self._memory) + len(wanted) > MAX_VIEWS:
+        if len(self._memory) + len(wanted) > min(MAX_VIEWS, max_mapped() // 2):
             self._unmap()
         try:
             self._add(now, wanted)

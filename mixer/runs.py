@@ -107,8 +107,11 @@ class Runs:
             )
         plan = self.mixtures.resolve(mixture)
         seq_len = self.mixtures.load(mixture)[1].seq_len
+        if parent is None and parent_step is not None:
+            raise RunError(f"run {name}: a parent's step, {parent_step}, needs a parent; name it with --parent")
         origin = None if parent is None else self._go_on(name, plan, parent, parent_step, canonical_nodes)
-        self._check_caps(name, plan, num_steps, global_batch, origin)
+        drawn = {pool.stream: pool.drawn for pool in origin.pools} if origin is not None else {}
+        self._check_caps(name, plan, num_steps, global_batch, drawn)
         settings = Settings(
             mixture=plan.mixture,
             seed=seed,
@@ -140,7 +143,14 @@ class Runs:
         Raises: StepError for a step in the ledger, RunError when the run has ended or the shapes differ.
         """
         journal = Journal(self.catalog, name)
-        plan = self.mixtures.resolve(mixture)
+        plan, seq_len = self.mixtures.resolve(mixture), self.mixtures.load(mixture)[1].seq_len
+        settings = journal.ledger.settings
+        assert settings is not None
+        if seq_len != settings.seq_len:
+            raise RunError(
+                f"run {name} has seq_len {settings.seq_len}, {plan.mixture} {seq_len}; switch to a mixture of the same, or "
+                "start another run"
+            )
         step = -1
 
         def decide(bodies: list[Body]) -> Body | None:
@@ -152,7 +162,7 @@ class Runs:
             step = ledger.end if at_step is None else at_step
             if step < ledger.end:
                 raise StepError(f"run {name}: step {step} is in the ledger already; the first free one is {ledger.end}")
-            self._check_switch(name, ledger, plan)
+            self._check_switch(name, journal, plan, step)
             return {"format": FORMAT, "event": "switched", "at_step": step, "plan": msgspec.to_builtins(plan)}
 
         self.catalog.log(f"runs/{name}/ledger").append(decide)
@@ -246,10 +256,10 @@ class Runs:
             pools=pools(ledger, found.state(step)),
         )
 
-    def _check_caps(self, name: str, plan: Plan, num_steps: int | None, global_batch: int, parent: Parent | None) -> None:
+    def _check_caps(self, name: str, plan: Plan, num_steps: int | None, global_batch: int, drawn: dict[str, int]) -> None:
+        """Raises: RunError when a stream, of which so much was drawn before, would pass its cap in so many steps."""
         if num_steps is None:
             return
-        drawn = {pool.stream: pool.drawn for pool in parent.pools} if parent is not None else {}
         rows = (plan.streams, plan.shares, plan.max_passes, plan.limit, plan.when_dry)
         for stream, share, cap, limit, when_dry in zip(*rows, strict=True):
             samples = min(self.catalog.stream(stream).samples, limit if limit is not None else 1 << 62)
@@ -261,12 +271,14 @@ class Runs:
             if wanted > left + 1:
                 raise RunError(
                     f"run {name}: stream {stream} would be seen {(before + wanted) / max(samples, 1):.2f} times in "
-                    f"{num_steps} steps{' and those of its lineage' if before else ''}; max_passes is {cap}. Lower its "
+                    f"{num_steps} steps{' and those before' if before else ''}; max_passes is {cap}. Lower its "
                     f"share from {share / ONE:.4f} to at most {left / (num_steps * global_batch):.4f}, or num_steps to "
                     f"{int(left / (share / ONE) / global_batch)}"
                 )
 
-    def _check_switch(self, name: str, ledger: Ledger, plan: Plan) -> None:
+    def _check_switch(self, name: str, journal: Journal, plan: Plan, step: int) -> None:
+        """Raises: RunError for another shape, and for caps that the steps from `step` on cannot keep."""
+        ledger = journal.ledger
         first: Any = ledger.plans[0]
         if (plan.dtype, plan.tokenizer) != (first.dtype, first.tokenizer):
             raise RunError(
@@ -274,6 +286,17 @@ class Runs:
                 f"{plan.tokenizer}; start another run"
             )
         check_limits(name, plan, dict(zip(ledger.streams, ledger.totals, strict=True)))
+        settings = ledger.settings
+        assert settings is not None
+        if settings.num_steps is not None:
+            old = ledger.plans[ledger.plan_at(ledger.end)]
+            ahead = dict(zip(old.streams, old.shares, strict=True))
+            drawn = dict(
+                zip(ledger.streams, widen(journal.state(ledger.end).drawn, len(ledger.streams)).tolist(), strict=True)
+            )
+            for stream, share in ahead.items():
+                drawn[stream] += share * (step - ledger.end) * settings.global_batch // ONE
+            self._check_caps(name, plan, settings.num_steps - step, settings.global_batch, drawn)
 
 
 def check_limits(name: str, plan: Plan, totals: dict[str, int]) -> None:

@@ -14,6 +14,7 @@ from mixer.permutation import Ints
 from mixer.resolution import Plan
 from mixer.slots import count_draws
 from mixer.states import State
+from streamer.manifest import Snapshot
 
 CLOSING_EXTRA = 2  # samples by which a closing batch may depart from a stream's share
 
@@ -24,7 +25,7 @@ class Waits(NamedTuple):
     stream: str
 
 
-Rows = dict[str, tuple[int, int]]  # stream -> rows now, snapshot number
+Rows = dict[str, Snapshot]  # the streams of the plan as they are now
 
 
 def plan_segment(ledger: Ledger, rows: Rows, state: State, *, at_most: int) -> dict[str, Any] | Waits:
@@ -53,7 +54,7 @@ def plan_segment(ledger: Ledger, rows: Rows, state: State, *, at_most: int) -> d
     if not batches:
         short = int(np.argmax(over[0]))
         name = ledger.streams[short]
-        if policy(plan, name) == "wait":
+        if policy(plan, name) == "wait" or not timelines[short].total:
             return Waits(name)
         closing = close(counts[0], capacity - drawn, shares, policy(plan, name))
         if closing is None:
@@ -72,18 +73,18 @@ def plan_segment(ledger: Ledger, rows: Rows, state: State, *, at_most: int) -> d
     return body
 
 
-def grow(ledger: Ledger, plan: Plan, rows: Rows, drawn: Ints) -> tuple[list[list[int]], list[Timeline]]:
-    """What joins now as [stream, rows, snapshot, drawn so far], and the timelines as they will then be."""
-    joins, timelines = [], list(ledger.timelines)
+def grow(ledger: Ledger, plan: Plan, rows: Rows, drawn: Ints) -> tuple[list[list[int | str]], list[Timeline]]:
+    """What joins now as [stream, rows, snapshot, drawn so far, digest of the parts], and the timelines as they will be."""
+    joins: list[list[int | str]] = []
+    timelines = list(ledger.timelines)
     limits = dict(zip(plan.streams, plan.limit, strict=True))
     for index, name in enumerate(ledger.streams):
         if name not in limits:
             continue
-        total, snapshot = rows[name]
         limit = limits[name]
-        total = total if limit is None else min(total, limit)
+        total = rows[name].samples if limit is None else min(rows[name].samples, limit)
         if total > ledger.totals[index]:
-            joins.append([index, total, snapshot, int(drawn[index])])
+            joins.append([index, total, rows[name].number, int(drawn[index]), rows[name].digest])
             timelines[index] = timelines[index].copy()
             timelines[index].extend(int(drawn[index]), total)
     return joins, timelines

@@ -6,6 +6,7 @@ set; a request's mistake is answered by 4xx with the one line that the command w
 
 import ipaddress
 import secrets
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,6 +35,13 @@ def create_app(root: str | Path, redis_url: str | None = None, token: str | None
     """The application over a root. `token` is asked of every write when it is set."""
     app = FastAPI(title="phasemix mixer", version="1", docs_url=None, redoc_url=None)
     catalog = Catalog(root)
+    journals: dict[str, tuple[Journal, threading.Lock]] = {}
+
+    def locked_journal(name: str) -> tuple[Journal, threading.Lock]:
+        """A run's journal, kept, so that a request takes in only what is new; one request at a time may use it."""
+        if name not in journals:
+            journals.setdefault(name, (Journal(catalog, name), threading.Lock()))
+        return journals[name]
 
     @app.middleware("http")
     async def guard(request: Request, go_on: Any) -> Response:
@@ -80,14 +88,16 @@ def create_app(root: str | Path, redis_url: str | None = None, token: str | None
     @app.get("/api/runs/{name}/ledger")
     def ledger(name: str, start: int = 0) -> Any:
         """The ledger's bodies from entry `start`."""
-        Journal(catalog, name)
+        locked_journal(name)
         return catalog.log(f"runs/{name}/ledger").read()[max(start, 0) :]
 
     @app.post("/api/runs/{name}/segments")
     def segments(name: str, body: dict[str, Any]) -> Any:
         """Has the ledger cover `step`; answers its bodies from entry `start`. Every rank gets the same."""
         step, start = number_of(body, "step", default=0), number_of(body, "start", default=0)
-        Journal(catalog, name).ensure(step)
+        journal, lock = locked_journal(name)
+        with lock:
+            journal.ensure(step)
         return catalog.log(f"runs/{name}/ledger").read()[max(start, 0) :]
 
     @app.get("/api/pool")

@@ -5,7 +5,7 @@ another ledger is derived again, never trusted.
 """
 
 import zlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from streamer.errors import StoreError
 from streamer.store import Store
 
 FORMAT = "state/1"
+TRIED = 8  # states that are tried, latest first, where some cannot be used
 ANCHORED = 8  # states of which the first is whole and the others say how they differ from it
 Lanes = dict[tuple[int, int], tuple[int, Ints]]
 
@@ -45,8 +46,8 @@ class State(NamedTuple):
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """One object. `drawn`: int64; `lanes`: rows of stream, low, pass and sum.
 
-    `given`: about each row's mean, less the same in the state of step `anchor` where that has the row: lanes drift apart
-    like random walks, so that the differences take half the bytes.
+    `given`: about each row's mean, less the same in the state of step `anchor` where that has the row: lanes drift apart,
+    so that the differences take half the bytes.
     """
 
     format: str
@@ -78,8 +79,9 @@ class States:
                 high = middle
             else:
                 low = middle
-            if high - low == 1 and low:
-                state = self.load(low * interval)
+            if high - low == 1:
+                marks = range(low, max(0, low - TRIED), -1)
+                state = next((found for mark in marks if (found := self.load(mark * interval)) is not None), None)
         return state
 
     def load(self, step: int) -> State | None:
@@ -114,7 +116,7 @@ class States:
             anchor=None if anchor is None else anchor.step,
             drawn=pack(np.trim_zeros(state.drawn, "b")),
             lanes=pack(np.array(rows, np.int64).reshape(-1, 4).T),
-            given=pack_small(np.array(given, np.int16)),
+            given=pack_small(np.array(given, np.int64)),
         )
         try:
             self._store.put_if_absent(self.key(state.step), msgspec.msgpack.encode(kept))
@@ -181,14 +183,15 @@ def unpack(data: bytes) -> Ints:
     return np.frombuffer(zlib.decompress(data), "<i8").astype(np.int64)
 
 
-def pack_small(values: np.ndarray[Any, np.dtype[np.int16]]) -> bytes:
-    """Small numbers of either sign: signs in the lowest bit, then all low bytes before all high ones."""
-    folded = (values << 1 ^ values >> 15).astype(np.uint16)
-    return zlib.compress(np.stack([folded & 255, folded >> 8]).astype(np.uint8).tobytes())
+def pack_small(values: Ints) -> bytes:
+    """Numbers of either sign, most of them small: signs in the lowest bit, then all lowest bytes before all higher ones."""
+    folded = (values << 1 ^ values >> 63).ravel()
+    planes = folded.astype("<i8").view(np.uint8).reshape(-1, 8).T
+    return zlib.compress(np.ascontiguousarray(planes).tobytes())
 
 
 def unpack_small(data: bytes) -> Ints:
-    low, high = np.frombuffer(zlib.decompress(data), np.uint8).reshape(2, -1).astype(np.int64)
-    folded: Ints = high << 8 | low
-    small: Ints = folded >> 1 ^ -(folded & 1)
-    return small
+    planes = np.frombuffer(zlib.decompress(data), np.uint8).reshape(8, -1)
+    folded = np.ascontiguousarray(planes.T).view("<u8").ravel()
+    values: Ints = (folded >> np.uint64(1)).astype(np.int64) ^ -(folded & np.uint64(1)).astype(np.int64)
+    return values

@@ -7,6 +7,7 @@ the entry that condemns it, and an entry that names a part is never taken back.
 from typing import Any
 
 import msgspec
+import xxhash
 
 from streamer.errors import StreamError
 
@@ -61,6 +62,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def samples(self) -> int:
         return sum(part.samples for part in self.parts)
+
+    @property
+    def digest(self) -> str:
+        """Of the parts' ids, in order."""
+        return xxhash.xxh3_64_hexdigest(" ".join(part.part_id for part in self.parts))
 
     @property
     def key(self) -> str:

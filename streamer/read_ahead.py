@@ -95,6 +95,11 @@ class ReadAhead(Generic[Key, Value]):
         return None
 
     def _work(self) -> None:
-        while (task := self._next()) is not None:
-            with contextlib.suppress(*self._expected):  # met again by whoever asks for it
-                self._run(task, task.make)
+        try:
+            while (task := self._next()) is not None:
+                with contextlib.suppress(*self._expected):  # met again by whoever asks for it
+                    self._run(task, task.make)
+        except BaseException:
+            with self._changed:
+                self._working -= 1
+            raise

@@ -128,6 +128,7 @@ class Reader:
         with self._lock:
             self._mapped.clear()
             self._pins.clear()
+            self._refused.clear()
 
     def _map(self, part: PartInfo, shard: Shard, schema: Schema, *, ahead: bool = False) -> View:
         key = (part.folder, shard.name)
@@ -142,7 +143,8 @@ class Reader:
             except CacheFullError:
                 if self._drop_pins(0):
                     continue
-                is_own = not self._refused and any(known not in self._mapped for known in list(self._opened))
+                with self._lock:
+                    is_own = not self._refused and any(known not in self._mapped for known in self._opened)
                 if is_own or time.monotonic() >= wait_until_s:
                     if not ahead:
                         self._refused.add(key)

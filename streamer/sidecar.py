@@ -45,8 +45,10 @@ def find_spans(store: Store, part: PartInfo, column: str, value: str) -> list[Sp
     return None if table is None else []
 
 
-def read_rows(store: Store, part: PartInfo, columns: list[str], condition: tuple[str, str, Any]) -> "pa.Table | None":
-    """Some columns of the rows that meet a condition; None where the part has no sidecar. Raises: PartError."""
+def read_rows(
+    store: Store, part: PartInfo, columns: list[str], condition: tuple[str, str, Any] | None = None
+) -> "pa.Table | None":
+    """Some columns of the rows that meet a condition, or of all; None where the part has no sidecar. Raises: PartError."""
     if part.sidecar is None:
         return None
     key = f"{part.folder}/{part.sidecar}"
@@ -57,7 +59,7 @@ def read_rows(store: Store, part: PartInfo, columns: list[str], condition: tuple
             if data is None:
                 raise FileNotFoundError(key)
             source = pa.BufferReader(data)
-        table = pq.read_table(source, columns=columns, filters=[condition])
+        table = pq.read_table(source, columns=columns, filters=condition and [condition])
     except (OSError, pa.ArrowException) as error:
         raise PartError(f"{store.url}/{key} is missing or no sidecar ({error}); restore it from a copy") from error
     check_format(table, f"{store.url}/{key}")

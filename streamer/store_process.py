@@ -41,7 +41,7 @@ def call(store: "ObjectStore", operation: str, *arguments: Any) -> Any:
         pickle.dump((store, operation, arguments), process.stdin)
         process.stdin.flush()
         raised, value = pickle.load(process.stdout)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, pickle.UnpicklingError) as error:
         process.kill()
         process.wait()
         raise StoreError(f"{store.url}: the process that reads it has ended; call again") from error

@@ -102,6 +102,7 @@ class MixedDataset(IterableDataset[Any]):
             "step": step,
             "first_step": self.first_step,
             "ledger": self.ledger_digest(step),
+            "boundaries": self.boundaries,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -124,6 +125,7 @@ class MixedDataset(IterableDataset[Any]):
                 f"{state['ledger']}; resume under the root where it was trained, or start another run with --from"
             )
         self.start_step, self.first_step = state["step"], state["first_step"]
+        self.boundaries = state.get("boundaries", self.boundaries)
 
     def ledger_digest(self, step: int) -> str:
         """A digest of the run's settings and of the segments that decide the batches before `step`."""

@@ -68,8 +68,20 @@ def test_a_reader_may_ask_for_boundaries_or_do_without(run: Path) -> None:
     assert (asked == RunReader(run, "a").read(0).boundaries).all()
 
 
-def test_a_part_without_a_sidecar_is_named(run: Path) -> None:
+def test_a_sample_of_a_part_without_a_sidecar_is_one_document(run: Path) -> None:
     Catalog(run).append("raw/c", np.zeros((30, SEQ_LEN), np.uint16), seq_len=SEQ_LEN)
     Runs(run).create("b", mixture="m", seed=3, global_batch=24, boundaries=True)
-    with pytest.raises(PhasemixError, match="raw/c.* has no sidecar"):
-        RunReader(run, "b").read(0)
+    reader = RunReader(run, "b")
+    batch = reader.read(0)
+    assert batch.boundaries is not None
+    plain = batch.boundaries[batch.origin["stream"] == reader.streams.index("raw/c")]
+    assert len(plain)
+    assert (plain[:, 0] == 0).all()
+    assert (plain[:, 1:] == SEQ_LEN).all()
+
+
+def test_a_sidecar_that_is_gone_is_named(run: Path) -> None:
+    for path in run.rglob("documents.parquet"):
+        path.unlink()
+    with pytest.raises(PhasemixError, match="documents.parquet is missing"):
+        RunReader(run, "a").read(0)

@@ -52,7 +52,7 @@ def test_a_lineage_sees_every_sample_as_often_as_its_cap_says(root: Path, fill: 
     reader, seen = RunReader(root, "first"), Counter[tuple[int, ...]]()
     for step in range(6):
         seen.update(reader.read(step).origin.tolist())
-    with pytest.raises(RunError, match="lineage"):
+    with pytest.raises(RunError, match="steps and those before"):
         Runs(root).create("more", mixture=mixture, seed=4, global_batch=8, num_steps=21, parent="first", parent_step=6)
     Runs(root).create("second", mixture=mixture, seed=4, global_batch=8, num_steps=20, parent="first", parent_step=6)
     reader = RunReader(root, "second")

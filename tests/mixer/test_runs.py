@@ -192,3 +192,62 @@ def test_a_ledger_is_extended_on_purpose(root: Path, fill: Fill) -> None:
     begin(root, fill)
     assert Runs(root).extend("a", 1000) == 1024
     assert RunReader(root, "a").read(1023).tokens.shape == (16, 8)
+
+
+@pytest.mark.parametrize("when_dry", ["stop", "wait"])
+def test_an_empty_stream_is_waited_for_and_named_whatever_its_component_says(root: Path, fill: Fill, when_dry: str) -> None:
+    Catalog(root).create_stream("raw/python", seq_len=8)
+    mixture = Mixtures(root).apply(HEAD + f'when_dry = "{when_dry}"\n')
+    Runs(root).create("a", mixture=mixture, seed=3, global_batch=16)
+    reader = RunReader(root, "a")
+    with pytest.raises(WaitError, match="raw/python"):
+        reader.read(0)
+    fill("raw/python", 30)
+    assert reader.read(0).tokens.shape == (16, 8)
+
+
+def test_a_switch_to_another_seq_len_is_refused(root: Path, fill: Fill) -> None:
+    begin(root, fill)
+    Catalog(root).append("long/python", np.zeros((4, 16), np.uint16), seq_len=16)
+    other = Mixtures(root).apply(HEAD.replace('"m"', '"n"').replace("raw/*", "long/*").replace("= 8", "= 16"))
+    with pytest.raises(RunError, match="seq_len 8, n@1 16"):
+        Runs(root).switch("a", other)
+
+
+def test_a_switch_whose_caps_cannot_last_is_refused(root: Path, fill: Fill) -> None:
+    reader = begin(root, fill, num_steps=100)
+    reader.read(0)
+    capped = Mixtures(root).apply(HEAD + "max_passes = 12\n")
+    with pytest.raises(RunError, match="max_passes is 12"):
+        Runs(root).switch("a", capped)
+    assert Runs(root).switch("a", Mixtures(root).apply(HEAD + "max_passes = 17\n")) == 32
+
+
+def test_a_switch_for_later_holds_beside_one_for_now(root: Path, fill: Fill) -> None:
+    begin(root, fill).read(0)
+    half, most = (Mixtures(root).edit("m", [f"raw.pin.python={share}"]) for share in (0.5, 0.9))
+    assert Runs(root).switch("a", most, at_step=50) == 50
+    assert Runs(root).switch("a", half) == 32
+    reader = RunReader(root, "a")
+    python = reader.streams.index("raw/python")
+    seen = [int((reader.read(step).origin["stream"] == python).sum()) for step in range(32, 70)]
+    assert abs(sum(seen[:18]) - 0.5 * 16 * 18) <= 2
+    assert abs(sum(seen[18:]) - 0.9 * 16 * 20) <= 2
+
+
+def test_a_parents_step_needs_a_parent(root: Path, fill: Fill) -> None:
+    begin(root, fill)
+    with pytest.raises(RunError, match="--parent"):
+        Runs(root).create("b", mixture="m", seed=3, global_batch=16, parent_step=7)
+
+
+def test_the_digest_tells_catalogs_of_other_parts_apart(root: Path, fill: Fill, tmp_path: Path) -> None:
+    reader = begin(root, fill)
+    reader.read(0)
+    other = Catalog(tmp_path / "other")
+    for name, samples in (("raw/python", 30), ("raw/java", 50), ("raw/c", 20)):
+        other.append(name, np.ones((samples, 8), np.uint16), seq_len=8)
+    Runs(other).create("a", mixture=Mixtures(other).apply(HEAD), seed=3, global_batch=16)
+    twin = RunReader(tmp_path / "other", "a")
+    assert twin.read(0).origin.tolist() == reader.read(0).origin.tolist()
+    assert twin.ledger_digest(1) != reader.ledger_digest(1)
