@@ -34,7 +34,7 @@ def test_what_is_written_today_is_what_is_committed(newest: Path, root: Path) ->
     assert list(now) == list(then)
     for key, value in then.items():
         assert now[key] == value, key
-    assert make.describe(root)["runs"] == make.describe(newest)["runs"]
+    assert make.without_digests(make.describe(root)["runs"]) == make.without_digests(make.describe(newest)["runs"])
 
 
 def test_every_format_is_in_the_committed_catalog(newest: Path) -> None:
