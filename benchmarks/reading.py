@@ -76,17 +76,11 @@ def streaming_batches(root: Path, size: int, workers: int, predownload: int | No
     from streaming.base.util import clean_stale_shared_memory
 
     clean_stale_shared_memory()
-    streams = [Stream(local=str(path.parent), proportion=None) for path in sorted(root.rglob("index.json"))]
+    streams = [Stream(local=str(path.parent)) for path in sorted(root.rglob("index.json"))]
+    dataset = StreamingDataset(streams=streams, batch_size=size, shuffle=True, predownload=predownload)
+    loader = StreamingDataLoader(dataset, batch_size=size, num_workers=workers)
     while True:
-        dataset = StreamingDataset(
-            streams=streams,
-            batch_size=size,
-            shuffle=True,
-            predownload=predownload,
-            replication=None,
-            batching_method="random",
-        )
-        for batch in StreamingDataLoader(dataset, batch_size=size, num_workers=workers):
+        for batch in loader:
             yield len(batch["tokens"])
 
 

@@ -9,6 +9,7 @@ How: Tijdeman's chairman assignment, a batch at a time: the draws that are due, 
 earliest deadline first. Draw k of a stream stands at `hash + k * PHI mod 2^64`; a batch is its draws in that order.
 """
 
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -17,6 +18,7 @@ from mixer.permutation import PHI, Ints, Words, fold, mix
 
 ONE_BITS = 40
 ONE = 1 << ONE_BITS
+FEW = 8
 LATE = np.int64(1 << 61)  # added to the deadline of a draw that is not released yet
 
 
@@ -46,6 +48,9 @@ def count_draws(shares: Ints, credits: Ints, size: int, batches: int) -> Ints:
     share, owed = shares[present], credits[present]
     each, rest = divmod(-int(owed.sum()), len(present))  # what the absent hold, taken evenly off the present
     owed = owed + each + (np.arange(len(present)) < rest) + margin
+    if len(present) <= FEW:
+        counts[:, present] = list(count_few(share.tolist(), owed.tolist(), margin, size, batches))
+        return counts
     gain, found = share * size, np.empty((batches, len(present)), np.int64)
     for due in found:
         owed += gain
@@ -68,6 +73,28 @@ def count_draws(shares: Ints, credits: Ints, size: int, batches: int) -> Ints:
             missing = size - int(np.add.reduce(due))
     counts[:, present] = found
     return counts
+
+
+def count_few(share: list[int], owed: list[int], margin: int, size: int, batches: int) -> Iterator[list[int]]:
+    """What `count_draws` does, for few streams, where the calls of numpy would cost more than the counting."""
+    gain, every = [one * size for one in share], range(len(share))
+    for _ in range(batches):
+        owed = [one + more for one, more in zip(owed, gain, strict=True)]
+        due = [max(0, one >> ONE_BITS) for one in owed]
+        owed = [one - (count << ONE_BITS) for one, count in zip(owed, due, strict=True)]
+        missing = size - sum(due)
+        while missing:
+            step = 1 if missing > 0 else -1
+            deadline = [(ONE - one) // of for one, of in zip(owed, share, strict=True)]
+            if missing > 0:
+                chosen = sorted(every, key=lambda place: (owed[place] < 2 * margin, deadline[place]))
+            else:
+                chosen = sorted((p for p in every if due[p]), key=lambda place: -deadline[place])
+            for place in chosen[: abs(missing)]:
+                due[place] += step
+                owed[place] -= step * ONE
+            missing = size - sum(due)
+        yield due
 
 
 def settle(shares: Ints, credits: Ints, counts: Ints) -> Ints:
