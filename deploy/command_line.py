@@ -16,8 +16,8 @@ NOUNS = {
     "tokenizer": ("streamer.corpus_commands", "train or show a tokenizer"),
     "annotator": ("streamer.corpus_commands", "train, evaluate and apply the quality annotator"),
     "streams": ("mixer.stream_commands", "create, publish, list, show, verify and export streams"),
-    "mixtures": ("mixer.commands", "apply, list, show, edit and preview mixtures"),
-    "runs": ("mixer.commands", "create, list, show, switch and trace runs"),
+    "mixtures": ("mixer.mixture_commands", "apply, list, show, edit and preview mixtures"),
+    "runs": ("mixer.run_commands", "create, list, show, switch and trace runs"),
     "generators": ("generators.commands", "order synthetic files; scale, watch and drain the workers"),
     "train": ("training.commands", "train a phase against a named mixture"),
 }
