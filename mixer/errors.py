@@ -7,6 +7,7 @@ PhasemixError
       |- StepError   a step outside what the ledger may hold now; names the furthest one allowed
       |- RunEnded    the run has no more batches; names stream, cap and step
       |- WaitError   a stream has run dry, its component waits for parts, and none came in time
+   |- AccessError    tokens that cannot be used, or a service that would be open to everybody
 """
 
 from streamer.errors import PhasemixError
@@ -34,3 +35,7 @@ class RunEnded(RunError):
 
 class WaitError(RunError):
     """New parts of a dry stream did not come in time."""
+
+
+class AccessError(MixerError):
+    """Tokens that cannot be used, or a service that would be open to everybody."""
