@@ -16,6 +16,7 @@ import pytest
 from train_process import SMALL, finish, start_training, train_argv
 
 from mixer import Mixtures, Runs
+from mixer.policies import function_policy
 from mixer.reports import Reports
 from streamer import Catalog
 from streamer.errors import PhasemixError
@@ -121,6 +122,21 @@ def test_a_run_that_ends_before_the_horizon_is_saved_with_its_reason(code_root):
     assert rates[:13] == pytest.approx([3e-3 * step / 12 for step in range(13)])
     assert rates[66] == pytest.approx((3e-3 + 3e-4) / 2)
     check_reports(code_root, "short")
+
+
+def test_a_policy_fed_by_the_losses_of_a_training_moves_its_shares(code_root):
+    """Given the example policy every 16 batches, then the ledger has its choices, its reasons and what was trained on."""
+    steering = function_policy("loss-fed", every=16, arguments={"rate": 5.0})
+    Runs(code_root).create("steered", mixture="code", seed=17, global_batch=8, segment_batches=16, steering=steering)
+    finish(start_training(train_argv(code_root, "steered", "--set", "steps=48", "--set", "reports.every_steps=8")))
+    check_reports(code_root, "steered")
+    chosen = [body for body in Catalog(code_root).log("runs/steered/ledger").read() if body.get("steered")]
+    assert [body["at_step"] for body in chosen] == [16, 32]
+    assert all(body["why"].startswith("loss-fed: raw/") and body["plan"]["shares"] != [1 << 39] * 2 for body in chosen)
+    rows = Runs(code_root).use("steered", 48)
+    assert [row.realised_samples for row in rows] == [
+        row["trained_samples"] for row in result(code_root, "steered")["streams"]
+    ]
 
 
 @pytest.mark.parametrize(
