@@ -64,7 +64,9 @@ def parse_tokens(text: str, where: str) -> tuple[Token, ...]:
                 "openssl rand -hex 24"
             )
         if any(token.name == other.name or token.secret == other.secret for other in found):
-            raise AccessError(f"{where}:{number}: token {token.name} is there twice; give each a name and a token of its own")
+            raise AccessError(
+                f"{where}:{number}: token {token.name} is there twice; give each a name and a token of its own"
+            )
         found.append(token)
     return tuple(found)
 

@@ -54,6 +54,7 @@ class Log:
         self._bodies: list[Body] = []
         self._lock = threading.RLock()
         self._probed = False
+        self._written_at_s: dict[int, float] = {}
 
     def __getstate__(self) -> tuple[Store, str]:
         return self.store, self.name
@@ -76,6 +77,15 @@ class Log:
     def known(self) -> list[Body]:
         """The bodies read so far, without a look at the store."""
         return self._bodies
+
+    def written_at_s(self, number: int) -> float:
+        """When entry `number` was written, by its writer's clock; for people. Raises: StoreError when it is absent."""
+        if number not in self._written_at_s:
+            entry = self._load(number)
+            if entry is None:
+                raise StoreError(f"{self.key(number)} is missing; restore the object from a copy")
+            self._written_at_s[number] = entry.written_at_s
+        return self._written_at_s[number]
 
     def append(self, decide: Callable[[list[Body]], Body | None]) -> tuple[int, Body] | None:
         """Appends what `decide` makes of all bodies so far.

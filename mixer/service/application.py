@@ -122,7 +122,12 @@ def mistake(request: Request, error: Exception) -> Response:
     """The one line, and what kind of mistake it is."""
     headers = None
     if isinstance(error, HTTPException):
-        said, kind, status, headers = f"{error.detail}: {request.method} {request.url.path[:80]}", "RequestError", error.status_code, error.headers
+        said, kind, status, headers = (
+            f"{error.detail}: {request.method} {request.url.path[:80]}",
+            "RequestError",
+            error.status_code,
+            error.headers,
+        )
     elif isinstance(error, AbsentError):
         said, kind, status = str(error), type(error.error).__name__, 404
     else:

@@ -23,7 +23,7 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True):
 def document(routes: Sequence[Route], others: dict[str, str]) -> dict[str, Any]:
     """The document. `others`: paths outside the API, and what they answer."""
     types = [found for route in routes for found in (route.answer, route.body, route.query) if found is not None]
-    schemas, components = msgspec.json.schema_components([*types, Mistake, Name], "#/components/schemas/{name}")
+    schemas, components = msgspec.json.schema_components([*types, Mistake, Name], ref_template="#/components/schemas/{name}")
     by_type = {id(found): schema for found, schema in zip([*types, Mistake, Name], schemas, strict=True)}
     paths: dict[str, Any] = {}
     for route in routes:

@@ -5,9 +5,11 @@ from typing import Any
 import msgspec
 
 from mixer.errors import MixtureError
-from mixer.mixture_schema import schema
-from mixer.mixtures import Version
-from mixer.preview import Preview, ShareChange
+
+schema: Any = None
+Version: Any = Any
+Preview: Any = Any
+ShareChange: Any = Any
 from mixer.service.requests import Apply, Pair, PreviewOf, RequestError
 from mixer.service.route import Question, Route, named_in_path
 from mixer.service.shelf import Shelf

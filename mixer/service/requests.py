@@ -32,24 +32,24 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """What the bodies and queries have in common: other keys are refused."""
 
 
-class Nothing(Asked):
+class Nothing(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """No keys."""
 
 
-class Why(Asked):
+class Why(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     why: Line | None = None
 
 
-class OfStream(Asked):
+class OfStream(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stream: Stream
 
 
-class Pair(Asked):
+class Pair(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     before: Reference
     after: Reference
 
 
-class Apply(Why):
+class Apply(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A text, or settings on a version."""
 
     toml: Toml | UnsetType = UNSET
@@ -57,7 +57,7 @@ class Apply(Why):
     settings: dict[str, Any] | UnsetType = UNSET
 
 
-class PreviewOf(Asked):
+class PreviewOf(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A text, or a version with settings that are not applied. `run`: passes go on from that run's pools."""
 
     toml: Toml | UnsetType = UNSET
@@ -67,12 +67,12 @@ class PreviewOf(Asked):
     run: Name | None = None
 
 
-class Switch(Why):
+class Switch(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mixture: Reference
     at_step: Step | None = None
 
 
-class Fork(Why):
+class Fork(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Name
     at_step: Step
     seed: Seed | None = None
@@ -80,34 +80,34 @@ class Fork(Why):
     skip: Step = 0
 
 
-class Skip(Why):
+class Skip(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
     start_step: Step
     batches: Count
 
 
-class Note(Asked):
+class Note(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     text: Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
-class Segments(Asked):
+class Segments(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     step: Step = 0
     start: Step = 0
 
 
-class From(Asked):
+class From(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     start: Step = 0
 
 
-class Series(Asked):
+class Series(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     points: Annotated[int, Meta(ge=2, le=1000)] = 200
     by: Annotated[str, Meta(pattern="^(key|stream|component)$")] = "key"
 
 
-class Workers(Asked):
+class Workers(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     workers: Annotated[int, Meta(ge=0, le=1024)]
 
 
-class Files(Asked):
+class Files(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     verdict: Annotated[str, Meta(pattern="^(accepted|rejected)$")] = "accepted"
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
@@ -118,15 +118,21 @@ T = TypeVar("T")
 def read_body(data: bytes, kind: type[T]) -> T:
     """Raises: RequestError."""
     try:
-        found = msgspec.json.decode(data or b"{}", type=kind)
+        return decode(data or b"{}", kind)
     except RecursionError as error:
         raise RequestError(f"the body is nested deeper than {MOST_DEPTH} levels; send a flatter one") from error
-    except msgspec.ValidationError as error:
-        raise RequestError(say(str(error), msgspec.json.decode(data or b"{}"), kind, "body")) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RequestError(f"the body is no JSON in UTF-8: {error}; send one object") from error
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """Raises: RequestError that says what does not fit, msgspec.DecodeError for no JSON, RecursionError."""
+    try:
+        found = msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        raise RequestError(say(str(error), msgspec.json.decode(data), kind, "body")) from error
     if any(depth(getattr(found, name)) > MOST_DEPTH for name in getattr(found, "__struct_fields__", ())):
-        raise RequestError(f"the body is nested deeper than {MOST_DEPTH} levels; send a flatter one")
+        raise RecursionError
     return found
 
 
@@ -151,7 +157,13 @@ def say(problem: str, document: Any, kind: type, what: str) -> str:
     words = re.findall(r"[^.\[\]`]+", place)
     value = document
     for word in words:
-        value = value[int(word)] if isinstance(value, list) and word.isdigit() else value.get(word) if isinstance(value, dict) else None
+        value = (
+            value[int(word)]
+            if isinstance(value, list) and word.isdigit()
+            else value.get(word)
+            if isinstance(value, dict)
+            else None
+        )
     where = f"{what}, {'.'.join(words)} = {shown(value)}" if words else what
     allowed = ", ".join(getattr(kind, "__struct_fields__", ())) or "none"
     return f"{where}: {said[:300]}; its keys are {allowed}, see /openapi.json"

@@ -5,7 +5,9 @@ from typing import Any
 import msgspec
 
 from mixer.reports import Report, Reports
-from mixer.runs import Event, RunInfo, StreamUse
+from mixer.runs import RunInfo, StreamUse
+
+Event: Any = Any
 from mixer.series import Series
 from mixer.service import requests
 from mixer.service.requests import From, Name, Reference, Seed, Why
@@ -27,7 +29,7 @@ class Switched(msgspec.Struct, frozen=True, kw_only=True):
     from_step: int
 
 
-class Create(Why):
+class Create(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A new run, as `Runs.create` takes it."""
 
     name: Name

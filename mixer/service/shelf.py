@@ -37,7 +37,9 @@ class Shelf:
         with named_in_path():
             have = self.catalog.names("runs")
             if name not in have:
-                raise RunError(f"run {name} does not exist under {self.catalog.store.url}; runs: {', '.join(have) or 'none yet'}")
+                raise RunError(
+                    f"run {name} does not exist under {self.catalog.store.url}; runs: {', '.join(have) or 'none yet'}"
+                )
         return name
 
     def known_ledger(self, name: str) -> HeldLedger | None:
