@@ -1,7 +1,7 @@
 """The mixer's service from Python: a method a route, over one connection that is kept.
 
-Always holds: an error of the service is raised here by its name; a service that is away is a `ServiceAwayError`; a connection
-is used by the process that opened it, so a client may be forked. Neither FastAPI nor Redis is loaded.
+Always holds: an error of the service is raised here by its name; a service that is away is a `ServiceAwayError`; a
+connection is used by the process that opened it, so a client may be forked. Neither FastAPI nor Redis is loaded.
 """
 
 import http.client
@@ -198,7 +198,7 @@ class MixerClient:
         raise error_named(mistake.get("kind", ""))(said)
 
     def _exchange(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
-        """Status and body. A kept connection that has ended meanwhile is opened once more, where asking twice is harmless."""
+        """Status and body. Where asking twice is harmless, a kept connection that has ended is opened once more."""
         if self._connection is not None and time.monotonic() - self._used_s > KEPT_S:
             self._drop()
         while True:

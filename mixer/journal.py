@@ -11,7 +11,6 @@ import msgspec
 
 from mixer.errors import RunEnded, RunError, StepError, WaitError
 from mixer.ledger import FORMAT, Ledger, check_plan
-from mixer.mixtures import Mixtures
 from mixer.planner import Planner
 from mixer.policies import Policy, chosen, scheduled
 from mixer.ranges import Ranges, StreamShards
@@ -130,6 +129,8 @@ class Journal:
 
     def _choose(self, policy: Policy, step: int) -> tuple[Plan, str] | None:
         if policy.points:
+            from mixer.mixtures import Mixtures  # whose previews are made of forecasts
+
             return scheduled(policy, step, Mixtures(self.catalog).resolve)
         return chosen(
             policy, self.ledger.plans[self.ledger.plan_at(step)], self.ledger, Reports(self.catalog, self.run).read()

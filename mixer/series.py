@@ -9,19 +9,17 @@ long run's points fall on the states that its writers keep, so nothing is replay
 
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from mixer.history import Event
 from mixer.journal import Forecast
 from mixer.ledger import Ledger, widen
 from mixer.permutation import Ints
 from mixer.reports import Report, Reports
 from mixer.runs import Runs
-
-Event = Any
 from mixer.slots import ONE
 from streamer.catalog import Catalog
 

@@ -173,8 +173,8 @@ class ServiceJournal:
 def choose_ahead(steps_per_s: float, hold_s: float, segment_batches: int, write_ahead: int) -> int:
     """How many steps past a trainer's the ledger should be in hand.
 
-    At least a segment; what the pace makes of `hold_s` and a segment, in whole numbers; at most `write_ahead` less a segment,
-    which the service adds by itself.
+    At least a segment; what the pace makes of `hold_s`, and a segment; at most `write_ahead` less a segment, which the
+    service adds by itself.
     """
     wanted = math.ceil(steps_per_s * hold_s) + segment_batches if steps_per_s else segment_batches
     return max(segment_batches, min(wanted, write_ahead - segment_batches))

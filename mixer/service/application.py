@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from mixer.access import Token
 from mixer.errors import AccessError, RunEnded, StepError, WaitError
+from mixer.pages import Session
 from mixer.service import catalog_routes, mixture_routes, pool_routes, run_routes
 from mixer.service.contract import PREFIX, document
 from mixer.service.guard import Guard
@@ -37,15 +38,6 @@ OTHERS = {
     "/ready": "the store can be read and written",
     "/metrics": "figures for Prometheus",
 }
-
-
-class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks. `token_needed`: writes, and beyond loopback reads, need a token."""
-
-    role: str
-    by: str | None
-    token_needed: bool
-    version: str
 
 
 def create_app(
@@ -71,7 +63,7 @@ def create_app(
     add_files(app, shelf)
     for kind in (PhasemixError, AbsentError, HTTPException):
         app.add_exception_handler(kind, mistake)
-    app.add_middleware(Guard, tokens=tokens, metrics=metrics, is_open=loopback)  # type: ignore[arg-type]
+    app.add_middleware(Guard, tokens=tokens, metrics=metrics, is_open=loopback)
     return app
 
 

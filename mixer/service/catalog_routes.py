@@ -5,16 +5,10 @@ from typing import Any
 import msgspec
 
 from mixer.growth import Grown, growth
+from mixer.pages import StreamRow
 from mixer.service.requests import OfStream
 from mixer.service.route import Question, Route
 from mixer.service.shelf import Shelf
-from streamer.manifest import StreamInfo
-
-
-class StreamRow(StreamInfo, frozen=True, kw_only=True):
-    """A stream with its key, as a field."""
-
-    key: str  # type: ignore[assignment,misc]
 
 
 def routes(shelf: Shelf) -> list[Route]:

@@ -2,46 +2,13 @@
 
 from typing import Any
 
-import msgspec
-
 from mixer.errors import MixtureError
-
-schema: Any = None
-Version: Any = Any
-Preview: Any = Any
-ShareChange: Any = Any
+from mixer.mixture_schema import schema
+from mixer.pages import Applied, MixturePage, MixtureRow, MixtureText
+from mixer.preview import Preview, ShareChange
 from mixer.service.requests import Apply, Pair, PreviewOf, RequestError
 from mixer.service.route import Question, Route, named_in_path
 from mixer.service.shelf import Shelf
-
-
-class MixtureRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A mixture and its newest version, `name@v`."""
-
-    name: str
-    versions: int
-    mixture: str
-
-
-class MixturePage(msgspec.Struct, frozen=True, kw_only=True):
-    """A mixture's history."""
-
-    name: str
-    versions: list[Version]
-
-
-class MixtureText(msgspec.Struct, frozen=True, kw_only=True):
-    """A version as canonical TOML and as JSON."""
-
-    mixture: str
-    toml: str
-    document: dict[str, Any]
-
-
-class Applied(msgspec.Struct, frozen=True, kw_only=True):
-    """The version, `name@v`."""
-
-    mixture: str
 
 
 def routes(shelf: Shelf) -> list[Route]:
@@ -54,35 +21,34 @@ def routes(shelf: Shelf) -> list[Route]:
     def page(asked: Question) -> MixturePage:
         with named_in_path():
             known(asked.name)
-            return MixturePage(name=asked.name, versions=mixtures.versions(asked.name))
+            return MixturePage(name=asked.name, versions=list(mixtures.versions(asked.name)))
 
     def text(asked: Question) -> MixtureText:
         with named_in_path():
             known(asked.name)
-            reference, mixture = mixtures.load(f"{asked.name}@{asked.words['version']}")
-            document = msgspec.to_builtins(mixture)
-            return MixtureText(mixture=reference, toml=mixtures.text(reference), document=document)
+            reference = f"{asked.name}@{asked.words['version']}"
+            return MixtureText(mixture=reference, toml=mixtures.text(reference), document=mixtures.document(reference))
 
     def difference(asked: Question) -> list[ShareChange]:
         known(asked.query.before)
         known(asked.query.after)
-        return mixtures.compare(asked.query.before, asked.query.after)
+        return list(mixtures.compare(asked.query.before, asked.query.after))
 
     def apply(asked: Question) -> Applied:
         body: Apply = asked.body
-        if one_of(body):
-            return Applied(mixture=mixtures.apply(body.toml, by=asked.by, why=body.why))
-        known(body.mixture)
-        return Applied(mixture=mixtures.apply_edit(body.mixture, body.settings, by=asked.by, why=body.why))
+        if body.settings is not None and body.mixture is not None and body.toml is None:
+            known(body.mixture)
+            edited = mixtures.apply_edit(body.mixture, body.settings, by=asked.by, why=body.why)
+            return Applied(mixture=edited)
+        return Applied(mixture=mixtures.apply(text_of(body), by=asked.by, why=body.why))
 
     def preview(asked: Question) -> Preview:
         body: PreviewOf = asked.body
         run = None if body.run is None else shelf.run_name(body.run)
-        if one_of(body, settings_needed=False):
-            return mixtures.preview_text(body.toml, tokens=body.tokens)
-        known(body.mixture)
-        settings = body.settings or {}
-        return mixtures.preview(body.mixture, settings=settings, tokens=body.tokens, run=run)
+        if body.mixture is not None and body.toml is None:
+            known(body.mixture)
+            return mixtures.preview(body.mixture, settings=body.settings or {}, tokens=body.tokens, run=run)
+        return mixtures.preview_text(text_of(body), tokens=body.tokens)
 
     def known(reference: Any) -> None:
         """Raises: MixtureError for a name that no mixture has, so that it leaves nothing in memory."""
@@ -102,11 +68,8 @@ def routes(shelf: Shelf) -> list[Route]:
     return list(rows)
 
 
-def one_of(body: Apply | PreviewOf, *, settings_needed: bool = True) -> bool:
-    """Whether a body has a text, not a version with settings. Raises: RequestError when it has neither or both."""
-    has_text = isinstance(body.toml, str)
-    has_version = isinstance(body.mixture, str) and (isinstance(body.settings, dict) or not settings_needed)
-    has_any = isinstance(body.mixture, str) or isinstance(body.settings, dict)
-    if has_text == has_version or (has_text and has_any):
+def text_of(body: Apply | PreviewOf) -> str:
+    """The text of a body that has nothing else. Raises: RequestError."""
+    if body.toml is None or body.mixture is not None or body.settings is not None:
         raise RequestError('the body needs either "toml", or "mixture" with "settings"; give one of them')
-    return has_text
+    return body.toml

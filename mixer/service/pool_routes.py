@@ -2,28 +2,12 @@
 
 from typing import Any
 
-import msgspec
-
 from mixer import pool
-from mixer.pool import PoolRates, PoolState
+from mixer.pages import PoolPage, Wanted
 from mixer.pool_files import PoolFile, accepted_files, rejected_files
 from mixer.service.requests import Files, Workers
 from mixer.service.route import Question, Route
 from mixer.service.shelf import Shelf
-
-
-class PoolPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The wanted number of workers, and the live state; None: no pool is known."""
-
-    wanted: int
-    state: PoolState | None
-    rates: PoolRates | None
-
-
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """The wanted number of workers."""
-
-    wanted: int
 
 
 def routes(shelf: Shelf) -> list[Route]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
 
 from mixer.errors import MixerError
 
@@ -52,17 +52,17 @@ class Pair(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Apply(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A text, or settings on a version."""
 
-    toml: Toml | UnsetType = UNSET
-    mixture: Reference | UnsetType = UNSET
-    settings: dict[str, Any] | UnsetType = UNSET
+    toml: Toml | None = None
+    mixture: Reference | None = None
+    settings: dict[str, Any] | None = None
 
 
 class PreviewOf(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A text, or a version with settings that are not applied. `run`: passes go on from that run's pools."""
 
-    toml: Toml | UnsetType = UNSET
-    mixture: Reference | UnsetType = UNSET
-    settings: dict[str, Any] | UnsetType = UNSET
+    toml: Toml | None = None
+    mixture: Reference | None = None
+    settings: dict[str, Any] | None = None
     tokens: Annotated[int, Meta(ge=0, le=1 << 62)] = 0
     run: Name | None = None
 

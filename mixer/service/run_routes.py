@@ -4,45 +4,35 @@ from typing import Any
 
 import msgspec
 
+from mixer.history import Event
+from mixer.pages import RunPage, Switched
+from mixer.policies import Schedule
 from mixer.reports import Report, Reports
-from mixer.runs import RunInfo, StreamUse
-
-Event: Any = Any
+from mixer.runs import RunInfo
 from mixer.series import Series
 from mixer.service import requests
-from mixer.service.requests import From, Name, Reference, Seed, Why
+from mixer.service.requests import Count, From, Name, Reference, Seed, Step, Why
 from mixer.service.route import Question, Route
 from mixer.service.shelf import Shelf
 
 Body = dict[str, Any]
 
 
-class RunPage(RunInfo, frozen=True, kw_only=True):
-    """A run with what it drew of each stream."""
-
-    use: list[StreamUse]
-
-
-class Switched(msgspec.Struct, frozen=True, kw_only=True):
-    """The first step of the new mixture."""
-
-    from_step: int
-
-
 class Create(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A new run, as `Runs.create` takes it."""
+    """A new run, as `Runs.create` takes it: with a mixture, or a schedule of mixtures."""
 
     name: Name
-    mixture: Reference
+    mixture: Reference | None = None
+    schedule: Schedule | None = None
     seed: Seed
-    global_batch: int
-    canonical_nodes: int = 1
-    num_steps: int | None = None
-    segment_batches: int = 32
-    write_ahead: int = 256
+    global_batch: Count
+    canonical_nodes: Count = 1
+    num_steps: Count | None = None
+    segment_batches: Count = 32
+    write_ahead: Count = 256
     boundaries: bool = False
     parent: Name | None = None
-    parent_step: int | None = None
+    parent_step: Step | None = None
 
 
 def routes(shelf: Shelf) -> list[Route]:
@@ -58,7 +48,9 @@ def routes(shelf: Shelf) -> list[Route]:
     def create(asked: Question) -> RunInfo:
         if asked.body.parent is not None:
             shelf.run_name(asked.body.parent)
-        return runs.create(**msgspec.structs.asdict(asked.body), by=asked.by)
+        given = msgspec.structs.asdict(asked.body)
+        steering = given.pop("schedule")
+        return runs.create(**given, steering=steering, by=asked.by)
 
     async def ledger(asked: Question) -> bytes:
         return await shelf.ledger(asked.name).refreshed(asked.query.start)
@@ -68,7 +60,7 @@ def routes(shelf: Shelf) -> list[Route]:
         return held.segments(body.step, body.start) or await held.cover(body.step, body.start)
 
     def history(asked: Question) -> list[Event]:
-        return runs.history(shelf.run_name(asked.name))
+        return list(runs.history(shelf.run_name(asked.name)))
 
     def reports(asked: Question) -> list[Report]:
         return Reports(shelf.catalog, shelf.run_name(asked.name)).read()
@@ -107,7 +99,7 @@ def routes(shelf: Shelf) -> list[Route]:
 
     def note(asked: Question) -> list[Event]:
         runs.note(shelf.run_name(asked.name), asked.body.text, by=asked.by)
-        return runs.history(asked.name)
+        return list(runs.history(asked.name))
 
     def version(asked: Question) -> str:
         return shelf.run_version(asked.name)
