@@ -31,6 +31,7 @@ from mixer.service.route import AbsentError, Question, Route
 from mixer.service.shelf import Shelf
 from streamer.errors import PhasemixError, StoreError
 from streamer.names import check_word
+from streamer.store import Store
 
 DASHBOARD = Path(__file__).parent.parent / "dashboard"
 LIBRARY_AGE_S = 86_400
@@ -42,7 +43,7 @@ OTHERS = {
 
 
 def create_app(
-    root: str | Path,
+    root: str | Path | Store,
     redis_url: str | None = None,
     *,
     tokens: Sequence[Token] = (),
