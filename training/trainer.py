@@ -138,28 +138,28 @@ class Report(Callback):  # type: ignore[misc]
         self._writer = ReportWriter(job.root, job.run, lambda text: print(f"{job.phase}: {text}", flush=True))
 
     def fit_start(self, state: State, logger: Logger) -> None:
-        self._start = int(state.timestamp.batch)
+        self._start = self._loader.step
 
     def after_loss(self, state: State, logger: Logger) -> None:
         self._losses.add(state.batch["stream"], self._model.row_losses)
 
     def batch_end(self, state: State, logger: Logger) -> None:
         if any(int(state.timestamp.batch) % steps == 0 for steps in self._every_steps):
-            self._report(state, logger)
+            self._report(logger)
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
         if int(state.timestamp.batch) % self._every_steps[1] == 0:
             self._writer.wait()
 
     def epoch_end(self, state: State, logger: Logger) -> None:
-        self._report(state, logger)
+        self._report(logger)
         self._writer.wait()
 
     def fit_end(self, state: State, logger: Logger) -> None:
-        self._report(state, logger)
+        self._report(logger)
 
-    def _report(self, state: State, logger: Logger) -> None:
-        step = int(state.timestamp.batch)
+    def _report(self, logger: Logger) -> None:
+        step = self._loader.step
         if step == self._start:
             return
         samples, losses = self._losses.take()
