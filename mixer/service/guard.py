@@ -79,7 +79,7 @@ class Guard:
         """The body of a request that may go on; None when it has none to read. Raises: Refused."""
         limits = self._limits
         if len(scope["query_string"]) > limits.query_bytes or len(scope["raw_path"] or b"") > limits.path_bytes:
-            raise Refused(414, f"path and query have at most {limits.path_bytes} and {limits.query_bytes} bytes; ask for less")
+            raise Refused(414, f"a path has at most {limits.path_bytes} bytes, a query {limits.query_bytes}; ask for less")
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         is_read = scope["method"] in ("GET", "HEAD")
         scope["token"] = self._check_access(scope, headers, is_read or scope["path"] in READING_POSTS)
