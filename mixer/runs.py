@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +12,22 @@ import msgspec
 from mixer.errors import RunError, StepError
 from mixer.history import Event, events
 from mixer.journal import Forecast, Journal, open_owner
-from mixer.ledger import FORMAT, ORDER, Fork, Ledger, Parent, Pool, Segment, Settings, signed, widen
+from mixer.ledger import (
+    FORMAT,
+    ORDER,
+    Fork,
+    Ledger,
+    Parent,
+    Pool,
+    Segment,
+    Settings,
+    check_limits,
+    check_plan,
+    signed,
+    widen,
+)
 from mixer.mixtures import Mixtures
+from mixer.policies import Policy, Schedule, average, bind_schedule, continued, scheduled
 from mixer.resolution import Plan
 from mixer.skips import Skips
 from mixer.slots import ONE
@@ -101,7 +116,7 @@ class Runs:
         self,
         name: str,
         *,
-        mixture: str,
+        mixture: str | None = None,
         seed: int,
         global_batch: int,
         canonical_nodes: int = 1,
@@ -111,6 +126,7 @@ class Runs:
         boundaries: bool = False,
         parent: str | None = None,
         parent_step: int | None = None,
+        steering: Schedule | Policy | None = None,
         by: str | None = None,
         why: str | None = None,
     ) -> RunInfo:
@@ -119,17 +135,20 @@ class Runs:
         `segment_batches`: after so many global batches a switch or a new part can take effect; `write_ahead`: how far past
         the ledger's end a reader may ask; `boundaries`: its batches say where documents begin. With a `parent` the streams
         go on where `parent_step` batches of that run have brought them (default: all in its ledger), so that passes and
-        caps count through the lineage. Raises: RunError when it exists or its caps cannot last `num_steps`.
+        caps count through the lineage. `steering`: a schedule, whose mixtures then take the place of `mixture`, or a policy.
+        Raises: RunError when it exists or its caps cannot last `num_steps`.
         """
         check_word(name, what="run")
         check_numbers(name, seed=seed, global_batch=global_batch, canonical_nodes=canonical_nodes,
                       segment_batches=segment_batches, write_ahead=write_ahead, num_steps=num_steps)  # fmt: skip
-        plan = self.mixtures.resolve(mixture)
+        policy, mixture = self._steering(name, steering, mixture, global_batch)
+        plan = self._first_plan(policy, mixture, 0)
         seq_len = self.mixtures.load(mixture)[1].seq_len
         if parent is None and parent_step is not None:
             raise RunError(f"run {name}: a parent's step, {parent_step}, needs a parent; name it with --parent")
         origin = None if parent is None else self._go_on(name, plan, parent, parent_step, canonical_nodes)
-        self._check_caps(name, plan, num_steps, global_batch, drawn_by(origin))
+        mean = self._mean(policy, plan, 0, num_steps)
+        self._check_caps(name, mean, num_steps, global_batch, drawn_by(origin))
         settings = Settings(
             mixture=plan.mixture,
             seed=seed,
@@ -141,7 +160,7 @@ class Runs:
             write_ahead=write_ahead,
             boundaries=boundaries,
         )
-        return self._begin(name, settings, plan, origin, None, by, why)
+        return self._begin(name, settings, plan, origin, None, policy, by, why)
 
     def fork(
         self,
@@ -158,7 +177,7 @@ class Runs:
     ) -> RunInfo:
         """Starts a run that is another one up to a step of its ledger, and goes its own way from there.
 
-        What is not given stays as it was there: with seed, batch and shares the run goes on as its parent would have. With
+        What is not given stays as it was there, a policy too: the run then goes on as its parent would have. With
         another seed the order inside the streams stays the lineage's, so that passes stay exact. `skip`: so many batches
         from `at_step` on are never handed out. The parent's log is not written. Raises: RunError when the name is taken or
         caps cannot last, StepError for a step that is not in the parent's ledger.
@@ -173,8 +192,8 @@ class Runs:
         plan = owner.plans[owner.plan_at(at_step)]
         if mixture is not None:
             plan = self.mixtures.resolve(mixture)
-            check_shape(name, owner, plan, self.mixtures.load(mixture)[1].seq_len)
-            check_limits(name, plan, dict(zip(ledger.streams, ledger.totals, strict=True)))
+            check_length(name, owner, plan.mixture, self.mixtures.load(mixture)[1].seq_len)
+            check_plan(name, ledger, plan)
         skips = Skips()
         for start, end in owner.skips.stretches:
             if start < at_step:
@@ -182,14 +201,19 @@ class Runs:
         if skip:
             skips.add(at_step, skip)
         settings = msgspec.structs.replace(had, mixture=plan.mixture, seed=seed, global_batch=size)
+        policy = None
+        if mixture is None:
+            policy = continued(owner.policy_at(at_step), at_step, Fraction(had.global_batch, size))
         if settings.num_steps is not None:
             ahead = max(0, skips.behind(0, settings.num_steps) - at_step)
-            self._check_caps(name, plan, ahead, size, drawn_by(origin))
+            mean = self._mean(policy, plan, at_step, at_step + ahead)
+            self._check_caps(name, mean, ahead, size, drawn_by(origin))
         fork = Fork(
             owed=widen(state.credits, len(ledger.streams)).tolist(),
             skipped=[(start, end - start) for start, end in skips.stretches],
         )
-        return self._begin(name, settings, plan, origin, fork, by, why)
+        decided = policy is not None and at_step in owner.steered
+        return self._begin(name, settings, plan, origin, fork, policy, by, why, decided=decided)
 
     def _begin(
         self,
@@ -198,28 +222,43 @@ class Runs:
         plan: Plan,
         parent: Parent | None,
         fork: Fork | None,
+        policy: Policy | None,
         by: str | None,
         why: str | None,
+        *,
+        decided: bool = False,
     ) -> RunInfo:
-        """Writes the first entry. Raises: RunError when the run exists."""
+        """Writes the first entry. `decided`: the plan is the policy's already. Raises: RunError when the run exists."""
         body = entry("created", by, why, order=ORDER, settings=msgspec.to_builtins(settings), plan=msgspec.to_builtins(plan))
         body |= {} if parent is None else {"parent": msgspec.to_builtins(parent)}
         body |= {} if fork is None else {"fork": msgspec.to_builtins(fork)}
+        body |= {} if policy is None else {"policy": msgspec.to_builtins(policy)}
+        body |= {"steered": True} if decided else {}
         self.catalog.register("runs", name)
         if self.catalog.log(f"runs/{name}/ledger").append(lambda bodies: None if bodies else body) is None:
             raise RunError(f"run {name} exists already; take another name, or see phasemix runs show {name}")
         return self.show(name)
 
     def switch(
-        self, name: str, mixture: str, at_step: int | None = None, *, by: str | None = None, why: str | None = None
+        self,
+        name: str,
+        mixture: str | None = None,
+        at_step: int | None = None,
+        *,
+        steering: Schedule | Policy | None = None,
+        by: str | None = None,
+        why: str | None = None,
     ) -> int:
         """Makes another version take effect at the next boundary, or at a step not yet in the ledger; returns the step.
 
+        `steering`: what chooses the shares from there on, as in `create`; without it they are fixed.
         Raises: StepError for a step in the ledger, RunError when the run has ended or the shapes differ.
         """
         journal = Journal(self.catalog, name)
-        plan, seq_len = self.mixtures.resolve(mixture), self.mixtures.load(mixture)[1].seq_len
-        check_shape(name, journal.ledger, plan, seq_len)
+        settings = journal.ledger.settings
+        assert settings is not None
+        policy, mixture = self._steering(name, steering, mixture, settings.global_batch)
+        check_length(name, journal.ledger, mixture, self.mixtures.load(mixture)[1].seq_len)
         step = -1
 
         def decide(bodies: list[Body]) -> Body | None:
@@ -230,8 +269,13 @@ class Runs:
             step = ledger.end if at_step is None else at_step
             if step < ledger.end:
                 raise StepError(f"run {name}: step {step} is in the ledger already; the first free one is {ledger.end}")
-            self._check_switch(name, journal, plan, step)
-            return entry("switched", by, why, at_step=step, plan=msgspec.to_builtins(plan))
+            plan = self._first_plan(policy, mixture, step)
+            self._check_switch(name, journal, plan, self._mean(policy, plan, step, ledger.last_step), step)
+            body = entry("switched", by, why, at_step=step, plan=msgspec.to_builtins(plan))
+            if policy is not None or ledger.policy_at(step) is not None:
+                begun = None if policy is None else msgspec.structs.replace(policy, start=step)
+                body["policy"] = msgspec.to_builtins(begun)
+            return body
 
         self.catalog.log(f"runs/{name}/ledger").append(decide)
         return step
@@ -397,6 +441,37 @@ class Runs:
         """The position behind the first so many batches that the run hands out."""
         return Journal(self.catalog, name).ledger.skips.behind(0, batches)
 
+    def _steering(
+        self, name: str, steering: Schedule | Policy | None, mixture: str | None, global_batch: int
+    ) -> tuple[Policy | None, str]:
+        """The policy, a schedule's points in batches of a run, and the mixture to begin with."""
+        if isinstance(steering, Schedule):
+            if mixture is not None:
+                raise RunError(f"run {name}: its schedule names the mixtures; leave {mixture} out")
+            shapes = {point.mixture: self.mixtures.load(point.mixture) for point in steering.point}
+            lengths = sorted({found.seq_len for _, found in shapes.values()}) or [1]
+            if len(lengths) > 1:
+                raise RunError(f"run {name}: the schedule's mixtures have seq_len {lengths}; name mixtures of the same")
+            policy = bind_schedule(
+                steering, tokens_per_batch=global_batch * lengths[0], pin=lambda reference: shapes[reference][0]
+            )
+            return policy, policy.points[0].mixture
+        if mixture is None:
+            raise RunError(f"run {name} needs a mixture, or a schedule of them; see phasemix mixtures list")
+        return steering, mixture
+
+    def _first_plan(self, policy: Policy | None, mixture: str, step: int) -> Plan:
+        """The plan with which a policy, or a mixture, takes effect at a step."""
+        if policy is not None and policy.points:
+            return scheduled(policy, step, self.mixtures.resolve)[0]
+        return self.mixtures.resolve(mixture)
+
+    def _mean(self, policy: Policy | None, plan: Plan, start: int, num_steps: int | None) -> Plan:
+        """The plan, or of a schedule the mean of what is to come: what caps are checked with."""
+        if policy is None or not policy.points or num_steps is None or num_steps <= start:
+            return plan
+        return average(policy, start, num_steps, self.mixtures.resolve)
+
     def _go_on(self, name: str, plan: Plan, parent: str, step: int | None, nodes: int) -> Parent:
         """Where a run of a lineage begins. Raises: RunError when the parent is absent, shorter, or does not fit."""
         settings = Forecast(self.catalog, parent).ledger.settings
@@ -443,17 +518,17 @@ class Runs:
                     f"{int(left / (share / ONE) / global_batch)}"
                 )
 
-    def _check_switch(self, name: str, journal: Journal, plan: Plan, step: int) -> None:
-        """Raises: RunError for samples taken away, and for caps that the steps from `step` on cannot keep."""
+    def _check_switch(self, name: str, journal: Journal, plan: Plan, mean: Plan, step: int) -> None:
+        """Raises: RunError for what does not fit, and for caps that the steps from `step` on cannot keep at `mean`."""
         ledger = journal.ledger
-        check_limits(name, plan, dict(zip(ledger.streams, ledger.totals, strict=True)))
+        check_plan(name, ledger, plan)
         settings, last = ledger.settings, ledger.last_step
         assert settings is not None
         if last is not None:
             old, drawn = ledger.plans[ledger.plan_at(ledger.end)], drawn_in(journal)
             for stream, share in zip(old.streams, old.shares, strict=True):
                 drawn[stream] += share * (step - ledger.end) * settings.global_batch // ONE
-            self._check_caps(name, plan, max(0, last - step), settings.global_batch, drawn)
+            self._check_caps(name, mean, max(0, last - step), settings.global_batch, drawn)
 
 
 class Came(NamedTuple):
@@ -473,6 +548,7 @@ class Came(NamedTuple):
 def describe(name: str, ledger: Ledger) -> RunInfo:
     """What a ledger says of its run."""
     settings, plan, parent = ledger.settings, ledger.plans[ledger.plan_at(ledger.end)], ledger.parent
+    policy = ledger.policy_at(ledger.end)
     assert settings is not None
     return RunInfo(
         name=name,
@@ -490,6 +566,7 @@ def describe(name: str, ledger: Ledger) -> RunInfo:
         parent_step=None if parent is None else parent.step,
         fork=ledger.fork is not None,
         skipped=[(start, end - start) for start, end in ledger.skips.stretches],
+        policy="fixed" if policy is None else policy.name,
     )
 
 
@@ -515,19 +592,13 @@ def check_numbers(name: str, *, global_batch: int = 1, canonical_nodes: int = 1,
         )
 
 
-def check_shape(name: str, ledger: Ledger, plan: Plan, seq_len: int) -> None:
-    """Raises: RunError when a plan is of another sequence length than the run."""
+def check_length(name: str, ledger: Ledger, mixture: str, seq_len: int) -> None:
+    """Raises: RunError when a mixture is of another sequence length than the run."""
     assert ledger.settings is not None
     if seq_len != ledger.settings.seq_len:
         raise RunError(
-            f"run {name} has seq_len {ledger.settings.seq_len}, {plan.mixture} {seq_len}; switch to a mixture of the "
-            "same, or start another run"
-        )
-    first = ledger.plans[0]
-    if (plan.dtype, plan.tokenizer) != (first.dtype, first.tokenizer):
-        raise RunError(
-            f"run {name} has {first.dtype} tokens of tokenizer {first.tokenizer}, {plan.mixture} {plan.dtype} of "
-            f"{plan.tokenizer}; start another run"
+            f"run {name} has seq_len {ledger.settings.seq_len}, {mixture} {seq_len}; switch to a mixture of the same, or "
+            "start another run"
         )
 
 
@@ -547,17 +618,6 @@ def drawn_in(journal: Journal) -> dict[str, int]:
     ledger = journal.ledger
     drawn = widen(journal.state(ledger.end).drawn, len(ledger.streams)).tolist()
     return dict(zip(ledger.streams, drawn, strict=True))
-
-
-def check_limits(name: str, plan: Plan, totals: dict[str, int]) -> None:
-    """Raises: RunError when a plan would take away samples that the run, or its lineage, draws from already."""
-    for stream, limit in zip(plan.streams, plan.limit, strict=True):
-        have = totals.get(stream, 0)
-        if limit is not None and limit < have:
-            raise RunError(
-                f"run {name} draws from {have:,} samples of {stream}, {plan.mixture} would leave {limit:,}; "
-                "keep best_tokens as it is, or start another run"
-            )
 
 
 def until(bodies: Sequence[Body], step: int) -> Ledger:
