@@ -11,7 +11,6 @@ import msgspec
 
 from mixer.errors import RunEnded, RunError, StepError, WaitError
 from mixer.ledger import FORMAT, Ledger, check_plan
-from mixer.mixtures import Mixtures
 from mixer.planner import Planner
 from mixer.policies import Policy, chosen, scheduled
 from mixer.ranges import Ranges, StreamShards
@@ -129,6 +128,8 @@ class Journal:
         return {**entry, "event": "switched", "plan": msgspec.to_builtins(found[0]), "why": found[1]}
 
     def _choose(self, policy: Policy, step: int) -> tuple[Plan, str] | None:
+        from mixer.mixtures import Mixtures  # whose previews read journals
+
         if policy.points:
             return scheduled(policy, step, Mixtures(self.catalog).resolve)
         return chosen(
