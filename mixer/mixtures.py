@@ -15,7 +15,7 @@ from mixer.mixture import NEWER_KEYS, Mixture, document_of, split_reference, tex
 from mixer.mixture_file import Parsed, change, check_document, parse_assignment, parse_mixture
 from mixer.places import Places, did_you_mean
 from mixer.preview import Preview, ShareChange, compare_plans, forecast
-from mixer.resolution import Plan, resolve
+from mixer.resolution import Plan, resolve, resolve_exactly
 from mixer.slots import ONE
 from mixer.stocks import growth_of, stocks_of
 from streamer.catalog import Catalog
@@ -189,12 +189,15 @@ class Mixtures:
         if tokens < 0:
             raise MixtureError(f"mixture {reference}: a horizon of {tokens:,} tokens is below 0; give 0 or more")
         streams = self._streams()
-        plan = resolve(parsed.mixture, reference, streams, parsed.places)
+        plan, shares = resolve_exactly(parsed.mixture, reference, streams, parsed.places)
         found = {snapshot.name: snapshot for snapshot in streams}
         taken = [found[name] for name in plan.streams]
         growth = growth_of(self.catalog, taken, time.time())
         stocks, measured = stocks_of(self.catalog, plan, taken, growth, run)
-        return forecast(plan, parsed.mixture.seq_len, stocks, tokens, tokens_per_s or measured)
+        pins = {component.label: component.pin for component in parsed.mixture.component}
+        return forecast(
+            plan, shares, parsed.mixture.seq_len, stocks, tokens, pins=pins, tokens_per_s=tokens_per_s or measured
+        )
 
     def _streams(self) -> "Sequence[Snapshot]":
         return self.catalog.match("*")
