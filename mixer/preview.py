@@ -18,6 +18,7 @@ from mixer.resolution import Plan
 from mixer.slots import ONE
 
 Reals = npt.NDArray[np.float64]
+Shares = Mapping[str, Fraction]  # of each stream, exact
 Pins = Mapping[str, Collection[str]]  # of a component, the keys and streams whose share is pinned
 ALMOST = 0.5  # samples left below which a stream is dry: shares are integers, so streams that end together differ by less
 FARTHEST = 50.0  # e-foldings of a growing stream after which it counts as never dry
@@ -119,13 +120,12 @@ class Course(NamedTuple):
     ends: str
 
 
-def compare_plans(before: Plan | None, after: Plan) -> list[ShareChange]:
+def compare_shares(before: Shares, after: Shares) -> list[ShareChange]:
     """The streams whose shares differ."""
-    old, new = ({} if plan is None else dict(zip(plan.streams, plan.shares, strict=True)) for plan in (before, after))
     return [
-        ShareChange(stream=stream, before=old.get(stream, 0) / ONE, after=new.get(stream, 0) / ONE)
-        for stream in dict.fromkeys([*old, *new])
-        if old.get(stream, 0) != new.get(stream, 0)
+        ShareChange(stream=stream, before=float(before.get(stream, 0)), after=float(after.get(stream, 0)))
+        for stream in dict.fromkeys([*before, *after])
+        if before.get(stream, 0) != after.get(stream, 0)
     ]
 
 
@@ -164,7 +164,7 @@ def forecast(
         tokens=tokens,
         unique_tokens=sum(row.unique_tokens for row in streams),
         repeated_tokens=round(sum(repeated)),
-        ends_at_tokens=int(course.end) * seq_len if early else None,
+        ends_at_tokens=whole(course.end) * seq_len if early else None,
         ends=course.ends if early else None,
         components=gather_components(streams, repeated, before),
         keys=gather_keys(streams, before),
@@ -172,6 +172,11 @@ def forecast(
         refusals=refusals,
         feasible=find_feasible(plan, seq_len, stocks, horizon, course, pins) if short else None,
     )
+
+
+def whole(samples: float) -> int:
+    """Whole samples; what shares in 1/ONE lack to one counts as one."""
+    return math.floor(samples + 0.01)
 
 
 def preview_stream(
@@ -188,7 +193,7 @@ def preview_stream(
         passes=(stock.drawn + drawn) / stock.samples if stock.samples else 0.0,
         max_passes=plan.max_passes[place],
         growth_tokens_per_s=stock.growth_tokens_per_s,
-        dry_at_tokens=int(dry_at * seq_len) if dry_at < math.inf else None,
+        dry_at_tokens=round(dry_at * seq_len) if dry_at < math.inf else None,
         dry_in_s=dry_in(stock, share, seq_len, dry_at, tokens_per_s, grows=plan.limit[place] is None),
     )
 
@@ -303,14 +308,16 @@ def refuse(plan: Plan, place: int, stock: Stock, horizon: float, seq_len: int) -
     return (
         f"stream {plan.streams[place]} would be seen {passes:.2f} times in {round(horizon * seq_len):,} tokens"
         f"{' and those before' if stock.drawn else ''}; max_passes is {cap}: lower its share from {share:.6f} to at most "
-        f"{math.floor(stock.left / horizon * 1e6) / 1e6:.6f}, the horizon to {int(stock.left / share) * seq_len:,} tokens, "
-        f"or set max_passes = {math.ceil(passes)}"
+        f"{math.floor(stock.left / horizon * 1e6) / 1e6:.6f}, the horizon to {whole(stock.left / share) * seq_len:,} "
+        f"tokens, or set max_passes = {math.ceil(passes)}"
     )
 
 
 def find_feasible(plan: Plan, seq_len: int, stocks: Sequence[Stock], horizon: float, course: Course, pins: Pins) -> Feasible:
     shares = nearest_shares(plan, [math.inf if s.left is None else s.left / horizon for s in stocks], pins)
-    return Feasible(tokens=int(course.end) * seq_len, shares=dict(zip(plan.streams, shares, strict=True)) if shares else {})
+    return Feasible(
+        tokens=whole(course.end) * seq_len, shares=dict(zip(plan.streams, shares, strict=True)) if shares else {}
+    )
 
 
 def nearest_shares(plan: Plan, most: list[float], pins: Pins) -> list[float]:
