@@ -131,6 +131,8 @@ class Journal:
         from mixer.mixtures import Mixtures  # whose previews read journals
 
         if policy.points:
+            from mixer.mixtures import Mixtures  # whose previews are made of forecasts
+
             return scheduled(policy, step, Mixtures(self.catalog).resolve)
         return chosen(
             policy, self.ledger.plans[self.ledger.plan_at(step)], self.ledger, Reports(self.catalog, self.run).read()
