@@ -17,6 +17,7 @@ from mixer.journal import Journal
 from streamer.catalog import Catalog
 
 MOST_ANSWERS = 8  # of a run that are kept encoded
+WRITE_AFTER_S = 0.2  # ranks ask together: first all are answered, then the next segment is planned
 WAITS_S = 0.25  # how long a run that waits for parts is not planned again
 
 
@@ -77,6 +78,7 @@ class HeldLedger:
         self._ahead = asyncio.get_running_loop().create_task(self._write_until(self._end))
 
     async def _write_until(self, step: int) -> None:
+        await asyncio.sleep(WRITE_AFTER_S)
         async with self._lock:
             with contextlib.suppress(MixerError):  # who needs it will be told
                 await run_sync(self._ensure, step)
