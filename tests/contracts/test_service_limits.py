@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ POST = f"POST /api/v1/runs/a/segments HTTP/1.1\r\n{JSON}"
 def port(root: Path, fill: Callable[..., Catalog]) -> Iterator[int]:
     fill("raw/python", 30)
     Runs(root).create("a", mixture=Mixtures(root).apply(MIXTURE), seed=1, global_batch=4)
-    with serving(root, head_s=1.0, body_s=1.0, connections=200) as found:
+    with serving(root, head_s=1.0, body_s=1.0, answer_s=3.0, connections=200) as found:
         yield found
 
 
@@ -133,4 +134,22 @@ def test_connections_that_do_nothing_give_way_to_those_that_ask(port: int) -> No
     finally:
         for line in idle:
             line.close()
+    assert answers(port)
+
+
+def test_an_answer_that_is_not_taken_is_given_up(port: int) -> None:
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.connect(("127.0.0.1", port))
+        line.sendall(b"GET /library/plotly.min.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        line.settimeout(60)
+        head = line.recv(1024)
+        length, taken = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]), len(head)
+        with contextlib.suppress(ConnectionResetError):
+            for _ in range(100):  # slowly for longer than it may take, then all that was sent
+                taken += len(line.recv(1024))
+                time.sleep(0.05)
+            while piece := line.recv(1 << 16):
+                taken += len(piece)
+    assert taken < length
     assert answers(port)
