@@ -49,7 +49,11 @@ def parse_toml(text: str, name: str) -> Document:
     if not text.strip():
         raise MixtureError(f"{name}:1: the file is empty; it needs name, seq_len and [[component]], see docs/mixtures.md")
     try:
+        text.encode()
         return tomllib.loads(text)
+    except UnicodeEncodeError as error:
+        line = text[: error.start].count("\n") + 1
+        raise MixtureError(f"{name}:{line}: half a surrogate pair is no text; save the file as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+)", str(error))
         line = int(found[1]) if found else text.count("\n") + (not text.endswith("\n"))

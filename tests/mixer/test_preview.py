@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mixer import MixtureError, Mixtures, RunEnded, Runs, WaitError
+from mixer import MixtureError, Mixtures, RunEnded, RunError, Runs, WaitError
 from mixer.preview import Preview
 from streamer import Catalog
 from streamer.manifest import Schema, Shard, part_body
@@ -108,6 +108,15 @@ def test_a_preview_of_a_run_goes_on_from_its_pools(root: Path, fill: Fill) -> No
     used = {use.stream: use.passes for use in runs.use("a", 72)}
     assert {row.stream: row.passes for row in preview.streams} == pytest.approx(used, rel=0.01)
     assert preview.repeated_tokens == pytest.approx((144 + 496 - 44) * SEQ_LEN, rel=0.01)
+
+
+def test_a_run_of_another_seq_len_is_refused(root: Path, fill: Fill) -> None:
+    fill("raw/python", 100)
+    add_stream(Catalog(root), "long/go", 100, 16)
+    Runs(root).create("a", mixture=Mixtures(root).apply(mixture(component("raw/*", 1))), seed=5, global_batch=BATCH)
+    text = mixture(component("long/*", 1)).replace("seq_len = 8", "seq_len = 16")
+    with pytest.raises(RunError, match="seq_len 8, mixture m 16"):
+        Mixtures(root).preview_text(text, run="a")
 
 
 def test_caps_that_forbid_a_horizon_are_refused_with_the_best_there_is(root: Path, fill: Fill) -> None:
