@@ -26,6 +26,7 @@ from streamer.store import Store
 
 FORMAT = "mixture/1"
 LONGEST_NOTE = 1000
+MOST_TOKENS = 10**18
 NEWER_FORMAT = "mixture/2"  # of a version that says what mixture/1 cannot
 
 
@@ -190,8 +191,8 @@ class Mixtures:
         return dict(zip(plan.streams, shares, strict=True))
 
     def _preview(self, parsed: Parsed, reference: str, tokens: int, run: str | None, tokens_per_s: float | None) -> Preview:
-        if tokens < 0:
-            raise MixtureError(f"mixture {reference}: a horizon of {tokens:,} tokens is below 0; give 0 or more")
+        if not 0 <= tokens <= MOST_TOKENS:
+            raise MixtureError(f"mixture {reference}: a horizon of {shown(tokens)} tokens is outside 0 to {MOST_TOKENS:,}")
         streams = self._streams()
         plan, shares = resolve_exactly(parsed.mixture, reference, streams, parsed.places)
         found = {snapshot.name: snapshot for snapshot in streams}
