@@ -57,18 +57,14 @@ def parse_toml(text: str, name: str) -> Document:
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+)", str(error))
         line = int(found[1]) if found else text.count("\n") + (not text.endswith("\n"))
-        said = shown((text.splitlines() or [""])[min(line, len(text.splitlines())) - 1].strip())
-        raise MixtureError(f"{name}:{line}: {said} is no TOML: {plain_reason(error)}; correct the line") from error
+        said, reason = shown(text.split("\n")[line - 1].strip()), str(error).replace("\n", " ")
+        raise MixtureError(f"{name}:{line}: {said} is no TOML: {reason}; correct the line") from error
     except ValueError as error:
         raise MixtureError(f"{name}:1: a number has too many digits: {error}; write a smaller one") from error
     except RecursionError as error:
         raise MixtureError(
             f"{name}:1: values are nested too deep; a mixture has no value deeper than a flat table"
         ) from error
-
-
-def plain_reason(error: Exception) -> str:
-    return str(error).replace("\n", " ")
 
 
 def expand(document: Document, places: Places, load: Load) -> tuple[Document, Places]:

@@ -48,6 +48,8 @@ MISTAKES = [
     replaced("share = 1", "share = 1%", 5, "'share = 1%'", by_schema=False),
     replaced('name = "m"', "name = m", 1, "'name = m'", "Invalid value", by_schema=False),
     Mistake("# \x00\n" + WHOLE, 1, ("no TOML",), False),
+    Mistake("# \u2028\x85\n" + WHOLE.replace("seq_len = 8", "seq_len"), 3, ("'seq_len' is no TOML",), False),
+    added("x = " + "[" * 90 + "]" * 90, "no key 'x'"),
     Mistake("# \n# \ud800\n" + WHOLE, 2, ("surrogate", "UTF-8"), False),
     replaced("seq_len = 8", "seq_len = " + "9" * 5000, 1, "digits", "smaller", by_schema=False),
     added("x = " + "[" * 5000 + "]" * 5000, by_schema=False)._replace(line=1, says=("nested too deep", "flat table")),
