@@ -378,8 +378,9 @@ class Runs:
         with self._lock:
             if name in self._journals:
                 self._journals[name].refresh()
-            ledger = self._journals.setdefault(name, Journal(self.catalog, name)).ledger
-            return describe(name, ledger)
+            else:
+                self._journals[name] = Journal(self.catalog, name)
+            return describe(name, self._journals[name].ledger)
 
     def plan(self, name: str) -> Plan:
         """The plan at the ledger's end. Raises: RunError when there is no such run."""
