@@ -606,7 +606,7 @@ def check_length(name: str, ledger: Ledger, mixture: str, seq_len: int) -> None:
 def refuse_ended(name: str, ledger: Ledger) -> None:
     """Raises: RunError when the run has ended."""
     if ledger.ended is not None:
-        raise RunError(f"run {name} has ended: {ledger.ended}; start another run")
+        raise RunError(f"run {name} has ended: {ledger.ended}; fork it, or start another run")
 
 
 def drawn_by(parent: Parent | None) -> dict[str, int]:
