@@ -9,6 +9,7 @@ from mixer.trace_commands import add_trace
 from streamer.command_options import add_json, add_root, add_why, person, print_table
 
 if TYPE_CHECKING:
+    from mixer.policies import Policy, Schedule, Value
     from mixer.runs import RunInfo
 
 VERBS = "create|list|show|history|switch|fork|skip|pause|resume|end|note|extend|trace"
@@ -18,7 +19,7 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(required=True, metavar=VERBS)
     create = verbs.add_parser("create", help="bind a run to a mixture version")
     create.add_argument("name")
-    create.add_argument("--mixture", required=True, help="NAME or NAME@VERSION")
+    create.add_argument("--mixture", help="NAME or NAME@VERSION; a --schedule takes its place")
     create.add_argument("--seed", type=int, required=True)
     create.add_argument("--global-batch", type=int, required=True, help="samples of a global batch")
     create.add_argument("--canonical-nodes", type=int, default=1)
@@ -43,9 +44,16 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     show.set_defaults(run=run_use)
     switch = verbs.add_parser("switch", help="make another version take effect")
     switch.add_argument("name")
-    switch.add_argument("mixture", help="NAME or NAME@VERSION")
+    switch.add_argument("mixture", nargs="?", help="NAME or NAME@VERSION; a --schedule takes its place")
     switch.add_argument("--at-step", type=int, help="default: the next boundary")
     switch.set_defaults(run=run_switch)
+    for verb in (create, switch):
+        verb.add_argument("--schedule", metavar="FILE", help="TOML: mixtures along the run, docs/policies.md")
+        verb.add_argument("--policy", metavar="NAME", help="a function of ledger and reports that chooses the shares")
+        verb.add_argument("--policy-every", type=int, metavar="N", help="ask it every so many batches (default 32)")
+        verb.add_argument(
+            "--policy-set", action="append", default=[], metavar="KEY=VALUE", help="an argument of it; repeatable"
+        )
     fork = verbs.add_parser("fork", help="a new run that is another one up to a step")
     fork.add_argument("of_run", metavar="RUN", help="the run it begins as")
     fork.add_argument("name", metavar="NEW")
@@ -107,6 +115,7 @@ def run_create(options: argparse.Namespace) -> int:
         boundaries=options.boundaries,
         parent=options.parent,
         parent_step=options.parent_step,
+        steering=read_steering(options),
         **signature(options),
     )
     print_table([{"run": info.name, "mixture": info.mixture, "streams": len(info.shares)}], options.json)
@@ -174,9 +183,51 @@ def run_use(options: argparse.Namespace) -> int:
 def run_switch(options: argparse.Namespace) -> int:
     from mixer.runs import Runs
 
-    step = Runs(options.root).switch(options.name, options.mixture, options.at_step, **signature(options))
-    print_table([{"run": options.name, "mixture": options.mixture, "from_step": step}], options.json)
+    runs, steering = Runs(options.root), read_steering(options)
+    step = runs.switch(options.name, options.mixture, options.at_step, steering=steering, **signature(options))
+    print_table([{"run": options.name, "mixture": options.mixture or options.schedule, "from_step": step}], options.json)
     return 0
+
+
+def read_steering(options: argparse.Namespace) -> "Schedule | Policy | None":
+    """What `--schedule` or `--policy` ask for. Raises: RunError."""
+    from pathlib import Path
+
+    from mixer.errors import RunError
+    from mixer.policies import EVERY, Function, read_schedule, steering_of
+
+    schedule = function = None
+    if options.schedule is not None:
+        try:
+            text = Path(options.schedule).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"schedule {options.schedule} cannot be read: {error}; name a TOML file") from error
+        schedule = read_schedule(text, name=options.schedule)
+    if options.policy is not None:
+        arguments = dict(read_argument(assignment) for assignment in options.policy_set)
+        every = EVERY if options.policy_every is None else options.policy_every
+        function = Function(name=options.policy, every=every, arguments=arguments)
+    elif options.policy_set or options.policy_every is not None:
+        raise RunError("--policy-every and --policy-set are of a policy; name it with --policy")
+    return steering_of(schedule, function)
+
+
+def read_argument(assignment: str) -> "tuple[str, Value]":
+    """KEY=VALUE, the value TOML or a bare word. Raises: RunError."""
+    import tomllib
+
+    from mixer.errors import RunError
+
+    key, equals, text = assignment.partition("=")
+    if not equals or not key.isidentifier():
+        raise RunError(f"--policy-set {assignment!r} is not KEY=VALUE, such as rate=0.3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    if not isinstance(value, bool | int | float | str):
+        raise RunError(f"--policy-set {assignment!r}: give a number, a word, true or false")
+    return key, value
 
 
 def run_extend(options: argparse.Namespace) -> int:

@@ -5,19 +5,23 @@ import errno
 import os
 import random
 import signal
+import socket
 import statistics
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 
 import msgspec
 import pytest
+import uvicorn
 from train_process import SMALL, finish, start_training, train_argv
 
 from mixer import Mixtures, Runs
 from mixer.policies import function_policy
 from mixer.reports import Reports
+from mixer.service import create_app
 from streamer import Catalog
 from streamer.errors import PhasemixError
 from training.commands import add_train, prepare
@@ -137,6 +141,25 @@ def test_a_policy_fed_by_the_losses_of_a_training_moves_its_shares(code_root):
     assert [row.realised_samples for row in rows] == [
         row["trained_samples"] for row in result(code_root, "steered")["streams"]
     ]
+
+
+def test_behind_a_service_a_training_only_reads_the_root(code_root, tmp_path):
+    """Given a service beside it, then the run, its segments and reports are the service's, the batches the same."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(create_app(code_root), log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        more = ["--service", f"http://127.0.0.1:{listener.getsockname()[1]}", "--save-folder", str(tmp_path / "behind")]
+        finish(start_training(train_argv(code_root, "behind", "--set", "steps=20", *more)))
+    finally:
+        server.should_exit = True
+        thread.join()
+    finish(start_training(train_argv(code_root, "beside", "--set", "steps=20")))
+    assert read_steps(tmp_path / "behind" / "steps.jsonl") == steps(code_root, "beside")
+    reports = Reports(Catalog(code_root), "behind").read()
+    assert (reports[0].start_step, reports[-1].end_step) == (0, 20)
+    assert sum(sum(report.samples) for report in reports) == 160
 
 
 @pytest.mark.parametrize(
