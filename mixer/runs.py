@@ -44,9 +44,9 @@ BOUNDS = {
     "num_steps": (1, 1 << 40),
     "segment_batches": (1, 1 << 16),  # counts of a segment are planned at once
     "write_ahead": (1, 1 << 40),
-    "skip": (0, 1 << 40),
+    "skip": (0, 1 << 16),  # segments are written for what is skipped too
     "start_step": (0, 1 << 40),
-    "batches": (1, 1 << 40),
+    "batches": (1, 1 << 16),
 }
 Bodies = list[Body]  # in class Runs `list` is a method
 MAX_TEXT = 4000  # characters

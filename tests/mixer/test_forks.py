@@ -247,6 +247,7 @@ def test_a_long_skip_is_no_step_too_far(root: Path, fill: Fill) -> None:
         (lambda runs: runs.fork("a", "b", at_step=1, seed=1.5), "seed = 1.5"),
         (lambda runs: runs.skip("a", 63, 2), "fork a NEW --at-step 63 --skip 2"),
         (lambda runs: runs.skip("a", 64, 0), "batches = 0"),
+        (lambda runs: runs.skip("a", 64, 10**9), "from 1 to 65,536"),
         (lambda runs: [runs.skip("a", 64, 5), runs.skip("a", 68, 1)], "64 to 68 are skipped already"),
         (lambda runs: runs.resume("a"), "is not paused"),
         (lambda runs: [runs.pause("a", by="ana"), runs.pause("a")], "paused at step 64 by ana"),
