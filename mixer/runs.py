@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -19,7 +19,6 @@ from mixer.ledger import (
     Ledger,
     Parent,
     Pool,
-    Segment,
     Settings,
     check_limits,
     check_plan,
@@ -32,6 +31,7 @@ from mixer.resolution import Plan
 from mixer.skips import Skips
 from mixer.slots import ONE
 from mixer.states import State
+from mixer.stream_use import StreamUse, Target, targets_of, use_of
 from streamer.catalog import Catalog
 from streamer.log import Body
 from streamer.names import check_word
@@ -79,28 +79,6 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def streams(self) -> list[str]:
         return list(self.shares)
-
-
-class StreamUse(msgspec.Struct, frozen=True, kw_only=True):
-    """One stream's part in the first steps of a run: samples exact, the target a real number, passes of its lineage.
-
-    Target and realised samples are of batches that were handed out; `drawn_samples` and passes also count those skipped and
-    what the lineage drew before.
-    """
-
-    stream: str
-    target_samples: float
-    realised_samples: int
-    drawn_samples: int
-    passes: float
-
-
-class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment's batches [start_step, end_step) and the samples of each stream that one of them is to have on average."""
-
-    start_step: int
-    end_step: int
-    samples: dict[str, float]
 
 
 class Runs:
@@ -389,54 +367,11 @@ class Runs:
 
     def use(self, name: str, upto_step: int | None = None) -> Sequence[StreamUse]:
         """Target beside realised samples of each stream in the ledger's first `upto_step` batches."""
-        journal = Forecast(self.catalog, name)
-        ledger = journal.ledger
-        step = ledger.end if upto_step is None else min(upto_step, ledger.end)
-        before: Sequence[StreamUse] = []
-        if ledger.fork is not None and ledger.parent is not None:
-            before = self.use(ledger.parent.run, min(step, ledger.begin))
-            if step < ledger.begin:
-                return before
-        targets, realised = [0.0] * len(ledger.streams), [0] * len(ledger.streams)
-        for index, use in enumerate(before[: len(ledger.drawn_before)]):
-            targets[index], realised[index] = use.target_samples, use.realised_samples
-        for start, end in ledger.skips.handed_out(ledger.begin, step):
-            first, last = (Came.to(journal, step) for step in (start, end))
-            for index in range(len(ledger.streams)):
-                targets[index] += (last.asked[index] - first.asked[index]) / ONE
-                realised[index] += last.drawn[index] - first.drawn[index]
-        drawn = Came.to(journal, step).drawn
-        return [
-            StreamUse(
-                stream=stream,
-                target_samples=targets[index],
-                realised_samples=realised[index],
-                drawn_samples=drawn[index],
-                passes=drawn[index] / ledger.totals[index] if ledger.totals[index] else 0.0,
-            )
-            for index, stream in enumerate(ledger.streams)
-        ]
+        return use_of(self.catalog, name, upto_step)
 
     def targets(self, name: str) -> Sequence[Target]:
         """What the ledger's segments ask for, in their order, of batches that are handed out."""
-        ledger = Journal(self.catalog, name).ledger
-        assert ledger.settings is not None
-        global_batch = ledger.settings.global_batch
-        before: list[Target] = []
-        if ledger.fork is not None and ledger.parent is not None:
-            for target in self.targets(ledger.parent.run):
-                if target.start_step < ledger.begin:
-                    before.append(msgspec.structs.replace(target, end_step=min(target.end_step, ledger.begin)))
-
-        def samples(segment: Segment) -> dict[str, float]:
-            drawn = segment.shares * global_batch / ONE if segment.counts is None else segment.counts
-            return dict(zip(ledger.streams, (float(count) for count in drawn), strict=False))
-
-        return before + [
-            Target(start_step=start, end_step=end, samples=samples(segment))
-            for segment in ledger.segments
-            for start, end in ledger.skips.handed_out(segment.start, segment.end)
-        ]
+        return targets_of(self.catalog, name)
 
     def step_behind(self, name: str, batches: int) -> int:
         """The position behind the first so many batches that the run hands out."""
@@ -530,20 +465,6 @@ class Runs:
             for stream, share in zip(old.streams, old.shares, strict=True):
                 drawn[stream] += share * (step - ledger.end) * settings.global_batch // ONE
             self._check_caps(name, mean, max(0, last - step), settings.global_batch, drawn)
-
-
-class Came(NamedTuple):
-    """By stream, what segments have asked for (in 1/ONE, less what no segment of the run asked for) and what was drawn."""
-
-    asked: Sequence[int]
-    drawn: Sequence[int]
-
-    @classmethod
-    def to(cls, journal: Journal, step: int) -> "Came":
-        """Before a step of the ledger."""
-        state, width = journal.state(step), len(journal.ledger.streams)
-        owed, drawn = widen(state.credits, width).tolist(), widen(state.drawn, width).tolist()
-        return cls([one + other * ONE for one, other in zip(owed, drawn, strict=True)], drawn)
 
 
 def describe(name: str, ledger: Ledger) -> RunInfo:
