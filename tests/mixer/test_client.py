@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from mixer import Mixtures, RunEnded, RunError, RunReader, Runs, StepError
+from mixer import Mixtures, RunEnded, RunError, RunReader, Runs, StepError, WaitError
 from mixer.service import create_app
 from mixer.service_journal import ServiceJournal
 from streamer import Catalog
@@ -57,3 +57,21 @@ def test_segments_in_hand_outlive_the_service_and_then_the_error_names_it(
     assert remote.read(31).tokens.shape == (4, 8)
     with pytest.raises(RunError, match="is away"):
         ServiceJournal(server[0], "a", patience_s=0.5)
+
+
+def test_a_fork_is_read_through_the_service_as_from_the_store(server: tuple[str, uvicorn.Server], root: Path) -> None:
+    RunReader(root, "a").read(60)
+    Runs(root).fork("a", "b", at_step=40, skip=3)
+    Runs(root).fork("b", "c", at_step=20, global_batch=8)
+    for run in ("b", "c"):
+        remote, local = RunReader(root, run, service=server[0]), RunReader(root, run)
+        for step in (0, 19, 20, 39, 43, 70):
+            assert (remote.read(step).tokens == local.read(step).tokens).all()
+            assert remote.ledger_digest(step) == local.ledger_digest(step)
+    remote = RunReader(root, "b", service=server[0])
+    assert (remote.next_step(40), remote.behind(0, 41 * 4)) == (43, 44)
+    with pytest.raises(StepError, match="skipped"):
+        remote.read(41)
+    Runs(root).pause("b", why="lunch")
+    with pytest.raises(WaitError, match="lunch"):
+        remote.read(Runs(root).show("b").end_step)
