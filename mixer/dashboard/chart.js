@@ -8,6 +8,7 @@ const COLOURS = ["#3b6fd4", "#d9822b", "#2a9d78", "#c2477f", "#8a63c9", "#b0911c
 const drawn = new Set();
 let library = null;
 
+export const narrow = () => matchMedia("(max-width: 40rem)").matches;
 export const colour = (place) => COLOURS[place % COLOURS.length];
 
 // Loads the library once; 5 MB that the browser keeps.
@@ -35,8 +36,8 @@ function themed(layout) {
   };
 }
 
-// A figure. `update(said, data, layout)`: what it shows, in words; Plotly's traces and layout.
-export function chart(title, { height = 280 } = {}) {
+// A figure, `tall` pixels taller on a narrow screen, where a legend takes lines. `update(said, data, layout)`: what it shows, in words; Plotly's traces and layout.
+export function chart(title, { height = 280, tall = 0 } = {}) {
   const place = h("div", { class: "plot", role: "img", "aria-label": title });
   const element = h("figure", {}, h("figcaption", {}, title), place);
   let last = null;
@@ -45,7 +46,7 @@ export function chart(title, { height = 280 } = {}) {
     const Plotly = await loadPlotly();
     if (!last || !element.isConnected) return;
     const { data, layout } = last;
-    await Plotly.react(place, data, themed({ height, ...layout }), still);
+    await Plotly.react(place, data, themed({ height: narrow() ? height + tall : height, ...layout }), still);
   }
 
   function update(said, data, layout = {}) {

@@ -3,6 +3,8 @@
 import { h, share } from "./dom.js";
 import { changed, digits, rebalance, settingsOf, within } from "./ratios.js";
 
+const SHOWN = 8; // keys; smaller ones are folded away
+
 // One row: a name, a slider, a number, and a button that holds it.
 function row(name, group, { moved, held, hold }) {
   const label = `${name} in ${group}, percent`;
@@ -81,7 +83,9 @@ export function editor(document, weights, settings, onChange) {
       rows.set(`${name}/${key}`, one);
       return one.element;
     });
-    return h("fieldset", {}, h("legend", {}, `Keys in ${name}`), h("p", { class: "quiet" }, base.get(name).globs), made);
+    const isOpen = keys.slice(SHOWN).some((key) => state.get(name).pins.has(key));
+    const rest = made.length > SHOWN + 1 ? h("details", { open: isOpen }, h("summary", {}, `${made.length - SHOWN} more keys`), made.slice(SHOWN)) : made.slice(SHOWN);
+    return h("fieldset", {}, h("legend", {}, `Keys in ${name}`), h("p", { class: "quiet" }, base.get(name).globs), made.slice(0, SHOWN), rest);
   }
 
   const names = [...state.keys()];

@@ -73,6 +73,7 @@ async function show(anew = false) {
     main.replaceChildren();
     Object.assign(mine, await page.show(main, now, session.role === "write"));
     if (shown !== mine) mine.stop?.();
+    else if (!mine.stop) say(document.querySelector("#state"), "up to date");
   } catch (error) {
     if (!(error instanceof ApiError)) console.error(error);
     if (shown === mine) refused(error);

@@ -138,7 +138,7 @@ async function showOne(main, address, writes) {
     conflict,
     h("div", { class: "workbench" },
       section("Ratios", ratios.element, h("div", { class: "buttons" }, reset)),
-      section("Preview", h("div", { class: "fields" }, horizon.element, onRun.element), error, made.totals, made.refusals, made.chart, made.keys, applied)),
+      section("Preview", h("div", { class: "fields" }, horizon.element, onRun.element), error, made.totals, made.refusals, made.chart, applied, made.keys)),
     section("Streams", made.streams),
     section("Versions", history.element, compare),
     section("As a file", h("pre", { class: "file", tabindex: 0 }, h("code", {}, toml))),

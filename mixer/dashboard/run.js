@@ -1,7 +1,7 @@
 // One run: target and realised shares, losses, passes, its history, and what can be done with it.
 
 import { get, named, poll, post } from "./api.js";
-import { chart, colour } from "./chart.js";
+import { chart, colour, narrow } from "./chart.js";
 import { count, h, link, points, say, section, share, short, when } from "./dom.js";
 import { field, form, readOnly, versionField } from "./form.js";
 import { stateOf } from "./runs.js";
@@ -17,8 +17,8 @@ export async function showRun(main, address, name, writes) {
   const state = h("span", { class: "badge" });
   const facts = h("dl", { class: "facts" });
   const by = field("Lines by", { kind: "select", options: ["key", "stream", "component"].map((one) => h("option", { selected: one === address.query.get("by") }, one)) });
-  const shares = chart("Target (dashed) and realised share, over steps", { height: 340 });
-  const losses = chart("Loss, over steps", { height: 260 });
+  const shares = chart("Target (dashed) and realised share, over steps", { height: 340, tall: 60 });
+  const losses = chart("Loss, over steps", { height: 260, tall: 60 });
   const noLoss = h("p", { class: "quiet" }, "No losses yet: the trainer's callback reports them for every stream.");
   const none = h("p", { class: "quiet" }, "Nothing is drawn yet. The first batch that a trainer asks for writes the first segment.");
   const uses = useTable(() => run);
@@ -81,7 +81,7 @@ export async function showRun(main, address, name, writes) {
 function groupsOf({ groups, target, realised }) {
   const last = (column) => Math.max(target.at(-1)[column], realised.at(-1)[column], target[0][column]);
   const order = groups.map((name, column) => ({ name, column })).sort((a, b) => last(b.column) - last(a.column));
-  return order.map((one, place) => ({ ...one, color: colour(place), visible: place < LINES ? true : "legendonly" }));
+  return order.map((one, place) => ({ ...one, color: colour(place), visible: place < LINES ? true : "legendonly", showlegend: place < LINES || !narrow() }));
 }
 
 function marks(events) {
@@ -93,7 +93,7 @@ function marks(events) {
 function drawShares(place, series) {
   const groups = groupsOf(series);
   const mode = series.steps.length > 20 ? "lines" : "lines+markers";
-  const trace = ({ name, column, color, visible }, rows, more) => ({ type: "scatter", name, legendgroup: name, visible, x: series.steps, y: rows.map((row) => row[column]), ...more, line: { color, width: 1.6, ...more.line } });
+  const trace = ({ name, column, color, visible, showlegend }, rows, more) => ({ type: "scatter", name, legendgroup: name, visible, showlegend, x: series.steps, y: rows.map((row) => row[column]), ...more, line: { color, width: 1.6, ...more.line } });
   const data = groups.flatMap((one) => [
     trace(one, series.target, { mode: "lines", showlegend: false, meta: "target", hovertemplate: `${one.name}, target %{y:.2%} to step %{x}<extra></extra>`, line: { dash: "dash", shape: "vh" } }),
     trace(one, series.realised, { mode, meta: "realised", marker: { size: 5, color: one.color }, hovertemplate: `${one.name}, realised %{y:.2%} to step %{x}<extra></extra>` }),
@@ -103,8 +103,8 @@ function drawShares(place, series) {
 }
 
 function drawLosses(place, series) {
-  const data = groupsOf(series).map(({ name, column, color, visible }) => ({
-    type: "scatter", mode: "lines", connectgaps: true, name, visible, x: series.steps, y: series.loss.map((row) => row[column]),
+  const data = groupsOf(series).map(({ name, column, color, visible, showlegend }) => ({
+    type: "scatter", mode: "lines", connectgaps: true, name, visible, showlegend, x: series.steps, y: series.loss.map((row) => row[column]),
     line: { color, width: 1.6 }, hovertemplate: `${name}: %{y:.3f} at step %{x}<extra></extra>`,
   }));
   const said = data.slice(0, 5).map((one) => `${one.name} ${one.y.findLast((value) => value !== null)?.toFixed(3) ?? "not measured"}`).join(", ");

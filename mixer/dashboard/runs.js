@@ -77,6 +77,6 @@ async function showNew(main, address, writes) {
   });
   const rest = h("details", {}, h("summary", {}, "More settings"), h("div", { class: "fields" }, more.map((one) => one.element)));
   made.querySelector(".fields").after(rest);
-  main.append(h("div", { class: "card" }, made));
+  main.append(h("div", { class: "card narrow" }, made));
   return {};
 }
