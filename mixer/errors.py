@@ -7,6 +7,8 @@ PhasemixError
       |- StepError   a step outside what the ledger may hold now; names the furthest one allowed
       |- RunEnded    the run has no more batches; names stream, cap and step
       |- WaitError   a stream has run dry, its component waits for parts, and none came in time
+   |- ServiceAwayError  a mixer service that cannot be reached, or whose store is away
+   |- AccessError    tokens that cannot be used, or a service that would be open to everybody
 """
 
 from streamer.errors import PhasemixError
@@ -34,3 +36,11 @@ class RunEnded(RunError):
 
 class WaitError(RunError):
     """New parts of a dry stream did not come in time."""
+
+
+class ServiceAwayError(MixerError):
+    """A mixer service that cannot be reached, or whose store is away."""
+
+
+class AccessError(MixerError):
+    """Tokens that cannot be used, or a service that would be open to everybody."""

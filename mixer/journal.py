@@ -1,16 +1,21 @@
 """Writes segments through the store and hands the ledger out: the library that needs no service.
 
 Always holds: every reader of a run takes in the same entries in the same order; a segment is planned from the ledger it
-is appended to, or planned again.
+is appended to, or planned again; so is what the run's policy chooses before it.
 """
 
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from mixer.errors import RunEnded, RunError, StepError, WaitError
-from mixer.ledger import Ledger
+from mixer.ledger import FORMAT, Ledger, check_plan
 from mixer.planner import Planner
+from mixer.policies import Policy, chosen, scheduled
 from mixer.ranges import Ranges, StreamShards
+from mixer.reports import Reports
+from mixer.resolution import Plan
 from mixer.segment import Rows, Waits, plan_segment
 from mixer.states import State, States
 from streamer.catalog import Catalog
@@ -87,6 +92,9 @@ class Journal:
                 return None  # somebody else wrote it
             settings = self.ledger.settings
             assert settings is not None
+            steered = self._steer()
+            if steered is not None:
+                return {**steered, "at_s": round(time.time(), 3)}
             planned = plan_segment(self.ledger, self._rows(), self.state(self.ledger.end), at_most=settings.segment_batches)
             if isinstance(planned, Waits):
                 found.append(planned)
@@ -96,6 +104,37 @@ class Journal:
         self._log.append(decide)
         self.refresh()
         return found[-1] if found and self.ledger.ended is None else None
+
+    def _steer(self) -> Body | None:
+        """The entry by which the run's policy changes the shares at the ledger's end; None: they stay.
+
+        A policy that fails leaves the shares as they are, and a note says so.
+        """
+        ledger = self.ledger
+        step, policy, settings = ledger.end, ledger.policy_at(ledger.end), ledger.settings
+        assert settings is not None
+        if policy is None or step in ledger.steered or not policy.is_due(step) or step == settings.num_steps:
+            return None
+        entry: Body = {"format": FORMAT, "at_step": step, "by": policy.name, "steered": True}
+        try:
+            found = self._choose(policy, step)
+            if found is not None:
+                check_plan(self.run, ledger, found[0])
+        except Exception as error:  # a function of somebody's may raise anything
+            why = f"{policy.name} left the shares as they are: {error}"
+            return None if why == ledger.failure else {**entry, "event": "noted", "why": why}
+        if found is None:
+            return None
+        return {**entry, "event": "switched", "plan": msgspec.to_builtins(found[0]), "why": found[1]}
+
+    def _choose(self, policy: Policy, step: int) -> tuple[Plan, str] | None:
+        if policy.points:
+            from mixer.mixtures import Mixtures  # whose previews are made of forecasts
+
+            return scheduled(policy, step, Mixtures(self.catalog).resolve)
+        return chosen(
+            policy, self.ledger.plans[self.ledger.plan_at(step)], self.ledger, Reports(self.catalog, self.run).read()
+        )
 
     def _rows(self) -> Rows:
         plan = self.ledger.plans[self.ledger.plan_at(self.ledger.end)]
@@ -120,8 +159,12 @@ class Forecast(Journal):
             self._entries, self.written = len(bodies), self.ledger.end
 
     def _write(self) -> Waits | None:
-        settings = self.ledger.settings
+        settings, policy = self.ledger.settings, self.ledger.policy_at(self.ledger.end)
         assert settings is not None
+        steered = self._steer() if policy is not None and policy.points else None
+        if steered is not None:
+            self.ledger.add([steered])
+            return None
         state = self.state(self.ledger.end)
         planned = plan_segment(self.ledger, self._rows(), state, at_most=settings.segment_batches)
         if isinstance(planned, Waits):

@@ -4,7 +4,8 @@ Always holds: what position p is, is a pure function of the ledger's bodies and 
 change an earlier position.
 
 How: a created or switched entry holds a plan (streams, shares, caps) as integers; a segment entry names the batches it
-covers, the plan by its entry, and the streams that grew, each with its rows and with what had been drawn from it.
+covers, the plan by its entry, and the streams that grew, each with its rows and with what had been drawn from it. A created
+or switched entry may name a policy; what a policy did is a switched or noted entry that says so (`steered`).
 """
 
 from bisect import bisect_left, bisect_right
@@ -18,6 +19,7 @@ import xxhash
 from mixer.errors import RunError
 from mixer.passes import Era, Timeline
 from mixer.permutation import Ints
+from mixer.policies import Policy, policy_of
 from mixer.resolution import Plan
 
 FORMAT = "ledger/1"
@@ -97,6 +99,9 @@ class Ledger:
         self.streams: list[str] = []
         self.plans: dict[int, Plan] = {}
         self.switches: list[tuple[int, int]] = []  # (step, entry of the plan)
+        self.policies: list[tuple[int, int, Policy | None]] = []  # (step, entry, what holds from there)
+        self.steered: dict[int, int] = {}  # step -> entry in which the policy decided
+        self.failure: str | None = None  # why its last decision came to nothing
         self.segments: list[Segment] = []
         self.timelines: list[Timeline] = []
         self.totals: list[int] = []
@@ -130,12 +135,16 @@ class Ledger:
                 self.settings = msgspec.convert(body["settings"], Settings)
                 self._take_parent(msgspec.convert(body.get("parent"), Parent | None))
                 self._take_plan(0, body["plan"])
+                self._take_policy(0, body)
             case "switched":
                 self._take_plan(body["at_step"], body["plan"])
+                self._take_policy(body["at_step"], body)
             case "segment":
                 self._take_segment(body)
             case "ended":
                 self.ended = body["reason"]
+            case "noted":
+                self._take_policy(body.get("at_step", 0), body)
             case other:
                 raise RunError(f"the run's ledger has an entry {other!r} that this version does not know; update phasemix")
 
@@ -170,6 +179,13 @@ class Ledger:
                 self.totals.append(0)
                 self.snapshots.append(0)
 
+    def _take_policy(self, step: int, body: dict[str, Any]) -> None:
+        if "policy" in body:
+            self.policies.append((step, self.length, policy_of(body)))
+        if body.get("steered"):
+            self.steered[step] = self.length
+            self.failure = body["why"] if body["event"] == "noted" else None
+
     def _take_segment(self, body: dict[str, Any]) -> None:
         joins, before = body.get("joins", []), self.segments[-1] if self.segments else None
         self._digests.append((body["start"] + body["batches"], self._digest.hexdigest()))
@@ -190,6 +206,15 @@ class Ledger:
     def plan_at(self, step: int) -> int:
         """The entry of the plan that holds at a step: of those up to it that with the latest step, of equals the last."""
         return max(switch for switch in self.switches if switch[0] <= step)[1]
+
+    def policy_at(self, step: int) -> Policy | None:
+        """What chooses the shares at a step; None: they are fixed."""
+        return max((held for held in self.policies if held[0] <= step), key=lambda held: held[:2], default=(0, 0, None))[2]
+
+    def mixture_at(self, step: int) -> int:
+        """As `plan_at`, but the last plan that people chose."""
+        chosen = set(self.steered.values())
+        return max(switch for switch in self.switches if switch[0] <= step and switch[1] not in chosen)[1]
 
     def next_switch(self, step: int) -> int | None:
         """The next later step at which another plan takes effect."""
@@ -213,3 +238,25 @@ def continues(before: Segment, body: dict[str, Any]) -> bool:
 def widen(values: npt.NDArray[np.int64], width: int) -> Ints:
     """The same values, zeros for streams that came later."""
     return values if len(values) == width else np.concatenate([values, np.zeros(width - len(values), np.int64)])
+
+
+def check_plan(name: str, ledger: Ledger, plan: Plan) -> None:
+    """Raises: RunError when a plan does not fit what the run draws from already."""
+    first = ledger.plans[0]
+    if (plan.dtype, plan.tokenizer) != (first.dtype, first.tokenizer):
+        raise RunError(
+            f"run {name} has {first.dtype} tokens of tokenizer {first.tokenizer}, {plan.mixture} {plan.dtype} of "
+            f"{plan.tokenizer}; start another run"
+        )
+    check_limits(name, plan, dict(zip(ledger.streams, ledger.totals, strict=True)))
+
+
+def check_limits(name: str, plan: Plan, totals: dict[str, int]) -> None:
+    """Raises: RunError when a plan would take away samples that the run, or its lineage, draws from already."""
+    for stream, limit in zip(plan.streams, plan.limit, strict=True):
+        have = totals.get(stream, 0)
+        if limit is not None and limit < have:
+            raise RunError(
+                f"run {name} draws from {have:,} samples of {stream}, {plan.mixture} would leave {limit:,}; "
+                "keep best_tokens as it is, or start another run"
+            )

@@ -1,21 +1,41 @@
-"""Mixtures of a catalog: named, versioned, immutable. Version n is entry n-1 of the log `mixtures/NAME`."""
+"""Mixtures of a catalog: named, versioned, immutable. Version n is entry n-1 of the log `mixtures/NAME`.
 
-from collections.abc import Sequence
+Always holds: a refused apply leaves nothing; of two people who apply at once each gets a version of its own.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from mixer.errors import MixtureError
-from mixer.mixture import Mixture, check_mixture, edit, parse_mixture, split_reference
+from mixer.mixture import NEWER_KEYS, Mixture, document_of, split_reference, text_of
+from mixer.mixture_file import Parsed, change, check_document, parse_assignment, parse_mixture
+from mixer.places import Places, did_you_mean
+from mixer.preview import Preview, ShareChange, compare_plans, forecast
 from mixer.resolution import Plan, resolve
 from mixer.slots import ONE
+from mixer.stocks import growth_of, stocks_of
 from streamer.catalog import Catalog
 from streamer.export import export_shares
 from streamer.log import Body
+from streamer.manifest import Snapshot
 from streamer.store import Store
 
 FORMAT = "mixture/1"
+NEWER_FORMAT = "mixture/2"  # of a version that says what mixture/1 cannot
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """One version: by whom, why, of which other one, and when by the writer's clock, which is for people only."""
+
+    mixture: str
+    by: str | None = None
+    why: str | None = None
+    extends: str | None = None
+    at_s: float
 
 
 class Mixtures:
@@ -24,38 +44,136 @@ class Mixtures:
     def __init__(self, root: "str | Path | Store | Catalog") -> None:
         self.catalog = root if isinstance(root, Catalog) else Catalog(root)
 
-    def apply(self, text: str) -> str:
+    # making versions
+
+    def apply(self, text: str, *, by: str | None = None, why: str | None = None, name: str = "mixture") -> str:
         """Makes a version of a TOML text, unless the newest one says the same; returns `name@version`.
 
-        Raises: MixtureError for what is malformed or does not resolve against the catalog now; nothing is then written.
+        `name` is what errors call the file. Raises: MixtureError for what is malformed or does not resolve against the
+        catalog now; nothing is then written.
         """
-        return self._apply(parse_mixture(text))
+        return self._apply(self._parse(text, name), by, why)
 
-    def edit(self, name: str, assignments: list[str]) -> str:
-        """Applies `COMPONENT.KEY=VALUE` settings to the newest version as a new one. Raises: MixtureError."""
-        document: dict[str, Any] = msgspec.to_builtins(self.load(name)[1])
-        for assignment in assignments:
-            document = edit(document, assignment)
-        return self._apply(check_mixture(document))
+    def apply_edit(
+        self, reference: str, settings: Mapping[str, Any], *, by: str | None = None, why: str | None = None
+    ) -> str:
+        """Makes a version from another one with settings such as {"synthetic.pin.python": 0.35}; None removes one.
+
+        Raises: MixtureError.
+        """
+        return self._apply(self._changed(reference, settings), by, why)
+
+    def edit(self, name: str, assignments: Sequence[str], *, by: str | None = None, why: str | None = None) -> str:
+        """`apply_edit` of the newest version with `COMPONENT.KEY=VALUE` texts. Raises: MixtureError."""
+        return self.apply_edit(name, dict(map(parse_assignment, assignments)), by=by, why=why)
+
+    def _apply(self, parsed: Parsed, by: str | None, why: str | None) -> str:
+        mixture = parsed.mixture
+        resolve(mixture, mixture.name, self._streams(), parsed.places)
+        document = msgspec.to_builtins(mixture)
+        newer = any(key in component for component in document["component"] for key in NEWER_KEYS)
+        body: Body = {"format": NEWER_FORMAT if newer else FORMAT, "mixture": document}
+        body |= {key: said for key, said in (("by", by), ("why", why), ("extends", parsed.extends)) if said is not None}
+        number = 0
+
+        def decide(bodies: list[Body]) -> Body | None:
+            nonlocal number
+            check_formats(mixture.name, bodies)
+            same = bool(bodies) and bodies[-1]["mixture"] == document
+            number = len(bodies) + (not same)
+            return None if same else body
+
+        self.catalog.register("mixtures", mixture.name)
+        self._log(mixture.name).append(decide)
+        return f"{mixture.name}@{number}"
+
+    def _parse(self, text: str, name: str) -> Parsed:
+        return parse_mixture(text, lambda reference: document_of(self.load(reference)[1]), name)
+
+    def _changed(self, reference: str, settings: Mapping[str, Any]) -> Parsed:
+        reference, mixture = self.load(reference)
+        if not settings:
+            return Parsed(mixture, Places(f"mixture {reference}", document_of(mixture)), None)
+        said = f"mixture {reference}, set"
+        document = change(document_of(mixture), dict(settings), said)
+        places = Places(said, document)
+        return Parsed(check_document(document, places), places, reference)
+
+    # reading them
 
     def load(self, reference: str) -> tuple[str, Mixture]:
         """(`name@version`, mixture); a bare name is its newest version. Raises: MixtureError."""
-        name, version = split_reference(reference)
-        bodies = self._read(name)
-        if not bodies or (version or 1) > len(bodies):
-            have = ", ".join(f"{n}@{len(self._log(n).read())}" for n in self.catalog.names("mixtures")) or "none yet"
-            raise MixtureError(f"mixture {reference} does not exist; newest versions: {have}; see phasemix mixtures apply")
-        version = version or len(bodies)
-        return f"{name}@{version}", msgspec.convert(bodies[version - 1]["mixture"], Mixture)
+        version, body = self._find(reference)
+        return version, msgspec.convert(body["mixture"], Mixture)
+
+    def text(self, reference: str) -> str:
+        """A version in TOML. Raises: MixtureError."""
+        reference, body = self._find(reference)
+        comments = [reference, *([f"extends {body['extends']}"] if "extends" in body else [])]
+        return text_of(msgspec.convert(body["mixture"], Mixture), comments)
+
+    def document(self, reference: str) -> dict[str, Any]:
+        """A version as its file would say it, without defaults. Raises: MixtureError."""
+        return document_of(self.load(reference)[1])
 
     def list(self) -> list[tuple[str, int]]:
         """(name, versions) of every mixture."""
         return [(name, len(self._log(name).read())) for name in self.catalog.names("mixtures")]
 
+    def versions(self, name: str) -> Sequence[Version]:
+        """Every version of a mixture, the oldest first. Raises: MixtureError when there is none."""
+        bodies = self._read(self._find(name.partition("@")[0])[0].partition("@")[0])
+        log = self._log(name.partition("@")[0])
+        return [
+            Version(
+                mixture=f"{name.partition('@')[0]}@{place + 1}",
+                at_s=log.written_at_s(place),
+                **{key: body[key] for key in ("by", "why", "extends") if key in body},
+            )
+            for place, body in enumerate(bodies)
+        ]
+
+    # what they mean
+
     def resolve(self, reference: str) -> Plan:
         """What a version means against the catalog now. Raises: MixtureError."""
         reference, mixture = self.load(reference)
-        return resolve(mixture, reference, self.catalog.match("*"))
+        return resolve(mixture, reference, self._streams())
+
+    def preview(
+        self,
+        reference: str,
+        *,
+        settings: Mapping[str, Any] = {},
+        tokens: int = 0,
+        run: str | None = None,
+        tokens_per_s: float | None = None,
+    ) -> Preview:
+        """What a version, or it with some settings changed, would give over `tokens` from now; writes nothing.
+
+        With a `run`, passes and caps go on from where its ledger ends; `tokens_per_s` is how fast training goes, by default
+        as the run went. Raises: MixtureError, RunError.
+        """
+        return self._preview(self._changed(reference, settings), self.load(reference)[0], tokens, run, tokens_per_s)
+
+    def preview_text(
+        self, text: str, *, tokens: int = 0, run: str | None = None, tokens_per_s: float | None = None, name: str = "mixture"
+    ) -> Preview:
+        """The same of a TOML text. Raises: MixtureError."""
+        parsed = self._parse(text, name)
+        return self._preview(parsed, parsed.mixture.name, tokens, run, tokens_per_s)
+
+    def compare(self, before: str, after: str) -> Sequence[ShareChange]:
+        """The streams whose resolved shares differ between two versions, against the catalog now. Raises: MixtureError."""
+        streams = self._streams()
+        plans = (resolve(mixture, version, streams) for version, mixture in map(self.load, (before, after)))
+        return compare_plans(*plans)
+
+    def compare_text(self, before: str | None, text: str, name: str = "mixture") -> Sequence[ShareChange]:
+        """The same of a version, or of nothing, and a TOML text. Raises: MixtureError."""
+        parsed = self._parse(text, name)
+        plan = resolve(parsed.mixture, parsed.mixture.name, self._streams(), parsed.places)
+        return compare_plans(self.resolve(before) if before else None, plan)
 
     def export(self, reference: str, *, cache: str | None = None) -> Sequence[dict[str, Any]]:
         """Arguments of stock `streaming.Stream` that train on about a version's shares: see `streamer.export`.
@@ -67,20 +185,32 @@ class Mixtures:
         shares = (share / ONE for share in plan.shares)
         return export_shares(self.catalog, [*zip(snapshots, shares, plan.limit, strict=True)], cache=cache)
 
-    def _apply(self, mixture: Mixture) -> str:
-        resolve(mixture, mixture.name, self.catalog.match("*"))
-        document = msgspec.to_builtins(mixture)
+    def _preview(self, parsed: Parsed, reference: str, tokens: int, run: str | None, tokens_per_s: float | None) -> Preview:
+        if tokens < 0:
+            raise MixtureError(f"mixture {reference}: a horizon of {tokens:,} tokens is below 0; give 0 or more")
+        streams = self._streams()
+        plan = resolve(parsed.mixture, reference, streams, parsed.places)
+        found = {snapshot.name: snapshot for snapshot in streams}
+        taken = [found[name] for name in plan.streams]
+        growth = growth_of(self.catalog, taken, time.time())
+        stocks, measured = stocks_of(self.catalog, plan, taken, growth, run)
+        return forecast(plan, parsed.mixture.seq_len, stocks, tokens, tokens_per_s or measured)
 
-        def decide(bodies: list[Body]) -> Body | None:
-            check_formats(mixture.name, bodies)
-            same = bodies and bodies[-1]["mixture"] == document
-            return None if same else {"format": FORMAT, "mixture": document}
+    def _streams(self) -> "Sequence[Snapshot]":
+        return self.catalog.match("*")
 
-        self.catalog.register("mixtures", mixture.name)
-        log = self._log(mixture.name)
-        log.append(decide)
-        versions = [place for place, body in enumerate(log.read(), start=1) if body["mixture"] == document]
-        return f"{mixture.name}@{versions[-1]}"
+    def _find(self, reference: str) -> tuple[str, Body]:
+        name, version = split_reference(reference)
+        bodies = self._read(name)
+        if not bodies or (version or 1) > len(bodies):
+            there = self.catalog.names("mixtures")
+            have = ", ".join(f"{n}@{len(self._log(n).read())}" for n in there) or "none yet"
+            raise MixtureError(
+                f"mixture {reference} does not exist; newest versions: {have}; see phasemix mixtures apply"
+                + did_you_mean(name, [one for one in there if one != name])
+            )
+        version = version or len(bodies)
+        return f"{name}@{version}", bodies[version - 1]
 
     def _read(self, name: str) -> Sequence[Body]:
         bodies: Sequence[Body] = self._log(name).read()
@@ -94,7 +224,8 @@ class Mixtures:
 def check_formats(name: str, bodies: Sequence[Body]) -> None:
     """Raises: MixtureError for another format."""
     for number, body in enumerate(bodies, start=1):
-        if body["format"] != FORMAT:
+        if body["format"] not in (FORMAT, NEWER_FORMAT):
             raise MixtureError(
-                f"mixture {name}@{number} has format {body['format']}; this version reads {FORMAT}: update phasemix"
+                f"mixture {name}@{number} has format {body['format']}; this version reads up to "
+                f"{NEWER_FORMAT}: update phasemix"
             )

@@ -28,6 +28,13 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     tokens_per_s: float = 0.0
 
 
+class PoolRates(msgspec.Struct, frozen=True, kw_only=True):
+    """Files a minute, over the last minute or since the pool's state is reported."""
+
+    accepted_per_min: float = 0.0
+    rejected_per_min: dict[str, float] = {}
+
+
 class PoolState(msgspec.Struct, frozen=True, kw_only=True):
     """The pool as it last reported. `unpublished`: files that wait for a part."""
 
@@ -38,6 +45,7 @@ class PoolState(msgspec.Struct, frozen=True, kw_only=True):
     rejected: dict[str, int]
     engine_label: str
     unpublished: int = 0
+    rates: PoolRates = PoolRates()
 
 
 def state_key(pool: str = POOL) -> str:

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mixer.client import ServiceJournal
 from mixer.errors import RunError
 from mixer.journal import Forecast, Journal, make_planner
 from mixer.ledger import Ledger
 from mixer.permutation import Ints, fold
 from mixer.planner import Planner
 from mixer.ranges import StreamShards
+from mixer.service_journal import ServiceJournal
 from mixer.states import State
 from streamer.boundaries import Boundaries
 from streamer.catalog import Catalog

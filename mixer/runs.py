@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from mixer.errors import RunError, StepError
 from mixer.journal import Forecast, Journal
-from mixer.ledger import FORMAT, ORDER, Ledger, Parent, Pool, Segment, Settings, widen
+from mixer.ledger import FORMAT, ORDER, Ledger, Parent, Pool, Segment, Settings, check_limits, check_plan, widen
 from mixer.mixtures import Mixtures
+from mixer.policies import Policy, Schedule, average, bind_schedule, scheduled
 from mixer.resolution import Plan
 from mixer.slots import ONE
 from mixer.states import State
@@ -75,7 +75,7 @@ class Runs:
         self,
         name: str,
         *,
-        mixture: str,
+        mixture: str | None = None,
         seed: int,
         global_batch: int,
         canonical_nodes: int = 1,
@@ -85,13 +85,15 @@ class Runs:
         boundaries: bool = False,
         parent: str | None = None,
         parent_step: int | None = None,
+        steering: Schedule | Policy | None = None,
     ) -> RunInfo:
         """Binds a new run to a mixture version.
 
         `segment_batches`: after so many global batches a switch or a new part can take effect; `write_ahead`: how far past
         the ledger's end a reader may ask; `boundaries`: its batches say where documents begin. With a `parent` the streams
         go on where `parent_step` batches of that run have brought them (default: all in its ledger), so that passes and
-        caps count through the lineage. Raises: RunError when it exists or its caps cannot last `num_steps`.
+        caps count through the lineage. `steering`: a schedule, whose mixtures then take the place of `mixture`, or a policy.
+        Raises: RunError when it exists or its caps cannot last `num_steps`.
         """
         check_word(name, what="run")
         for key, value in {"seed": seed, "global_batch": global_batch, "canonical_nodes": canonical_nodes,
@@ -105,13 +107,14 @@ class Runs:
                 f"run {name}: canonical_nodes {canonical_nodes} does not divide the global batch of {global_batch}; use a "
                 "divisor of it"
             )
-        plan = self.mixtures.resolve(mixture)
+        policy, mixture = self._steering(name, steering, mixture, global_batch)
+        plan = self._begin(policy, mixture, 0)
         seq_len = self.mixtures.load(mixture)[1].seq_len
         if parent is None and parent_step is not None:
             raise RunError(f"run {name}: a parent's step, {parent_step}, needs a parent; name it with --parent")
         origin = None if parent is None else self._go_on(name, plan, parent, parent_step, canonical_nodes)
         drawn = {pool.stream: pool.drawn for pool in origin.pools} if origin is not None else {}
-        self._check_caps(name, plan, num_steps, global_batch, drawn)
+        self._check_caps(name, self._mean(policy, plan, 0, num_steps), num_steps, global_batch, drawn)
         settings = Settings(
             mixture=plan.mixture,
             seed=seed,
@@ -132,23 +135,34 @@ class Runs:
         }
         if origin is not None:
             body["parent"] = msgspec.to_builtins(origin)
+        if policy is not None:
+            body["policy"] = msgspec.to_builtins(policy)
         self.catalog.register("runs", name)
         if self.catalog.log(f"runs/{name}/ledger").append(lambda bodies: None if bodies else body) is None:
             raise RunError(f"run {name} exists already; take another name, or see phasemix runs show {name}")
         return self.show(name)
 
-    def switch(self, name: str, mixture: str, at_step: int | None = None) -> int:
+    def switch(
+        self,
+        name: str,
+        mixture: str | None = None,
+        at_step: int | None = None,
+        *,
+        steering: Schedule | Policy | None = None,
+    ) -> int:
         """Makes another version take effect at the next boundary, or at a step not yet in the ledger; returns the step.
 
+        `steering`: what chooses the shares from there on, as in `create`; without it they are fixed.
         Raises: StepError for a step in the ledger, RunError when the run has ended or the shapes differ.
         """
         journal = Journal(self.catalog, name)
-        plan, seq_len = self.mixtures.resolve(mixture), self.mixtures.load(mixture)[1].seq_len
         settings = journal.ledger.settings
         assert settings is not None
+        policy, mixture = self._steering(name, steering, mixture, settings.global_batch)
+        seq_len = self.mixtures.load(mixture)[1].seq_len
         if seq_len != settings.seq_len:
             raise RunError(
-                f"run {name} has seq_len {settings.seq_len}, {plan.mixture} {seq_len}; switch to a mixture of the same, or "
+                f"run {name} has seq_len {settings.seq_len}, {mixture} {seq_len}; switch to a mixture of the same, or "
                 "start another run"
             )
         step = -1
@@ -162,8 +176,13 @@ class Runs:
             step = ledger.end if at_step is None else at_step
             if step < ledger.end:
                 raise StepError(f"run {name}: step {step} is in the ledger already; the first free one is {ledger.end}")
-            self._check_switch(name, journal, plan, step)
-            return {"format": FORMAT, "event": "switched", "at_step": step, "plan": msgspec.to_builtins(plan)}
+            plan = self._begin(policy, mixture, step)
+            self._check_switch(name, journal, plan, self._mean(policy, plan, step, settings.num_steps), step)
+            body = {"format": FORMAT, "event": "switched", "at_step": step, "plan": msgspec.to_builtins(plan)}
+            if policy is not None or ledger.policy_at(step) is not None:
+                begun = None if policy is None else msgspec.structs.replace(policy, start=step)
+                body["policy"] = msgspec.to_builtins(begun)
+            return body
 
         self.catalog.log(f"runs/{name}/ledger").append(decide)
         return step
@@ -231,6 +250,37 @@ class Runs:
 
         return tuple(target(segment) for segment in ledger.segments)
 
+    def _steering(
+        self, name: str, steering: Schedule | Policy | None, mixture: str | None, global_batch: int
+    ) -> tuple[Policy | None, str]:
+        """The policy, a schedule's points in batches of a run, and the mixture to begin with."""
+        if isinstance(steering, Schedule):
+            if mixture is not None:
+                raise RunError(f"run {name}: its schedule names the mixtures; leave {mixture} out")
+            shapes = {point.mixture: self.mixtures.load(point.mixture) for point in steering.point}
+            lengths = sorted({found.seq_len for _, found in shapes.values()}) or [1]
+            if len(lengths) > 1:
+                raise RunError(f"run {name}: the schedule's mixtures have seq_len {lengths}; name mixtures of the same")
+            policy = bind_schedule(
+                steering, tokens_per_batch=global_batch * lengths[0], pin=lambda reference: shapes[reference][0]
+            )
+            return policy, policy.points[0].mixture
+        if mixture is None:
+            raise RunError(f"run {name} needs a mixture, or a schedule of them; see phasemix mixtures list")
+        return steering, mixture
+
+    def _begin(self, policy: Policy | None, mixture: str, step: int) -> Plan:
+        """The plan with which a policy, or a mixture, takes effect at a step."""
+        if policy is not None and policy.points:
+            return scheduled(policy, step, self.mixtures.resolve)[0]
+        return self.mixtures.resolve(mixture)
+
+    def _mean(self, policy: Policy | None, plan: Plan, start: int, num_steps: int | None) -> Plan:
+        """The plan, or of a schedule the mean of what is to come: what caps are checked with."""
+        if policy is None or not policy.points or num_steps is None or num_steps <= start:
+            return plan
+        return average(policy, start, num_steps, self.mixtures.resolve)
+
     def _go_on(self, name: str, plan: Plan, parent: str, step: int | None, nodes: int) -> Parent:
         """Where a run of a lineage begins. Raises: RunError when the parent is absent, shorter, or does not fit."""
         found = Forecast(self.catalog, parent)
@@ -276,16 +326,10 @@ class Runs:
                     f"{int(left / (share / ONE) / global_batch)}"
                 )
 
-    def _check_switch(self, name: str, journal: Journal, plan: Plan, step: int) -> None:
-        """Raises: RunError for another shape, and for caps that the steps from `step` on cannot keep."""
+    def _check_switch(self, name: str, journal: Journal, plan: Plan, mean: Plan, step: int) -> None:
+        """Raises: RunError for another shape, and for caps that the steps from `step` on cannot keep at `mean`."""
         ledger = journal.ledger
-        first: Any = ledger.plans[0]
-        if (plan.dtype, plan.tokenizer) != (first.dtype, first.tokenizer):
-            raise RunError(
-                f"run {name} has {first.dtype} tokens of tokenizer {first.tokenizer}, {plan.mixture} {plan.dtype} of "
-                f"{plan.tokenizer}; start another run"
-            )
-        check_limits(name, plan, dict(zip(ledger.streams, ledger.totals, strict=True)))
+        check_plan(name, ledger, plan)
         settings = ledger.settings
         assert settings is not None
         if settings.num_steps is not None:
@@ -296,18 +340,7 @@ class Runs:
             )
             for stream, share in ahead.items():
                 drawn[stream] += share * (step - ledger.end) * settings.global_batch // ONE
-            self._check_caps(name, plan, settings.num_steps - step, settings.global_batch, drawn)
-
-
-def check_limits(name: str, plan: Plan, totals: dict[str, int]) -> None:
-    """Raises: RunError when a plan would take away samples that the run, or its lineage, draws from already."""
-    for stream, limit in zip(plan.streams, plan.limit, strict=True):
-        have = totals.get(stream, 0)
-        if limit is not None and limit < have:
-            raise RunError(
-                f"run {name} draws from {have:,} samples of {stream}, {plan.mixture} would leave {limit:,}; "
-                "keep best_tokens as it is, or start another run"
-            )
+            self._check_caps(name, mean, settings.num_steps - step, settings.global_batch, drawn)
 
 
 def until(bodies: Sequence[Body], step: int) -> Ledger:

@@ -43,7 +43,10 @@ def plan_segment(ledger: Ledger, rows: Rows, state: State, *, at_most: int) -> d
     credits, drawn = widen(state.credits, len(ledger.streams)), widen(state.drawn, len(ledger.streams))
     joins, timelines = grow(ledger, plan, rows, drawn)
     capacity = capacities(ledger, plan, timelines)
-    limit = min([at_most] + [end - start for end in (ledger.next_switch(start), settings.num_steps) if end is not None])
+    policy_now = ledger.policy_at(start)
+    decision = None if policy_now is None else policy_now.next_decision(start)
+    ends = (ledger.next_switch(start), decision, settings.num_steps)
+    limit = min([at_most] + [end - start for end in ends if end is not None])
     shares, reason = spread(ledger, plan, drawn, capacity)
     if shares is None:
         return ended(reason)

@@ -54,6 +54,7 @@ class Log:
         self._bodies: list[Body] = []
         self._lock = threading.RLock()
         self._probed = False
+        self._written_at_s: dict[int, float] = {}
 
     def __getstate__(self) -> tuple[Store, str]:
         return self.store, self.name
@@ -76,6 +77,15 @@ class Log:
     def known(self) -> list[Body]:
         """The bodies read so far, without a look at the store."""
         return self._bodies
+
+    def written_at_s(self, number: int) -> float:
+        """When an entry was written, by its writer's clock; read from the store unless it was just read or written.
+
+        Raises: StoreError when there is no such entry.
+        """
+        if number not in self._written_at_s and self._load(number) is None:
+            raise StoreError(f"{self.key(number)} is missing; restore the object from a copy")
+        return self._written_at_s[number]
 
     def append(self, decide: Callable[[list[Body]], Body | None]) -> tuple[int, Body] | None:
         """Appends what `decide` makes of all bodies so far.
@@ -103,11 +113,16 @@ class Log:
                 won = decode(self.store.put_if_absent(self.key(number), msgspec.json.encode(entry)), self.key(number))
                 if won.append_id == entry.append_id:
                     bodies.append(won.body)
+                    self._written_at_s[number] = won.written_at_s
                     return number, won.body
 
     def _load(self, number: int) -> Entry | None:
         data = self.store.get(self.key(number))
-        return None if data is None else decode(data, self.key(number))
+        if data is None:
+            return None
+        entry = decode(data, self.key(number))
+        self._written_at_s[number] = entry.written_at_s
+        return entry
 
     def _load_checkpoints(self) -> list[Body]:
         def present(index: int) -> bool:

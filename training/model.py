@@ -51,8 +51,3 @@ def token_losses(logits: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
     predicted, targets = logits[:, :-1].float(), input_ids[:, 1:]
     losses = torch.nn.functional.cross_entropy(predicted.flatten(0, 1), targets.flatten(), reduction="none")
     return losses.view(targets.shape)
-
-
-def next_token_loss(logits: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
-    """Mean nats of the predicted tokens, a float32 scalar."""
-    return token_losses(logits, input_ids).mean()

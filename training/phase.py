@@ -64,6 +64,12 @@ class Checkpoints(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     keep: int = 2
 
 
+class Reporting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often the samples and losses of each stream are reported to the run, besides at each checkpoint."""
+
+    every_steps: int = 32
+
+
 class Heldout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is evaluated after the phase: at most `max_samples` evenly spread samples of the streams that match."""
 
@@ -114,6 +120,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     enhanced: Phase
     optimizer: Optimizer = Optimizer()
     checkpoints: Checkpoints = Checkpoints()
+    reports: Reporting = Reporting()
     heldout: Heldout = Heldout()
     numerics: Numerics = Numerics()
 
@@ -213,6 +220,7 @@ def _check(recipe: Recipe, name: str) -> None:
         "batch.microbatch": recipe.batch.microbatch,
         "checkpoints.every_steps": recipe.checkpoints.every_steps,
         "checkpoints.keep": recipe.checkpoints.keep,
+        "reports.every_steps": recipe.reports.every_steps,
         **{f"{p}.steps": recipe.num_steps(p) for p in PHASES},
     }
     for key, value in positive.items():

@@ -28,10 +28,11 @@ from composer.utils import dist, get_device, reproducibility
 from training import checkpoints
 from training.callbacks.progress import Progress, Stall
 from training.callbacks.shares import Shares, StreamShare
+from training.callbacks.stream_losses import ReportWriter, StreamLosses
 from training.errors import CheckpointError
 from training.evaluation.heldout import Totals, measure, merge
 from training.loader import MixedLoader
-from training.model import build_model, next_token_loss, to_model_dtype, token_losses
+from training.model import build_model, to_model_dtype, token_losses
 from training.phase import Phase
 from training.run_binding import Job
 from training.steps_log import StepLine, StepsLog, digest_origin, read_steps
@@ -55,18 +56,21 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LanguageModel(ComposerModel):  # type: ignore[misc]
-    """Composer's view of the model: a batch to logits, logits to the loss."""
+    """Composer's view of the model: a batch to logits, logits to the loss. `row_losses`: of the last microbatch, (rows,)."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
         self.model = model
+        self.row_losses = torch.zeros(0)
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         logits: torch.Tensor = self.model(input_ids=batch["input_ids"]).logits
         return logits
 
     def loss(self, outputs: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        return next_token_loss(outputs, batch["input_ids"])
+        losses = token_losses(outputs, batch["input_ids"])
+        self.row_losses = losses.detach().mean(1)
+        return losses.mean()
 
 
 class PhaseSchedule:
@@ -120,6 +124,52 @@ class Save(Callback):  # type: ignore[misc]
         if dist.get_global_rank() == 0:
             checkpoints.publish(aside, target, keep=self._keep)
         dist.barrier()
+
+
+class Report(Callback):  # type: ignore[misc]
+    """Measures the loss of each stream; rank 0 reports it every so many steps, before each checkpoint and at the end."""
+
+    def __init__(self, job: Job, model: LanguageModel, loader: MixedLoader) -> None:
+        self._model, self._loader, self._start = model, loader, 0
+        self._every_steps = (job.recipe.reports.every_steps, job.recipe.checkpoints.every_steps)
+        self._losses = StreamLosses(dist.all_reduce)
+        self._writer = ReportWriter(job.root, job.run, lambda text: print(f"{job.phase}: {text}", flush=True))
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        self._start = int(state.timestamp.batch)
+
+    def after_loss(self, state: State, logger: Logger) -> None:
+        self._losses.add(state.batch["stream"], self._model.row_losses)
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        if any(int(state.timestamp.batch) % steps == 0 for steps in self._every_steps):
+            self._report(state, logger)
+
+    def batch_checkpoint(self, state: State, logger: Logger) -> None:
+        if int(state.timestamp.batch) % self._every_steps[1] == 0:
+            self._writer.wait()
+
+    def epoch_end(self, state: State, logger: Logger) -> None:
+        self._report(state, logger)
+        self._writer.wait()
+
+    def fit_end(self, state: State, logger: Logger) -> None:
+        self._report(state, logger)
+
+    def _report(self, state: State, logger: Logger) -> None:
+        step = int(state.timestamp.batch)
+        if step == self._start:
+            return
+        samples, losses = self._losses.take()
+        if dist.get_global_rank() == 0:
+            self._writer.write(self._start, step, self._loader.streams, samples, losses)
+            for stream, loss in zip(self._loader.streams, losses, strict=False):
+                if loss is not None:
+                    logger.log_metrics({f"loss/{stream}": loss})
+        self._start = step
+
+    def close(self, state: State, logger: Logger) -> None:
+        self._writer.close()
 
 
 class Watch(Callback):  # type: ignore[misc]
@@ -240,7 +290,8 @@ def train_in(folder: Path, job: Job) -> Result | None:
     shares = Shares(job.root, job.run, folder / "shares.jsonl")
     save = Save(folder, every_steps=recipe.checkpoints.every_steps, keep=recipe.checkpoints.keep)
     watch, restore = Watch(job, loader, shares, save), Restore()
-    trainer = build_trainer(job, model, loader, [restore, watch, save])
+    report = Report(job, model, loader)
+    trainer = build_trainer(job, model, loader, [restore, report, watch, save])
     restore.trainer = trainer
     if job.resume_step < job.num_steps:
         trainer.fit()

@@ -5,8 +5,10 @@ import errno
 import os
 import random
 import signal
+import statistics
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -14,6 +16,9 @@ import pytest
 from train_process import SMALL, finish, start_training, train_argv
 
 from mixer import Mixtures, Runs
+from mixer.policies import function_policy
+from mixer.reports import Reports
+from streamer import Catalog
 from streamer.errors import PhasemixError
 from training.commands import add_train, prepare
 from training.errors import CheckpointError
@@ -42,6 +47,21 @@ def parse(root: Path, *more: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_train(parser)
     return parser.parse_args(["general", "--mixture", "code", "--run", "alpha", "--root", str(root), *SMALL, *more])
+
+
+def check_reports(root: Path, run: str) -> None:
+    """Reports, whatever was killed between them, cover each step once; they agree with the steps' losses and the counts."""
+    reports, lines = Reports(Catalog(root), run).read(), steps(root, run)
+    assert [report.start_step for report in reports] == [0, *(report.end_step for report in reports[:-1])]
+    assert reports[-1].end_step == len(lines)
+    for report in reports:
+        total = sum(count * loss for count, loss in zip(report.samples, report.loss, strict=True))
+        mean = statistics.fmean(line.loss for line in lines[report.start_step : report.end_step])
+        assert total / sum(report.samples) == pytest.approx(mean, rel=1e-5)
+    counts = Counter()
+    for report in reports:
+        counts.update(dict(zip(report.streams, report.samples, strict=True)))
+    assert counts == {row["stream"]: row["trained_samples"] for row in result(root, run)["streams"]}
 
 
 def wait_for_step(process, root: Path, run: str, step: int) -> None:
@@ -74,6 +94,8 @@ def test_a_training_that_is_killed_three_times_resumes_bit_for_bit_and_two_ranks
     assert result(code_root, "killed")["heldout_bits_per_byte"] == result(code_root, "whole")["heldout_bits_per_byte"]
     assert result(code_root, "killed")["streams"] == result(code_root, "whole")["streams"]
     assert {row["passes"] for row in result(code_root, "whole")["streams"]} == {3.6}
+    check_reports(code_root, "whole")
+    check_reports(code_root, "killed")
     assert not list((code_root / "checkpoints" / "killed").glob(".*"))
 
     launcher = [sys.executable, "-m", "composer.cli.launcher", "-n", "2", "-m"]
@@ -81,6 +103,7 @@ def test_a_training_that_is_killed_three_times_resumes_bit_for_bit_and_two_ranks
     finish(ranks)
     assert [line.origin for line in steps(code_root, "ranks")] == [line.origin for line in expected]
     assert steps(code_root, "ranks")[0].loss < expected[0].loss - 0.5
+    check_reports(code_root, "ranks")
 
 
 def test_a_run_that_ends_before_the_horizon_is_saved_with_its_reason(code_root):
@@ -98,6 +121,22 @@ def test_a_run_that_ends_before_the_horizon_is_saved_with_its_reason(code_root):
     rates = [line.learning_rate for line in steps(code_root, "short")]
     assert rates[:13] == pytest.approx([3e-3 * step / 12 for step in range(13)])
     assert rates[66] == pytest.approx((3e-3 + 3e-4) / 2)
+    check_reports(code_root, "short")
+
+
+def test_a_policy_fed_by_the_losses_of_a_training_moves_its_shares(code_root):
+    """Given the example policy every 16 batches, then the ledger has its choices, its reasons and what was trained on."""
+    steering = function_policy("loss-fed", every=16, arguments={"rate": 5.0})
+    Runs(code_root).create("steered", mixture="code", seed=17, global_batch=8, segment_batches=16, steering=steering)
+    finish(start_training(train_argv(code_root, "steered", "--set", "steps=48", "--set", "reports.every_steps=8")))
+    check_reports(code_root, "steered")
+    chosen = [body for body in Catalog(code_root).log("runs/steered/ledger").read() if body.get("steered")]
+    assert [body["at_step"] for body in chosen] == [16, 32]
+    assert all(body["why"].startswith("loss-fed: raw/") and body["plan"]["shares"] != [1 << 39] * 2 for body in chosen)
+    rows = Runs(code_root).use("steered", 48)
+    assert [row.realised_samples for row in rows] == [
+        row["trained_samples"] for row in result(code_root, "steered")["streams"]
+    ]
 
 
 @pytest.mark.parametrize(

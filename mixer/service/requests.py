@@ -1,0 +1,186 @@
+"""What a request may say: its body and its query as structs, and a mistake in them as one line.
+
+Always holds: a key that a struct does not have is refused; the line names field, value and what is allowed.
+"""
+
+import re
+from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Meta
+
+from mixer.errors import MixerError
+
+MOST_DEPTH = 16
+MOST_SHOWN = 60  # characters of a value that a line shows
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
+Reference = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*(@[1-9][0-9]*)?$", max_length=80)]
+Stream = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._@/-]*$", max_length=400)]
+Line = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=1000)]
+Toml = Annotated[str, Meta(max_length=1 << 19)]
+Step = Annotated[int, Meta(ge=0, le=1 << 40)]
+Count = Annotated[int, Meta(ge=1, le=1 << 40)]
+Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+
+
+class RequestError(MixerError):
+    """A request that this service does not understand."""
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the bodies and queries have in common: other keys are refused."""
+
+
+class Nothing(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """No keys."""
+
+
+class Why(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    why: Line | None = None
+
+
+class OfStream(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    stream: Stream
+
+
+class Pair(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    before: Reference
+    after: Reference
+
+
+class Apply(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A text, or settings on a version."""
+
+    toml: Toml | None = None
+    mixture: Reference | None = None
+    settings: dict[str, Any] | None = None
+
+
+class PreviewOf(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A text, or a version with settings that are not applied. `run`: passes go on from that run's pools."""
+
+    toml: Toml | None = None
+    mixture: Reference | None = None
+    settings: dict[str, Any] | None = None
+    tokens: Annotated[int, Meta(ge=0, le=1 << 62)] = 0
+    run: Name | None = None
+
+
+class Switch(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    mixture: Reference
+    at_step: Step | None = None
+
+
+class Fork(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: Name
+    at_step: Step
+    seed: Seed | None = None
+    global_batch: Count | None = None
+    skip: Step = 0
+
+
+class Skip(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    start_step: Step
+    batches: Count
+
+
+class Note(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    text: Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class Segments(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    step: Step = 0
+    start: Step = 0
+
+
+class From(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    start: Step = 0
+
+
+class Series(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    points: Annotated[int, Meta(ge=2, le=1000)] = 200
+    by: Annotated[str, Meta(pattern="^(key|stream|component)$")] = "key"
+
+
+class Workers(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    workers: Annotated[int, Meta(ge=0, le=1024)]
+
+
+class Files(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    verdict: Annotated[str, Meta(pattern="^(accepted|rejected)$")] = "accepted"
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+T = TypeVar("T")
+
+
+def read_body(data: bytes, kind: type[T]) -> T:
+    """Raises: RequestError."""
+    try:
+        return decode(data or b"{}", kind)
+    except RecursionError as error:
+        raise RequestError(f"the body is nested deeper than {MOST_DEPTH} levels; send a flatter one") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestError(f"the body is no JSON in UTF-8: {error}; send one object") from error
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """Raises: RequestError that says what does not fit, msgspec.DecodeError for no JSON, RecursionError."""
+    try:
+        found = msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        raise RequestError(say(str(error), msgspec.json.decode(data), kind, "body")) from error
+    if any(depth(getattr(found, name)) > MOST_DEPTH for name in getattr(found, "__struct_fields__", ())):
+        raise RecursionError
+    return found
+
+
+def read_query(query: bytes, kind: type[T]) -> T:
+    """Raises: RequestError."""
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=16, errors="strict")
+    except ValueError as error:
+        raise RequestError(f"the query cannot be read: {error}; write key=value&key=value in UTF-8") from error
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise RequestError("the query has a key twice; give each once")
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise RequestError(say(str(error), values, kind, "query")) from error
+
+
+def say(problem: str, document: Any, kind: type, what: str) -> str:
+    """A validation error as a line with field, value and what is allowed."""
+    said, _, place = problem.partition(" - at `$")
+    words = re.findall(r"[^.\[\]`]+", place)
+    value = document
+    for word in words:
+        value = (
+            value[int(word)]
+            if isinstance(value, list) and word.isdigit()
+            else value.get(word)
+            if isinstance(value, dict)
+            else None
+        )
+    where = f"{what}, {'.'.join(words)} = {shown(value)}" if words else what
+    allowed = ", ".join(getattr(kind, "__struct_fields__", ())) or "none"
+    return f"{where}: {said[:300]}; its keys are {allowed}, see /openapi.json"
+
+
+def shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+
+
+def depth(value: Any) -> int:
+    """How many lists and tables lie in each other; counts no further than is allowed."""
+    level, found = [value], 0
+    while level and found <= MOST_DEPTH:
+        nested = [item for item in level if isinstance(item, dict | list)]
+        found += bool(nested)
+        level = [inner for item in nested for inner in (item.values() if isinstance(item, dict) else item)]
+        if not nested:
+            break
+    return found

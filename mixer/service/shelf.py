@@ -1,0 +1,104 @@
+"""What the routes share: the catalog, and what is kept of it between requests, which may be lost at any time."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import xxhash
+
+from mixer import pool
+from mixer.errors import RunError
+from mixer.mixtures import Mixtures
+from mixer.runs import Runs
+from mixer.series import Curves
+from mixer.service.ledgers import HeldLedger
+from mixer.service.metrics import Gauges, Metrics
+from mixer.service.route import named_in_path
+from streamer.catalog import Catalog
+from streamer.store import refuse_unless_exclusive
+
+PROBE_S = 60.0  # between two looks at whether the store can be written
+
+
+class Shelf:
+    """One root. Threads may share it."""
+
+    def __init__(self, root: str | Path, redis_url: str | None, metrics: Metrics) -> None:
+        self.catalog, self.redis_url, self.metrics = Catalog(root), redis_url, metrics
+        self.runs, self.mixtures = Runs(self.catalog), Mixtures(self.catalog)
+        self._ledgers: dict[str, HeldLedger] = {}
+        self._curves: dict[str, Curves] = {}
+        self._lock = threading.Lock()
+        self._probed_s: float | None = None
+
+    def run_name(self, name: str) -> str:
+        """A run that is there, or `AbsentError`; so that names of no run leave nothing in memory."""
+        with named_in_path():
+            have = self.catalog.names("runs")
+            if name not in have:
+                raise RunError(
+                    f"run {name} does not exist under {self.catalog.store.url}; runs: {', '.join(have) or 'none yet'}"
+                )
+        return name
+
+    def known_ledger(self, name: str) -> HeldLedger | None:
+        return self._ledgers.get(name)
+
+    def ledger(self, name: str) -> HeldLedger:
+        """A run's ledger, kept, so that a request takes in only what is new."""
+        with self._lock:
+            if name not in self._ledgers:
+                self._ledgers[name] = HeldLedger(self.catalog, self.run_name(name), self.metrics.segments.inc)
+            return self._ledgers[name]
+
+    def curves(self, name: str) -> Curves:
+        """A run's target and realised samples over its steps."""
+        with self._lock:
+            if name not in self._curves:
+                self._curves[name] = Curves(self.catalog, self.run_name(name))
+            return self._curves[name]
+
+    def run_version(self, name: str) -> str:
+        """Changes with every entry of a run and every report."""
+        logs = (f"runs/{self.run_name(name)}/{what}" for what in ("ledger", "reports"))
+        return "-".join(str(len(self.catalog.log(log).read())) for log in logs)
+
+    def runs_version(self) -> str:
+        return digest(f"{name} {len(self.catalog.log(f'runs/{name}/ledger').read())}" for name in self.catalog.names("runs"))
+
+    def streams_version(self) -> str:
+        names = self.catalog.match_names("*")
+        return digest(f"{name} {len(self.catalog.stream_log(name).read())}" for name in names)
+
+    def check_ready(self) -> None:
+        """Raises: StoreError when the store cannot be read, or takes no writes as it must."""
+        self.catalog.names("runs")
+        if self._probed_s is None or time.monotonic() - self._probed_s > PROBE_S:
+            refuse_unless_exclusive(self.catalog.store)
+            self._probed_s = time.monotonic()
+
+    def figures(self) -> bytes:
+        """What Prometheus scrapes."""
+        return self.metrics.text(self._gauges())
+
+    def _gauges(self) -> Gauges:
+        runs = self.runs.list()
+        streams = self.catalog.streams()
+        state = pool.read_state(self.redis_url)
+        yield "phasemix_run_batches", "global batches in a run's ledger", ["run"], [([r.name], r.end_step) for r in runs]
+        yield "phasemix_run_ended", "1 when a run has ended", ["run"], [([r.name], float(r.ended is not None)) for r in runs]
+        yield "phasemix_stream_tokens", "tokens of a stream", ["stream"], [([s.name], s.tokens) for s in streams]
+        yield "phasemix_pool_wanted", "wanted workers", [], [([], pool.wanted(self.catalog))]
+        if state is None:
+            return
+        yield "phasemix_pool_workers", "living workers", [], [([], len(state.workers))]
+        yield "phasemix_pool_jobs", "jobs on their way", ["state"], [
+            (["waiting"], state.queue_waiting), (["running"], state.queue_running), (["unpublished"], state.unpublished)
+        ]  # fmt: skip
+        yield "phasemix_pool_accepted", "files accepted", [], [([], state.accepted)]
+        yield "phasemix_pool_rejected", "files rejected", ["reason"], [([r], n) for r, n in state.rejected.items()]
+
+
+def digest(lines: Iterator[str]) -> str:
+    return xxhash.xxh3_64_hexdigest("\n".join(lines))
