@@ -63,9 +63,7 @@ def build(folder: Path) -> Path:
         add_stream(catalog, f"raw/s{stream:03d}", seq_len=SEQ_LEN, shards=shards)
     mixture = Mixtures(catalog).apply(TEXT)
     for run in range(RUNS):
-        Runs(catalog).create(
-            f"run-{run}", mixture=mixture, seed=run, global_batch=GLOBAL_BATCH, segment_batches=SEGMENT
-        )
+        Runs(catalog).create(f"run-{run}", mixture=mixture, seed=run, global_batch=GLOBAL_BATCH, segment_batches=SEGMENT)
     return folder / "catalog"
 
 
@@ -85,7 +83,8 @@ def serve(root: str) -> None:
     import socket
 
     from mixer.service import create_app
-    from mixer.service.server import BACKLOG, serve as serve_on
+    from mixer.service.server import BACKLOG
+    from mixer.service.server import serve as serve_on
 
     listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
     print(listener.getsockname()[1], flush=True)

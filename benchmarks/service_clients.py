@@ -1,4 +1,4 @@
-"""Clients of a mixer service in one process, over raw connections, so that measuring costs little beside what is measured."""
+"""Clients of a mixer service in one process, over raw connections, so that to measure costs little."""
 
 import asyncio
 import json

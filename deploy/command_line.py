@@ -16,10 +16,11 @@ NOUNS = {
     "tokenizer": ("streamer.corpus_commands", "train or show a tokenizer"),
     "annotator": ("streamer.corpus_commands", "train, evaluate and apply the quality annotator"),
     "streams": ("mixer.stream_commands", "create, publish, list, show, verify and export streams"),
-    "mixtures": ("mixer.mixture_commands", "apply, list, show, edit and preview mixtures"),
+    "mixtures": ("mixer.mixture_commands", "list, show, apply, edit, diff and preview mixtures"),
     "runs": ("mixer.run_commands", "create, list, show, switch and trace runs"),
     "generators": ("generators.commands", "order synthetic files; scale, watch and drain the workers"),
     "train": ("training.commands", "train a phase against a named mixture"),
+    "completion": ("deploy.completion", "print what makes a shell complete commands and names"),
 }
 
 
@@ -49,6 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(words: list[str]) -> int:
     """Finds the noun's room and runs it."""
+    if "_ARGCOMPLETE" in os.environ:
+        from deploy.completion import answer_shell
+
+        answer_shell(NOUNS)
     if not words or words[0] in ("-h", "--help"):
         print(help_text())
         return 0 if words else 2

@@ -26,11 +26,12 @@ import xxhash
 
 from deploy import processes
 from deploy.redis_server import find_redis
-from deploy.services import Options, SupervisorError
+from deploy.services import LOOPBACK, Options, SupervisorError, is_loopback
 from deploy.supervisor import SupervisorState, load_state
 from streamer import Catalog
 
 LONGEST_BASE = 35  # characters; a Unix socket's whole path has at most 107
+BACKLOG = 1024  # connections that wait for the mixer
 MOST_RESTARTS = 3  # of a service that never ran, before `start` gives up
 
 
@@ -38,6 +39,8 @@ def start(
     root: str,
     *,
     port: int = 0,
+    host: str = LOOPBACK,
+    tokens: str | None = None,
     redis_url: str | None = None,
     engine_url: str | None = None,
     workers: int | None = None,
@@ -47,10 +50,11 @@ def start(
     root = absolute(root)
     folder = runtime_folder(root)
     refuse_if_up(folder, root)
+    check_access(host, tokens)
     check_redis(redis_url)
     check_engine(engine_url)
     check_workers(workers)
-    with bind(port) as mixer_socket:
+    with bind(port, host) as mixer_socket:
         prepare_folder(folder)
         with locked(folder, root):
             refuse_if_up(folder, root)
@@ -63,6 +67,8 @@ def start(
                 mixer_port=mixer_socket.getsockname()[1],
                 mixer_fd=fd,
                 engine_port=free_port(),
+                mixer_host=host,
+                tokens=None if tokens is None else str(Path(tokens).resolve()),
                 redis_url=redis_url,
                 engine_url=engine_url,
             )
@@ -204,17 +210,18 @@ def locked(folder: Path, root: str) -> Iterator[None]:
         yield
 
 
-def bind(port: int) -> socket.socket:
-    """A socket bound to the port on loopback; 0: a free one. Raises: SupervisorError."""
-    found = socket.socket()
+def bind(port: int, host: str = LOOPBACK) -> socket.socket:
+    """A socket bound to the port of a host's address; 0: a free one. Raises: SupervisorError."""
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        found.bind(("127.0.0.1", port))
-        found.listen(128)
+        found.bind((host, port))
+        found.listen(BACKLOG)
     except (OSError, OverflowError) as error:
         found.close()
         raise SupervisorError(
-            f"port {port} cannot be had ({error}); choose another with --port, 0 for a free one"
+            f"port {port} of {host} cannot be had ({error}); choose another with --port, 0 for a free one, or an address "
+            "of this machine with --host"
         ) from error
     return found
 
@@ -223,6 +230,17 @@ def free_port() -> int:
     with bind(0) as found:
         port: int = found.getsockname()[1]
         return port
+
+
+def check_access(host: str, tokens: str | None) -> None:
+    """Raises: SupervisorError when a service beyond loopback would be open to everybody, AccessError for bad tokens."""
+    from mixer.access import VARIABLE, load_tokens
+
+    if not load_tokens(tokens) and not is_loopback(host):
+        raise SupervisorError(
+            f"--host {host} is beyond loopback, where the service needs tokens: give --tokens FILE of mode 0600 with lines "
+            f"of: name role token, or set {VARIABLE}"
+        )
 
 
 def check_redis(url: str | None) -> None:

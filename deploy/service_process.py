@@ -44,14 +44,17 @@ def keep_redis(address_file: Path) -> int:
     return 0
 
 
-def serve_mixer(root: str, redis_url: str, descriptor: int) -> int:
-    """Serves the mixer and the dashboard on a socket that is bound already, so that a restart keeps its port."""
-    import uvicorn
+def serve_mixer(root: str, redis_url: str, descriptor: int, reach: str, tokens: str | None = None) -> int:
+    """Serves the mixer and the dashboard on a socket that is bound already, so that a restart keeps its port.
 
+    `reach`: "loopback", or "network" where others can connect. Raises: AccessError.
+    """
+    from mixer.access import load_tokens
     from mixer.service import create_app
+    from mixer.service.server import serve
 
-    config = uvicorn.Config(create_app(root, redis_url), log_level="info", access_log=False, timeout_graceful_shutdown=5)
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
+    app = create_app(root, redis_url, tokens=load_tokens(tokens), loopback=reach == "loopback")
+    serve(app, socket.socket(fileno=descriptor))
     return 0
 
 
@@ -59,7 +62,7 @@ def main(words: list[str]) -> int:
     try:
         if words[0] == "redis":
             return keep_redis(Path(words[1]))
-        return serve_mixer(words[1], words[2], int(words[3]))
+        return serve_mixer(words[1], words[2], int(words[3]), *words[4:])
     except PhasemixError as error:
         print(f"phasemix: {error}", file=sys.stderr)
         return 2

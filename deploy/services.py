@@ -5,6 +5,7 @@ Always holds: deciding only; a service's command is a function of the options, t
 
 from __future__ import annotations
 
+import ipaddress
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ import msgspec
 from streamer.errors import PhasemixError
 
 BACK_OFF_S = (0.5, 30.0)  # the first wait before a restart, and the longest
+LOOPBACK = "127.0.0.1"
 STEADY_S = 60.0  # who has run for so long starts with the first wait again
 
 
@@ -23,19 +25,23 @@ class SupervisorError(PhasemixError):
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What `up` was asked for. `mixer_fd`: the descriptor of the bound socket of `mixer_port`, which the mixer inherits."""
+    """What `up` was asked for. `mixer_fd`: the descriptor of the bound socket of `mixer_host` and `mixer_port`, which the
+    mixer inherits. `tokens`: the file of tokens.
+    """
 
     root: str
     mixer_port: int
     mixer_fd: int
     engine_port: int
+    mixer_host: str = LOOPBACK
+    tokens: str | None = None
     redis_url: str | None = None
     engine_url: str | None = None
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """One service. `address`: where others reach it. It is ready when `ready_port` answers HTTP at `ready_path`, or
-    `ready_file` is there; at once where neither is set.
+    """One service. `address`: where others reach it. It is ready when `ready_port` of `ready_host` answers HTTP at
+    `ready_path`, or `ready_file` is there; at once where neither is set.
 
     `stage`: services stop from the highest stage down. `drain_s`: how long it may take to end after SIGTERM.
     `temporary`: its folder of temporary files, where its sockets may lie.
@@ -46,11 +52,30 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     stage: int
     address: str = ""
     ready_port: int | None = None
+    ready_host: str = LOOPBACK
     ready_path: str = "/"
     ready_file: str | None = None
     inherits: tuple[int, ...] = ()
     temporary: str | None = None
     drain_s: float = 10.0
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def in_address(host: str) -> str:
+    """A host as an address has it."""
+    return f"[{host}]" if ":" in host else host
+
+
+def reachable(host: str) -> str:
+    """Where this machine reaches what listens at a host; loopback for one that means every interface."""
+    return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)
 
 
 def module(name: str, *arguments: str) -> tuple[str, ...]:
@@ -92,15 +117,18 @@ class LocalPlan:
 
     def others(self, redis_url: str) -> list[Service]:
         options = self._options
-        mixer = module("deploy.service_process", "mixer", options.root, redis_url, str(options.mixer_fd))
+        reach = "loopback" if is_loopback(options.mixer_host) else "network"
+        tokens = () if options.tokens is None else (options.tokens,)
+        words = ("mixer", options.root, redis_url, str(options.mixer_fd), reach, *tokens)
         found = [
             Service(
                 name="mixer",
-                argv=mixer,
+                argv=module("deploy.service_process", *words),
                 stage=1,
-                address=f"http://127.0.0.1:{options.mixer_port}",
+                address=f"http://{in_address(options.mixer_host)}:{options.mixer_port}",
                 ready_port=options.mixer_port,
-                ready_path="/healthz",
+                ready_host=reachable(options.mixer_host),
+                ready_path="/health",
                 inherits=(options.mixer_fd,),
             ),
             Service(name="planner", argv=self._generators(redis_url, "plan"), stage=2),

@@ -10,6 +10,12 @@ def add_up(parser: argparse.ArgumentParser) -> None:
     from streamer.command_options import add_json, add_root
 
     parser.add_argument("--port", type=int, default=0, metavar="PORT", help="of mixer and dashboard (default: a free one)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="where mixer and dashboard listen; beyond loopback that needs tokens"
+    )
+    parser.add_argument(
+        "--tokens", metavar="FILE", help="of mode 0600, lines of: name role token (default: those in PHASEMIX_TOKENS)"
+    )
     parser.add_argument("--redis", metavar="URL", help="use this Redis (default: start one on a Unix socket)")
     parser.add_argument("--engine", metavar="URL", help="an OpenAI-compatible engine (default: the rule-based one)")
     parser.add_argument(
@@ -46,6 +52,8 @@ def up(args: argparse.Namespace) -> int:
     local_machine.start(
         args.root,
         port=args.port,
+        host=args.host,
+        tokens=args.tokens,
         redis_url=args.redis,
         engine_url=args.engine,
         workers=args.workers,

@@ -221,7 +221,7 @@ def is_ready(service: Service) -> bool:
         return Path(service.ready_file).exists()
     if service.ready_port is None:
         return True
-    connection = http.client.HTTPConnection("127.0.0.1", service.ready_port, timeout=PROBE_S)
+    connection = http.client.HTTPConnection(service.ready_host, service.ready_port, timeout=PROBE_S)
     try:
         connection.request("GET", service.ready_path)
         return connection.getresponse().status < 500

@@ -206,7 +206,7 @@ def run_dead(options: argparse.Namespace) -> int:
 
 def run_plan(options: argparse.Namespace) -> int:
     from generators.planner import Planner
-    from generators.scaling import load_workers, report_pool
+    from generators.scaling import Rates, load_workers, report_pool
     from streamer.catalog import Catalog
 
     catalog, queue = Catalog(options.root), open_queue(options)
@@ -220,9 +220,11 @@ def run_plan(options: argparse.Namespace) -> int:
 
     planner = Planner(catalog, queue, model=model, demand_glob=options.demand_from, most_queued=options.most_queued, say=say)
 
+    rates = Rates()
+
     def tick() -> None:
         planner.tick()
-        report_pool(queue, accepted=planner.accepted)
+        report_pool(queue, rates, accepted=planner.accepted)
 
     return run_always(tick)
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 import xxhash
 
+from mixer.pool_files import KIND, MOST_CHARACTERS, RejectedFile
 from streamer.document import Document
 
 
@@ -82,3 +83,30 @@ def accepted_file(job: Job, text: str) -> AcceptedFile:
         document=job.identity,
     )
     return AcceptedFile(identity=job.identity, purpose=job.purpose, document=document)
+
+
+def rejected_job(job: Job, reason: str, text: str, at_ms: int) -> RejectedFile:
+    """What a job gave, kept to be looked at."""
+    return RejectedFile(
+        id=job.identity,
+        language=job.language,
+        at_s=at_ms / 1000,
+        reason=reason,
+        seed=job.seed_document,
+        model=job.model,
+        text=text[:MOST_CHARACTERS],
+    )
+
+
+def rejected_file(file: AcceptedFile, reason: str, at_ms: int) -> RejectedFile:
+    """A file that passed a worker's gates and was then refused."""
+    document = file.document
+    return RejectedFile(
+        id=file.identity,
+        language=document.language,
+        at_s=at_ms / 1000,
+        reason=reason,
+        seed=document.path.rpartition("/")[0],
+        model=document.repository.removeprefix(f"{KIND}/"),
+        text=document.text[:MOST_CHARACTERS],
+    )

@@ -8,7 +8,8 @@ the publisher refuses doubles, the planner plans again.
 from collections import Counter
 from typing import NamedTuple, Protocol
 
-from generators.job import AcceptedFile, Job
+from generators.job import AcceptedFile, Job, rejected_file, rejected_job
+from mixer.pool_files import MOST_KEPT, RejectedFile
 
 
 class Claim(NamedTuple):
@@ -60,11 +61,11 @@ class JobQueue(Protocol):
     def deliver(self, claim: Claim, file: AcceptedFile) -> None:
         """The job's file is written: it waits to be published."""
 
-    def reject_job(self, claim: Claim, reason: str) -> None:
-        """The job is gone, counted under `reason`."""
+    def reject_job(self, claim: Claim, reason: str, text: str) -> None:
+        """The job is gone, counted under `reason`; its text is kept for a while, to be looked at."""
 
     def reject_file(self, waiting: Waiting, reason: str) -> None:
-        """The file is gone, counted under `reason`."""
+        """The file is gone, counted under `reason`; it is kept for a while, to be looked at."""
 
     def bury(self, claim: Claim, why: str) -> None:
         """The job is gone to the dead letters."""
@@ -99,6 +100,9 @@ class JobQueue(Protocol):
     def rejections(self) -> Counter[str]:
         """Rejected jobs by reason."""
 
+    def rejected_files(self) -> list[RejectedFile]:
+        """The last of the rejected files, newest first."""
+
 
 class MemoryJobQueue:
     """Jobs in this process; `now_ms` is its clock."""
@@ -113,6 +117,7 @@ class MemoryJobQueue:
         self._taken: dict[str, tuple[str, int]] = {}  # entry -> publisher, last beat
         self._closed: dict[str, str] = {}  # identity -> reason
         self._dead: dict[str, DeadJob] = {}
+        self._rejected: list[RejectedFile] = []
 
     def _entry(self) -> str:
         self._next += 1
@@ -153,17 +158,21 @@ class MemoryJobQueue:
         self._claimed.pop(claim.entry, None)
         self._files[self._entry()] = (file, self.now_ms)
 
-    def reject_job(self, claim: Claim, reason: str) -> None:
+    def reject_job(self, claim: Claim, reason: str, text: str) -> None:
         self._claimed.pop(claim.entry, None)
-        self._reject(claim.job.identity, reason)
+        self._reject(rejected_job(claim.job, reason, text, self.now_ms))
 
     def reject_file(self, waiting: Waiting, reason: str) -> None:
         self._files.pop(waiting.entry, None)
-        self._reject(waiting.file.identity, reason)
+        self._reject(rejected_file(waiting.file, reason, self.now_ms))
 
-    def _reject(self, identity: str, reason: str) -> None:
-        self._on_the_way.pop(identity, None)
-        self._closed[identity] = reason
+    def _reject(self, file: RejectedFile) -> None:
+        self._on_the_way.pop(file.id, None)
+        self._closed[file.id] = file.reason
+        self._rejected = [file, *self._rejected][:MOST_KEPT]
+
+    def rejected_files(self) -> list[RejectedFile]:
+        return list(self._rejected)
 
     def bury(self, claim: Claim, why: str) -> None:
         self._claimed.pop(claim.entry, None)

@@ -7,6 +7,7 @@ queue, not an error.
     :files     stream  files that wait to be published; group "publishers"
     :on_way    hash    identity to purpose, from `add` to the end
     :rejected  set     identities; :rejections  hash  reason to count
+    :rejected_files  list  the last 200 of them, whose format mixer owns
     :dead      hash    identity to job and reason
 """
 
@@ -18,8 +19,9 @@ import msgspec
 import redis
 
 from generators.errors import QueueError
-from generators.job import AcceptedFile, Job
+from generators.job import AcceptedFile, Job, rejected_file, rejected_job
 from generators.job_queue import Claim, DeadJob, Depth, Waiting
+from mixer.pool_files import MOST_KEPT, RejectedFile, rejected_key
 
 WORKERS, PUBLISHERS = "workers", "publishers"
 LONG_SILENT_MS = 10**9
@@ -38,6 +40,7 @@ class RedisJobQueue:
         self._queue, self._files, self._on_way, self._rejected, self._rejections, self._dead = (
             f"phasemix:{{{pool}}}:{name}" for name in names
         )
+        self._rejected_files = rejected_key(pool)
         script = files("generators").joinpath("lua", "add_job.lua").read_text()
         self._add = self.client.register_script(script)
 
@@ -69,8 +72,8 @@ class RedisJobQueue:
 
         self._change(change)
 
-    def reject_job(self, claim: Claim, reason: str) -> None:
-        self._reject(self._queue, WORKERS, claim.entry, claim.job.identity, reason)
+    def reject_job(self, claim: Claim, reason: str, text: str) -> None:
+        self._reject(self._queue, WORKERS, claim.entry, rejected_job(claim.job, reason, text, self.clock_ms()))
 
     def bury(self, claim: Claim, why: str) -> None:
         def change(transaction: Any) -> None:
@@ -104,7 +107,7 @@ class RedisJobQueue:
         self._beat(self._files, PUBLISHERS, publisher, entries)
 
     def reject_file(self, waiting: Waiting, reason: str) -> None:
-        self._reject(self._files, PUBLISHERS, waiting.entry, waiting.file.identity, reason)
+        self._reject(self._files, PUBLISHERS, waiting.entry, rejected_file(waiting.file, reason, self.clock_ms()))
 
     def published(self, waiting: list[Waiting]) -> None:
         def change(transaction: Any) -> None:
@@ -149,6 +152,10 @@ class RedisJobQueue:
         counts = self.ask(self.client.hgetall, self._rejections)
         return Counter({reason.decode(): int(count) for reason, count in counts.items()})
 
+    def rejected_files(self) -> list[RejectedFile]:
+        kept = self.ask(self.client.lrange, self._rejected_files, 0, -1)
+        return [msgspec.json.decode(data, type=RejectedFile) for data in kept]
+
     # calls
 
     def _read(self, stream: str, group: str, name: str, count: int, silent_ms: int) -> list[Any]:
@@ -169,13 +176,15 @@ class RedisJobQueue:
         if entries:  # a claim of one's own, without counting as a delivery, sets its idle time
             self._grouped(stream, group, lambda: self.client.xclaim(stream, group, name, 0, entries, idle=idle, justid=True))
 
-    def _reject(self, stream: str, group: str, entry: str, identity: str, reason: str) -> None:
+    def _reject(self, stream: str, group: str, entry: str, file: RejectedFile) -> None:
         def change(transaction: Any) -> None:
             transaction.xack(stream, group, entry)
             transaction.xdel(stream, entry)
-            transaction.hdel(self._on_way, identity)
-            transaction.sadd(self._rejected, identity)
-            transaction.hincrby(self._rejections, reason, 1)
+            transaction.hdel(self._on_way, file.id)
+            transaction.sadd(self._rejected, file.id)
+            transaction.hincrby(self._rejections, file.reason, 1)
+            transaction.lpush(self._rejected_files, msgspec.json.encode(file))
+            transaction.ltrim(self._rejected_files, 0, MOST_KEPT - 1)
 
         self._change(change)
 

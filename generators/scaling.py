@@ -3,14 +3,16 @@
 Always holds: a worker that has not registered for 15 s of Redis's clock is not shown; all of it may be lost.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from generators.redis_job_queue import RedisJobQueue
-from mixer.pool import STATE_EXPIRES_S, PoolState, WorkerState, state_key
+from mixer.pool import STATE_EXPIRES_S, PoolRates, PoolState, WorkerState, state_key
 
 GONE_MS = 15_000
+MINUTE_MS, MEASURED_MS = 60_000, 5_000  # a rate is one over so long, or at least
 WORKERS = "phasemix:{generators}:workers"
 
 
@@ -49,16 +51,40 @@ def load_workers(queue: RedisJobQueue) -> list[WorkerState]:
     return found
 
 
-def report_pool(queue: RedisJobQueue, *, accepted: int) -> PoolState:
+class Rates:
+    """Files a minute out of counts that only grow, or begin anew with another process or Redis."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[int, int, dict[str, int]]] = deque()
+
+    def note(self, now_ms: int, accepted: int, rejected: Mapping[str, int]) -> PoolRates:
+        """The rates over the last minute, with the counts as they are now."""
+        if self._seen and (accepted < self._seen[-1][1] or sum(rejected.values()) < sum(self._seen[-1][2].values())):
+            self._seen.clear()
+        self._seen.append((now_ms, accepted, dict(rejected)))
+        while len(self._seen) > 2 and now_ms - self._seen[1][0] >= MINUTE_MS:
+            self._seen.popleft()
+        then_ms, before, refused = self._seen[0]
+        minutes = max(now_ms - then_ms, MEASURED_MS) / MINUTE_MS
+        return PoolRates(
+            accepted_per_min=round((accepted - before) / minutes, 2),
+            rejected_per_min={
+                reason: round((count - refused.get(reason, 0)) / minutes, 2) for reason, count in sorted(rejected.items())
+            },
+        )
+
+
+def report_pool(queue: RedisJobQueue, rates: Rates, *, accepted: int) -> PoolState:
     """Writes the pool's state for 30 s."""
-    workers, depth = load_workers(queue), queue.depth()
+    workers, depth, rejected = load_workers(queue), queue.depth(), dict(queue.rejections())
     state = PoolState(
         workers=workers,
         queue_waiting=depth.waiting,
         queue_running=depth.running,
         unpublished=depth.unpublished,
         accepted=accepted,
-        rejected=dict(queue.rejections()),
+        rejected=rejected,
+        rates=rates.note(queue.clock_ms(), accepted, rejected),
         engine_label=", ".join(sorted({worker.engine for worker in workers})),
     )
     queue.ask(queue.client.set, state_key(), msgspec.json.encode(state), ex=STATE_EXPIRES_S)

@@ -122,7 +122,7 @@ class Worker:
         verdict = await asyncio.to_thread(judge, claim.job, completion)
         if verdict.text is None:
             self._rejected += 1
-            await self._tell(self._queue.reject_job, claim, str(verdict.reason))
+            await self._tell(self._queue.reject_job, claim, str(verdict.reason), completion.text)
         else:
             self._accepted += 1
             await self._tell(self._queue.deliver, claim, accepted_file(claim.job, verdict.text))

@@ -22,13 +22,14 @@ def demand(root: "str | Path | Store | Catalog") -> dict[str, int]:
         if info.ended is not None:
             continue
         plan, used = runs.plan(info.name), {use.stream: use for use in runs.use(info.name)}
-        horizon = info.num_steps or info.end_step + HORIZON_STEPS
+        skipped = sum(batches for _, batches in info.skipped)
+        horizon = info.end_step + HORIZON_STEPS if info.num_steps is None else info.num_steps + skipped
         for stream, share, cap in zip(plan.streams, plan.shares, plan.max_passes, strict=True):
             kind, language = stream.split("/")[:2]
             if kind != KIND:
                 continue
             ahead = share * (horizon - info.end_step) * info.global_batch // ONE
-            draws = ahead + used[stream].realised_samples
+            draws = ahead + used[stream].drawn_samples
             missing = -(-draws // (cap or 1)) - runs.catalog.stream(stream).samples
             wanted[language] = max(wanted.get(language, 0), missing * info.seq_len, 0)
     return {language: tokens for language, tokens in wanted.items() if tokens}

@@ -63,7 +63,7 @@ class Journal:
         assert settings is not None
         if step < self.ledger.end:
             return
-        furthest = self.written + settings.write_ahead - 1
+        furthest = self.ledger.skips.behind(self.written, settings.write_ahead) - 1
         if to is None and step > furthest and self.ledger.ended is None:
             raise StepError(
                 f"run {self.run}: step {step} is past the furthest allowed, {furthest} (write_ahead = "
@@ -76,10 +76,7 @@ class Journal:
             waits = self._write()
             if waits is not None:
                 if time.monotonic() >= deadline:
-                    raise WaitError(
-                        f"run {self.run} waits at step {self.ledger.end} for parts of stream {waits.stream}, which has run "
-                        f"dry; none came within {wait_s:g} s: scale the generators, or wait longer with --wait"
-                    )
+                    raise WaitError(waiting(self.run, self.ledger, waits, wait_s))
                 time.sleep(POLL_S)
 
     def _write(self) -> Waits | None:
@@ -90,6 +87,9 @@ class Journal:
             self.ledger.take(bodies)
             if self.ledger.end > before or self.ledger.ended is not None:
                 return None  # somebody else wrote it
+            if self.ledger.paused is not None:
+                found.append(Waits(None))
+                return None
             settings = self.ledger.settings
             assert settings is not None
             steered = self._steer()
@@ -113,7 +113,7 @@ class Journal:
         ledger = self.ledger
         step, policy, settings = ledger.end, ledger.policy_at(ledger.end), ledger.settings
         assert settings is not None
-        if policy is None or step in ledger.steered or not policy.is_due(step) or step == settings.num_steps:
+        if policy is None or step in ledger.steered or not policy.is_due(step) or step == ledger.last_step:
             return None
         entry: Body = {"format": FORMAT, "at_step": step, "by": policy.name, "steered": True}
         try:
@@ -142,7 +142,10 @@ class Journal:
 
 
 class Forecast(Journal):
-    """A journal that never writes: segments past the log's end are planned in memory, and void once real ones come."""
+    """A journal that never writes: segments past the log's end are planned in memory, and void once real ones come.
+
+    What a paused run will have once it is resumed is planned like the rest.
+    """
 
     writes = False
 
@@ -171,6 +174,28 @@ class Forecast(Journal):
             return planned
         self.ledger.add([planned])
         return None
+
+
+def waiting(run: str, ledger: Ledger, waits: Waits, wait_s: float) -> str:
+    """What an error says of a run for which no segment could be written in so long."""
+    if waits.stream is None:
+        return (
+            f"run {run} was {ledger.paused}; nobody resumed it within {wait_s:g} s: phasemix runs resume {run}, or wait "
+            "longer with --wait"
+        )
+    return (
+        f"run {run} waits at step {ledger.end} for parts of stream {waits.stream}, which has run dry; none came within "
+        f"{wait_s:g} s: scale the generators, or wait longer with --wait"
+    )
+
+
+def open_owner(catalog: Catalog, run: str, step: int) -> "Forecast":
+    """The run in whose own log a batch of a run stands, or will: of a fork the parent up to its first step."""
+    journal = Forecast(catalog, run)
+    while journal.ledger.fork is not None and step < journal.ledger.begin:
+        assert journal.ledger.parent is not None
+        journal = Forecast(catalog, journal.ledger.parent.run)
+    return journal
 
 
 def make_planner(

@@ -4,8 +4,9 @@ Always holds: what position p is, is a pure function of the ledger's bodies and 
 change an earlier position.
 
 How: a created or switched entry holds a plan (streams, shares, caps) as integers; a segment entry names the batches it
-covers, the plan by its entry, and the streams that grew, each with its rows and with what had been drawn from it. A created
-or switched entry may name a policy; what a policy did is a switched or noted entry that says so (`steered`).
+covers, the plan by its entry, and the streams that grew, each with its rows and with what had been drawn from it. A fork's
+created entry holds what its parent had come to; skipped entries only say what is not handed out. A created or switched entry
+may name a policy; what a policy did is a switched or noted entry that says so (`steered`).
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,6 +22,7 @@ from mixer.passes import Era, Timeline
 from mixer.permutation import Ints
 from mixer.policies import Policy, policy_of
 from mixer.resolution import Plan
+from mixer.skips import Skips
 
 FORMAT = "ledger/1"
 ORDER = "order/1"
@@ -71,6 +73,16 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True):
     pools: list[Pool]
 
 
+class Fork(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run that forked holds beside its parent: it is that parent up to the step.
+
+    `owed` to each of the parent's streams there (in 1/ONE); `skipped` by the parent before: (start, batches).
+    """
+
+    owed: list[int]
+    skipped: list[tuple[int, int]]
+
+
 class Segment(NamedTuple):
     """`batches` global batches from `start` under the plan of entry `plan`; entries that change nothing make one longer.
 
@@ -96,6 +108,7 @@ class Ledger:
     def __init__(self) -> None:
         self.settings: Settings | None = None
         self.parent: Parent | None = None
+        self.fork: Fork | None = None
         self.streams: list[str] = []
         self.plans: dict[int, Plan] = {}
         self.switches: list[tuple[int, int]] = []  # (step, entry of the plan)
@@ -107,6 +120,8 @@ class Ledger:
         self.totals: list[int] = []
         self.snapshots: list[int] = []
         self.ended: str | None = None
+        self.paused: str | None = None
+        self.skips = Skips()
         self.length = 0
         self._digest = xxhash.xxh3_64()
         self._digests: list[tuple[int, str]] = []  # (end of a segment's entry, digest up to it)
@@ -114,7 +129,18 @@ class Ledger:
     @property
     def end(self) -> int:
         """The first batch that no segment covers."""
-        return self.segments[-1].end if self.segments else 0
+        return self.segments[-1].end if self.segments else self.begin
+
+    @property
+    def begin(self) -> int:
+        """The first batch of the run's own: a fork's batches before it are its parent's."""
+        return self.parent.step if self.fork is not None and self.parent is not None else 0
+
+    @property
+    def last_step(self) -> int | None:
+        """Where the order ends by `num_steps`, which counts batches that are handed out."""
+        assert self.settings is not None
+        return None if self.settings.num_steps is None else self.skips.behind(0, self.settings.num_steps)
 
     def take(self, bodies: list[dict[str, Any]]) -> None:
         """Takes in the bodies it has not seen. Raises: RunError for a format or order it does not know."""
@@ -134,8 +160,9 @@ class Ledger:
             case "created":
                 self.settings = msgspec.convert(body["settings"], Settings)
                 self._take_parent(msgspec.convert(body.get("parent"), Parent | None))
+                self._take_fork(msgspec.convert(body.get("fork"), Fork | None))
                 self._take_plan(0, body["plan"])
-                self._take_policy(0, body)
+                self._take_policy(self.begin, body)
             case "switched":
                 self._take_plan(body["at_step"], body["plan"])
                 self._take_policy(body["at_step"], body)
@@ -143,6 +170,12 @@ class Ledger:
                 self._take_segment(body)
             case "ended":
                 self.ended = body["reason"]
+            case "skipped":
+                self.skips.add(body["start"], body["batches"])
+            case "paused":
+                self.paused = f"paused at step {self.end}{signed(body)}"
+            case "resumed":
+                self.paused = None
             case "noted":
                 self._take_policy(body.get("at_step", 0), body)
             case other:
@@ -158,6 +191,11 @@ class Ledger:
             self.totals.append(pool.total)
             self.snapshots.append(pool.snapshot)
 
+    def _take_fork(self, fork: Fork | None) -> None:
+        self.fork = fork
+        for start, batches in fork.skipped if fork is not None else []:
+            self.skips.add(start, batches)
+
     @property
     def pool_seed(self) -> int:
         """What decides the order inside the streams: the seed of the first run of the lineage."""
@@ -168,6 +206,11 @@ class Ledger:
     def drawn_before(self) -> Ints:
         """Draws of each stream by the lineage before the run: (streams of the parent,)."""
         return np.array([pool.drawn for pool in self.parent.pools] if self.parent else [], np.int64)
+
+    @property
+    def owed_before(self) -> Ints:
+        """Samples that a fork's parent owed each stream: (streams of the parent,)."""
+        return np.array(self.fork.owed, np.int64) if self.fork is not None else np.zeros_like(self.drawn_before)
 
     def _take_plan(self, step: int, plan: dict[str, Any]) -> None:
         self.plans[self.length] = msgspec.convert(plan, Plan)
@@ -213,7 +256,7 @@ class Ledger:
 
     def mixture_at(self, step: int) -> int:
         """As `plan_at`, but the last plan that people chose."""
-        chosen = set(self.steered.values())
+        chosen = set(self.steered.values()) - {0}
         return max(switch for switch in self.switches if switch[0] <= step and switch[1] not in chosen)[1]
 
     def next_switch(self, step: int) -> int | None:
@@ -226,13 +269,19 @@ class Ledger:
         return self.segments[bisect_right(self.segments, step, key=lambda segment: segment.start) - 1]
 
     def digest(self, step: int) -> str:
-        """A digest of the segments that decide the batches before `step`."""
-        return self._digests[bisect_left(self._digests, (step, ""))][1] if 0 < step <= self.end else ""
+        """A digest of the segments that decide the run's own batches before `step`."""
+        return self._digests[bisect_left(self._digests, (step, ""))][1] if self.begin < step <= self.end else ""
 
 
 def continues(before: Segment, body: dict[str, Any]) -> bool:
     """Whether a segment without joins draws by the rule of the one before it."""
     return before.plan == body["plan"] and before.counts is None and "shares" not in body and "counts" not in body
+
+
+def signed(body: dict[str, Any]) -> str:
+    """Who made an entry and why: " by ana: the loss rose"; empty where it does not say."""
+    by, why = body.get("by"), body.get("why")
+    return f"{f' by {by}' if by else ''}{f': {why}' if why else ''}"
 
 
 def widen(values: npt.NDArray[np.int64], width: int) -> Ints:

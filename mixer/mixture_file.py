@@ -108,12 +108,12 @@ def assign(document: Document, key: str, value: Any, said: str) -> Path:
     if entry is None:
         table[name] = value
         return ("component", place, name)
-    if not isinstance(table.get(name, {}), dict):
+    before = table.get(name, COMPONENT[name].get("default", {}))
+    if not isinstance(before, dict):
         raise MixtureError(
-            f"{said}: {name} is {shown(table[name])}, not a table; "
-            f"set {key.removesuffix('.' + entry)} to a whole table or value"
+            f"{said}: {name} is {shown(before)}, not a table; set {key.removesuffix('.' + entry)} to a whole table or value"
         )
-    table[name] = {**table.get(name, {}), entry: value}
+    table[name] = {**before, entry: value}
     return ("component", place, name, entry)
 
 
@@ -173,7 +173,7 @@ def check_document(document: Document, places: Places) -> Mixture:
     for place, component in enumerate(document["component"]):
         path: Path = ("component", place)
         if not isinstance(component, dict):
-            raise MixtureError(f"{places.say(*path)} is {shown(component)}; write it as a table [[component]]")
+            raise MixtureError(f"{places.say(*path)} = {shown(component)}: it must be a table [[component]]")
         for key in component:
             check_key(places, (*path, key), COMPONENT)
         check_required(places, path, component, ["streams", "share"])
@@ -219,7 +219,8 @@ def check_value(places: Places, path: Path, value: Any, rule: Any) -> None:
     if fault is None:
         return
     where, found, broken = fault
-    near = did_you_mean(found, broken["enum"]) if isinstance(found, str) and "enum" in broken else ""
+    words = [word for one in broken.get("anyOf", [broken]) for word in one.get("enum", [])]
+    near = did_you_mean(found, words) if isinstance(found, str) else ""
     examples = broken.get("examples") or rule.get("examples") or []
     such = f", such as {shown(examples[0])}" if examples and broken is rule and not near else ""
     raise MixtureError(f"{places.say(*where)} = {shown(found)}: it must be {broken.get('title', rule['title'])}{such}{near}")

@@ -34,9 +34,10 @@ class Places:
             return self.name
         found: Path = tuple(path)
         if self.moved is not None:
+            inside = [moved for moved in self.moved if moved[: len(found)] == found]
             while found and found not in self.moved:
                 found = found[:-1]
-            found = self.moved.get(found, ("extends",))
+            found = self.moved.get(found or next(iter(inside), ()), ("extends",))
         return f"{self.name}:{line_of(self.text, found)}"
 
     def what(self, path: Path) -> str:

@@ -11,6 +11,7 @@ None leaves the shares as they are. `mixer/loss_fed.py` is one. Source of the ra
 change by steps or tokens; nothing of the paper's.
 """
 
+import math
 import tomllib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -95,6 +96,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         if behind == 0 or before.mixture == after.mixture:
             return before.mixture, before.mixture, Fraction(0)
         return before.mixture, after.mixture, Fraction(step - before.step, after.step - before.step)
+
+
+def continued(policy: Policy | None, step: int, ratio: Fraction) -> Policy | None:
+    """The policy of a fork at a step whose batches are `1 / ratio` times as large: its points keep their tokens."""
+    if policy is None or ratio == 1:
+        return policy
+    points = [msgspec.structs.replace(point, step=step + math.ceil((point.step - step) * ratio)) for point in policy.points]
+    return msgspec.structs.replace(policy, points=points)
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,22 +29,23 @@ class Positions:
         assert settings is not None
         self._planner, self._end = planner, end
         self._has_lanes, self._at_once = settings.canonical_nodes > 1, max(1, PLANNED_AT_ONCE // settings.global_batch)
-        self._marks = -(-end // planner.interval)
+        self._first, self._marks = planner.ledger.begin // planner.interval, -(-end // planner.interval)
         self._state = lru_cache(STATES_HELD)(self._load)
 
     def find(self, turns: Iterable[Turn]) -> Iterator[tuple[Turn, int, int]]:
         """Each turn that comes in the run before the end, with its step and slot."""
         intervals: dict[int, list[Turn]] = defaultdict(list)
         for turn in turns:
-            after = bisect_left(range(self._marks + 1), True, key=lambda mark: turn.is_before(self._state(mark)))
-            if 0 < after <= self._marks:
-                intervals[after - 1].append(turn)
+            marks = range(self._first, self._marks + 1)
+            after = bisect_left(marks, True, key=lambda mark: turn.is_before(self._state(mark)))
+            if 0 < after < len(marks):
+                intervals[marks[after - 1]].append(turn)
         for interval, found in sorted(intervals.items()):
             start, end = self._state(interval), min(self._end, (interval + 1) * self._planner.interval)
             yield from self._plan(start, end, found) if self._has_lanes else self._count(start, end, found)
 
     def _load(self, mark: int) -> State:
-        return self._planner.state(min(self._end, mark * self._planner.interval))
+        return self._planner.state(min(self._end, max(self._planner.ledger.begin, mark * self._planner.interval)))
 
     def _count(self, state: State, end: int, turns: list[Turn]) -> Iterator[tuple[Turn, int, int]]:
         """Without lanes: plans only the batches that hold one of the turns, all of which come before `end`."""

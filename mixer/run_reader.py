@@ -1,7 +1,7 @@
 """RunReader: a run's batches by position, as numpy. No torch and no service needed.
 
 Always holds: `read(step)` of rank r of R is rows [r*G/R, (r+1)*G/R) of the one global batch that ledger and catalog
-decide, on any machine and after any crash.
+decide, on any machine and after any crash. A fork's batches before its first step are its parent's.
 """
 
 import contextlib
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mixer.errors import RunError
+from mixer.errors import RunError, StepError
 from mixer.journal import Forecast, Journal, make_planner
-from mixer.ledger import Ledger
+from mixer.ledger import Ledger, Settings
 from mixer.permutation import Ints, fold
 from mixer.planner import Planner
 from mixer.ranges import StreamShards
@@ -93,11 +93,8 @@ class RunReader:
         if service is not None and read_only:
             raise RunError(f"run {run}: a forecast is planned from the root; give read_only or a service, not both")
         self._catalog = Catalog(root)
-        self._journal: Journal | ServiceJournal
-        if service is not None:
-            self._journal = ServiceJournal(service, run)
-        else:
-            self._journal = Forecast(self._catalog, run) if read_only else Journal(self._catalog, run)
+        self._service, self._read_only = service, read_only
+        self._journal = self._open_journal(run)
         settings = self._journal.ledger.settings
         assert settings is not None
         if world_size < 1 or settings.global_batch % world_size or not 0 <= rank < world_size:
@@ -107,7 +104,7 @@ class RunReader:
             )
         self.run, self.rank, self.world_size, self.settings = run, rank, world_size, settings
         self._rows = settings.global_batch // world_size
-        self._wait_s, self._read_only = wait_s, read_only
+        self._wait_s = wait_s
         self._keeps_states = not read_only and service is None
         self._reader = Reader(self._catalog.store)
         self._asks_ahead = not read_only and (service is not None or isinstance(self._catalog.store, ObjectStore))
@@ -120,6 +117,8 @@ class RunReader:
         self._now: Stretch | None = None
         self._next: Stretch | None = None
         self._looked = -1  # the start of the last stretch that was looked ahead from
+        self._parent: RunReader | None = None
+        self._parents: list[Journal | ServiceJournal] = []
 
     def __getstate__(self) -> tuple[Any, ...]:
         return self._arguments
@@ -141,6 +140,8 @@ class RunReader:
         self._now = self._next = None
         self._memory.clear()
         self._reader.close()
+        if self._parent is not None:
+            self._parent.close()
 
     @property
     def streams(self) -> list[str]:
@@ -150,18 +151,64 @@ class RunReader:
     @property
     def fetched_bytes(self) -> int:
         """Bytes of shards that this reader has fetched from an object store."""
-        return self._reader.fetched_bytes
+        return self._reader.fetched_bytes + (0 if self._parent is None else self._parent.fetched_bytes)
 
     def ledger_digest(self, step: int) -> str:
-        """A digest of what decides the batches before `step`."""
-        return self._journal.ledger.digest(step)
+        """A digest of what decides the batches before `step`; up to its first step a fork's is its parent's."""
+        return self._owner(step - 1).digest(step)
+
+    def settings_at(self, step: int) -> Settings:
+        """What a batch of the run is bound to: before a fork's first step its parent's."""
+        settings = self._owner(step).settings
+        assert settings is not None
+        return settings
+
+    def forked_from(self) -> dict[str, int]:
+        """The runs that the run is the same as, each with the step up to which it is."""
+        found: dict[str, int] = {}
+        step, above = 1 << 62, self._journal
+        for journal in self._history():
+            step, above = min(step, above.ledger.begin), journal
+            found[journal.run] = step
+        return found
+
+    def next_step(self, step: int) -> int:
+        """The first batch at or after `step` that is handed out, once the ledger has it.
+
+        Raises: StepError, RunEnded, WaitError. A skipped batch is jumped over.
+        """
+        while True:
+            if step >= self._journal.ledger.begin:
+                self._journal.ensure(step, wait_s=self._wait_s)
+            found = self._journal.ledger.skips.next(step)
+            if found == step:
+                return step
+            step = found
+
+    def behind(self, step: int, samples: int) -> int:
+        """The position behind so many samples of all ranks that were handed out from `step` on."""
+        edges = [0, *sorted({*self.forked_from().values(), self._journal.ledger.begin}), 1 << 62]
+        for start, end in zip(edges, edges[1:], strict=False):
+            size = self.settings_at(start).global_batch
+            for first, last in self._journal.ledger.skips.handed_out(max(start, step), end):
+                batches = min(last - first, samples // size)
+                step, samples = first + batches if batches else step, samples - batches * size
+                if batches < last - first:
+                    return step
+        return step
 
     def is_forecast(self, step: int) -> bool:
         """Whether no segment of the run's log covers a step yet."""
         return step >= self._journal.written
 
     def read(self, step: int) -> Batch:
-        """This rank's rows of global batch `step`. Raises: StepError, RunEnded, WaitError, PartError."""
+        """This rank's rows of global batch `step`. Raises: StepError, RunEnded, WaitError, PartError.
+
+        A skipped batch is a StepError, which names the next one.
+        """
+        if 0 <= step < self._journal.ledger.begin:
+            self._refuse_skipped(step)
+            return self._open_parent().read(step)
         now = self._now
         if now is None or not now.start <= step < now.end or (self._read_only and self.is_forecast(step)):
             now = self._open(step)
@@ -178,9 +225,51 @@ class RunReader:
         boundaries = None if self._boundaries is None else self._lengths(self._boundaries, now, which, origin["row"])
         return Batch(self._memory.gather(first + now.inside[here]), origin, boundaries)
 
+    def _open_journal(self, run: str) -> Journal | ServiceJournal:
+        if self._service is not None:
+            return ServiceJournal(self._service, run)
+        return Forecast(self._catalog, run) if self._read_only else Journal(self._catalog, run)
+
+    def _history(self) -> list[Journal | ServiceJournal]:
+        """The journals of the runs that the run forked from, its parent first."""
+        newest = self._parents[-1] if self._parents else self._journal
+        while newest.ledger.fork is not None:
+            assert newest.ledger.parent is not None
+            newest = self._open_journal(newest.ledger.parent.run)
+            self._parents.append(newest)
+        return self._parents
+
+    def _owner(self, step: int) -> Ledger:
+        """The ledger in which a batch stands."""
+        ledgers = [journal.ledger for journal in (self._journal, *self._history())]
+        return next(ledger for ledger in ledgers if ledger.fork is None or step >= ledger.begin)
+
+    def _open_parent(self) -> "RunReader":
+        """A reader of the parent, which looks no further than its ledger."""
+        if self._parent is None:
+            parent = self._journal.ledger.parent
+            assert parent is not None
+            root, _, rank, world_size, wait_s, read_only, boundaries, service = self._arguments
+            self._parent = RunReader(
+                root, parent.run, rank, world_size,
+                wait_s=wait_s, read_only=read_only, boundaries=boundaries, service=service,
+            )  # fmt: skip
+            self._parent._asks_ahead = False
+        return self._parent
+
+    def _refuse_skipped(self, step: int) -> None:
+        following = self._journal.ledger.skips.next(step)
+        if following != step:
+            start = max(start for start, _ in self._journal.ledger.skips.stretches if start <= step)
+            raise StepError(
+                f"run {self.run}: batch {step} is one of the {following - start:,} from {start} on that are skipped; "
+                f"the next one is {following}"
+            )
+
     def _open(self, step: int) -> Stretch:
         """The stretch that begins at a step, or the one that was planned ahead."""
         self._journal.ensure(step, wait_s=self._wait_s)
+        self._refuse_skipped(step)
         before, now = self._now, self._next
         if now is None or not now.start <= step < now.end or self._read_only:
             grown = 4 * (before.end - before.start) if before is not None and 0 <= step - before.end < MAX_PLANNED else 1
@@ -194,11 +283,13 @@ class RunReader:
 
         Behind a service, or on an object store, the ledger is asked to have it; that it cannot now is no error.
         """
+        skips = self._journal.ledger.skips
         if self._asks_ahead:
             with contextlib.suppress(RunError, StoreError):
-                self._journal.ensure(now.end, patience_s=0.0)
-        if now.end < self._journal.written:
-            self._next = self._plan(now.end, 4 * (now.end - now.start))
+                self._journal.ensure(skips.next(now.end), patience_s=0.0)
+        following = skips.next(now.end)
+        if following < self._journal.written:
+            self._next = self._plan(following, 4 * (now.end - now.start))
             self._hold(now, self._next)
 
     def _plan(self, step: int, batches: int) -> Stretch:
@@ -211,7 +302,7 @@ class RunReader:
         size, state = self.settings.global_batch, self._state
         if state is None or not 0 <= step - state.step < self._planner.interval:
             state = self._planner.state(step)
-        batches = min(batches, MAX_PLANNED, max(1, PLANNED_AT_ONCE // size))
+        batches = min(batches, MAX_PLANNED, max(1, PLANNED_AT_ONCE // size), ledger.skips.next_start(step) - step)
         part = slice(self.rank * self._rows, (self.rank + 1) * self._rows)
         slots, self._state = self._planner.plan(self._planner.advance(state, step), batches, part)
         origin = np.zeros(slots.stream.size, ORIGIN)

@@ -1,16 +1,35 @@
-"""Runs of a catalog: created, shown, switched. Everything that decides a run's order is in its one log."""
+"""Runs of a catalog: created, forked, shown, switched, paused. Everything that decides a run's order is in its one log."""
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 
 from mixer.errors import RunError, StepError
-from mixer.journal import Forecast, Journal
-from mixer.ledger import FORMAT, ORDER, Ledger, Parent, Pool, Segment, Settings, check_limits, check_plan, widen
+from mixer.history import Event, events
+from mixer.journal import Forecast, Journal, open_owner
+from mixer.ledger import (
+    FORMAT,
+    ORDER,
+    Fork,
+    Ledger,
+    Parent,
+    Pool,
+    Segment,
+    Settings,
+    check_limits,
+    check_plan,
+    signed,
+    widen,
+)
 from mixer.mixtures import Mixtures
-from mixer.policies import Policy, Schedule, average, bind_schedule, scheduled
+from mixer.policies import Policy, Schedule, average, bind_schedule, continued, scheduled
 from mixer.resolution import Plan
+from mixer.skips import Skips
 from mixer.slots import ONE
 from mixer.states import State
 from streamer.catalog import Catalog
@@ -25,11 +44,20 @@ BOUNDS = {
     "num_steps": (1, 1 << 40),
     "segment_batches": (1, 1 << 16),  # counts of a segment are planned at once
     "write_ahead": (1, 1 << 40),
+    "skip": (0, 1 << 40),
+    "start_step": (0, 1 << 40),
+    "batches": (1, 1 << 40),
 }
+Bodies = list[Body]  # in class Runs `list` is a method
+MAX_TEXT = 4000  # characters
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as it is now. `end_step`: global batches in its ledger; `shares` of the plan at its end, by stream."""
+    """A run as it is now. `end_step`: global batches in its ledger; `shares` of the plan at its end, by stream.
+
+    `num_steps` counts batches that are handed out, all but the `skipped`, as (start, batches). `fork`: the run is its
+    `parent` up to `parent_step`; else only passes and caps of the parent count on.
+    """
 
     name: str
     mixture: str
@@ -41,6 +69,12 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     end_step: int
     ended: str | None
     shares: dict[str, float]
+    paused: str | None = None
+    parent: str | None = None
+    parent_step: int | None = None
+    fork: bool = False
+    skipped: list[tuple[int, int]] = []
+    policy: str = "fixed"
 
     @property
     def streams(self) -> list[str]:
@@ -48,11 +82,16 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamUse(msgspec.Struct, frozen=True, kw_only=True):
-    """One stream's part in the first steps of a run: samples exact, the target a real number, passes of its lineage."""
+    """One stream's part in the first steps of a run: samples exact, the target a real number, passes of its lineage.
+
+    Target and realised samples are of batches that were handed out; `drawn_samples` and passes also count those skipped and
+    what the lineage drew before.
+    """
 
     stream: str
     target_samples: float
     realised_samples: int
+    drawn_samples: int
     passes: float
 
 
@@ -70,6 +109,8 @@ class Runs:
     def __init__(self, root: "str | Path | Store | Catalog") -> None:
         self.catalog = root if isinstance(root, Catalog) else Catalog(root)
         self.mixtures = Mixtures(self.catalog)
+        self._journals: dict[str, Journal] = {}
+        self._lock = threading.RLock()
 
     def create(
         self,
@@ -86,6 +127,8 @@ class Runs:
         parent: str | None = None,
         parent_step: int | None = None,
         steering: Schedule | Policy | None = None,
+        by: str | None = None,
+        why: str | None = None,
     ) -> RunInfo:
         """Binds a new run to a mixture version.
 
@@ -96,25 +139,16 @@ class Runs:
         Raises: RunError when it exists or its caps cannot last `num_steps`.
         """
         check_word(name, what="run")
-        for key, value in {"seed": seed, "global_batch": global_batch, "canonical_nodes": canonical_nodes,
-                           "segment_batches": segment_batches, "write_ahead": write_ahead,
-                           "num_steps": num_steps}.items():  # fmt: skip
-            low, high = BOUNDS[key]
-            if value is not None and (type(value) is not int or not low <= value <= high):
-                raise RunError(f"run {name}: {key} = {value!r} is no whole number from {low} to {high:,}; give one that is")
-        if global_batch % canonical_nodes:
-            raise RunError(
-                f"run {name}: canonical_nodes {canonical_nodes} does not divide the global batch of {global_batch}; use a "
-                "divisor of it"
-            )
+        check_numbers(name, seed=seed, global_batch=global_batch, canonical_nodes=canonical_nodes,
+                      segment_batches=segment_batches, write_ahead=write_ahead, num_steps=num_steps)  # fmt: skip
         policy, mixture = self._steering(name, steering, mixture, global_batch)
-        plan = self._begin(policy, mixture, 0)
+        plan = self._first_plan(policy, mixture, 0)
         seq_len = self.mixtures.load(mixture)[1].seq_len
         if parent is None and parent_step is not None:
             raise RunError(f"run {name}: a parent's step, {parent_step}, needs a parent; name it with --parent")
         origin = None if parent is None else self._go_on(name, plan, parent, parent_step, canonical_nodes)
-        drawn = {pool.stream: pool.drawn for pool in origin.pools} if origin is not None else {}
-        self._check_caps(name, self._mean(policy, plan, 0, num_steps), num_steps, global_batch, drawn)
+        mean = self._mean(policy, plan, 0, num_steps)
+        self._check_caps(name, mean, num_steps, global_batch, drawn_by(origin))
         settings = Settings(
             mixture=plan.mixture,
             seed=seed,
@@ -126,17 +160,80 @@ class Runs:
             write_ahead=write_ahead,
             boundaries=boundaries,
         )
-        body: Body = {
-            "format": FORMAT,
-            "order": ORDER,
-            "event": "created",
-            "settings": msgspec.to_builtins(settings),
-            "plan": msgspec.to_builtins(plan),
-        }
-        if origin is not None:
-            body["parent"] = msgspec.to_builtins(origin)
-        if policy is not None:
-            body["policy"] = msgspec.to_builtins(policy)
+        return self._begin(name, settings, plan, origin, None, policy, by, why)
+
+    def fork(
+        self,
+        parent: str,
+        name: str,
+        *,
+        at_step: int,
+        seed: int | None = None,
+        global_batch: int | None = None,
+        mixture: str | None = None,
+        skip: int = 0,
+        by: str | None = None,
+        why: str | None = None,
+    ) -> RunInfo:
+        """Starts a run that is another one up to a step of its ledger, and goes its own way from there.
+
+        What is not given stays as it was there, a policy too: the run then goes on as its parent would have. With
+        another seed the order inside the streams stays the lineage's, so that passes stay exact. `skip`: so many batches
+        from `at_step` on are never handed out. The parent's log is not written. Raises: RunError when the name is taken or
+        caps cannot last, StepError for a step that is not in the parent's ledger.
+        """
+        check_word(name, what="run")
+        origin, ledger, state = self._come_to(name, parent, at_step)
+        owner = open_owner(self.catalog, parent, at_step).ledger
+        had = owner.settings
+        assert had is not None
+        seed, size = had.seed if seed is None else seed, had.global_batch if global_batch is None else global_batch
+        check_numbers(name, seed=seed, global_batch=size, canonical_nodes=had.canonical_nodes, skip=skip)
+        plan = owner.plans[owner.plan_at(at_step)]
+        if mixture is not None:
+            plan = self.mixtures.resolve(mixture)
+            check_length(name, owner, plan.mixture, self.mixtures.load(mixture)[1].seq_len)
+            check_plan(name, ledger, plan)
+        skips = Skips()
+        for start, end in owner.skips.stretches:
+            if start < at_step:
+                skips.add(start, min(end, at_step) - start)
+        if skip:
+            skips.add(at_step, skip)
+        settings = msgspec.structs.replace(had, mixture=plan.mixture, seed=seed, global_batch=size)
+        policy = None
+        if mixture is None:
+            policy = continued(owner.policy_at(at_step), at_step, Fraction(had.global_batch, size))
+        if settings.num_steps is not None:
+            ahead = max(0, skips.behind(0, settings.num_steps) - at_step)
+            mean = self._mean(policy, plan, at_step, at_step + ahead)
+            self._check_caps(name, mean, ahead, size, drawn_by(origin))
+        fork = Fork(
+            owed=widen(state.credits, len(ledger.streams)).tolist(),
+            skipped=[(start, end - start) for start, end in skips.stretches],
+        )
+        decided = policy is not None and at_step in owner.steered
+        return self._begin(name, settings, plan, origin, fork, policy, by, why, decided=decided)
+
+    def _begin(
+        self,
+        name: str,
+        settings: Settings,
+        plan: Plan,
+        parent: Parent | None,
+        fork: Fork | None,
+        policy: Policy | None,
+        by: str | None,
+        why: str | None,
+        *,
+        decided: bool = False,
+    ) -> RunInfo:
+        """Writes the first entry. `decided`: the plan is the policy's already. Raises: RunError when the run exists."""
+        body = entry("created", by, why, order=ORDER, settings=msgspec.to_builtins(settings), plan=msgspec.to_builtins(plan))
+        body |= {} if parent is None else {"parent": msgspec.to_builtins(parent)}
+        body |= {} if fork is None else {"fork": msgspec.to_builtins(fork)}
+        body |= {} if policy is None else {"policy": msgspec.to_builtins(policy)}
+        body |= {"steered": True} if decided else {}
         self.catalog.register("runs", name)
         if self.catalog.log(f"runs/{name}/ledger").append(lambda bodies: None if bodies else body) is None:
             raise RunError(f"run {name} exists already; take another name, or see phasemix runs show {name}")
@@ -149,6 +246,8 @@ class Runs:
         at_step: int | None = None,
         *,
         steering: Schedule | Policy | None = None,
+        by: str | None = None,
+        why: str | None = None,
     ) -> int:
         """Makes another version take effect at the next boundary, or at a step not yet in the ledger; returns the step.
 
@@ -159,26 +258,20 @@ class Runs:
         settings = journal.ledger.settings
         assert settings is not None
         policy, mixture = self._steering(name, steering, mixture, settings.global_batch)
-        seq_len = self.mixtures.load(mixture)[1].seq_len
-        if seq_len != settings.seq_len:
-            raise RunError(
-                f"run {name} has seq_len {settings.seq_len}, {mixture} {seq_len}; switch to a mixture of the same, or "
-                "start another run"
-            )
+        check_length(name, journal.ledger, mixture, self.mixtures.load(mixture)[1].seq_len)
         step = -1
 
         def decide(bodies: list[Body]) -> Body | None:
             nonlocal step
             journal.ledger.take(bodies)
             ledger = journal.ledger
-            if ledger.ended is not None:
-                raise RunError(f"run {name} has ended: {ledger.ended}; start another run")
+            refuse_ended(name, ledger)
             step = ledger.end if at_step is None else at_step
             if step < ledger.end:
                 raise StepError(f"run {name}: step {step} is in the ledger already; the first free one is {ledger.end}")
-            plan = self._begin(policy, mixture, step)
-            self._check_switch(name, journal, plan, self._mean(policy, plan, step, settings.num_steps), step)
-            body = {"format": FORMAT, "event": "switched", "at_step": step, "plan": msgspec.to_builtins(plan)}
+            plan = self._first_plan(policy, mixture, step)
+            self._check_switch(name, journal, plan, self._mean(policy, plan, step, ledger.last_step), step)
+            body = entry("switched", by, why, at_step=step, plan=msgspec.to_builtins(plan))
             if policy is not None or ledger.policy_at(step) is not None:
                 begun = None if policy is None else msgspec.structs.replace(policy, start=step)
                 body["policy"] = msgspec.to_builtins(begun)
@@ -196,26 +289,97 @@ class Runs:
         journal.ensure(to_step - 1, to=to_step)
         return journal.ledger.end
 
+    def skip(self, name: str, start_step: int, batches: int, *, by: str | None = None, why: str | None = None) -> None:
+        """Leaves out batches that are not in the ledger yet: they keep their numbers and are never handed out.
+
+        Raises: StepError for one that is in the ledger or skipped, RunError when the run has ended or caps cannot last.
+        """
+        check_numbers(name, start_step=start_step, batches=batches)
+        end_step = start_step + batches
+
+        def decide(journal: Journal) -> Body:
+            ledger = journal.ledger
+            if start_step < ledger.end:
+                raise StepError(
+                    f"run {name}: batch {start_step} is in the ledger already, which goes to {ledger.end}; skip from "
+                    f"there on, or phasemix runs fork {name} NEW --at-step {start_step} --skip {batches}"
+                )
+            found = ledger.skips.overlap(start_step, end_step)
+            if found is not None:
+                raise StepError(f"run {name}: batches {found[0]} to {found[1] - 1} are skipped already; skip others")
+            settings, last = ledger.settings, ledger.last_step
+            assert settings is not None
+            if last is not None and start_step >= last:
+                raise StepError(
+                    f"run {name} ends at batch {last} by its num_steps = {settings.num_steps}; skip one before that"
+                )
+            if last is not None:
+                plan = ledger.plans[ledger.plan_at(ledger.end)]
+                self._check_caps(name, plan, last + batches - ledger.end, settings.global_batch, drawn_in(journal))
+            return entry("skipped", by, why, start=start_step, batches=batches)
+
+        self._append(name, decide)
+
+    def pause(self, name: str, *, by: str | None = None, why: str | None = None) -> None:
+        """No segment is written until `resume`; readers go on within the ledger. Raises: RunError when ended or paused."""
+
+        def decide(journal: Journal) -> Body:
+            if journal.ledger.paused is not None:
+                raise RunError(f"run {name} was {journal.ledger.paused}; phasemix runs resume {name} first")
+            return entry("paused", by, why)
+
+        self._append(name, decide)
+
+    def resume(self, name: str, *, by: str | None = None, why: str | None = None) -> None:
+        """Ends a pause. Raises: RunError when the run has ended or is not paused."""
+
+        def decide(journal: Journal) -> Body:
+            if journal.ledger.paused is None:
+                raise RunError(f"run {name} is not paused; phasemix runs pause {name} does that")
+            return entry("resumed", by, why)
+
+        self._append(name, decide)
+
+    def end(self, name: str, *, by: str | None = None, why: str | None = None) -> None:
+        """Closes the run where its ledger ends. Raises: RunError when it has ended."""
+        self._append(name, lambda _: entry("ended", by, why, reason=f"it was ended{signed({'by': by, 'why': why})}"))
+
+    def note(self, name: str, text: str, *, by: str | None = None) -> None:
+        """Notes a text in the run's history, at any time. Raises: RunError for an empty or very long one."""
+        if not text.strip():
+            raise RunError(f"run {name}: the note is empty; give a text")
+        self._append(name, lambda _: entry("noted", by, text), after_end=True)
+
+    def _append(self, name: str, decide: Callable[[Journal], Body], *, after_end: bool = False) -> None:
+        """Appends what is decided on the ledger as it is then."""
+        journal = Journal(self.catalog, name)
+
+        def append(bodies: Bodies) -> Body:
+            journal.ledger.take(bodies)
+            if not after_end:
+                refuse_ended(name, journal.ledger)
+            return decide(journal)
+
+        self.catalog.log(f"runs/{name}/ledger").append(append)
+
+    def history(self, name: str) -> Sequence[Event]:
+        """What happened to the run, in order, a fork's parent up to its step first. Raises: RunError for an unknown run."""
+        ledger = Journal(self.catalog, name).ledger
+        own = events(name, self.catalog.log(f"runs/{name}/ledger").read())
+        if ledger.fork is None or ledger.parent is None:
+            return own
+        return [event for event in self.history(ledger.parent.run) if event.step < ledger.begin or not event.step] + own
+
     def list(self) -> list[RunInfo]:
         return [self.show(name) for name in self.catalog.names("runs") if self.catalog.log(f"runs/{name}/ledger").read()]
 
     def show(self, name: str) -> RunInfo:
-        """Raises: RunError when there is no such run."""
-        ledger = Journal(self.catalog, name).ledger
-        settings, plan = ledger.settings, ledger.plans[ledger.plan_at(ledger.end)]
-        assert settings is not None
-        return RunInfo(
-            name=name,
-            mixture=plan.mixture,
-            seed=settings.seed,
-            global_batch=settings.global_batch,
-            seq_len=settings.seq_len,
-            canonical_nodes=settings.canonical_nodes,
-            num_steps=settings.num_steps,
-            end_step=ledger.end,
-            ended=ledger.ended,
-            shares={stream: share / ONE for stream, share in zip(plan.streams, plan.shares, strict=True)},
-        )
+        """Raises: RunError when there is no such run. Asked again, only what is new is read."""
+        with self._lock:
+            if name in self._journals:
+                self._journals[name].refresh()
+            ledger = self._journals.setdefault(name, Journal(self.catalog, name)).ledger
+            return describe(name, ledger)
 
     def plan(self, name: str) -> Plan:
         """The plan at the ledger's end. Raises: RunError when there is no such run."""
@@ -227,28 +391,55 @@ class Runs:
         journal = Forecast(self.catalog, name)
         ledger = journal.ledger
         step = ledger.end if upto_step is None else min(upto_step, ledger.end)
-        state, before = journal.state(step), ledger.drawn_before
-        rows: list[StreamUse] = []
-        for index, stream in enumerate(ledger.streams):
-            drawn, owed = (int(values[index]) if index < len(values) else 0 for values in (state.drawn, state.credits))
-            passes = drawn / ledger.totals[index] if ledger.totals[index] else 0.0
-            own = drawn - (int(before[index]) if index < len(before) else 0)
-            target = (owed + own * ONE) / ONE
-            rows.append(StreamUse(stream=stream, target_samples=target, realised_samples=own, passes=passes))
-        return rows
+        before: Sequence[StreamUse] = []
+        if ledger.fork is not None and ledger.parent is not None:
+            before = self.use(ledger.parent.run, min(step, ledger.begin))
+            if step < ledger.begin:
+                return before
+        targets, realised = [0.0] * len(ledger.streams), [0] * len(ledger.streams)
+        for index, use in enumerate(before[: len(ledger.drawn_before)]):
+            targets[index], realised[index] = use.target_samples, use.realised_samples
+        for start, end in ledger.skips.handed_out(ledger.begin, step):
+            first, last = (Came.to(journal, step) for step in (start, end))
+            for index in range(len(ledger.streams)):
+                targets[index] += (last.asked[index] - first.asked[index]) / ONE
+                realised[index] += last.drawn[index] - first.drawn[index]
+        drawn = Came.to(journal, step).drawn
+        return [
+            StreamUse(
+                stream=stream,
+                target_samples=targets[index],
+                realised_samples=realised[index],
+                drawn_samples=drawn[index],
+                passes=drawn[index] / ledger.totals[index] if ledger.totals[index] else 0.0,
+            )
+            for index, stream in enumerate(ledger.streams)
+        ]
 
     def targets(self, name: str) -> Sequence[Target]:
-        """What the ledger's segments ask for, in their order."""
+        """What the ledger's segments ask for, in their order, of batches that are handed out."""
         ledger = Journal(self.catalog, name).ledger
         assert ledger.settings is not None
         global_batch = ledger.settings.global_batch
+        before: list[Target] = []
+        if ledger.fork is not None and ledger.parent is not None:
+            for target in self.targets(ledger.parent.run):
+                if target.start_step < ledger.begin:
+                    before.append(msgspec.structs.replace(target, end_step=min(target.end_step, ledger.begin)))
 
-        def target(segment: Segment) -> Target:
+        def samples(segment: Segment) -> dict[str, float]:
             drawn = segment.shares * global_batch / ONE if segment.counts is None else segment.counts
-            samples = dict(zip(ledger.streams, (float(count) for count in drawn), strict=False))
-            return Target(start_step=segment.start, end_step=segment.end, samples=samples)
+            return dict(zip(ledger.streams, (float(count) for count in drawn), strict=False))
 
-        return tuple(target(segment) for segment in ledger.segments)
+        return before + [
+            Target(start_step=start, end_step=end, samples=samples(segment))
+            for segment in ledger.segments
+            for start, end in ledger.skips.handed_out(segment.start, segment.end)
+        ]
+
+    def step_behind(self, name: str, batches: int) -> int:
+        """The position behind the first so many batches that the run hands out."""
+        return Journal(self.catalog, name).ledger.skips.behind(0, batches)
 
     def _steering(
         self, name: str, steering: Schedule | Policy | None, mixture: str | None, global_batch: int
@@ -269,7 +460,7 @@ class Runs:
             raise RunError(f"run {name} needs a mixture, or a schedule of them; see phasemix mixtures list")
         return steering, mixture
 
-    def _begin(self, policy: Policy | None, mixture: str, step: int) -> Plan:
+    def _first_plan(self, policy: Policy | None, mixture: str, step: int) -> Plan:
         """The plan with which a policy, or a mixture, takes effect at a step."""
         if policy is not None and policy.points:
             return scheduled(policy, step, self.mixtures.resolve)[0]
@@ -283,28 +474,29 @@ class Runs:
 
     def _go_on(self, name: str, plan: Plan, parent: str, step: int | None, nodes: int) -> Parent:
         """Where a run of a lineage begins. Raises: RunError when the parent is absent, shorter, or does not fit."""
-        found = Forecast(self.catalog, parent)
-        end = found.ledger.end
-        step = end if step is None else step
-        settings = found.ledger.settings
+        settings = Forecast(self.catalog, parent).ledger.settings
         assert settings is not None
-        if not 0 <= step <= end:
-            raise RunError(
-                f"run {name}: its parent {parent} has {end} batches in its ledger, not {step}; name one up to {end}"
-            )
         if settings.canonical_nodes != nodes:
             raise RunError(
                 f"run {name}: its parent {parent} has {settings.canonical_nodes} canonical nodes, not {nodes}; use as many"
             )
-        ledger = until(self.catalog.log(f"runs/{parent}/ledger").read(), step)
+        origin, ledger, _ = self._come_to(name, parent, step)
         check_limits(name, plan, dict(zip(ledger.streams, ledger.totals, strict=True)))
-        return Parent(
-            run=parent,
-            step=step,
-            ledger=found.ledger.digest(step),
-            seed=found.ledger.pool_seed,
-            pools=pools(ledger, found.state(step)),
-        )
+        return origin
+
+    def _come_to(self, name: str, parent: str, step: int | None) -> tuple[Parent, Ledger, State]:
+        """What a run has come to at a step of its ledger (default: its end), with its ledger and state there."""
+        end = Forecast(self.catalog, parent).ledger.end
+        step = end if step is None else step
+        if type(step) is not int or not 0 <= step <= end:
+            raise StepError(
+                f"run {name}: its parent {parent} has {end} batches in its ledger, not {step}; name one up to {end}"
+            )
+        owner = open_owner(self.catalog, parent, step)
+        ledger, state = until(self.catalog.log(f"runs/{owner.run}/ledger").read(), step), owner.state(step)
+        digest = open_owner(self.catalog, parent, step - 1).ledger.digest(step)
+        origin = Parent(run=parent, step=step, ledger=digest, seed=owner.ledger.pool_seed, pools=pools(ledger, state))
+        return origin, ledger, state
 
     def _check_caps(self, name: str, plan: Plan, num_steps: int | None, global_batch: int, drawn: dict[str, int]) -> None:
         """Raises: RunError when a stream, of which so much was drawn before, would pass its cap in so many steps."""
@@ -327,20 +519,105 @@ class Runs:
                 )
 
     def _check_switch(self, name: str, journal: Journal, plan: Plan, mean: Plan, step: int) -> None:
-        """Raises: RunError for another shape, and for caps that the steps from `step` on cannot keep at `mean`."""
+        """Raises: RunError for what does not fit, and for caps that the steps from `step` on cannot keep at `mean`."""
         ledger = journal.ledger
         check_plan(name, ledger, plan)
-        settings = ledger.settings
+        settings, last = ledger.settings, ledger.last_step
         assert settings is not None
-        if settings.num_steps is not None:
-            old = ledger.plans[ledger.plan_at(ledger.end)]
-            ahead = dict(zip(old.streams, old.shares, strict=True))
-            drawn = dict(
-                zip(ledger.streams, widen(journal.state(ledger.end).drawn, len(ledger.streams)).tolist(), strict=True)
-            )
-            for stream, share in ahead.items():
+        if last is not None:
+            old, drawn = ledger.plans[ledger.plan_at(ledger.end)], drawn_in(journal)
+            for stream, share in zip(old.streams, old.shares, strict=True):
                 drawn[stream] += share * (step - ledger.end) * settings.global_batch // ONE
-            self._check_caps(name, mean, settings.num_steps - step, settings.global_batch, drawn)
+            self._check_caps(name, mean, max(0, last - step), settings.global_batch, drawn)
+
+
+class Came(NamedTuple):
+    """By stream, what segments have asked for (in 1/ONE, less what no segment of the run asked for) and what was drawn."""
+
+    asked: Sequence[int]
+    drawn: Sequence[int]
+
+    @classmethod
+    def to(cls, journal: Journal, step: int) -> "Came":
+        """Before a step of the ledger."""
+        state, width = journal.state(step), len(journal.ledger.streams)
+        owed, drawn = widen(state.credits, width).tolist(), widen(state.drawn, width).tolist()
+        return cls([one + other * ONE for one, other in zip(owed, drawn, strict=True)], drawn)
+
+
+def describe(name: str, ledger: Ledger) -> RunInfo:
+    """What a ledger says of its run."""
+    settings, plan, parent = ledger.settings, ledger.plans[ledger.plan_at(ledger.end)], ledger.parent
+    policy = ledger.policy_at(ledger.end)
+    assert settings is not None
+    return RunInfo(
+        name=name,
+        mixture=plan.mixture,
+        seed=settings.seed,
+        global_batch=settings.global_batch,
+        seq_len=settings.seq_len,
+        canonical_nodes=settings.canonical_nodes,
+        num_steps=settings.num_steps,
+        end_step=ledger.end,
+        ended=ledger.ended,
+        shares={stream: share / ONE for stream, share in zip(plan.streams, plan.shares, strict=True)},
+        paused=ledger.paused,
+        parent=None if parent is None else parent.run,
+        parent_step=None if parent is None else parent.step,
+        fork=ledger.fork is not None,
+        skipped=[(start, end - start) for start, end in ledger.skips.stretches],
+        policy="fixed" if policy is None else policy.name,
+    )
+
+
+def entry(event: str, by: str | None, why: str | None, **values: Any) -> Body:
+    """An entry that somebody made. Raises: RunError for a name or a reason that is no short text."""
+    said = {key: value for key, value in (("by", by), ("why", why)) if value is not None}
+    for key, value in said.items():
+        if not isinstance(value, str) or len(value) > MAX_TEXT:
+            raise RunError(f"{key} is no text of up to {MAX_TEXT:,} characters; shorten it")
+    return {"format": FORMAT, "event": event, **values, **said, "at_s": round(time.time(), 3)}
+
+
+def check_numbers(name: str, *, global_batch: int = 1, canonical_nodes: int = 1, **others: int | None) -> None:
+    """Raises: RunError for a number that no run can have."""
+    for key, value in {**others, "global_batch": global_batch, "canonical_nodes": canonical_nodes}.items():
+        low, high = BOUNDS[key]
+        if value is not None and (type(value) is not int or not low <= value <= high):
+            raise RunError(f"run {name}: {key} = {value!r} is no whole number from {low} to {high:,}; give one that is")
+    if global_batch % canonical_nodes:
+        raise RunError(
+            f"run {name}: canonical_nodes {canonical_nodes} does not divide the global batch of {global_batch}; use a "
+            "divisor of it"
+        )
+
+
+def check_length(name: str, ledger: Ledger, mixture: str, seq_len: int) -> None:
+    """Raises: RunError when a mixture is of another sequence length than the run."""
+    assert ledger.settings is not None
+    if seq_len != ledger.settings.seq_len:
+        raise RunError(
+            f"run {name} has seq_len {ledger.settings.seq_len}, {mixture} {seq_len}; switch to a mixture of the same, or "
+            "start another run"
+        )
+
+
+def refuse_ended(name: str, ledger: Ledger) -> None:
+    """Raises: RunError when the run has ended."""
+    if ledger.ended is not None:
+        raise RunError(f"run {name} has ended: {ledger.ended}; start another run")
+
+
+def drawn_by(parent: Parent | None) -> dict[str, int]:
+    """Draws of each stream by a lineage before a run of it."""
+    return {} if parent is None else {pool.stream: pool.drawn for pool in parent.pools}
+
+
+def drawn_in(journal: Journal) -> dict[str, int]:
+    """Draws of each stream by a run and its lineage up to its ledger's end."""
+    ledger = journal.ledger
+    drawn = widen(journal.state(ledger.end).drawn, len(ledger.streams)).tolist()
+    return dict(zip(ledger.streams, drawn, strict=True))
 
 
 def until(bodies: Sequence[Body], step: int) -> Ledger:

@@ -20,9 +20,9 @@ CLOSING_EXTRA = 2  # samples by which a closing batch may depart from a stream's
 
 
 class Waits(NamedTuple):
-    """No segment can be written until parts join this stream."""
+    """No segment can be written until parts join this stream; None: until the run is resumed."""
 
-    stream: str
+    stream: str | None
 
 
 Rows = dict[str, Snapshot]  # the streams of the plan as they are now
@@ -36,7 +36,8 @@ def plan_segment(ledger: Ledger, rows: Rows, state: State, *, at_most: int) -> d
     settings = ledger.settings
     assert settings is not None
     start, size = ledger.end, settings.global_batch
-    if settings.num_steps is not None and start >= settings.num_steps:
+    last_step = ledger.last_step
+    if last_step is not None and start >= last_step:
         return ended(f"it has its num_steps = {settings.num_steps}")
     plan_entry = ledger.plan_at(start)
     plan = ledger.plans[plan_entry]
@@ -45,7 +46,7 @@ def plan_segment(ledger: Ledger, rows: Rows, state: State, *, at_most: int) -> d
     capacity = capacities(ledger, plan, timelines)
     policy_now = ledger.policy_at(start)
     decision = None if policy_now is None else policy_now.next_decision(start)
-    ends = (ledger.next_switch(start), decision, settings.num_steps)
+    ends = (ledger.next_switch(start), decision, last_step)
     limit = min([at_most] + [end - start for end in ends if end is not None])
     shares, reason = spread(ledger, plan, drawn, capacity)
     if shares is None:

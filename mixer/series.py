@@ -72,22 +72,23 @@ class Curves:
 
     def _series(self, by: str, points: int, reports: list[Report]) -> Series:
         ledger = self._journal.ledger
-        steps = choose_steps(0, ledger.end, points)
+        begin = ledger.begin
+        steps = choose_steps(begin, ledger.end, points)
         groups, member = group_streams(ledger, by)
-        low = np.array([0, *steps[:-1]], np.int64)[: len(steps)]
+        low = np.array([begin, *steps[:-1]], np.int64)[: len(steps)]
         high = np.array(steps, np.int64)
         width = len(ledger.streams)
-        drawn = np.array([self._drawn_at(step, width) for step in (0, *steps)]) if steps else np.zeros((1, width), np.int64)
+        drawn = (
+            np.array([self._drawn_at(step, width) for step in (begin, *steps)]) if steps else np.zeros((1, width), np.int64)
+        )
         return Series(
-            first_step=0,
+            first_step=begin,
             steps=steps,
             groups=groups,
             target=shares(asked_for(ledger, low, high), member, len(groups)),
             realised=shares(np.diff(drawn, axis=0).astype(np.float64), member, len(groups)),
             loss=losses(reports, dict(zip(ledger.streams, member.tolist(), strict=True)), low, high, len(groups)),
-            events=[
-                mark(event) for event in getattr(Runs(self._catalog), "history", lambda _: [])(self._run)[-MOST_EVENTS:]
-            ],
+            events=[mark(event) for event in Runs(self._catalog).history(self._run)[-MOST_EVENTS:]],
         )
 
     def _drawn_at(self, step: int, width: int) -> Ints:

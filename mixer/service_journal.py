@@ -149,7 +149,8 @@ class ServiceJournal:
         settings = self.ledger.settings
         assert settings is not None
         ahead = choose_ahead(self._pace.steps_per_s, self._hold_s, settings.segment_batches, settings.write_ahead)
-        until = step + ahead if settings.num_steps is None else min(step + ahead, settings.num_steps - 1)
+        last = math.inf if settings.num_steps is None else self.ledger.skips.behind(0, settings.num_steps) - 1
+        until = int(min(step + ahead, last))
         busy = self._fetching is not None and self._fetching.is_alive()
         if until < self.ledger.end or self.ledger.ended is not None or busy or self._clock() < self._not_before_s:
             return

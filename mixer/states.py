@@ -35,12 +35,12 @@ class State(NamedTuple):
 
     @classmethod
     def first(cls, ledger: Ledger) -> "State":
-        """The state in which a run begins: where its lineage has come to, nothing owed."""
+        """The state in which a run begins: where its lineage has come to; only a fork is owed something."""
         lanes: Lanes = {}
         for index, pool in enumerate(ledger.parent.pools if ledger.parent else []):
             lanes |= {(index, low): (number, np.array(given)) for low, number, given in pool.lanes}
         drawn = ledger.drawn_before
-        return cls(0, np.zeros_like(drawn), drawn, lanes)
+        return cls(ledger.begin, ledger.owed_before, drawn, lanes)
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,8 +71,9 @@ class States:
 
     def nearest(self, number: int, interval: int) -> State | None:
         """The last state at or before interval `number` that is there; found by halving."""
-        state = self.load(number * interval) if number else None
-        low, high = 0, number
+        first = self._ledger.begin // interval  # what lies at or before the run's begin is not kept
+        state = self.load(number * interval) if number > first else None
+        low, high = first, number
         while state is None and high - low > 1:
             middle = (low + high) // 2
             if self._store.get(self.key(middle * interval)) is None:
@@ -80,7 +81,7 @@ class States:
             else:
                 low = middle
             if high - low == 1:
-                marks = range(low, max(0, low - TRIED), -1)
+                marks = range(low, max(first, low - TRIED), -1)
                 state = next((found for mark in marks if (found := self.load(mark * interval)) is not None), None)
         return state
 
@@ -102,7 +103,7 @@ class States:
         if not self._write:
             return
         first = state.step // interval // ANCHORED * ANCHORED * interval
-        anchor = self._anchor_at(first) if state.lanes and first < state.step else None
+        anchor = self._anchor_at(first) if state.lanes and self._ledger.begin < first < state.step else None
         if state.lanes and first == state.step:
             self._anchor = state
         rows = [(*key, number, int(given.sum())) for key, (number, given) in state.lanes.items()]
@@ -163,7 +164,7 @@ def credits_of(ledger: Ledger, step: int, drawn: Ints) -> Ints:
     `drawn` is as wide as there are streams: one that has not been drawn yet is owed something all the same.
     """
     assert ledger.settings is not None
-    asked = np.zeros(len(drawn), np.int64)
+    asked = widen(ledger.owed_before, len(drawn)).copy()
     with np.errstate(over="ignore"):
         for segment in ledger.segments:
             batches = min(segment.end, step) - segment.start

@@ -1,7 +1,8 @@
 """Trace: from a global batch to the documents in it, and from a document to every position of the run that holds it.
 
 Always holds: nothing is written; what is traced is what a reader of the run sees, and what lies past the ledger's end is
-planned in memory and marked "forecast".
+planned in memory and marked "forecast"; a batch that is skipped is traced all the same, marked "skipped". A fork's batches
+before its first step are traced in its parent.
 """
 
 from collections import defaultdict
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class TracedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of a global batch. `source`: ledger or forecast. `documents`: None where the part has no sidecar.
+    """One row of a global batch. `source`: ledger, forecast or skipped. `documents`: None where the part has no sidecar.
 
     On request `text`, or `tokens` where the catalog has no tokenizer for it.
     """
@@ -51,7 +52,7 @@ class TracedRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens [start, end) of a slot hold a document, or what of it stands in this row. `source`: ledger or forecast."""
+    """Tokens [start, end) of a slot hold a document, or what of it stands in this row. `source` as in a row."""
 
     step: int
     slot: int
@@ -90,9 +91,15 @@ class Trace:
         self._planner: Planner | None = None
         self._tokenizers: dict[str, Tokenizer] = {}
         self._searched: dict[tuple[str, str, str], list[Span] | None] = {}  # (part's folder, column, value)
+        parent = self._journal.ledger.parent
+        self._parent = (
+            Trace(self.catalog, parent.run) if parent is not None and self._journal.ledger.fork is not None else None
+        )
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1, *, text: bool = False) -> list[TracedRow]:
         """The rows of a global batch, or those of one rank. Raises: StepError, RunEnded, WaitError, RunError, PartError."""
+        if self._parent is not None and 0 <= step < self._journal.ledger.begin:
+            return self._parent.batch(step, rank, world_size, text=text)
         settings = self._journal.ledger.settings
         assert settings is not None
         size = settings.global_batch
@@ -160,10 +167,22 @@ class Trace:
 
     def find(self, rows: Iterable[Row], end: int) -> Iterator[tuple[Turn, int, int]]:
         """The turns of rows with their steps and slots, in the batches before `end`, which the ledger covers."""
+        rows, begin = list(rows), self._journal.ledger.begin
+        if self._parent is not None:
+            streams = len(self._journal.ledger.drawn_before)
+            of_parent = [row for row in rows if row.stream < streams and self._parent.has(row)]
+            yield from self._parent.find(of_parent, min(begin, end))
+        if end <= begin:
+            return
         planner, tables = self._plan()
         drawn = widen(planner.state(end).drawn, len(planner.ledger.streams))
         turns = (turns_of(planner.ledger, tables(row.stream), row, int(drawn[row.stream])) for row in rows)
-        return Positions(planner, end).find(chain.from_iterable(turns))
+        yield from Positions(planner, end).find(chain.from_iterable(turns))
+
+    def has(self, row: Row) -> bool:
+        """Whether the ledger has taken the row's part in."""
+        snapshots = self._journal.ledger.snapshots
+        return row.stream < len(snapshots) and row.part < snapshots[row.stream]
 
     def _reach(self, to_step: int | None) -> int:
         """The step up to which the ledger, with its forecast, goes."""
@@ -186,6 +205,8 @@ class Trace:
         return self._planner, self._tables
 
     def _source(self, step: int) -> str:
+        if self._journal.ledger.skips.next(step) != step:
+            return "skipped"
         return "ledger" if step < self._journal.written else "forecast"
 
     def _parts(self, stream: int) -> tuple[PartInfo, ...]:

@@ -3,8 +3,12 @@
 import argparse
 import json
 import os
+import shutil
 import sys
+from collections.abc import Sequence
 from typing import Any
+
+LEAST_WIDTH = 8  # to which a column of text is shortened before whole columns are left out
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:
@@ -31,24 +35,74 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
-def print_table(rows: list[dict[str, Any]], as_json: bool) -> None:
-    """Prints rows under the first row's keys, or as a JSON list."""
+def add_why(parser: argparse.ArgumentParser) -> None:
+    """Adds `--why`, a note for people that is kept with what is done."""
+    parser.add_argument("--why", metavar="TEXT", help="why, for those who read the history")
+
+
+def person() -> str | None:
+    """Who types: `PHASEMIX_BY`, else the login name, None where there is none."""
+    import getpass
+
+    try:
+        return os.environ.get("PHASEMIX_BY") or getpass.getuser()
+    except (KeyError, OSError):
+        return None
+
+
+def print_table(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    """Prints rows under the first row's keys, as wide as the terminal if it is one, or as a JSON list."""
     if as_json:
-        json.dump(rows, sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        print_json(list(rows))
         return
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print("\n".join(table_lines(rows, width)))
+
+
+def print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=1)
+    sys.stdout.write("\n")
+
+
+def table_lines(rows: Sequence[dict[str, Any]], width: int | None = None) -> list[str]:
+    """The lines of a table, none longer than `width` characters where that can be.
+
+    Text is shortened in its middle, the longest column first; numbers never are. What then still does not fit is left out
+    from the right, and the last line names it.
+    """
     if not rows:
-        print("none")
-        return
-    cells = [[show(row.get(name)) for name in rows[0]] for row in rows]
-    widths = [max(len(name), *(len(line[place]) for line in cells)) for place, name in enumerate(rows[0])]
-    numeric = [isinstance(value, int | float) for value in rows[0].values()]
-    for line in [list(rows[0]), *cells]:
+        return ["none"]
+    names = list(rows[0])
+    numeric = {name: all(isinstance(row.get(name), int | float | None) for row in rows) for name in names}
+    cells = {name: [name, *(show(row.get(name)) for row in rows)] for name in names}
+    widths = {name: max(map(len, column)) for name, column in cells.items()}
+    shrinkable = [name for name in names if not numeric[name]]
+    left_out: list[str] = []
+    while width is not None and sum(widths.values()) + 2 * (len(widths) - 1) > width:
+        widest = max((name for name in shrinkable if name in widths), key=lambda name: widths[name], default=None)
+        if widest is not None and widths[widest] > LEAST_WIDTH:
+            widths[widest] -= 1
+        elif len(widths) > 1:
+            left_out.insert(0, name := list(widths)[-1])
+            del widths[name]
+        else:
+            break
+    lines = []
+    for place in range(len(rows) + 1):
         padded = (
-            text.rjust(width) if right else text.ljust(width)
-            for text, width, right in zip(line, widths, numeric, strict=True)
+            cells[name][place].rjust(size) if numeric[name] else shorten(cells[name][place], size).ljust(size)
+            for name, size in widths.items()
         )
-        print("  ".join(padded).rstrip())
+        lines.append("  ".join(padded).rstrip())
+    return [*lines, f"(no room for {', '.join(left_out)}; --json has all)"] if left_out else lines
+
+
+def shorten(text: str, width: int) -> str:
+    """The text, or its two ends around an ellipsis."""
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
 
 
 def show(value: Any) -> str:

@@ -38,6 +38,27 @@ def latest(folder: Path) -> tuple[int, Path] | None:
     return next(reversed(saved(folder)), None)
 
 
+def forked_from(folder: Path, run: str, forks: list[tuple[str, int]]) -> tuple[int, Path] | None:
+    """(steps, file) of the newest checkpoint that a fork can begin with, in the folders of its parents, beside its own.
+
+    `forks`: each with the trained steps up to which the fork is the same. Raises: CheckpointError when all that there are
+    come later.
+    """
+    later: list[str] = []
+    for parent, steps in forks:
+        there = saved(folder.parent / parent)
+        fitting = [found for found in there if found[0] <= steps]
+        if fitting:
+            return fitting[-1]
+        later += [f"{parent} after {step}" for step, _ in there]
+    if later:
+        raise CheckpointError(
+            f"run {run} forked from {forks[0][0]} after {forks[0][1]} trained steps; the checkpoints come later: "
+            f"{', '.join(later)}; fork at one of them, or leave --resume out to train from the first step"
+        )
+    return None
+
+
 def publish(aside: Path, target: Path, *, keep: int) -> None:
     """Makes a written file the checkpoint `target`, then removes all but the newest `keep`."""
     with aside.open("rb") as file:

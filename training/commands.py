@@ -57,7 +57,7 @@ def prepare(args: argparse.Namespace) -> Job:
     from training import checkpoints
     from training.errors import CheckpointError
     from training.phase import load_recipe
-    from training.run_binding import Job, bind_run
+    from training.run_binding import Job, bind_run, forks_of
 
     name, text = read_recipe(args.recipe)
     recipe = load_recipe(text, name=name, phase=args.phase, overrides=args.set)
@@ -75,6 +75,8 @@ def prepare(args: argparse.Namespace) -> Job:
                 f"--from {args.from_run}: no checkpoint in {folder.parent / args.from_run}; train that run first"
             )
     info = bind_run(args.root, args.run_name, mixture=args.mixture, recipe=recipe, num_steps=recipe.num_steps(args.phase))
+    if newest is None and args.resume:
+        newest = checkpoints.forked_from(folder, args.run_name, forks_of(args.root, args.run_name))
     num_steps = recipe.num_steps(args.phase)
     return Job(
         root=str(args.root),
@@ -84,7 +86,7 @@ def prepare(args: argparse.Namespace) -> Job:
         recipe=recipe,
         num_steps=num_steps if info.num_steps is None else min(num_steps, info.num_steps),
         save_folder=str(folder),
-        weights=str(weights[1]) if weights else None,
+        weights=str(weights[1]) if weights and newest is None else None,
         resume=str(newest[1]) if newest else None,
         resume_step=newest[0] if newest else 0,
         wait_s=args.wait,

@@ -1,13 +1,16 @@
 """MixedLoader: a run's batches as a torch DataLoader that knows its position. Nothing of Composer.
 
 Always holds:
-- batch n of the loader is this rank's rows of global batch `start_step + n`, with any number of worker processes;
-- a position is what was handed out, never what workers have read ahead; it carries run, step and a digest of the ledger up
-  to that step, and a ledger that does not match is refused;
+- batch n of the loader is this rank's rows of the n-th global batch from `start_step` on that is not skipped, with any
+  number of worker processes;
+- a position is what was handed out, never what workers have read ahead: its step is the number right behind the last
+  batch; it carries run, step and a digest of the ledger up to that step, and a ledger that does not match is refused;
+- the positions of a run are positions of what forked from it later;
 - an end or an error of the run reaches the caller as the object that was raised, from worker processes too.
 
-How: worker i of W reads steps start+i, start+i+W, ...; a DataLoader hands their batches out in turn, so in the order of
-steps. An error of phasemix travels as an item, for torch would make a traceback of it.
+How: worker i of W reads of the batches that are not skipped the i-th, the (i+W)-th, ...; whether one is skipped is asked of
+a ledger that holds it, so all workers and ranks jump alike; a DataLoader hands their batches out in turn, so in the order
+of steps. An error of phasemix travels as an item, for torch would make a traceback of it.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
@@ -35,6 +38,13 @@ class Failure(msgspec.Struct, frozen=True):
     """What a worker process hands over in place of a batch, and then stops."""
 
     error: PhasemixError
+
+
+class Numbered(NamedTuple):
+    """A batch on its way, with its number in the run."""
+
+    step: int
+    item: Item
 
 
 class MixedDataset(IterableDataset[Any]):
@@ -62,13 +72,17 @@ class MixedDataset(IterableDataset[Any]):
             self.global_batch, self.seq_len = reader.settings.global_batch, reader.settings.seq_len
             self.streams = list(reader.streams)
 
-    def __iter__(self) -> Iterator[Item | Failure]:
+    def __iter__(self) -> Iterator[Numbered | Failure]:
         worker = get_worker_info()
-        stride, offset = (worker.num_workers, worker.id) if worker is not None else (1, 0)
-        step = self.start_step + offset
+        stride, ahead = (worker.num_workers, worker.id) if worker is not None else (1, 0)
+        step = self.start_step
         with self._open(read_only=False) as reader:
             while True:
                 try:
+                    self._check_start(reader, step)
+                    for _ in range(ahead):
+                        step = reader.next_step(step) + 1
+                    step = reader.next_step(step)
                     batch = reader.read(step)
                 except PhasemixError as error:
                     yield Failure(error)
@@ -81,8 +95,8 @@ class MixedDataset(IterableDataset[Any]):
                     item["origin"] = torch.from_numpy(batch.origin.view("u1").reshape(len(batch.origin), -1))
                 if batch.boundaries is not None:
                     item["boundaries"] = torch.from_numpy(batch.boundaries)
-                yield item
-                step += stride
+                yield Numbered(step, item)
+                ahead = stride
 
     def refresh_streams(self) -> list[str]:
         """Names by the index in a batch's `stream`, as the run's ledger has them now."""
@@ -95,7 +109,11 @@ class MixedDataset(IterableDataset[Any]):
 
         They count from the step at which the epoch began, or, with `from_beginning` false, from the last resumption.
         """
-        step = (self.first_step if from_beginning else self.start_step) + num_samples // self.global_batch
+        with self._open(read_only=True) as reader:
+            return self.position(reader.behind(self.first_step if from_beginning else self.start_step, num_samples))
+
+    def position(self, step: int) -> dict[str, Any]:
+        """The position right behind batch `step - 1`."""
         return {
             "format": FORMAT,
             "run": self.run,
@@ -114,10 +132,9 @@ class MixedDataset(IterableDataset[Any]):
         lacking = [key for key in ("run", "step", "first_step", "ledger") if key not in state]
         if lacking:
             raise PositionError(f"the position lacks {', '.join(lacking)}; resume from a state that state_dict gave")
-        if state["run"] != self.run:
-            raise PositionError(
-                f"the checkpoint is of run {state['run']}, not of {self.run}; resume that run, or use --from"
-            )
+        with self._open(read_only=True) as reader:
+            self._check_origin(reader, state["run"], state["step"])
+            self._check_start(reader, state["step"])
         found = self.ledger_digest(state["step"])
         if found != state["ledger"]:
             raise PositionError(
@@ -127,10 +144,33 @@ class MixedDataset(IterableDataset[Any]):
         self.start_step, self.first_step = state["step"], state["first_step"]
         self.boundaries = state.get("boundaries", self.boundaries)
 
+    def _check_origin(self, reader: RunReader, run: str, step: int) -> None:
+        """Raises: PositionError for a position of a run that this one is not, up to there, the same as."""
+        if run == self.run:
+            return
+        upto = reader.forked_from().get(run)
+        if upto is None:
+            raise PositionError(f"the checkpoint is of run {run}, not of {self.run}; resume that run, or use --from")
+        if step > upto:
+            raise PositionError(
+                f"the checkpoint is of run {run} at step {step}; run {self.run} forked from it at {upto}: resume from one "
+                "up to there"
+            )
+
+    def _check_start(self, reader: RunReader, step: int) -> None:
+        """Raises: PositionError where a fork would begin with batches of its parent's size."""
+        size = reader.settings_at(step).global_batch
+        if size != self.global_batch:
+            start = reader.forked_from()
+            raise PositionError(
+                f"run {self.run} has a global batch of {self.global_batch}, before step {max(start.values())} its parent's "
+                f"{size}: resume from a checkpoint of {next(iter(start))} at that step, or fork with its global batch"
+            )
+
     def ledger_digest(self, step: int) -> str:
-        """A digest of the run's settings and of the segments that decide the batches before `step`."""
+        """A digest of the settings and segments that decide the batches before `step`; of a fork's parent, if they do."""
         with self._open(read_only=True) as reader:
-            settings = msgspec.json.encode(reader.settings, order="sorted")
+            settings = msgspec.json.encode(reader.settings_at(step - 1), order="sorted")
             return xxhash.xxh3_64_hexdigest(settings + reader.ledger_digest(step).encode())
 
     def begin_epoch(self, step: int) -> None:
@@ -183,7 +223,7 @@ class MixedLoader(DataLoader[Any]):
             boundaries=boundaries,
         )
         self.ended: RunEnded | None = None
-        self._handed_out = 0
+        self._step: int | None = None  # behind what was handed out, once something was
         remote = num_workers > 0 and "://" in str(root)  # an object store's client has threads, which do not survive a fork
         super().__init__(
             dataset,
@@ -201,37 +241,37 @@ class MixedLoader(DataLoader[Any]):
 
     @property
     def step(self) -> int:
-        """The global batch that is handed out next."""
-        return self.dataset.start_step + self._handed_out
+        """The number right behind the last global batch that was handed out: the next one, unless that is skipped."""
+        return self.dataset.start_step if self._step is None else self._step
 
     def __iter__(self) -> Iterator[Item]:  # type: ignore[override]
         """Goes on behind what was handed out before, in a new epoch."""
-        if self._handed_out:
+        if self._step is not None:
             self.begin_epoch()
         return _HandedOut(self, super().__iter__())
 
     def begin_epoch(self) -> None:
         """Says that what was handed out was an epoch: samples count from 0 again, steps go on."""
         self.dataset.begin_epoch(self.step)
-        self._handed_out = 0
+        self._step = None
 
     def state_dict(self) -> dict[str, Any]:
         """The position of what was handed out."""
-        return self.dataset.state_dict(self._handed_out * self.dataset.global_batch, False)
+        return self.dataset.position(self.step)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues at a saved position with the next iterator. Raises: PositionError."""
         self.dataset.load_state_dict(state)
-        self._handed_out = 0
+        self._step = None
 
-    def take(self, item: Item | Failure) -> Item:
-        """Counts a batch as handed out, or raises what came in its place."""
-        if isinstance(item, Failure):
-            if isinstance(item.error, RunEnded):
-                self.ended = item.error
-                raise StopIteration from item.error
-            raise item.error
-        self._handed_out += 1
+    def take(self, found: Numbered | Failure) -> Item:
+        """Notes a batch as handed out, or raises what came in its place."""
+        if isinstance(found, Failure):
+            if isinstance(found.error, RunEnded):
+                self.ended = found.error
+                raise StopIteration from found.error
+            raise found.error
+        self._step, item = found.step + 1, found.item
         if len(item["stream"]) and int(item["stream"].max()) >= len(self.dataset.streams):
             self.dataset.refresh_streams()
         return item

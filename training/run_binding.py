@@ -80,6 +80,18 @@ def mixtures_of(catalog: Catalog, run: str) -> list[str]:
     return list(dict.fromkeys(plans))
 
 
+def forks_of(root: str, run: str) -> list[tuple[str, int]]:
+    """The runs that a run forked from, the nearest first, each with the trained steps up to which they are the same."""
+    runs, found, steps = Runs(root), list[tuple[str, int]](), 1 << 62
+    info = runs.show(run)
+    while info.fork and info.parent is not None and info.parent_step is not None:
+        skipped = sum(max(0, min(start + count, info.parent_step) - start) for start, count in info.skipped)
+        steps = min(steps, info.parent_step - skipped)
+        found.append((info.parent, steps))
+        info = runs.show(info.parent)
+    return found
+
+
 def check_vocabulary(catalog: Catalog, run: str, fingerprint: str | None, recipe: Recipe) -> None:
     """Raises: RecipeError when the streams' tokenizer gives ids that the model does not have."""
     if fingerprint is None:

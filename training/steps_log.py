@@ -12,12 +12,16 @@ import xxhash
 
 
 class StepLine(msgspec.Struct, frozen=True, kw_only=True):
-    """`origin`: xxh3 of where each row of the global batch came from; `loss` in nats a token."""
+    """`step`: a trained step, from 0; `batch`: its number in the run, which skipped batches count in (None in old files).
+
+    `origin`: xxh3 of where each row of the global batch came from; `loss` in nats a token.
+    """
 
     step: int
     loss: float
     learning_rate: float
     origin: str
+    batch: int | None = None
 
 
 class StepsLog:

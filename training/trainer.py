@@ -1,7 +1,8 @@
 """The one file that builds a Composer Trainer: a phase's model, loader, schedule and checkpoints in it.
 
 Always holds:
-- step s is taken at the schedule's rate for s, with global batch s of the run, before and after any crash;
+- step s is taken at the schedule's rate for s, with the s-th global batch that the run hands out, before and after any
+  crash; that is batch s but for those skipped, so all that counts steps here counts trained ones;
 - a checkpoint holds model, optimizer, random state, counts and position together, and appears whole (`checkpoints.py`).
 
 How: Composer counts one endless epoch, in which `sample_in_epoch` is the position; it restores no random state inside an
@@ -10,6 +11,7 @@ epoch when the dataset resumes itself, so `Restore` does.
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -136,28 +138,28 @@ class Report(Callback):  # type: ignore[misc]
         self._writer = ReportWriter(job.root, job.run, lambda text: print(f"{job.phase}: {text}", flush=True))
 
     def fit_start(self, state: State, logger: Logger) -> None:
-        self._start = int(state.timestamp.batch)
+        self._start = self._loader.step
 
     def after_loss(self, state: State, logger: Logger) -> None:
         self._losses.add(state.batch["stream"], self._model.row_losses)
 
     def batch_end(self, state: State, logger: Logger) -> None:
         if any(int(state.timestamp.batch) % steps == 0 for steps in self._every_steps):
-            self._report(state, logger)
+            self._report(logger)
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
         if int(state.timestamp.batch) % self._every_steps[1] == 0:
             self._writer.wait()
 
     def epoch_end(self, state: State, logger: Logger) -> None:
-        self._report(state, logger)
+        self._report(logger)
         self._writer.wait()
 
     def fit_end(self, state: State, logger: Logger) -> None:
-        self._report(state, logger)
+        self._report(logger)
 
-    def _report(self, state: State, logger: Logger) -> None:
-        step = int(state.timestamp.batch)
+    def _report(self, logger: Logger) -> None:
+        step = self._loader.step
         if step == self._start:
             return
         samples, losses = self._losses.take()
@@ -183,7 +185,7 @@ class Watch(Callback):  # type: ignore[misc]
         self._stall = Stall(self._say)
         self._origin: list[bytes] = []
         self._streams: npt.NDArray[Any] = np.zeros(0, np.int32)
-        self._learning_rate = 0.0
+        self._learning_rate, self._batch = 0.0, 0
 
     def state_dict(self) -> dict[str, Any]:
         return self.shares.state_dict()
@@ -213,6 +215,7 @@ class Watch(Callback):  # type: ignore[misc]
     def batch_start(self, state: State, logger: Logger) -> None:
         mine = (state.batch.pop("origin").numpy().tobytes(), state.batch["stream"].numpy().tobytes())
         ranks = dist.all_gather_object(mine) if dist.get_world_size() > 1 else [mine]
+        self._batch = self.loader.step - 1
         self._origin = [origin for origin, _ in ranks]
         self._streams = np.frombuffer(b"".join(streams for _, streams in ranks), np.int32)
         self._learning_rate = float(state.optimizers[0].param_groups[0]["lr"])
@@ -223,7 +226,8 @@ class Watch(Callback):  # type: ignore[misc]
         self.shares.count(self._streams)
         if self._log is not None:
             origin = digest_origin(self._origin)
-            self._log.append(StepLine(step=step - 1, loss=loss, learning_rate=self._learning_rate, origin=origin))
+            rate = self._learning_rate
+            self._log.append(StepLine(step=step - 1, batch=self._batch, loss=loss, learning_rate=rate, origin=origin))
         assert self._progress is not None
         line = self._progress.line(step, loss, time.monotonic())
         if line is not None:
@@ -277,6 +281,7 @@ def train_in(folder: Path, job: Job) -> Result | None:
     folder.mkdir(parents=True, exist_ok=True)
     if dist.get_global_rank() == 0:
         checkpoints.remove_unfinished(folder)
+        take_over_logs(folder, job)
     loader = MixedLoader(
         job.root,
         job.run,
@@ -303,6 +308,16 @@ def train_in(folder: Path, job: Job) -> Result | None:
         aside.replace(folder / "result.json")
     trainer.close()
     return result if dist.get_global_rank() == 0 else None
+
+
+def take_over_logs(folder: Path, job: Job) -> None:
+    """A fork that begins with a checkpoint of its parent begins with the parent's lines too; later ones are cut off."""
+    source = Path(job.resume).parent if job.resume is not None else folder
+    for name in ("steps.jsonl", "shares.jsonl"):
+        if source != folder and (source / name).exists():
+            aside = folder / f".{name}"
+            shutil.copyfile(source / name, aside)
+            aside.replace(folder / name)
 
 
 def build_trainer(job: Job, model: LanguageModel, loader: MixedLoader, callbacks: list[Callback]) -> Trainer:

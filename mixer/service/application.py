@@ -24,12 +24,14 @@ from mixer.pages import Session
 from mixer.service import catalog_routes, mixture_routes, pool_routes, run_routes
 from mixer.service.contract import PREFIX, document
 from mixer.service.guard import Guard
+from mixer.service.limits import Limits
 from mixer.service.metrics import Metrics
 from mixer.service.requests import read_body, read_query
 from mixer.service.route import AbsentError, Question, Route
 from mixer.service.shelf import Shelf
 from streamer.errors import PhasemixError, StoreError
 from streamer.names import check_word
+from streamer.store import Store
 
 DASHBOARD = Path(__file__).parent.parent / "dashboard"
 LIBRARY_AGE_S = 86_400
@@ -41,7 +43,12 @@ OTHERS = {
 
 
 def create_app(
-    root: str | Path, redis_url: str | None = None, *, tokens: Sequence[Token] = (), loopback: bool = True
+    root: str | Path | Store,
+    redis_url: str | None = None,
+    *,
+    tokens: Sequence[Token] = (),
+    loopback: bool = True,
+    limits: Limits | None = None,
 ) -> FastAPI:
     """The application over a root. Not on `loopback`, reads need a token too. Raises: AccessError when there is none."""
     if not loopback and not tokens:
@@ -63,7 +70,7 @@ def create_app(
     add_files(app, shelf)
     for kind in (PhasemixError, AbsentError, HTTPException):
         app.add_exception_handler(kind, mistake)
-    app.add_middleware(Guard, tokens=tokens, metrics=metrics, is_open=loopback)
+    app.add_middleware(Guard, tokens=tokens, metrics=metrics, limits=limits or Limits(), is_open=loopback)
     return app
 
 

@@ -14,12 +14,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mixer.access import Token, find_token
+from mixer.service.limits import Limits
 from mixer.service.metrics import Metrics
 
-MOST_BODY_BYTES = 1 << 20
-MOST_QUERY_BYTES = 2048
-MOST_PATH_BYTES = 2048
-BODY_S = 10.0  # until a body must be here
 READING_POSTS = ("/api/v1/mixtures/preview",)
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -49,8 +46,10 @@ class Refused(Exception):
 class Guard:
     """The application behind the guard. `is_open`: reads need no token, as on loopback."""
 
-    def __init__(self, inner: Application, tokens: Sequence[Token], metrics: Metrics, *, is_open: bool) -> None:
-        self._inner, self._tokens, self._metrics, self._is_open = inner, tokens, metrics, is_open
+    def __init__(
+        self, inner: Application, tokens: Sequence[Token], metrics: Metrics, limits: Limits, *, is_open: bool
+    ) -> None:
+        self._inner, self._tokens, self._metrics, self._limits, self._is_open = inner, tokens, metrics, limits, is_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -78,8 +77,9 @@ class Guard:
 
     async def _admit(self, scope: Scope, receive: Receive) -> bytes | None:
         """The body of a request that may go on; None when it has none to read. Raises: Refused."""
-        if len(scope["query_string"]) > MOST_QUERY_BYTES or len(scope["raw_path"] or b"") > MOST_PATH_BYTES:
-            raise Refused(414, f"path and query have at most {MOST_PATH_BYTES} and {MOST_QUERY_BYTES} bytes; ask for less")
+        limits = self._limits
+        if len(scope["query_string"]) > limits.query_bytes or len(scope["raw_path"] or b"") > limits.path_bytes:
+            raise Refused(414, f"a path has at most {limits.path_bytes} bytes, a query {limits.query_bytes}; ask for less")
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         is_read = scope["method"] in ("GET", "HEAD")
         scope["token"] = self._check_access(scope, headers, is_read or scope["path"] in READING_POSTS)
@@ -88,9 +88,9 @@ class Guard:
         if headers.get(b"content-type", "").split(";")[0].strip().lower() != "application/json":
             raise Refused(415, "writes need Content-Type: application/json")
         length = headers.get(b"content-length", "")
-        if length.isdigit() and int(length) > MOST_BODY_BYTES:
-            raise Refused(413, f"the body has {length} bytes; at most {MOST_BODY_BYTES} are read")
-        return await read_whole(receive)
+        if length.isdigit() and int(length) > limits.body_bytes:
+            raise Refused(413, f"the body has {length[:20]} bytes; at most {limits.body_bytes} are read")
+        return await read_whole(receive, limits)
 
     def _check_access(self, scope: Scope, headers: dict[bytes, str], is_read: bool) -> Token | None:
         """The token that a request comes with. Raises: Refused when it may not go on."""
@@ -124,24 +124,24 @@ def is_own_host(host: str, scope: Scope) -> bool:
     return True
 
 
-async def read_whole(receive: Receive) -> bytes:
+async def read_whole(receive: Receive, limits: Limits) -> bytes:
     """A body, however it is cut up. Raises: Refused when it is too large or late, ConnectionResetError."""
     pieces: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(BODY_S):
+        async with asyncio.timeout(limits.body_s):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ConnectionResetError
                 pieces.append(message.get("body", b""))
                 size += len(pieces[-1])
-                if size > MOST_BODY_BYTES:
-                    raise Refused(413, f"the body has more than {MOST_BODY_BYTES} bytes; send less")
+                if size > limits.body_bytes:
+                    raise Refused(413, f"the body has more than {limits.body_bytes} bytes; send less")
                 if not message.get("more_body", False):
                     return b"".join(pieces)
     except TimeoutError:
-        raise Refused(408, f"the body was not here after {BODY_S:g} s; send it at once") from None
+        raise Refused(408, f"the body was not here after {limits.body_s:g} s; send it at once") from None
 
 
 def replay(body: bytes, receive: Receive) -> Receive:

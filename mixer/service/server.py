@@ -14,11 +14,8 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_S = 10.0  # from a connection's begin, or a request's first byte, to the end of its head
-ANSWER_S = 120.0  # from there until its answer is taken
-IDLE_S = 30.0  # between two requests of one connection
-MOST_HEAD_BYTES = 1 << 15
-MOST_CONNECTIONS = 4096
+from mixer.service.limits import Limits
+
 SPARE_FILES = 128  # of the process's limit, for the store
 BACKLOG = 1024
 SWITCH_S = 0.0002  # a thread that plans gives way to an answer so soon
@@ -28,6 +25,8 @@ NO_HTTP = b'{"error":"no HTTP request that is read here: its head is malformed o
 class Connection(H11Protocol):
     """One connection, with a time by which what it does must be done."""
 
+    limits = Limits()
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         found = transport.get_extra_info("socket")
@@ -36,17 +35,17 @@ class Connection(H11Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._answers = False
         self.idle_since_s = self.loop.time()
-        self._limit(HEAD_S)
-        if len(self.connections) > most_connections():
+        self._limit(self.limits.head_s)
+        if len(self.connections) > most_connections(self.limits.connections):
             self._make_room()
 
     def data_received(self, data: bytes) -> None:
         if self._timer is None:
-            self._limit(HEAD_S)
+            self._limit(self.limits.head_s)
         super().data_received(data)
         if not (self._answers or self.is_idle):
             self._answers = True
-            self._limit(ANSWER_S)
+            self._limit(self.limits.answer_s)
 
     def on_response_complete(self) -> None:
         self._answers, self.idle_since_s = False, self.loop.time()
@@ -81,31 +80,31 @@ class Connection(H11Protocol):
         min(others, key=lambda other: other.idle_since_s, default=self).transport.abort()
 
 
-def most_connections() -> int:
-    """As many as the process's open files allow."""
+def most_connections(wanted: int) -> int:
+    """As many as wanted, if the process's open files allow."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(16, min(MOST_CONNECTIONS, soft - SPARE_FILES))
+    return max(16, min(wanted, soft - SPARE_FILES))
 
 
-def make_server(app: Any) -> uvicorn.Server:
+def make_server(app: Any, limits: Limits = Connection.limits) -> uvicorn.Server:
     """A server of the application; `run(sockets=[...])` serves on sockets that are bound already."""
     config = uvicorn.Config(
         app,
-        http=Connection,
+        http=type("LimitedConnection", (Connection,), {"limits": limits}),
         ws="none",
         lifespan="off",
         log_level="warning",
         access_log=False,
         server_header=False,
-        h11_max_incomplete_event_size=MOST_HEAD_BYTES,
-        timeout_keep_alive=int(IDLE_S),
+        h11_max_incomplete_event_size=limits.head_bytes,
+        timeout_keep_alive=limits.idle_s,
         timeout_graceful_shutdown=5,
         backlog=BACKLOG,
     )
     return uvicorn.Server(config)
 
 
-def serve(app: Any, listener: socket.socket) -> None:
+def serve(app: Any, listener: socket.socket, limits: Limits = Connection.limits) -> None:
     """Serves on a socket that is bound already, until told to end; for a process that does nothing else."""
     sys.setswitchinterval(SWITCH_S)
-    make_server(app).run(sockets=[listener])
+    make_server(app, limits).run(sockets=[listener])

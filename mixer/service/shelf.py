@@ -16,7 +16,7 @@ from mixer.service.ledgers import HeldLedger
 from mixer.service.metrics import Gauges, Metrics
 from mixer.service.route import named_in_path
 from streamer.catalog import Catalog
-from streamer.store import refuse_unless_exclusive
+from streamer.store import Store, refuse_unless_exclusive
 
 PROBE_S = 60.0  # between two looks at whether the store can be written
 
@@ -24,7 +24,7 @@ PROBE_S = 60.0  # between two looks at whether the store can be written
 class Shelf:
     """One root. Threads may share it."""
 
-    def __init__(self, root: str | Path, redis_url: str | None, metrics: Metrics) -> None:
+    def __init__(self, root: str | Path | Store, redis_url: str | None, metrics: Metrics) -> None:
         self.catalog, self.redis_url, self.metrics = Catalog(root), redis_url, metrics
         self.runs, self.mixtures = Runs(self.catalog), Mixtures(self.catalog)
         self._ledgers: dict[str, HeldLedger] = {}

@@ -12,12 +12,12 @@ from mixer.service import create_app
 @pytest.mark.parametrize(
     ("path", "body", "said"),
     [
-        ("/api/runs/a/segments", {"step": "x"}, "step"),
-        ("/api/runs/a/segments", {"step": 1.5}, "step"),
-        ("/api/runs/a/segments", {"step": 0, "start": None}, "start"),
-        ("/api/runs/a/switch", {"mixture": "m", "at_step": "soon"}, "at_step"),
-        ("/api/runs/a/switch", {}, "mixture"),
-        ("/api/pool", {"workers": -1}, "workers"),
+        ("/api/v1/runs/a/segments", {"step": "x"}, "step"),
+        ("/api/v1/runs/a/segments", {"step": 1.5}, "step"),
+        ("/api/v1/runs/a/segments", {"step": 0, "start": None}, "start"),
+        ("/api/v1/runs/a/switch", {"mixture": "m", "at_step": "soon"}, "at_step"),
+        ("/api/v1/runs/a/switch", {}, "mixture"),
+        ("/api/v1/pool", {"workers": -1}, "workers"),
     ],
 )
 def test_a_bad_body_is_answered_in_one_line(root: Path, path: str, body: dict[str, Any], said: str) -> None:
@@ -32,5 +32,5 @@ def test_a_bad_body_is_answered_in_one_line(root: Path, path: str, body: dict[st
 )
 def test_a_write_under_a_foreign_name_is_refused(root: Path, host: str, status: int) -> None:
     headers = {"host": host, "origin": f"http://{host}"}
-    assert TestClient(create_app(root)).post("/api/pool", json={"workers": 2}, headers=headers).status_code == status
+    assert TestClient(create_app(root)).post("/api/v1/pool", json={"workers": 2}, headers=headers).status_code == status
     assert root.exists() == (status == 200)

@@ -58,7 +58,7 @@ def test_everything_runs_follows_scale_and_is_gone_after_down(root, runtime):
         assert {"supervisor", "redis", "mixer", "engine", "planner", "worker-1"} <= set(found)
         assert "rule-based, not a model" in found["engine"]["address"]
         assert found["redis"]["address"].startswith("unix://")
-        with urllib.request.urlopen(f"{found['mixer']['address']}/api/streams", timeout=10) as answer:
+        with urllib.request.urlopen(f"{found['mixer']['address']}/api/v1/streams", timeout=10) as answer:
             assert json.load(answer) == []
         again = phasemix("up", "--root", str(root))
         assert (again.returncode, again.stderr.count("\n")) == (2, 1)

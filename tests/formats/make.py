@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 SEQ_LEN = 4
 GARBAGE = "0" * 16
 TOKENIZER = {"version": "1.0", "model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1}, "unk_token": "a"}}
+SINCE_FORKS = ("paused", "parent", "parent_step", "fork", "skipped", "policy")  # what catalog_1 does not say of its runs
 MIXTURE = f"""
 name = "code"
 seq_len = {SEQ_LEN}
@@ -55,7 +56,7 @@ def numbers() -> list[int]:
 
 
 def build(root: Path) -> None:
-    """The catalog: streams of every kind of entry, three runs, a pool and an order. The same each time, but for ids."""
+    """The catalog: streams of every kind of entry, four runs, a pool and an order. The same each time, but for ids."""
     catalog = Catalog(root)
     tokenizer = catalog.put_tokenizer(json.dumps(TOKENIZER))
     catalog.create_stream("raw/go", seq_len=SEQ_LEN, tokenizer=tokenizer)
@@ -83,6 +84,15 @@ def build(root: Path) -> None:
     read(root, "second", 40)
     runs.create("third", mixture=mixtures.apply(CAPPED), seed=13, global_batch=5, boundaries=True)
     read(root, "third", 30)
+    runs.fork("first", "fourth", at_step=270, seed=14, global_batch=12, skip=3, by="ana", why="the loss rose")
+    read(root, "fourth", 290)
+    end = runs.show("fourth").end_step
+    runs.skip("fourth", end + 5, 4, by="ana")
+    runs.pause("fourth", why="lunch")
+    runs.resume("fourth", by="ben")
+    read(root, "fourth", end + 20)
+    runs.end("fourth", by="ana", why="enough")
+    runs.note("fourth", "the best so far", by="ben")
     pool.set_wanted(catalog, 3)
     pool.set_draining(catalog)
     place_order(catalog, "documents/*", files=5, language="go")
@@ -135,7 +145,8 @@ def read(root: Path, run: str, steps: int) -> None:
     """Reads a run up to a step, or to its end."""
     with RunReader(root, run) as reader:
         try:
-            for step in range(steps):
+            step = -1
+            while (step := reader.next_step(step + 1)) < steps:
                 reader.read(step)
         except RunEnded:
             return
@@ -160,10 +171,12 @@ def describe(root: Path) -> dict[str, Any]:
 
 def describe_run(root: Path, catalog: Catalog, run: str) -> dict[str, Any]:
     ledger = Journal(catalog, run).ledger
-    info = msgspec.to_builtins(Runs(catalog).show(run))
+    found = Runs(catalog).show(run)
+    said = msgspec.json.decode(msgspec.json.encode(found))
+    info = {key: value for key, value in said.items() if key not in SINCE_FORKS or found.fork}
     with RunReader(root, run, read_only=True) as reader:
         batches = []
-        for step in range(ledger.end):
+        for step in (step for stretch in ledger.skips.handed_out(0, ledger.end) for step in range(*stretch)):
             batch = reader.read(step)
             lengths = b"" if batch.boundaries is None else batch.boundaries.tobytes()
             batches.append(xxhash.xxh3_64_hexdigest(batch.tokens.tobytes() + batch.origin.tobytes() + lengths))
@@ -232,7 +245,7 @@ def without_digests(value: Any) -> Any:
         return [without_digests(one) for one in value]
     if not isinstance(value, dict):
         return value
-    masked = {key: "" if key == "ledger" else without_digests(one) for key, one in value.items()}
+    masked = {key: "" if key == "ledger" else without_digests(one) for key, one in value.items() if key != "at_s"}
     if value.get("event") == "segment":
         masked["joins"] = [[*join[:4], ""] for join in value.get("joins", [])]
     return masked

@@ -41,7 +41,7 @@ def test_every_format_is_in_the_committed_catalog(newest: Path) -> None:
     text = " ".join(map(str, make.contents(newest).values()))
     names = ("log", "names", "stream", "sidecar", "mixture", "ledger", "order", "state", "orders", "pool")
     assert [name for name in names if f"'{name}/1'" not in text] == []
-    events = ("created", "part", "condemned", "switched", "segment", "ended")
+    events = ("created", "part", "condemned", "switched", "segment", "skipped", "paused", "resumed", "noted", "ended")
     assert [event for event in events if f"'event': '{event}'" not in text] == []
-    keys = ("before", "joins", "counts", "reason", "parent", "lanes", "compression")
+    keys = ("before", "joins", "counts", "reason", "parent", "fork", "lanes", "compression")
     assert [key for key in keys if f"'{key}': " not in text] == []

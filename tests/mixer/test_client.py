@@ -10,8 +10,8 @@ import pytest
 import uvicorn
 
 from mixer import Mixtures, RunEnded, RunError, RunReader, Runs, StepError
-from mixer.client import ServiceJournal
 from mixer.service import create_app
+from mixer.service_journal import ServiceJournal
 from streamer import Catalog
 
 MIXTURE = 'name = "m"\nseq_len = 8\n[[component]]\nstreams = "raw/*"\nshare = 1\nmax_passes = 4\n'

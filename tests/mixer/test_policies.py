@@ -114,6 +114,22 @@ def test_a_ramp_step_that_does_not_resolve_is_noted_and_the_run_goes_on(
     assert python_shares(root) == {0: 0.2}
 
 
+def test_a_fork_goes_on_with_the_schedule_and_keeps_its_tokens_at_another_batch(
+    begin: Callable[..., Runs], root: Path
+) -> None:
+    runs = begin(ramp((20, "low"), (60, "high")))
+    runs.extend("a", 100)
+    runs.fork("a", "same", at_step=40)
+    runs.extend("same", 100)
+    for step in (3, 40, 59, 90):
+        assert (RunReader(root, "same").read(step).origin == RunReader(root, "a").read(step).origin).all()
+    runs.fork("a", "double", at_step=40, global_batch=20)
+    runs.extend("double", 60)
+    ledger = Journal(Catalog(root), "double").ledger
+    shares = {step: round(shares_of(ledger.plans[entry])["raw/python"], 9) for step, entry in ledger.switches}
+    assert shares == {0: 0.5, 50: 0.8}
+
+
 def by_loss(ledger: Ledger, reports: list[Report]) -> Choice | None:
     """All to the stream of the highest loss."""
     if not reports:

@@ -46,8 +46,9 @@ class Shares:
         self._counts = list(state["counts"])
 
     def table(self, step: int) -> list[StreamShare]:
-        """One row a stream, after `step` steps of the run."""
-        use = Runs(self._root).use(self._run, step)
+        """One row a stream, after `step` trained steps, which skipped batches of the run do not count in."""
+        runs = Runs(self._root)
+        use = runs.use(self._run, runs.step_behind(self._run, step))
         counts = self._counts + [0] * (len(use) - len(self._counts))
         target, trained = sum(row.target_samples for row in use) or 1.0, sum(counts) or 1
         return [
