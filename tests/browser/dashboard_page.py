@@ -80,7 +80,8 @@ class Page:
     def chart(self, title: str) -> list[dict[str, Any]]:
         """The data behind a chart: of each trace its name, what it is (`meta`), x and y."""
         found = self.run(
-            "const figure = [...document.querySelectorAll('figure')].find((one) => one.textContent.startsWith(arguments[0]));"
+            "const figures = [...document.querySelectorAll('figure')];"
+            "const figure = figures.find((one) => one.textContent.startsWith(arguments[0]));"
             "const data = figure.querySelector('.plot').data ?? [];"
             "return JSON.stringify(data.map(({ name, meta, x, y }) => ({ name, meta, x: [...x], y: [...y] })))",
             title,
