@@ -1,7 +1,7 @@
 // The ratio editor: a slider a component and a slider a key of each. Always holds: the sums stay 1 and pins stay put.
 
 import { h, share } from "./dom.js";
-import { changed, digits, rebalance, settingsOf, within } from "./ratios.js";
+import { changed, digits, pinned, rebalance, settingsOf, within } from "./ratios.js";
 
 const SHOWN = 8; // keys; smaller ones are folded away
 
@@ -47,17 +47,15 @@ export function editor(document, weights, settings, onChange) {
   }
 
   function moveKey(name, key, value) {
-    const { pins } = state.get(name);
-    const others = [...pins].filter(([one]) => one !== key).reduce((sum, [, one]) => sum + one, 0);
-    pins.set(key, digits(Math.min(Math.max(value, 0), 1 - others)));
+    const component = state.get(name);
+    component.pins = pinned(weights.get(name), component.pins, key, value);
     tell();
   }
 
   function pinKey(name, key, isPinned) {
-    const { pins } = state.get(name);
-    if (isPinned) pins.set(key, digits(within(weights.get(name), pins).get(key)));
-    else pins.delete(key);
-    tell();
+    if (isPinned) return moveKey(name, key, within(weights.get(name), state.get(name).pins).get(key));
+    state.get(name).pins.delete(key);
+    return tell();
   }
 
   function lock(name, isLocked) {

@@ -38,7 +38,7 @@ async function showOne(main, address, writes) {
   let { versions } = await get(`mixtures/${named(name)}`);
   const version = asked ?? String(versions.length);
   const [{ mixture, toml, document }, runs] = await Promise.all([get(`mixtures/${named(name, version)}`), get("runs")]);
-  let settings = JSON.parse(address.query.get("set") ?? "{}");
+  let settings = settingsIn(address.query.get("set"));
   const started = { tokens: null, found: null };
   const ends = new AbortController();
   let timer = null;
@@ -154,6 +154,15 @@ async function showOne(main, address, writes) {
     }
   }, 3000);
   return { stop: () => { watch.stop(); ends.abort(); clearTimeout(timer); } };
+}
+
+// The changes that an address carries; one that was cut or mistyped carries none.
+function settingsIn(text) {
+  try {
+    return Object(JSON.parse(text ?? "{}"));
+  } catch {
+    return {};
+  }
 }
 
 // What the keys of each component weigh without any pin, as shares of it: a preview with all pins away.

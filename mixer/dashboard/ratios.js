@@ -6,17 +6,25 @@ export const digits = (value) => Number(value.toFixed(6));
 export function rebalance(shares, moved, value, fixed = new Set()) {
   const free = [...shares.keys()].filter((name) => name !== moved && !fixed.has(name));
   const held = [...shares].filter(([name]) => name !== moved && fixed.has(name)).reduce((sum, [, one]) => sum + one, 0);
-  const given = free.length ? digits(Math.min(Math.max(value, 0), 1 - held)) : digits(1 - held);
+  const given = free.length ? Math.min(digits(Math.max(value, 0)), 1 - held) : 1 - held;
   const before = free.reduce((sum, name) => sum + shares.get(name), 0);
   const found = new Map(shares).set(moved, given);
-  let left = digits(1 - held - given);
+  let left = 1 - held - given;
   free.forEach((name, place) => {
     const part = before > 0 ? shares.get(name) / before : 1 / free.length;
-    const own = place === free.length - 1 ? left : digits((1 - held - given) * part);
-    found.set(name, Math.max(0, own));
-    left = digits(left - own);
+    const own = place === free.length - 1 ? left : Math.min(digits((1 - held - given) * part), left);
+    found.set(name, own);
+    left -= own;
   });
   return found;
+}
+
+// Pins with one more, or moved: as near to `value` as the others leave room; all keys pinned take the whole.
+export function pinned(weights, pins, key, value) {
+  const others = [...pins].filter(([one]) => one !== key);
+  const room = 1 - others.reduce((sum, [, one]) => sum + one, 0);
+  const isLast = [...weights.keys()].every((one) => one === key || pins.has(one));
+  return new Map(pins).set(key, isLast ? room : Math.min(digits(Math.max(value, 0)), room));
 }
 
 // Shares of a component's keys: pins as they are, what they leave by natural weight.
