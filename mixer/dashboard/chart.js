@@ -30,6 +30,7 @@ function themed(layout) {
     font: { family: style.fontFamily, size: 12, color: quiet },
     margin: { l: 8, r: 12, t: 12, b: 8 }, colorway: COLOURS, barcornerradius: 2,
     hoverlabel: { font: { family: style.fontFamily, color: ink }, bgcolor: style.getPropertyValue("--raised").trim(), bordercolor: line },
+    autosize: true,
     ...layout,
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { color: ink }, ...layout.legend },
     xaxis: { ...axis, showgrid: false, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis },
@@ -46,7 +47,8 @@ export function chart(title, { height = 280, tall = 0 } = {}) {
     const Plotly = await loadPlotly();
     if (!last || !element.isConnected) return;
     const { data, layout } = last;
-    await Plotly.react(place, data, themed({ height: narrow() ? height + tall : height, ...layout }), still);
+    place.style.height = `${narrow() ? height + tall : height}px`;
+    await Plotly.react(place, data, themed(layout), still);
   }
 
   function update(said, data, layout = {}) {

@@ -48,11 +48,12 @@ export async function show(main, address, writes) {
     }
     if (cards.dataset.said !== JSON.stringify(rows)) cards.replaceChildren(...rows.map(([word, value]) => h("div", {}, h("dt", {}, word), h("dd", {}, value))));
     cards.dataset.said = JSON.stringify(rows);
-    say(label, state ? `Written by ${state.engine_label}.` : "");
+    say(label, state ? `Engine: ${state.engine_label}` : "");
     if (!state) return pool.replaceChildren(nothing);
     if (!live.isConnected) pool.replaceChildren(live);
     workers.update(state.workers);
-    reasons.update(Object.entries(state.rejected).map(([reason, total]) => ({ reason, total, rate: now.rejected_per_min[reason] ?? 0 })));
+    const why = Object.entries(state.rejected).map(([reason, total]) => ({ reason, total, rate: now.rejected_per_min[reason] ?? 0 }));
+    reasons.update(why, why.length ? "Rejected, by reason" : "Rejected: none so far");
     seen.push({ at: new Date(), accepted: now.accepted_per_min, rejected: now.rejected_per_min });
     if (seen.length > KEPT) seen.shift();
     return drawRates();

@@ -6,6 +6,7 @@ import { editor } from "./editor.js";
 import { field, form, readOnly } from "./form.js";
 import { preview } from "./preview.js";
 import { changed, grouped } from "./ratios.js";
+import { isDone } from "./runs.js";
 import { table } from "./table.js";
 
 const addressOf = (reference) => `#/mixtures/${reference.replace("@", "/")}`;
@@ -51,7 +52,7 @@ async function showOne(main, address, writes) {
   const error = h("p", { class: "error", role: "alert" });
   const conflict = h("div", { class: "notice", hidden: true, role: "status" });
   const horizon = field("Horizon, tokens", { name: "tokens", value: address.query.get("tokens") ?? "", placeholder: "50B", size: 8 });
-  const open = runs.filter((run) => !run.ended);
+  const open = runs.filter((run) => !isDone(run));
   const onRun = field("Pools of", { kind: "select", name: "run", options: [h("option", { value: "" }, "a fresh start"),
     ...runs.map((run) => h("option", { value: run.name, selected: run.name === address.query.get("run") }, `run ${run.name}`))] });
   const reset = h("button", { type: "button", click: () => ratios.set({}) }, "Undo all changes");

@@ -13,6 +13,7 @@ export function preview(tableQuery) {
   const shares = chart("Resolved shares", { height: 260 });
   let before = new Map();
   let best = null;
+  let horizon = 0;
   const difference = (row, name) => row.share - (before[name].get(row[name])?.share ?? 0);
   const tone = (value) => (Math.abs(value) < 5e-5 ? "same" : value > 0 ? "more" : "less");
   const changeCell = (name) => (row) => ({ text: points(difference(row, name)), tone: tone(difference(row, name)) });
@@ -37,28 +38,30 @@ export function preview(tableQuery) {
   function dryCell(one) {
     if (one.dry_at_tokens === null || one.dry_at_tokens === undefined) return "";
     const time = one.dry_in_s === null || one.dry_in_s === undefined ? "" : `, in ${duration(one.dry_in_s)}`;
-    return { text: `after ${short(one.dry_at_tokens)}${time}`, tone: "bad" };
+    return { text: `after ${short(one.dry_at_tokens)}${time}`, tone: one.dry_at_tokens <= horizon ? "bad" : "same" };
   }
 
   function drawTotals(found) {
     const components = found.components.map((one) => `${one.name} ${share(one.share)}`).join(" · ");
-    const passes = found.unique_tokens ? ` · ${(found.tokens / found.unique_tokens).toFixed(2)} passes on average` : "";
-    const figures = found.tokens ? `${short(found.tokens)} tokens: ${short(found.unique_tokens)} unique, ${short(found.repeated_tokens)} repeated${passes}` : "";
+    const passes = found.unique_tokens ? `, ${(found.tokens / found.unique_tokens).toFixed(2)} passes on average` : "";
+    const figures = found.tokens ? `${short(found.tokens)} tokens from ${short(found.unique_tokens)} unique: ${short(found.repeated_tokens)} repeated${passes}` : "";
     totals.replaceChildren(h("span", {}, components), ...(figures ? [h("span", {}, figures)] : []));
   }
 
-  function drawRefusals({ refusals: said, feasible, tokens }) {
+  function drawRefusals({ refusals: said, feasible, tokens, ends, ends_at_tokens: endsAt }) {
+    const ending = ends && h("p", {}, `After ${short(endsAt)} tokens: ${ends}.`);
     const limit = feasible && h("p", {}, `All caps hold for at most ${short(feasible.tokens)} (${count(feasible.tokens)}) tokens; the best feasible shares at ${short(tokens)} stand in the table of streams.`);
     refusals.replaceChildren(...(said.length ? [
       h("p", { class: "error" }, said.length === 1 ? "A cap forbids this:" : `${said.length} caps forbid this:`),
       h("ul", {}, said.slice(0, 8).map((one) => h("li", {}, one.said))),
       ...(said.length > 8 ? [h("details", {}, h("summary", {}, `${said.length - 8} more`), h("ul", {}, said.slice(8).map((one) => h("li", {}, one.said))))] : []),
-    ] : []), ...(limit ? [limit] : []));
+    ] : []), ...[ending, limit].filter(Boolean));
   }
 
   // `started`: the preview of the version it started from; the same object when nothing is changed.
   function update(found, started) {
     before = { key: byName(started.keys, "key"), stream: byName(started.streams, "stream") };
+    horizon = found.tokens;
     best = found.feasible?.shares ?? null;
     drawTotals(found);
     drawRefusals(found);

@@ -9,6 +9,7 @@ import { table } from "./table.js";
 
 const PHASES = ["general", "continued", "enhanced"];
 const steps = { legend: { y: -0.1, yanchor: "top" }, xaxis: { rangemode: "tozero", tickformat: "," } };
+const MARKED = 6; // switches that are named
 const LINES = 8; // shown; the others are a click in the legend away
 
 export async function showRun(main, address, name, writes) {
@@ -56,7 +57,7 @@ export async function showRun(main, address, name, writes) {
   }
 
   async function refresh(signal) {
-    const [found, series, events] = await Promise.all([get(path, signal), get(`${path}/series?points=200&by=${by.input.value}`, signal), get(`${path}/history`, signal)]);
+    const [found, series, events] = await Promise.all([get(path, signal), get(`${path}/series?points=100&by=${by.input.value}`, signal), get(`${path}/history`, signal)]);
     run = found;
     drawFacts();
     uses.update(run.use);
@@ -86,8 +87,10 @@ function groupsOf({ groups, target, realised }) {
 
 function marks(events) {
   const line = (step) => ({ type: "line", x0: step, x1: step, yref: "paper", y0: 0, y1: 1, line: { width: 1, dash: "dot", color: "#888" } });
-  const text = ({ step, text: said }) => ({ x: step, yref: "paper", y: 1, yanchor: "bottom", text: said.slice(0, 40), showarrow: false, font: { size: 11 } });
-  return { shapes: events.map(({ step }) => line(step)), annotations: events.slice(-6).map(text), margin: { l: 8, r: 12, t: 28, b: 8 } };
+  const text = ({ step, text: said }) => ({ x: step, yref: "paper", y: 1, yanchor: "bottom", text: said.split(" ")[1], showarrow: false, font: { size: 11 } });
+  const shown = events.filter(({ text: said }) => /^(switched|skipped|dry) /.test(said));
+  const switches = shown.filter(({ text: said }) => said.startsWith("switched ")).slice(-MARKED);
+  return { shapes: shown.map(({ step }) => line(step)), annotations: switches.map(text), margin: { l: 8, r: 12, t: 28, b: 8 } };
 }
 
 function drawShares(place, series) {

@@ -14,9 +14,12 @@ export async function show(main, address, writes) {
   return name ? showRun(main, address, name, writes) : showAll(main, writes);
 }
 
+export const isDone = (run) => Boolean(run.ended || (run.num_steps && run.end_step >= run.num_steps));
+
 export function stateOf(run) {
   if (run.ended) return { text: `ended: ${run.ended}`, tone: "same" };
   if (run.paused) return { text: `paused: ${run.paused}`, tone: "bad" };
+  if (isDone(run)) return { text: "complete", tone: "same" };
   return { text: "open", tone: "more" };
 }
 
