@@ -17,7 +17,7 @@ from mixer.journal import Journal
 from streamer.catalog import Catalog
 
 MOST_ANSWERS = 8  # of a run that are kept encoded
-WRITE_AFTER_S = 0.2  # ranks ask together: first all are answered, then the next segment is planned
+WRITE_AFTER_S = 0.12  # ranks ask together: first all are answered, then the next segment is planned
 WAITS_S = 0.25  # how long a run that waits for parts is not planned again
 
 
