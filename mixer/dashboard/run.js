@@ -8,9 +8,10 @@ import { stateOf } from "./runs.js";
 import { table } from "./table.js";
 
 const PHASES = ["general", "continued", "enhanced"];
-const steps = { legend: { y: -0.1, yanchor: "top" }, xaxis: { rangemode: "tozero", tickformat: "," } };
+const steps = { legend: { y: -0.16, yanchor: "top" }, xaxis: { rangemode: "tozero", tickformat: "," } };
 const MARKED = 6; // switches that are named
-const LINES = 8; // shown; the others are a click in the legend away
+const LINES = 8; // shown; the next are a click in the legend away
+const MOST = 24; // what a chart can still tell apart; the table has all
 
 export async function showRun(main, address, name, writes) {
   const path = `runs/${named(name)}`;
@@ -79,10 +80,10 @@ export async function showRun(main, address, name, writes) {
 }
 
 // Groups by their share at the end, the largest first, each with its column and colour; beyond the first few hidden.
-function groupsOf({ groups, target, realised }) {
-  const last = (column) => Math.max(target.at(-1)[column], realised.at(-1)[column], target[0][column]);
-  const order = groups.map((name, column) => ({ name, column })).sort((a, b) => last(b.column) - last(a.column));
-  return order.map((one, place) => ({ ...one, color: colour(place), visible: place < LINES ? true : "legendonly", showlegend: place < LINES || !narrow() }));
+function groupsOf({ groups, target }) {
+  const most = (column) => Math.max(target.at(-1)[column], target[0][column]);
+  const order = groups.map((name, column) => ({ name, column })).sort((a, b) => most(b.column) - most(a.column));
+  return order.slice(0, MOST).map((one, place) => ({ ...one, color: colour(place), visible: place < LINES ? true : "legendonly", showlegend: place < LINES || !narrow() }));
 }
 
 function marks(events) {
@@ -136,7 +137,7 @@ function historyTable() {
     { name: "why", title: "Why", cell: (e) => e.why ?? "" },
     { name: "by", title: "Who", cell: (e) => e.by ?? "" },
     { name: "at", title: "When", cell: (e) => when(e.at_s) },
-  ], { key: (e) => JSON.stringify([e.step, e.event, e.mixture, e.at_s, e.why]), quiet: true });
+  ], { key: (e) => JSON.stringify([e.run, e.step, e.event, e.mixture, e.at_s, e.why]), quiet: true });
 }
 
 async function actionsOf(name, address, run, changed) {
