@@ -41,9 +41,9 @@ def measure() -> Report:
         fast = load(port, names[:1], FAST_CLIENTS, FAST_S, 0.0)
         previews = [ask(port, "/api/v1/mixtures/preview", {"mixture": "all@1", "tokens": 10**12}) for _ in range(PREVIEWS)]
     rows = [
-        {"asked": "a segment, the very first request", "requests": 1, "p50_ms": first, "p99_ms": first, "worst_ms": first},
+        {"asked": "a segment, the very first request", **spread([first])},
         {"asked": f"a segment, {RUNS} runs x {CLIENTS} clients every {EVERY_S:g} s", **spread(paced)},
-        {"asked": f"a segment, {FAST_CLIENTS} clients as fast as they can", **spread(fast)},
+        {"asked": f"a segment, {FAST_CLIENTS} clients as fast as they can", **spread(fast), "per_s": len(fast) / FAST_S},
         {"asked": f"a preview of {STREAMS} streams", **spread(previews)},
     ]
     figures = {
@@ -113,7 +113,7 @@ def ask(port: int, path: str, body: dict[str, Any]) -> float:
 
 def spread(times_ms: list[float]) -> dict[str, Any]:
     p50, p99 = np.percentile(times_ms, [50, 99])
-    return {"requests": len(times_ms), "p50_ms": float(p50), "p99_ms": float(p99), "worst_ms": max(times_ms)}
+    return {"requests": len(times_ms), "p50_ms": float(p50), "p99_ms": float(p99), "worst_ms": max(times_ms), "per_s": None}
 
 
 if __name__ == "__main__":

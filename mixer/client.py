@@ -107,8 +107,8 @@ class MixerClient:
     def run(self, run: str) -> RunPage:
         return self.get(f"runs/{word(run)}", RunPage)
 
-    def create(self, name: str, *, mixture: str, seed: int, global_batch: int, **more: Any) -> RunInfo:
-        """`more`: as `Runs.create` takes it."""
+    def create(self, name: str, *, mixture: str | None = None, seed: int, global_batch: int, **more: Any) -> RunInfo:
+        """`more`: as `Runs.create` takes it; a `schedule` or `policy` as the route does."""
         body = {"name": name, "mixture": mixture, "seed": seed, "global_batch": global_batch, **more}
         return self.post("runs", RunInfo, body)
 
@@ -130,8 +130,11 @@ class MixerClient:
     def series(self, run: str, *, by: str = "key", points: int = 200) -> Series:
         return self.get(f"runs/{word(run)}/series", Series, by=by, points=points)
 
-    def switch(self, run: str, mixture: str, at_step: int | None = None, *, why: str | None = None) -> int:
-        body = {"mixture": mixture, "at_step": at_step, "why": why}
+    def switch(
+        self, run: str, mixture: str | None = None, at_step: int | None = None, *, why: str | None = None, **more: Any
+    ) -> int:
+        """`more`: a `schedule` or `policy`, as the route takes it. Returns the first step of the new shares."""
+        body = {"mixture": mixture, "at_step": at_step, "why": why, **more}
         return int(self.post(f"runs/{word(run)}/switch", Body, body)["from_step"])
 
     def fork(self, run: str, name: str, *, at_step: int, **more: Any) -> RunInfo:

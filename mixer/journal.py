@@ -19,6 +19,7 @@ from mixer.resolution import Plan
 from mixer.segment import Rows, Waits, plan_segment
 from mixer.states import State, States
 from streamer.catalog import Catalog
+from streamer.errors import StoreError
 from streamer.log import Body
 
 POLL_S = 0.5
@@ -120,6 +121,8 @@ class Journal:
             found = self._choose(policy, step)
             if found is not None:
                 check_plan(self.run, ledger, found[0])
+        except StoreError:
+            raise
         except Exception as error:  # a function of somebody's may raise anything
             why = f"{policy.name} left the shares as they are: {error}"
             return None if why == ledger.failure else {**entry, "event": "noted", "why": why}

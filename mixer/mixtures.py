@@ -14,8 +14,8 @@ from mixer.errors import MixtureError
 from mixer.mixture import NEWER_KEYS, Mixture, document_of, split_reference, text_of
 from mixer.mixture_file import Parsed, change, check_document, parse_assignment, parse_mixture
 from mixer.places import Places, did_you_mean
-from mixer.preview import Preview, ShareChange, compare_plans, forecast
-from mixer.resolution import Plan, resolve
+from mixer.preview import Preview, ShareChange, Shares, compare_shares, forecast
+from mixer.resolution import Plan, resolve, resolve_exactly
 from mixer.slots import ONE
 from mixer.stocks import growth_of, stocks_of
 from streamer.catalog import Catalog
@@ -165,15 +165,12 @@ class Mixtures:
 
     def compare(self, before: str, after: str) -> Sequence[ShareChange]:
         """The streams whose resolved shares differ between two versions, against the catalog now. Raises: MixtureError."""
-        streams = self._streams()
-        plans = (resolve(mixture, version, streams) for version, mixture in map(self.load, (before, after)))
-        return compare_plans(*plans)
+        return compare_shares(self._shares(self._changed(before, {})), self._shares(self._changed(after, {})))
 
     def compare_text(self, before: str | None, text: str, name: str = "mixture") -> Sequence[ShareChange]:
         """The same of a version, or of nothing, and a TOML text. Raises: MixtureError."""
-        parsed = self._parse(text, name)
-        plan = resolve(parsed.mixture, parsed.mixture.name, self._streams(), parsed.places)
-        return compare_plans(self.resolve(before) if before else None, plan)
+        after = self._shares(self._parse(text, name))
+        return compare_shares(self._shares(self._changed(before, {})) if before else {}, after)
 
     def export(self, reference: str, *, cache: str | None = None) -> Sequence[dict[str, Any]]:
         """Arguments of stock `streaming.Stream` that train on about a version's shares: see `streamer.export`.
@@ -185,16 +182,23 @@ class Mixtures:
         shares = (share / ONE for share in plan.shares)
         return export_shares(self.catalog, [*zip(snapshots, shares, plan.limit, strict=True)], cache=cache)
 
+    def _shares(self, parsed: Parsed) -> Shares:
+        plan, shares = resolve_exactly(parsed.mixture, parsed.mixture.name, self._streams(), parsed.places)
+        return dict(zip(plan.streams, shares, strict=True))
+
     def _preview(self, parsed: Parsed, reference: str, tokens: int, run: str | None, tokens_per_s: float | None) -> Preview:
         if tokens < 0:
             raise MixtureError(f"mixture {reference}: a horizon of {tokens:,} tokens is below 0; give 0 or more")
         streams = self._streams()
-        plan = resolve(parsed.mixture, reference, streams, parsed.places)
+        plan, shares = resolve_exactly(parsed.mixture, reference, streams, parsed.places)
         found = {snapshot.name: snapshot for snapshot in streams}
         taken = [found[name] for name in plan.streams]
         growth = growth_of(self.catalog, taken, time.time())
         stocks, measured = stocks_of(self.catalog, plan, taken, growth, run)
-        return forecast(plan, parsed.mixture.seq_len, stocks, tokens, tokens_per_s or measured)
+        pins = {component.label: component.pin for component in parsed.mixture.component}
+        return forecast(
+            plan, shares, parsed.mixture.seq_len, stocks, tokens, pins=pins, tokens_per_s=tokens_per_s or measured
+        )
 
     def _streams(self) -> "Sequence[Snapshot]":
         return self.catalog.match("*")

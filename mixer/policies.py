@@ -57,6 +57,14 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     every: int = EVERY
 
 
+class Function(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A function policy as people ask for it: by name, every so many batches, with arguments of its own."""
+
+    name: str
+    every: int = EVERY
+    arguments: dict[str, Value] = {}
+
+
 class Point(msgspec.Struct, frozen=True, kw_only=True):
     """As `SchedulePoint`, in batches of the run, of a mixture version."""
 
@@ -144,6 +152,15 @@ def function_policy(name: str, *, every: int = EVERY, arguments: dict[str, Value
     find_function(name)
     check_every(f"policy {name}", every)
     return Policy(name=name, every=every, arguments=arguments or {})
+
+
+def steering_of(schedule: Schedule | None, function: Function | None) -> "Schedule | Policy | None":
+    """What chooses a run's shares. Raises: RunError for both at once, or a policy that is not installed here."""
+    if function is None:
+        return schedule
+    if schedule is not None:
+        raise RunError(f"a schedule and policy {function.name} cannot both choose the shares; give one")
+    return function_policy(function.name, every=function.every, arguments=function.arguments)
 
 
 def check_every(where: str, every: int) -> None:

@@ -5,7 +5,9 @@ within a few samples a stream of what a run over the same streams then draws.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +18,8 @@ from mixer.resolution import Plan
 from mixer.slots import ONE
 
 Reals = npt.NDArray[np.float64]
+Shares = Mapping[str, Fraction]  # of each stream, exact
+Pins = Mapping[str, Collection[str]]  # of a component, the keys and streams whose share is pinned
 ALMOST = 0.5  # samples left below which a stream is dry: shares are integers, so streams that end together differ by less
 FARTHEST = 50.0  # e-foldings of a growing stream after which it counts as never dry
 
@@ -73,7 +77,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Feasible(msgspec.Struct, frozen=True, kw_only=True):
-    """The best there is: the most tokens at these shares; the nearest shares at this horizon, none when none last."""
+    """The best there is: tokens until the run would end or wait; the nearest shares at this horizon, none when none last."""
 
     tokens: int
     shares: dict[str, float]
@@ -116,21 +120,32 @@ class Course(NamedTuple):
     ends: str
 
 
-def compare_plans(before: Plan | None, after: Plan) -> list[ShareChange]:
+def compare_shares(before: Shares, after: Shares) -> list[ShareChange]:
     """The streams whose shares differ."""
-    old, new = ({} if plan is None else dict(zip(plan.streams, plan.shares, strict=True)) for plan in (before, after))
     return [
-        ShareChange(stream=stream, before=old.get(stream, 0) / ONE, after=new.get(stream, 0) / ONE)
-        for stream in dict.fromkeys([*old, *new])
-        if old.get(stream, 0) != new.get(stream, 0)
+        ShareChange(stream=stream, before=float(before.get(stream, 0)), after=float(after.get(stream, 0)))
+        for stream in dict.fromkeys([*before, *after])
+        if before.get(stream, 0) != after.get(stream, 0)
     ]
 
 
-def forecast(plan: Plan, seq_len: int, stocks: Sequence[Stock], tokens: int, tokens_per_s: float | None = None) -> Preview:
-    """`stocks` are parallel to the plan's streams; `tokens_per_s` is how fast training goes."""
+def forecast(
+    plan: Plan,
+    shares: Sequence[Fraction],
+    seq_len: int,
+    stocks: Sequence[Stock],
+    tokens: int,
+    *,
+    pins: Pins = MappingProxyType({}),
+    tokens_per_s: float | None = None,
+) -> Preview:
+    """`shares`, the exact ones, and `stocks` are parallel to the plan's streams; `tokens_per_s`: how fast training goes."""
     horizon = tokens / seq_len
     course = follow(plan, stocks, horizon)
-    streams = [preview_stream(plan, place, seq_len, stock, course, tokens_per_s) for place, stock in enumerate(stocks)]
+    streams = [
+        preview_stream(plan, place, float(shares[place]), seq_len, stock, course, tokens_per_s)
+        for place, stock in enumerate(stocks)
+    ]
     repeated = [
         max(0.0, drawn - max(0, stock.samples - stock.drawn)) * seq_len
         for drawn, stock in zip(course.drawn.tolist(), stocks, strict=True)
@@ -141,28 +156,33 @@ def forecast(plan: Plan, seq_len: int, stocks: Sequence[Stock], tokens: int, tok
         for place in range(len(stocks))
         if (said := refuse(plan, place, stocks[place], horizon, seq_len))
     ]
-    short = tokens > 0 and (course.end < horizon - ALMOST or bool(refusals))
-    early = course.end < horizon - ALMOST or (not tokens and course.end < math.inf)
+    short = course.end < horizon - ALMOST
+    early = short or (not tokens and course.end < math.inf)
     return Preview(
         mixture=plan.mixture,
         seq_len=seq_len,
         tokens=tokens,
         unique_tokens=sum(row.unique_tokens for row in streams),
         repeated_tokens=round(sum(repeated)),
-        ends_at_tokens=int(course.end) * seq_len if early else None,
+        ends_at_tokens=whole(course.end) * seq_len if early else None,
         ends=course.ends if early else None,
         components=gather_components(streams, repeated, before),
         keys=gather_keys(streams, before),
         streams=streams,
         refusals=refusals,
-        feasible=find_feasible(plan, seq_len, stocks, horizon, course) if short else None,
+        feasible=find_feasible(plan, seq_len, stocks, horizon, course, pins) if short else None,
     )
 
 
+def whole(samples: float) -> int:
+    """Whole samples; what shares in 1/ONE lack to one counts as one."""
+    return math.floor(samples + 0.01)
+
+
 def preview_stream(
-    plan: Plan, place: int, seq_len: int, stock: Stock, course: Course, tokens_per_s: float | None
+    plan: Plan, place: int, share: float, seq_len: int, stock: Stock, course: Course, tokens_per_s: float | None
 ) -> StreamPreview:
-    share, drawn, dry_at = plan.shares[place] / ONE, float(course.drawn[place]), float(course.dry_at[place])
+    drawn, dry_at = float(course.drawn[place]), float(course.dry_at[place])
     return StreamPreview(
         stream=plan.streams[place],
         component=plan.component[place],
@@ -173,7 +193,7 @@ def preview_stream(
         passes=(stock.drawn + drawn) / stock.samples if stock.samples else 0.0,
         max_passes=plan.max_passes[place],
         growth_tokens_per_s=stock.growth_tokens_per_s,
-        dry_at_tokens=int(dry_at * seq_len) if dry_at < math.inf else None,
+        dry_at_tokens=round(dry_at * seq_len) if dry_at < math.inf else None,
         dry_in_s=dry_in(stock, share, seq_len, dry_at, tokens_per_s, grows=plan.limit[place] is None),
     )
 
@@ -288,52 +308,58 @@ def refuse(plan: Plan, place: int, stock: Stock, horizon: float, seq_len: int) -
     return (
         f"stream {plan.streams[place]} would be seen {passes:.2f} times in {round(horizon * seq_len):,} tokens"
         f"{' and those before' if stock.drawn else ''}; max_passes is {cap}: lower its share from {share:.6f} to at most "
-        f"{math.floor(stock.left / horizon * 1e6) / 1e6:.6f}, the horizon to {int(stock.left / share) * seq_len:,} tokens, "
-        f"or set max_passes = {math.ceil(passes)}"
+        f"{math.floor(stock.left / horizon * 1e6) / 1e6:.6f}, the horizon to {whole(stock.left / share) * seq_len:,} "
+        f"tokens, or set max_passes = {math.ceil(passes)}"
     )
 
 
-def find_feasible(plan: Plan, seq_len: int, stocks: Sequence[Stock], horizon: float, course: Course) -> Feasible:
-    most = min(
-        [
-            course.end,
-            *(s.left / (share / ONE) for s, share in zip(stocks, plan.shares, strict=True) if s.left is not None and share),
-        ]
-        if course.end < horizon
-        else [course.end]
+def find_feasible(plan: Plan, seq_len: int, stocks: Sequence[Stock], horizon: float, course: Course, pins: Pins) -> Feasible:
+    shares = nearest_shares(plan, [math.inf if s.left is None else s.left / horizon for s in stocks], pins)
+    return Feasible(
+        tokens=whole(course.end) * seq_len, shares=dict(zip(plan.streams, shares, strict=True)) if shares else {}
     )
-    shares = nearest_shares(plan, [math.inf if s.left is None else s.left / horizon for s in stocks])
-    return Feasible(tokens=int(most) * seq_len, shares=dict(zip(plan.streams, shares, strict=True)) if shares else {})
 
 
-def nearest_shares(plan: Plan, most: list[float]) -> list[float]:
+def nearest_shares(plan: Plan, most: list[float], pins: Pins) -> list[float]:
     """Shares that sum to 1, none above its `most`; empty when there are none.
 
-    What a stream cannot take goes to the others of its key, then of its component, then of the run, each time in
-    proportion; so a key's share of its component, pinned or not, moves only when the key as a whole cannot keep it.
+    What a stream cannot take goes to the others of its key, then to the component's keys without a pin, then to those with
+    one, then to the other components, each time in proportion.
     """
     shares = [share / ONE for share in plan.shares]
-    components: dict[str, dict[str, list[int]]] = {}
-    for place, stream in enumerate(plan.streams):
-        components.setdefault(plan.component[place], {}).setdefault(stream.split("/")[1], []).append(place)
     usable = [limit if share else 0.0 for share, limit in zip(shares, most, strict=True)]
+    components: dict[str, dict[str, list[int]]] = {}
+    for place, (stream, component) in enumerate(zip(plan.streams, plan.component, strict=True)):
+        group = stream if stream in pins.get(component, ()) else stream.split("/")[1]
+        components.setdefault(component, {}).setdefault(group, []).append(place)
 
-    def total(values: list[float], places: list[int]) -> float:
-        return math.fsum(values[place] for place in places)
+    def sums(values: list[float], groups: Iterable[list[int]]) -> list[float]:
+        return [math.fsum(values[place] for place in places) for places in groups]
 
+    whole = [[place for places in groups.values() for place in places] for groups in components.values()]
     found = [0.0] * len(shares)
-    flat = {name: [place for places in keys.values() for place in places] for name, keys in components.items()}
-    parts = pour(
-        1.0, [total(shares, places) for places in flat.values()], [total(usable, places) for places in flat.values()]
-    )
-    for part, keys in zip(parts, components.values(), strict=True):
-        weights = [total(shares, places) for places in keys.values()]
-        inner = pour(part, weights, [total(usable, places) for places in keys.values()])
-        for amount, places in zip(inner, keys.values(), strict=True):
+    for part, (name, groups) in zip(pour(1.0, sums(shares, whole), sums(usable, whole)), components.items(), strict=True):
+        pinned = [group in pins.get(name, ()) for group in groups]
+        amounts = pour_around(part, sums(shares, groups.values()), sums(usable, groups.values()), pinned)
+        for amount, places in zip(amounts, groups.values(), strict=True):
             given = pour(amount, [shares[place] for place in places], [usable[place] for place in places])
             for place, one in zip(places, given, strict=True):
                 found[place] = one
     return found if abs(math.fsum(found) - 1) < 1e-9 else []
+
+
+def pour_around(amount: float, weights: list[float], most: list[float], pinned: list[bool]) -> list[float]:
+    """As `pour`, but what is pinned keeps its part of `amount` while the others have room."""
+    total = math.fsum(weights)
+    if not total:
+        return [0.0] * len(weights)
+    found = [min(amount * w / total, m) if pin else 0.0 for w, m, pin in zip(weights, most, pinned, strict=True)]
+    for of_pinned in (False, True):
+        chosen = [w if pin == of_pinned else 0.0 for w, pin in zip(weights, pinned, strict=True)]
+        room = [m - f for m, f in zip(most, found, strict=True)]
+        more = pour(amount - math.fsum(found), chosen, room)
+        found = [one + added for one, added in zip(found, more, strict=True)]
+    return found
 
 
 def pour(amount: float, weights: list[float], most: list[float]) -> list[float]:

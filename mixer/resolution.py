@@ -54,6 +54,13 @@ class Row(NamedTuple):
 
 def resolve(mixture: Mixture, reference: str, snapshots: Sequence[Snapshot], places: Places | None = None) -> Plan:
     """Raises: MixtureError that names the component, the key, its line if it is of a file, and the remedy."""
+    return resolve_exactly(mixture, reference, snapshots, places)[0]
+
+
+def resolve_exactly(
+    mixture: Mixture, reference: str, snapshots: Sequence[Snapshot], places: Places | None = None
+) -> tuple[Plan, list[Fraction]]:
+    """The plan, and its shares before they are rounded to 1/ONE. Raises: MixtureError."""
     places = places or Places(f"mixture {reference}", document_of(mixture))
     taken: dict[str, str] = {}
     rows: list[tuple[Row, Fraction, Component]] = []
@@ -82,10 +89,11 @@ def resolve(mixture: Mixture, reference: str, snapshots: Sequence[Snapshot], pla
             f"{places.say('component')}: its streams differ in dtype or tokenizer: {said}; exclude those of one"
         )
     ((dtype, tokenizer),) = shapes
-    return Plan(
+    exact = [share for _, share, _ in rows]
+    plan = Plan(
         mixture=reference,
         streams=[row.name for row, _, _ in rows],
-        shares=to_shares([share for _, share, _ in rows]),
+        shares=to_shares(exact),
         component=[component.label for _, _, component in rows],
         max_passes=[component.max_passes for _, _, component in rows],
         limit=[row.limit for row, _, _ in rows],
@@ -93,6 +101,8 @@ def resolve(mixture: Mixture, reference: str, snapshots: Sequence[Snapshot], pla
         dtype=dtype or "uint16",
         tokenizer=tokenizer,
     )
+    total = sum(exact)  # 1 but for 1e-9
+    return plan, [share / total for share in exact]
 
 
 def match(component: Component, snapshots: Sequence[Snapshot]) -> list[Snapshot]:

@@ -104,7 +104,7 @@ class Curves:
 def choose_steps(start: int, end: int, points: int) -> list[int]:
     """At most `points` steps in (start, end], the last being `end`, the others multiples of a power of two."""
     stride = 1
-    while (end - start) // stride >= points:
+    while (end - 1) // stride - start // stride >= points:
         stride *= 2
     return [*range((start // stride + 1) * stride, end, stride), *([end] if end > start else [])]
 

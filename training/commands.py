@@ -28,6 +28,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait", type=float, default=600.0, metavar="SECONDS", help="how long to wait for parts (default 600)"
     )
+    parser.add_argument(
+        "--service", metavar="URL", help="a mixer service that writes runs, segments and reports; the root is only read"
+    )
     add_root(parser)
     add_json(parser)
     parser.set_defaults(run=train)
@@ -89,6 +92,7 @@ def prepare(args: argparse.Namespace) -> Job:
         weights=str(weights[1]) if weights and newest is None else None,
         resume=str(newest[1]) if newest else None,
         resume_step=newest[0] if newest else 0,
+        service=args.service,
         wait_s=args.wait,
     )
 

@@ -64,8 +64,10 @@ class MixedDataset(IterableDataset[Any]):
         wait_s: float,
         with_origin: bool,
         boundaries: bool | None,
+        service: str | None = None,
     ) -> None:
         self.root, self.run, self.rank, self.world_size = root, run, rank, world_size
+        self.service = service
         self.first_step = self.start_step = start_step
         self.wait_s, self.with_origin, self.boundaries = wait_s, with_origin, boundaries
         with self._open(read_only=True) as reader:
@@ -181,6 +183,7 @@ class MixedDataset(IterableDataset[Any]):
         return RunReader(
             self.root, self.run, self.rank, self.world_size,
             wait_s=self.wait_s, read_only=read_only, boundaries=self.boundaries,
+            service=None if read_only else self.service,
         )  # fmt: skip
 
 
@@ -190,7 +193,7 @@ class MixedLoader(DataLoader[Any]):
     Args: rank and world_size, the data-parallel ones; None: torch.distributed's, or 0 of 1. wait_s, how long to wait where a
     component says `when_dry = "wait"`. with_origin adds "origin", (rows, 16) bytes of the origin's structure. boundaries
     adds "boundaries", (rows, width) int32, the cumulative lengths of each row's documents as `RunReader` gives them; None
-    as the run was created.
+    as the run was created. service, the address of a mixer service that writes the segments in this trainer's place.
     Raises: RunError for an unknown run or a world size that does not divide the batch. When the run ends, `next` raises
     StopIteration with RunEnded as its cause, which `ended` then holds too.
     """
@@ -209,6 +212,7 @@ class MixedLoader(DataLoader[Any]):
         wait_s: float = 0.0,
         with_origin: bool = False,
         boundaries: bool | None = None,
+        service: str | None = None,
         pin_memory: bool = False,
     ) -> None:
         rank, world_size = data_parallel(rank, world_size)
@@ -221,6 +225,7 @@ class MixedLoader(DataLoader[Any]):
             wait_s=wait_s,
             with_origin=with_origin,
             boundaries=boundaries,
+            service=service,
         )
         self.ended: RunEnded | None = None
         self._step: int | None = None  # behind what was handed out, once something was

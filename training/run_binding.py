@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from mixer import Mixtures, RunError, Runs
+from mixer.client import MixerClient
 from mixer.runs import RunInfo
 from streamer import Catalog
 from streamer.tokenizer import highest_id
@@ -15,8 +16,11 @@ from training.errors import RecipeError, RunMismatchError
 from training.phase import Recipe
 
 
-def bind_run(root: str, run: str, *, mixture: str, recipe: Recipe, num_steps: int) -> RunInfo:
-    """The run, made when it does not exist. Raises: RunMismatchError, MixtureError, RunError, RecipeError."""
+def bind_run(root: str, run: str, *, mixture: str, recipe: Recipe, num_steps: int, service: str | None = None) -> RunInfo:
+    """The run, made when it does not exist, by the mixer's service where there is one.
+
+    Raises: RunMismatchError, MixtureError, RunError, RecipeError.
+    """
     catalog = Catalog(root)
     reference, found = Mixtures(catalog).load(mixture)
     batch = recipe.batch
@@ -27,18 +31,19 @@ def bind_run(root: str, run: str, *, mixture: str, recipe: Recipe, num_steps: in
         )
     if run not in catalog.names("runs") or not catalog.log(f"runs/{run}/ledger").read():
         check_vocabulary(catalog, run, Mixtures(catalog).resolve(reference).tokenizer, recipe)
-        create(catalog, run, mixture=reference, recipe=recipe, num_steps=num_steps)
+        create(catalog, run, mixture=reference, recipe=recipe, num_steps=num_steps, service=service)
     info = Runs(catalog).show(run)
     check(catalog, info, mixture=mixture, recipe=recipe)
     check_vocabulary(catalog, run, Runs(catalog).plan(run).tokenizer, recipe)
     return info
 
 
-def create(catalog: Catalog, run: str, *, mixture: str, recipe: Recipe, num_steps: int) -> None:
+def create(catalog: Catalog, run: str, *, mixture: str, recipe: Recipe, num_steps: int, service: str | None) -> None:
     """Makes the run; that another process was first is fine."""
     batch = recipe.batch
+    runs = Runs(catalog) if service is None else MixerClient(service)
     try:
-        Runs(catalog).create(
+        runs.create(
             run,
             mixture=mixture,
             seed=batch.seed,
@@ -117,4 +122,5 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     weights: str | None = None
     resume: str | None = None
     resume_step: int = 0
+    service: str | None = None
     wait_s: float = 600.0

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,9 @@ from composer.loggers import Logger
 from composer.utils import checkpoint as composer_checkpoint
 from composer.utils import dist, get_device, reproducibility
 
+from mixer.client import MixerClient
+from mixer.reports import Report, Reports
+from streamer import Catalog
 from training import checkpoints
 from training.callbacks.progress import Progress, Stall
 from training.callbacks.shares import Shares, StreamShare
@@ -128,14 +133,14 @@ class Save(Callback):  # type: ignore[misc]
         dist.barrier()
 
 
-class Report(Callback):  # type: ignore[misc]
+class ReportLosses(Callback):  # type: ignore[misc]
     """Measures the loss of each stream; rank 0 reports it every so many steps, before each checkpoint and at the end."""
 
     def __init__(self, job: Job, model: LanguageModel, loader: MixedLoader) -> None:
         self._model, self._loader, self._start = model, loader, 0
         self._every_steps = (job.recipe.reports.every_steps, job.recipe.checkpoints.every_steps)
         self._losses = StreamLosses(dist.all_reduce)
-        self._writer = ReportWriter(job.root, job.run, lambda text: print(f"{job.phase}: {text}", flush=True))
+        self._writer = ReportWriter(report_to(job), lambda text: print(f"{job.phase}: {text}", flush=True))
 
     def fit_start(self, state: State, logger: Logger) -> None:
         self._start = self._loader.step
@@ -290,12 +295,13 @@ def train_in(folder: Path, job: Job) -> Result | None:
         num_workers=recipe.batch.loader_workers,
         wait_s=job.wait_s,
         with_origin=True,
+        service=job.service,
     )
     model = LanguageModel(build_model(recipe.model, seq_len=recipe.batch.seq_len, seed=recipe.batch.seed))
     shares = Shares(job.root, job.run, folder / "shares.jsonl")
     save = Save(folder, every_steps=recipe.checkpoints.every_steps, keep=recipe.checkpoints.keep)
     watch, restore = Watch(job, loader, shares, save), Restore()
-    report = Report(job, model, loader)
+    report = ReportLosses(job, model, loader)
     trainer = build_trainer(job, model, loader, [restore, report, watch, save])
     restore.trainer = trainer
     if job.resume_step < job.num_steps:
@@ -318,6 +324,13 @@ def take_over_logs(folder: Path, job: Job) -> None:
             aside = folder / f".{name}"
             shutil.copyfile(source / name, aside)
             aside.replace(folder / name)
+
+
+def report_to(job: Job) -> Callable[[Report], None]:
+    """Where reports go: to the mixer's service where there is one, else to the root."""
+    if job.service is not None:
+        return partial(MixerClient(job.service).report, job.run)
+    return Reports(Catalog(job.root), job.run).append
 
 
 def build_trainer(job: Job, model: LanguageModel, loader: MixedLoader, callbacks: list[Callback]) -> Trainer:

@@ -24,6 +24,7 @@ def document(routes: Sequence[Route], others: dict[str, str]) -> dict[str, Any]:
     """The document. `others`: paths outside the API, and what they answer."""
     types = [found for route in routes for found in (route.answer, route.body, route.query) if found is not None]
     schemas, components = msgspec.json.schema_components([*types, Mistake, Name], ref_template="#/components/schemas/{name}")
+    components = plain_pairs(components)
     by_type = {id(found): schema for found, schema in zip([*types, Mistake, Name], schemas, strict=True)}
     paths: dict[str, Any] = {}
     for route in routes:
@@ -80,6 +81,20 @@ def word_schema(word: str, by_type: dict[int, Any]) -> Any:
 
 def resolve(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = components[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    return found
+
+
+def plain_pairs(schema: Any) -> Any:
+    """Says tuples of one type without `prefixItems`, which not every reader of OpenAPI knows."""
+    if isinstance(schema, list):
+        return [plain_pairs(inner) for inner in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: plain_pairs(inner) for key, inner in schema.items()}
+    places = found.get("prefixItems")
+    if places and all(place == places[0] for place in places):
+        del found["prefixItems"]
+        found["items"] = places[0]
     return found
 
 

@@ -6,16 +6,19 @@ or lock; the segment after the one that is asked for is written in the backgroun
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 
 import msgspec
 from anyio.to_thread import run_sync
 
-from mixer.errors import MixerError
+from mixer.errors import MixerError, WaitError
 from mixer.journal import Journal
 from streamer.catalog import Catalog
 
 MOST_ANSWERS = 8  # of a run that are kept encoded
+WRITE_AFTER_S = 0.12  # ranks ask together: first all are answered, then the next segment is planned
+WAITS_S = 0.25  # how long a run that waits for parts is not planned again
 
 
 class HeldLedger:
@@ -24,6 +27,7 @@ class HeldLedger:
     def __init__(self, catalog: Catalog, run: str, note: Callable[[int], None]) -> None:
         self._journal, self._log, self._note = Journal(catalog, run), catalog.log(f"runs/{run}/ledger"), note
         self._lock = asyncio.Lock()
+        self._waits, self._waits_until_s = "", 0.0
         self._bodies: list[bytes] = []
         self._answers: dict[int, tuple[int, bytes]] = {}
         self._end, self._has_ended = 0, False
@@ -54,6 +58,8 @@ class HeldLedger:
         """Has the ledger cover a step. Raises: what `Journal.ensure` raises."""
         async with self._lock:
             if step >= self._end:
+                if time.monotonic() < self._waits_until_s:
+                    raise WaitError(self._waits)
                 await run_sync(self._ensure, step)
         self._write_ahead(step)
         return self.answer(start)
@@ -72,6 +78,7 @@ class HeldLedger:
         self._ahead = asyncio.get_running_loop().create_task(self._write_until(self._end))
 
     async def _write_until(self, step: int) -> None:
+        await asyncio.sleep(WRITE_AFTER_S)
         async with self._lock:
             with contextlib.suppress(MixerError):  # who needs it will be told
                 await run_sync(self._ensure, step)
@@ -80,6 +87,9 @@ class HeldLedger:
         before = self._journal.ledger.length
         try:
             self._journal.ensure(step)
+        except WaitError as error:
+            self._waits, self._waits_until_s = str(error), time.monotonic() + WAITS_S
+            raise
         finally:
             self._take()
             self._note(self._journal.ledger.length - before)

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from mixer.errors import MixerError
+from mixer.policies import Function, Schedule
 
 MOST_DEPTH = 16
 MOST_SHOWN = 60  # characters of a value that a line shows
@@ -68,7 +69,9 @@ class PreviewOf(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Switch(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    mixture: Reference
+    mixture: Reference | None = None
+    schedule: Schedule | None = None
+    policy: Function | None = None
     at_step: Step | None = None
 
 

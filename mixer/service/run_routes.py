@@ -6,7 +6,7 @@ import msgspec
 
 from mixer.history import Event
 from mixer.pages import RunPage, Switched
-from mixer.policies import Schedule
+from mixer.policies import Function, Schedule, steering_of
 from mixer.reports import Report, Reports
 from mixer.runs import RunInfo
 from mixer.series import Series
@@ -19,11 +19,12 @@ Body = dict[str, Any]
 
 
 class Create(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A new run, as `Runs.create` takes it: with a mixture, or a schedule of mixtures."""
+    """A new run, as `Runs.create` takes it: with a mixture and perhaps a policy, or a schedule of mixtures."""
 
     name: Name
     mixture: Reference | None = None
     schedule: Schedule | None = None
+    policy: Function | None = None
     seed: Seed
     global_batch: Count
     canonical_nodes: Count = 1
@@ -49,7 +50,7 @@ def routes(shelf: Shelf) -> list[Route]:
         if asked.body.parent is not None:
             shelf.run_name(asked.body.parent)
         given = msgspec.structs.asdict(asked.body)
-        steering = given.pop("schedule")
+        steering = steering_of(given.pop("schedule"), given.pop("policy"))
         return runs.create(**given, steering=steering, by=asked.by)
 
     async def ledger(asked: Question) -> bytes:
@@ -74,7 +75,8 @@ def routes(shelf: Shelf) -> list[Route]:
 
     def switch(asked: Question) -> Switched:
         body: requests.Switch = asked.body
-        step = runs.switch(shelf.run_name(asked.name), body.mixture, body.at_step, by=asked.by, why=body.why)
+        name, steering = shelf.run_name(asked.name), steering_of(body.schedule, body.policy)
+        step = runs.switch(name, body.mixture, body.at_step, steering=steering, by=asked.by, why=body.why)
         return Switched(from_step=step)
 
     def fork(asked: Question) -> RunInfo:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,3 +89,28 @@ def test_after_a_kill_of_the_supervisor_everything_ends_and_up_works_again(root,
     finally:
         phasemix("down", "--root", str(root))
     assert mentioning(str(root), str(runtime)) == []
+
+
+def test_beyond_loopback_it_starts_with_tokens_only_and_asks_for_them(root, runtime, tmp_path):
+    refused = phasemix("up", "--root", str(root), "--host", "0.0.0.0")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "--tokens FILE" in refused.stderr
+    tokens, secret = tmp_path / "tokens", "s" * 32
+    tokens.write_text(f"ann write {secret}\n")
+    assert "chmod 600" in phasemix("up", "--root", str(root), "--tokens", str(tokens)).stderr
+    tokens.chmod(0o600)
+    up = phasemix("up", "--root", str(root), "--host", "0.0.0.0", "--tokens", str(tokens))
+    assert up.returncode == 0, up.stderr
+    try:
+        port = str(rows(root)["mixer"]["address"]).rpartition(":")[2]
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/api/v1/streams")
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(request, timeout=10)
+        request.add_header("Authorization", f"Bearer {secret}")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert json.load(answer) == []
+        assert mentioning(secret) == []
+    finally:
+        phasemix("down", "--root", str(root))
+    logs = [path.read_text() for path in next(runtime.iterdir()).glob("logs/*.log")]
+    assert not any(secret in text for text in logs)

@@ -107,15 +107,29 @@ def test_rejected_jobs_and_files_are_counted_by_reason_and_closed(queue_and_wait
     for index in (0, 1):
         queue.add(job(index))
     first, second = queue.claim("a", count=2, silent_ms=SILENT_MS)
-    queue.reject_job(first, Reason.CUT_OFF)
+    queue.reject_job(first, Reason.CUT_OFF, "half a file")
     queue.deliver(second, accepted_file(second.job, "y = 2\n"))
     (waiting,) = queue.take("p", count=1, silent_ms=SILENT_MS)
     queue.reject_file(waiting, Reason.NEAR_DUPLICATE)
     assert queue.depth() == (0, 0, 0)
     assert queue.rejections() == {"cut_off": 1, "near_duplicate": 1}
+    kept = [(file.reason, file.text, file.seed, file.model) for file in queue.rejected_files()]
+    assert kept == [
+        ("near_duplicate", "y = 2\n", job(1).seed_document, job(1).model),
+        ("cut_off", "half a file", job(0).seed_document, job(0).model),
+    ]
     identities = [job(index).identity for index in range(3)]
     assert queue.closed(identities) == set(identities[:2])
     assert queue.closed([]) == set()
+
+
+def test_the_last_200_rejected_files_are_kept(queue_and_wait: QueueAndWait) -> None:
+    queue, _ = queue_and_wait
+    for index in range(205):
+        queue.add(job(index))
+        (claim,) = queue.claim("a", count=1, silent_ms=SILENT_MS)
+        queue.reject_job(claim, Reason.EMPTY, f"{index}")
+    assert [file.text for file in queue.rejected_files()] == [f"{index}" for index in range(204, 4, -1)]
 
 
 def test_a_dead_job_can_be_read_and_revived(queue_and_wait: QueueAndWait) -> None:

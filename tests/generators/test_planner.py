@@ -70,7 +70,7 @@ def test_a_rejected_job_is_replaced_by_another(seeded: Catalog) -> None:
     assert plan.tick() == 3
     claims = queue.claim("w", count=3, silent_ms=10_000)
     for claim in claims:
-        queue.reject_job(claim, Reason.CUT_OFF)
+        queue.reject_job(claim, Reason.CUT_OFF, "")
     assert plan.tick() == 3
     others = queue.claim("w", count=3, silent_ms=10_000)
     assert not {claim.job.identity for claim in claims} & {claim.job.identity for claim in others}
@@ -120,7 +120,7 @@ def test_used_up_seed_documents_are_said_once(seeded: Catalog) -> None:
     plan = planner(seeded, queue, said, most_queued=10_000)
     assert plan.tick() == 5 * MOST_PER_SEED
     for claim in queue.claim("w", count=1000, silent_ms=0):
-        queue.reject_job(claim, Reason.EMPTY)
+        queue.reject_job(claim, Reason.EMPTY, "")
     assert plan.tick() == plan.tick() == plan.tick() == 0
     assert len(said) == 1
     assert "1000 files are missing" in said[0]

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from mixer import Mixtures, RunEnded, RunReader, Runs, WaitError, planner
+from mixer.journal import Journal
 from mixer.ledger import Ledger, widen
 from mixer.run_reader import Tables
 from streamer import Catalog
@@ -161,14 +162,18 @@ def as_seen(
     ledger = reader._journal.ledger
     tables = Tables(Catalog(store), ledger)
     found = np.array(origins) if origins else np.zeros((0, reader.settings.global_batch), ORIGIN)
-    streams = found["stream"].astype(np.int64)
+    return Life(history, store, ledger, tables, found, *places(tables, found), ended)
+
+
+def places(tables: Tables, origin: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The stream of each row, and its number there in the log's order."""
+    streams = origin["stream"].astype(np.int64)
     rows = np.zeros_like(streams)
     for index in np.unique(streams).tolist():
         table = tables(index)
         here = streams == index
-        first_shard = np.searchsorted(table.part, found["part"][here])
-        rows[here] = table.starts[first_shard] + found["row"][here]
-    return Life(history, store, ledger, tables, found, streams, rows, ended)
+        rows[here] = table.starts[np.searchsorted(table.part, origin["part"][here])] + origin["row"][here]
+    return streams, rows
 
 
 def examples(number: int) -> settings:
@@ -190,20 +195,34 @@ def toml(history: History, weights: Iterable[float | str]) -> str:
 
 def expected(life: Life) -> list[list[tuple[int, int]]]:
     """The batches of a life as the reference draws them."""
-    ledger, history, width = life.ledger, life.history, len(life.ledger.streams)
-    assert history is not None
-    shards = []
-    for index in range(width):
-        table = life.tables(index)
-        shards.append([(int(start), int(end - start)) for start, end in zip(table.starts, table.ends, strict=True)])
-    segments = [
-        (
-            segment.batches,
-            widen(segment.shares, width).tolist(),
-            widen(segment.totals, width).tolist(),
-            None if segment.counts is None else widen(segment.counts, width).tolist(),
-        )
-        for segment in ledger.segments
-    ]
-    found = reference.order(history.seed, history.global_batch, history.nodes, shards, segments)
+    found = draws(life.store, life.ledger, life.tables)
     return [batch for batch, _ in zip(found, life.origin, strict=False)]
+
+
+def draws(store: Store, ledger: Ledger, tables: Tables) -> Iterator[list[tuple[int, int]]]:
+    """Every batch of a ledger, and of those it forked from, as the reference draws it."""
+    shards = []
+    for index in range(len(ledger.streams)):
+        table = tables(index)
+        shards.append([(int(start), int(end - start)) for start, end in zip(table.starts, table.ends, strict=True)])
+    assert ledger.settings is not None
+    return reference.order(
+        ledger.pool_seed, ledger.settings.canonical_nodes, shards, segments(store, ledger, len(ledger.streams), ledger.end)
+    )
+
+
+def segments(store: Store, ledger: Ledger, width: int, end: int) -> list[tuple[Any, ...]]:
+    """What the reference makes of the segments before a step, those of a fork's parent first."""
+    found, own = [], ledger.settings
+    assert own is not None
+    if ledger.fork is not None and ledger.parent is not None:
+        above = Journal(Catalog(store), ledger.parent.run).ledger
+        found = segments(store, above, width, min(end, ledger.begin))
+    for segment in ledger.segments:
+        if segment.start < end:
+            shares, totals, counts = (
+                None if values is None else widen(values[:width], width).tolist()
+                for values in (segment.shares, segment.totals, segment.counts)
+            )
+            found.append((min(segment.end, end) - segment.start, shares, totals, counts, own.seed, own.global_batch))
+    return found

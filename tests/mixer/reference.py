@@ -1,6 +1,6 @@
 """The order of samples once more, a draw at a time, in plain Python: slow and obvious. Shares no code with the mixer.
 
-A segment is (batches, shares in 1/2^40 by stream, rows of each stream from then on, closing counts or None)."""
+A segment is (batches, shares in 1/2^40 by stream, rows of each stream from then on, closing counts or None, seed, size)."""
 
 MASK, PHI, ONE = 2**64 - 1, 0x9E3779B97F4A7C15, 2**40
 
@@ -129,12 +129,12 @@ class Stream:
         return self.queue.pop(0).take()
 
 
-def order(seed, size, nodes, shards, segments):
-    """Every batch as a list of (stream, row). `shards`: of each stream, (first row, rows) of each shard, in the end."""
+def order(seed, nodes, shards, segments):
+    """Every batch as a list of (stream, row). `seed`: the lineage's. `shards`: each one's (first row, rows), in the end."""
     streams = [Stream(seed, index, found, nodes) for index, found in enumerate(shards)]
     owed, drawn = [0] * len(shards), [0] * len(shards)
-    hashes = [keyed(fold(seed, 1), index) for index in range(len(shards))]
-    for batches, shares, totals, closing in segments:
+    for batches, shares, totals, closing, own_seed, size in segments:
+        hashes = [keyed(fold(own_seed, 1), index) for index in range(len(shards))]
         for stream, total in zip(streams, totals, strict=True):
             stream.grow(total)
         for _ in range(batches):

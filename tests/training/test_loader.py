@@ -158,3 +158,73 @@ def test_a_stream_that_joins_by_a_switch_gets_a_name(run, fill):
         next(iterator, None)
     assert loader.streams[2:] in ([], ["raw/rust"])
     assert loader.dataset.refresh_streams() == ["raw/go", "raw/python", "raw/rust"]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_skipped_batches_are_jumped_over_by_every_worker_also_those_that_are_skipped_while_it_runs(root, fill, workers):
+    fill("raw/python", 600)
+    Mixtures(root).apply(MIXTURE)
+    Runs(root).create("alpha", mixture="code", seed=3, global_batch=8, segment_batches=4)
+    Runs(root).skip("alpha", 5, 3)
+    ranks = [MixedLoader(root, "alpha", rank=rank, world_size=2, num_workers=workers) for rank in range(2)]
+    iterators = [iter(loader) for loader in ranks]
+    for _ in range(10):
+        assert {len(next(iterator)["stream"]) for iterator in iterators} == {4}
+    start = 25  # workers have read ahead, but not so far
+    Runs(root).skip("alpha", start, 7)
+    found = [[*range(5), *range(8, 13)], [*range(5), *range(8, 13)]]
+    for rank, (loader, iterator) in enumerate(zip(ranks, iterators, strict=True)):
+        for _ in range(30):
+            batch = next(iterator)
+            found[rank].append(loader.step - 1)
+            with RunReader(root, "alpha", rank, 2) as reader:
+                np.testing.assert_array_equal(batch["input_ids"].numpy(), reader.read(loader.step - 1).tokens)
+    handed_out = [step for step in range(100) if step not in {5, 6, 7, *range(start, start + 7)}]
+    assert found == [handed_out[:40]] * 2
+    state = ranks[0].state_dict()
+    assert state == ranks[1].dataset.state_dict(40 * 8, True)
+    resumed = MixedLoader(root, "alpha", num_workers=2 - workers)
+    resumed.load_state_dict(state)
+    next(iter(resumed))
+    assert resumed.step == handed_out[40] + 1
+
+
+def test_a_position_before_a_skip_goes_on_behind_it(run):
+    loader = MixedLoader(run, "alpha")
+    for _ in itertools.islice(loader, 3):
+        pass
+    Runs(run).fork("alpha", "beta", at_step=3, skip=4)
+    fork = MixedLoader(run, "beta", num_workers=2)
+    fork.load_state_dict(loader.state_dict())
+    iterator = iter(fork)
+    next(iterator)
+    assert fork.step == 8
+    assert fork.state_dict() == fork.dataset.state_dict(8, False)
+
+
+def test_a_fork_takes_the_positions_of_its_parents_up_to_its_step_and_no_others(run):
+    states = []
+    loader = MixedLoader(run, "alpha")
+    for _ in itertools.islice(loader, 9):
+        states.append(loader.state_dict())
+    Runs(run).fork("alpha", "beta", at_step=6, seed=8)
+    Runs(run).fork("beta", "gamma", at_step=4)
+    Runs(run).fork("alpha", "small", at_step=6, global_batch=4)
+    with RunReader(run, "alpha") as reader:
+        for name, step in (("beta", 5), ("beta", 6), ("gamma", 4)):
+            fork = MixedLoader(run, name)
+            fork.load_state_dict(states[step - 1])
+            batch = next(iter(fork))
+            assert (batch["input_ids"].numpy() == reader.read(step).tokens).all() == (step < 6)
+    with pytest.raises(PositionError, match="forked from it at 6"):
+        MixedLoader(run, "beta").load_state_dict(states[6])
+    with pytest.raises(PositionError, match="global batch of 4, before step 6 its parent's 8"):
+        MixedLoader(run, "small").load_state_dict(states[4])
+    with pytest.raises(PositionError, match="fork with its global batch"):
+        next(iter(MixedLoader(run, "small")))
+    small = MixedLoader(run, "small")
+    small.load_state_dict(states[5])
+    assert [len(batch["stream"]) for batch in itertools.islice(small, 3)] == [4] * 3
+    assert small.dataset.state_dict(6 * 8 + 3 * 4, True) == small.state_dict()
+    with pytest.raises(PositionError, match="of run beta"):
+        MixedLoader(run, "alpha").load_state_dict({**states[1], "run": "beta"})

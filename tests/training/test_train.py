@@ -5,19 +5,23 @@ import errno
 import os
 import random
 import signal
+import socket
 import statistics
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 
 import msgspec
 import pytest
+import uvicorn
 from train_process import SMALL, finish, start_training, train_argv
 
 from mixer import Mixtures, Runs
 from mixer.policies import function_policy
 from mixer.reports import Reports
+from mixer.service import create_app
 from streamer import Catalog
 from streamer.errors import PhasemixError
 from training.commands import add_train, prepare
@@ -139,6 +143,25 @@ def test_a_policy_fed_by_the_losses_of_a_training_moves_its_shares(code_root):
     ]
 
 
+def test_behind_a_service_a_training_only_reads_the_root(code_root, tmp_path):
+    """Given a service beside it, then the run, its segments and reports are the service's, the batches the same."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(create_app(code_root), log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        more = ["--service", f"http://127.0.0.1:{listener.getsockname()[1]}", "--save-folder", str(tmp_path / "behind")]
+        finish(start_training(train_argv(code_root, "behind", "--set", "steps=20", *more)))
+    finally:
+        server.should_exit = True
+        thread.join()
+    finish(start_training(train_argv(code_root, "beside", "--set", "steps=20")))
+    assert read_steps(tmp_path / "behind" / "steps.jsonl") == steps(code_root, "beside")
+    reports = Reports(Catalog(code_root), "behind").read()
+    assert (reports[0].start_step, reports[-1].end_step) == (0, 20)
+    assert sum(sum(report.samples) for report in reports) == 160
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -195,3 +218,41 @@ def test_a_run_with_checkpoints_is_not_overwritten(code_root):
     args = parse(code_root)
     with pytest.raises(CheckpointError, match="after step 4"):
         prepare(args)
+
+
+def test_a_fork_goes_on_from_its_parents_checkpoint_without_what_it_skips(code_root):
+    """Given a fork at 14 that skips 5 batches, then it begins with the parent's checkpoint of 12 and goes on behind them."""
+    more = ["--set", "steps=24", "--set", "checkpoints.keep=9"]
+    finish(start_training(train_argv(code_root, "parent", *more)))
+    Runs(code_root).fork("parent", "fork", at_step=14, skip=5, why="the loss rose")
+    finish(start_training(train_argv(code_root, "fork", *more, "--resume", "--set", "batch.loader_workers=2")))
+    Runs(code_root).fork("fork", "again", at_step=21)
+    finish(start_training(train_argv(code_root, "again", *more, "--resume")))
+
+    parent, fork = steps(code_root, "parent"), steps(code_root, "fork")
+    assert fork[:14] == parent[:14]
+    assert [line.step for line in fork] == list(range(24))
+    assert [line.batch for line in fork] == [*range(14), *range(19, 29)]
+    whole = {line.batch: line.origin for line in parent}
+    assert [line.origin for line in fork[14:19]] == [whole[batch] for batch in range(19, 24)]
+    assert [line.learning_rate for line in fork] == [line.learning_rate for line in parent]
+    assert steps(code_root, "again") == fork
+    found = result(code_root, "fork")
+    assert sum(row["trained_samples"] for row in found["streams"]) == 24 * 8
+    assert all(abs(row["target_samples"] - row["trained_samples"]) <= 4 for row in found["streams"])
+    assert sum(row["passes"] for row in found["streams"]) == pytest.approx(29 * 8 / 100)
+    assert Runs(code_root).show("fork").num_steps == 24
+
+
+def test_a_fork_before_every_checkpoint_of_its_parent_is_not_resumed(code_root):
+    Runs(code_root).create("parent", mixture="code", seed=17, global_batch=8)
+    Runs(code_root).extend("parent", 40)
+    Runs(code_root).fork("parent", "alpha", at_step=10)
+    folder = code_root / "checkpoints" / "parent"
+    folder.mkdir(parents=True)
+    (folder / "step-00000012.pt").touch()
+    with pytest.raises(CheckpointError, match="forked from parent after 10 trained steps.*parent after 12"):
+        prepare(parse(code_root, "--resume"))
+    (folder / "step-00000008.pt").touch()
+    assert prepare(parse(code_root, "--resume")).resume_step == 8
+    assert prepare(parse(code_root)).resume is None

@@ -14,8 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
-from mixer.reports import Report, Reports
-from streamer import Catalog
+from mixer.reports import Report
 from streamer.errors import PhasemixError
 
 AllReduce = Callable[[torch.Tensor, str], None]
@@ -53,10 +52,10 @@ class StreamLosses:
 
 
 class ReportWriter:
-    """Writes reports of a run from a thread of its own, so that no step waits for the store."""
+    """Writes reports from a thread of its own, by `append`, so that no step waits for the store or the service."""
 
-    def __init__(self, root: str, run: str, say: Callable[[str], None]) -> None:
-        self._reports, self._say = Reports(Catalog(root), run), say
+    def __init__(self, append: Callable[[Report], None], say: Callable[[str], None]) -> None:
+        self._append_one, self._say = append, say
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reports")
         self._last: Future[None] | None = None
 
@@ -85,6 +84,6 @@ class ReportWriter:
 
     def _append(self, report: Report) -> None:
         try:
-            self._reports.append(report)
+            self._append_one(report)
         except (PhasemixError, OSError) as error:
             self._say(f"the report on batches {report.start_step} to {report.end_step} is not written: {error}")

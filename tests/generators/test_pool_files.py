@@ -1,0 +1,48 @@
+"""Files of the pool as people look at them: accepted ones from the parts, rejected ones from Redis, in tokens."""
+
+import hypothesis.strategies as st
+from hypothesis import given
+
+from generators.job import Job, Reason, accepted_file
+from generators.publisher import Publisher
+from generators.redis_job_queue import RedisJobQueue
+from mixer.pool_files import accepted_files, rejected_files, tokens_of
+from streamer import Catalog
+from streamer.languages import LANGUAGES
+
+
+def job(index: int) -> Job:
+    return Job(
+        language="python", seed_document="seed", recipe="r", model="small", index=index, text="x = 1\n", purpose="order/1"
+    )
+
+
+def test_accepted_files_come_newest_first_from_the_published_parts(seeded: Catalog) -> None:
+    catalog = seeded
+    seed = catalog.stream("scored/python/q50")
+    assert seed.seq_len is not None
+    catalog.create_stream("synthetic/python", seq_len=seed.seq_len, dtype=seed.dtype or "", tokenizer=seed.tokenizer)
+    publisher = Publisher(catalog, "synthetic/python")
+    for start in (0, 3):
+        files = [accepted_file(job(index), f"def f{index}():\n    return {index}\n") for index in range(start, start + 3)]
+        publisher.publish(files, overdue=True)
+    found = accepted_files(catalog, 4)
+    assert [file.id for file in found] == [job(index).identity for index in (5, 4, 3, 2)]
+    assert {(file.verdict, file.reason, file.seed, file.model) for file in found} == {("accepted", None, "seed", "small")}
+    assert ["k", "def"] in [list(pair) for pair in found[0].tokens]
+
+
+def test_rejected_files_come_from_redis_and_none_where_there_is_none(redis_url: str) -> None:
+    queue = RedisJobQueue(redis_url)
+    queue.add(job(0))
+    (claim,) = queue.claim("a", count=1, silent_ms=1)
+    queue.reject_job(claim, Reason.DOES_NOT_PARSE, "<script>alert(1)</script>")
+    (found,) = rejected_files(redis_url, 20)
+    assert (found.verdict, found.reason, found.language) == ("rejected", "does_not_parse", "python")
+    assert "".join(text for _, text in found.tokens) == "<script>alert(1)</script>"
+    assert rejected_files(None, 20) == rejected_files("unix:///nonexistent/redis.sock", 20) == []
+
+
+@given(text=st.text(), language=st.sampled_from([*LANGUAGES, "klingon"]))
+def test_the_tokens_of_a_text_are_the_text(text: str, language: str) -> None:
+    assert "".join(piece for _, piece in tokens_of(text, language)) == text
