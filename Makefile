@@ -38,7 +38,7 @@ test-deep: install
 
 # Pictures of every page, light and dark, on a desk and on a phone: build/screenshots.
 screenshots: install
-	.venv/bin/python -m pytest tests/browser/test_pages.py -k "page_is_silent or scaling"
+	.venv/bin/python -m pytest tests/browser -k "page_is_silent or generators"
 
 # Ratios to a rival measured in the same run; each script fails below its target.
 bench: install

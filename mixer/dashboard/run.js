@@ -54,7 +54,8 @@ export async function showRun(main, address, name, writes) {
     if (facts.dataset.said !== said) facts.replaceChildren(...rows.map(([word, value]) => h("div", {}, h("dt", {}, word), h("dd", {}, value))));
     facts.dataset.said = said;
     const base = run.mixture.split("@")[0];
-    say(train, `phasemix train ${PHASES.includes(base) ? base : "PHASE"} --mixture ${run.mixture} --run ${name} --resume`);
+    const settings = ["seed", "global_batch", "seq_len"].map((key) => `--set batch.${key}=${run[key]}`).join(" ");
+    say(train, `phasemix train ${PHASES.includes(base) ? base : "PHASE"} --mixture ${run.mixture} --run ${name} --resume \\\n  ${settings}`);
   }
 
   async function refresh(signal) {

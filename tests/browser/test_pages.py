@@ -2,9 +2,6 @@
 without writes. The pictures lie in build/screenshots."""
 
 import json
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -172,37 +169,3 @@ def test_sliders_keep_the_sum_and_leave_what_is_locked(
         for name in free:
             part = shares[name] / before if before else 1 / len(free)
             assert after[name] == pytest.approx(left * part, abs=1e-5)
-
-
-def phasemix(*words: str) -> "subprocess.CompletedProcess[str]":
-    argv = [sys.executable, "-m", "deploy.command_line", *words]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120)
-
-
-@pytest.fixture
-def services(world: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """`phasemix up` over the world: the dashboard's address."""
-    with tempfile.TemporaryDirectory(prefix="pm") as runtime:  # short enough for Unix sockets
-        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
-        up = phasemix("up", "--root", str(world), "--workers", "1")
-        assert up.returncode == 0, up.stderr
-        try:
-            rows = json.loads(phasemix("status", "--root", str(world), "--json").stdout)
-            yield next(row["address"] for row in rows if row["name"] == "mixer")
-        finally:
-            assert phasemix("down", "--root", str(world)).returncode == 0
-
-
-def test_scaling_on_the_page_starts_workers(services: str, open_page: OpenPage) -> None:
-    page = open_page(services)
-    page.go("generators")
-    page.until(lambda: "1 of 1 wanted" in page.text(".facts"))
-    field = page.field("Wanted workers")
-    field.clear()
-    field.send_keys("3")
-    page.button("Scale").click()
-    page.until(lambda: page.text("#said") == "3 workers are wanted")
-    page.until(lambda: "3 of 3 wanted" in page.text(".facts"))
-    assert len(page.table("Workers")) == 3
-    page.until(lambda: page.chart("Files a minute"))
-    page.keep("generators-live", 1280)
