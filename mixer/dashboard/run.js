@@ -16,6 +16,7 @@ const MOST = 24; // what a chart can still tell apart; the table has all
 export async function showRun(main, address, name, writes) {
   const path = `runs/${named(name)}`;
   let run = await get(path);
+  let drawn = null; // the series
   const state = h("span", { class: "badge" });
   const facts = h("dl", { class: "facts" });
   const by = field("Lines by", { kind: "select", options: ["key", "stream", "component"].map((one) => h("option", { selected: one === address.query.get("by") }, one)) });
@@ -70,8 +71,8 @@ export async function showRun(main, address, name, writes) {
     shares.element.hidden = !hasSteps;
     losses.element.hidden = !hasLoss;
     noLoss.hidden = hasLoss || !hasSteps;
-    if (series === refresh.drawn) return;
-    refresh.drawn = series;
+    if (series === drawn) return;
+    drawn = series;
     if (hasSteps) await drawShares(shares, series);
     if (hasLoss) await drawLosses(losses, series);
   }

@@ -84,6 +84,16 @@ def test_what_is_not_there_is_said_in_the_api_s_own_words(world_service: str, op
     page.complaints()  # the browser notes every 4xx by itself
 
 
+def test_a_service_that_is_away_is_said_and_the_page_stays(small: Path, open_page: OpenPage) -> None:
+    with serving(small) as address:
+        page = open_page(address)
+        page.go("catalog")
+        page.until(lambda: page.table("Streams"))
+    page.until(lambda: "the service does not answer" in page.text("#state"))
+    assert len(page.table("Streams")) == 4
+    page.complaints()  # the browser notes every connection that is refused
+
+
 def test_an_empty_root_says_which_command_comes_next(root: Path, open_page: OpenPage) -> None:
     with serving(root) as address:
         page = open_page(address)
