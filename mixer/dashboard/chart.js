@@ -42,6 +42,7 @@ export function chart(title, { height = 280, tall = 0 } = {}) {
   const place = h("div", { class: "plot", role: "img", "aria-label": title });
   const element = h("figure", {}, h("figcaption", {}, title), place);
   let last = null;
+  loadPlotly().catch(() => {}); // comes while the page asks for its data; who draws sees the error
 
   async function draw() {
     const Plotly = await loadPlotly();

@@ -39,7 +39,7 @@ function tokenForm() {
 
 function drawSession({ role, by, token_needed: needed }) {
   const place = document.querySelector("#session");
-  const who = h("span", { class: "role" }, by ? `${by}, ${role === "write" ? "may write" : "may read"}` : role === "write" ? "" : "read-only");
+  const who = h("span", { class: "role" }, [by, role !== "write" && "read-only"].filter(Boolean).join(", "));
   const forget = h("button", { type: "button", click: () => { keepToken(""); show(true); } }, "Forget the token");
   const change = h("details", { class: "token" }, h("summary", {}, token() ? "Change token" : "Give a token"), h("div", { class: "card" }, tokenForm(), token() ? forget : null));
   place.replaceChildren(who, ...(needed || token() ? [change] : []));

@@ -24,7 +24,7 @@ async function showAll(main) {
     { name: "name", title: "Mixture", value: (m) => m.name, cell: (m) => ({ text: m.name, href: addressOf(m.mixture) }) },
     { name: "newest", title: "Newest version", value: (m) => m.mixture },
     { name: "versions", title: "Versions", number: true, value: (m) => m.versions },
-  ], { key: (m) => m.name });
+  ], { key: (m) => m.name, quiet: true });
   const nothing = empty("No mixtures yet. Write one, then apply it; docs/mixtures.md has every key:", "phasemix mixtures apply general.toml");
   return poll(async (signal) => {
     const found = await get("mixtures", signal);

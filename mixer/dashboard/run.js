@@ -8,13 +8,15 @@ import { stateOf } from "./runs.js";
 import { table } from "./table.js";
 
 const PHASES = ["general", "continued", "enhanced"];
-const steps = { legend: { y: -0.1, yanchor: "top" }, xaxis: { rangemode: "tozero", tickformat: "," } };
+const steps = { legend: { y: -0.16, yanchor: "top" }, xaxis: { rangemode: "tozero", tickformat: "," } };
 const MARKED = 6; // switches that are named
-const LINES = 8; // shown; the others are a click in the legend away
+const LINES = 8; // shown; the next are a click in the legend away
+const MOST = 24; // what a chart can still tell apart; the table has all
 
 export async function showRun(main, address, name, writes) {
   const path = `runs/${named(name)}`;
   let run = await get(path);
+  let drawn = null; // the series
   const state = h("span", { class: "badge" });
   const facts = h("dl", { class: "facts" });
   const by = field("Lines by", { kind: "select", options: ["key", "stream", "component"].map((one) => h("option", { selected: one === address.query.get("by") }, one)) });
@@ -53,7 +55,8 @@ export async function showRun(main, address, name, writes) {
     if (facts.dataset.said !== said) facts.replaceChildren(...rows.map(([word, value]) => h("div", {}, h("dt", {}, word), h("dd", {}, value))));
     facts.dataset.said = said;
     const base = run.mixture.split("@")[0];
-    say(train, `phasemix train ${PHASES.includes(base) ? base : "PHASE"} --mixture ${run.mixture} --run ${name} --resume`);
+    const settings = ["seed", "global_batch", "seq_len"].map((key) => `--set batch.${key}=${run[key]}`).join(" ");
+    say(train, `phasemix train ${PHASES.includes(base) ? base : "PHASE"} --mixture ${run.mixture} --run ${name} --resume \\\n  ${settings}`);
   }
 
   async function refresh(signal) {
@@ -68,8 +71,8 @@ export async function showRun(main, address, name, writes) {
     shares.element.hidden = !hasSteps;
     losses.element.hidden = !hasLoss;
     noLoss.hidden = hasLoss || !hasSteps;
-    if (series === refresh.drawn) return;
-    refresh.drawn = series;
+    if (series === drawn) return;
+    drawn = series;
     if (hasSteps) await drawShares(shares, series);
     if (hasLoss) await drawLosses(losses, series);
   }
@@ -79,10 +82,10 @@ export async function showRun(main, address, name, writes) {
 }
 
 // Groups by their share at the end, the largest first, each with its column and colour; beyond the first few hidden.
-function groupsOf({ groups, target, realised }) {
-  const last = (column) => Math.max(target.at(-1)[column], realised.at(-1)[column], target[0][column]);
-  const order = groups.map((name, column) => ({ name, column })).sort((a, b) => last(b.column) - last(a.column));
-  return order.map((one, place) => ({ ...one, color: colour(place), visible: place < LINES ? true : "legendonly", showlegend: place < LINES || !narrow() }));
+function groupsOf({ groups, target }) {
+  const most = (column) => Math.max(target.at(-1)[column], target[0][column]);
+  const order = groups.map((name, column) => ({ name, column })).sort((a, b) => most(b.column) - most(a.column));
+  return order.slice(0, MOST).map((one, place) => ({ ...one, color: colour(place), visible: place < LINES ? true : "legendonly", showlegend: place < LINES || !narrow() }));
 }
 
 function marks(events) {
@@ -136,7 +139,7 @@ function historyTable() {
     { name: "why", title: "Why", cell: (e) => e.why ?? "" },
     { name: "by", title: "Who", cell: (e) => e.by ?? "" },
     { name: "at", title: "When", cell: (e) => when(e.at_s) },
-  ], { key: (e) => JSON.stringify([e.step, e.event, e.mixture, e.at_s, e.why]), quiet: true });
+  ], { key: (e) => JSON.stringify([e.run, e.step, e.event, e.mixture, e.at_s, e.why]), quiet: true });
 }
 
 async function actionsOf(name, address, run, changed) {

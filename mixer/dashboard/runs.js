@@ -25,7 +25,7 @@ export function stateOf(run) {
 
 async function showAll(main, writes) {
   const body = h("div");
-  const start = writes ? h("p", { class: "buttons" }, link("#/runs/new", "Start a run")) : null;
+  const start = writes ? h("p", { class: "buttons" }, h("a", { href: "#/runs/new", class: "primary" }, "Start a run")) : null;
   main.append(h("h1", {}, "Runs"), h("p", { class: "lead" }, "A mixture, a seed and a batch: one exact order of samples, written into a ledger."), start ?? "", body);
   const rows = table("Runs", [
     { name: "name", title: "Run", value: (r) => r.name, cell: (r) => ({ text: r.name, href: `#/runs/${named(r.name)}` }) },
@@ -35,7 +35,7 @@ async function showAll(main, writes) {
     { name: "batch", title: "Global batch", number: true, value: (r) => r.global_batch, cell: (r) => count(r.global_batch) },
     { name: "seed", title: "Seed", number: true, value: (r) => r.seed, cell: (r) => String(r.seed) },
     { name: "parent", title: "Parent", cell: (r) => (r.parent ? { text: r.parent, href: `#/runs/${named(r.parent)}` } : "") },
-  ], { key: (r) => r.name });
+  ], { key: (r) => r.name, quiet: true });
   const nothing = empty("No runs yet. Start one here, or with:", STARTING);
   return poll(async (signal) => {
     const found = await get("runs", signal);

@@ -1,7 +1,9 @@
 """A real service on loopback, a real root, a real headless Chromium; what the tests look at lands in build/screenshots."""
 
+import hashlib
 import os
 import shutil
+import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,11 +12,15 @@ import pytest
 from dashboard_page import Page
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from streaming import MDSWriter
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from mixer import Runs
 from mixer.mixtures import Mixtures
 from mixer.reports import Report, Reports
-from streamer import Catalog
+from streamer import Catalog, Document
+from streamer.packing import pack, sidecar_rows
+from streamer.tokenizer import end_of_document_id
 
 SEQ_LEN = 8
 LANGUAGES = {
@@ -57,6 +63,36 @@ def small(root: Path) -> Path:
     for key, samples in {"python": 400, "java": 300, "go": 200, "rust": 100}.items():
         add_stream(catalog, f"raw/{key}", samples)
     Mixtures(catalog).apply(GENERAL, by="ada", why="the first try")
+    return root
+
+
+@pytest.fixture
+def seeded(root: Path) -> Path:
+    """Seed documents for the generators: modules of the standard library, as documents/python and scored/python/q50."""
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(["def f(): pass"], trainer)
+    documents = []
+    for place, name in enumerate(("bisect", "heapq", "shlex", "textwrap", "queue", "fractions", "colorsys", "calendar")):
+        text = (Path(sysconfig.get_path("stdlib")) / f"{name}.py").read_text()
+        known = {"path": f"{name}.py", "repository": "stdlib", "language": "python", "license": "PSF-2.0"}
+        identity = hashlib.sha256(text.encode()).hexdigest()[:32]
+        documents.append(Document(text=text, **known, document=identity, score=float(place)))
+    columns = dict.fromkeys(("text", "path", "repository", "language", "license", "document"), "str")
+    folder = root.parent / "mds"
+    with MDSWriter(out=str(folder), columns={**columns, "score": "float64"}) as writer:
+        for document in documents:
+            writer.write({name: getattr(document, name) for name in (*columns, "score")})
+    catalog = Catalog(root)
+    catalog.publish_directory("documents/python", folder)
+    ids = [tokenizer.encode(document.text).ids for document in documents]
+    packed = pack(ids, seq_len=64, dtype="uint16", end_of_document_id=end_of_document_id(tokenizer))
+    stamp, sidecar = catalog.put_tokenizer(tokenizer.to_str()), sidecar_rows(packed, documents)
+    catalog.append("scored/python/q50", packed.rows, seq_len=64, tokenizer=stamp, documents=sidecar)
     return root
 
 

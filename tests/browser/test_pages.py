@@ -2,9 +2,6 @@
 without writes. The pictures lie in build/screenshots."""
 
 import json
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +82,16 @@ def test_what_is_not_there_is_said_in_the_api_s_own_words(world_service: str, op
     page.driver.get(f"{world_service}/#/runs/none")
     page.until(lambda: "run none does not exist" in page.text("main"))
     page.complaints()  # the browser notes every 4xx by itself
+
+
+def test_a_service_that_is_away_is_said_and_the_page_stays(small: Path, open_page: OpenPage) -> None:
+    with serving(small) as address:
+        page = open_page(address)
+        page.go("catalog")
+        page.until(lambda: page.table("Streams"))
+    page.until(lambda: "the service does not answer" in page.text("#state"))
+    assert len(page.table("Streams")) == 4
+    page.complaints()  # the browser notes every connection that is refused
 
 
 def test_an_empty_root_says_which_command_comes_next(root: Path, open_page: OpenPage) -> None:
@@ -172,37 +179,3 @@ def test_sliders_keep_the_sum_and_leave_what_is_locked(
         for name in free:
             part = shares[name] / before if before else 1 / len(free)
             assert after[name] == pytest.approx(left * part, abs=1e-5)
-
-
-def phasemix(*words: str) -> "subprocess.CompletedProcess[str]":
-    argv = [sys.executable, "-m", "deploy.command_line", *words]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120)
-
-
-@pytest.fixture
-def services(world: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """`phasemix up` over the world: the dashboard's address."""
-    with tempfile.TemporaryDirectory(prefix="pm") as runtime:  # short enough for Unix sockets
-        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
-        up = phasemix("up", "--root", str(world), "--workers", "1")
-        assert up.returncode == 0, up.stderr
-        try:
-            rows = json.loads(phasemix("status", "--root", str(world), "--json").stdout)
-            yield next(row["address"] for row in rows if row["name"] == "mixer")
-        finally:
-            assert phasemix("down", "--root", str(world)).returncode == 0
-
-
-def test_scaling_on_the_page_starts_workers(services: str, open_page: OpenPage) -> None:
-    page = open_page(services)
-    page.go("generators")
-    page.until(lambda: "1 of 1 wanted" in page.text(".facts"))
-    field = page.field("Wanted workers")
-    field.clear()
-    field.send_keys("3")
-    page.button("Scale").click()
-    page.until(lambda: page.text("#said") == "3 workers are wanted")
-    page.until(lambda: "3 of 3 wanted" in page.text(".facts"))
-    assert len(page.table("Workers")) == 3
-    page.until(lambda: page.chart("Files a minute"))
-    page.keep("generators-live", 1280)
