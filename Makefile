@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PACKAGES = streamer mixer generators training deploy
 
-.PHONY: install engine demo test test-deep check bench sizes
+.PHONY: install engine demo test test-deep check bench screenshots sizes
 install: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
@@ -36,9 +36,13 @@ test: install
 test-deep: install
 	PHASEMIX_HISTORIES=20 PHASEMIX_KILLS=10 .venv/bin/python -m pytest --timeout 7200 tests/mixer tests/faults
 
+# Pictures of every page, light and dark, on a desk and on a phone: build/screenshots.
+screenshots: install
+	.venv/bin/python -m pytest tests/browser -k "page_is_silent or generators"
+
 # Ratios to a rival measured in the same run; each script fails below its target.
 bench: install
-	@missed=; for name in reading startup planning fidelity egress service; do \
+	@missed=; for name in reading startup planning fidelity egress service dashboard; do \
 		.venv/bin/python -m benchmarks.$$name || missed="$$missed $$name"; echo; \
 	done; if [ -n "$$missed" ]; then echo "below target or failed:$$missed"; exit 1; fi
 

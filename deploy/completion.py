@@ -50,13 +50,8 @@ def complete_names(parser: argparse.ArgumentParser, noun: str) -> None:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for verb, inner in action.choices.items():
-                if verb != "create" or noun != "runs":
-                    complete_names(inner, noun)
-                else:
-                    complete_names(inner, "")
-        kind = KINDS.get(action.dest) or (
-            noun if action.dest == "name" and noun in ("mixtures", "runs", "streams") else None
-        )
+                complete_names(inner, "" if verb == "create" else noun)  # a new name is none that there is
+        kind = noun if action.dest == "name" else KINDS.get(action.dest)
         if kind is not None and action.choices is None:
             action.completer = Names(kind)  # type: ignore[attr-defined]
 
@@ -69,7 +64,7 @@ class Names:
 
     def __call__(self, parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
         root = getattr(parsed_args, "root", None) or os.environ.get("PHASEMIX_ROOT")
-        if not root:
+        if not root or not self.kind:
             return []
         from streamer.catalog import Catalog
 

@@ -239,11 +239,10 @@ def print_preview(preview: "Preview") -> None:
         print_table([msgspec.to_builtins(row) for row in preview.keys], False)
     print()
     streams = [msgspec.to_builtins(row) for row in preview.streams]
+    first = ("stream", "share", "tokens", "passes", "max_passes", "unique_tokens", "dry_at_tokens")
     for row in streams:
-        del row["component"], row["key"]
-        row["growth_tokens_per_s"] = round(row["growth_tokens_per_s"])
-        row["dry_in"] = duration(row.pop("dry_in_s"))
-    print_table(streams, False)
+        row["dry_in"], row["growth_tokens_per_s"] = duration(row["dry_in_s"]), round(row["growth_tokens_per_s"])
+    print_table([{key: row[key] for key in (*first, "dry_in", "growth_tokens_per_s")} for row in streams], False)
     if preview.ends is not None:
         print(f"\nat {preview.ends_at_tokens:,} tokens {preview.ends}")
     for refusal in preview.refusals:

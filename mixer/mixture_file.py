@@ -49,22 +49,22 @@ def parse_toml(text: str, name: str) -> Document:
     if not text.strip():
         raise MixtureError(f"{name}:1: the file is empty; it needs name, seq_len and [[component]], see docs/mixtures.md")
     try:
+        text.encode()
         return tomllib.loads(text)
+    except UnicodeEncodeError as error:
+        line = text[: error.start].count("\n") + 1
+        raise MixtureError(f"{name}:{line}: half a surrogate pair is no text; save the file as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+)", str(error))
         line = int(found[1]) if found else text.count("\n") + (not text.endswith("\n"))
-        said = shown((text.splitlines() or [""])[min(line, len(text.splitlines())) - 1].strip())
-        raise MixtureError(f"{name}:{line}: {said} is no TOML: {plain_reason(error)}; correct the line") from error
+        said, reason = shown(text.split("\n")[line - 1].strip()), str(error).replace("\n", " ")
+        raise MixtureError(f"{name}:{line}: {said} is no TOML: {reason}; correct the line") from error
     except ValueError as error:
         raise MixtureError(f"{name}:1: a number has too many digits: {error}; write a smaller one") from error
     except RecursionError as error:
         raise MixtureError(
             f"{name}:1: values are nested too deep; a mixture has no value deeper than a flat table"
         ) from error
-
-
-def plain_reason(error: Exception) -> str:
-    return str(error).replace("\n", " ")
 
 
 def expand(document: Document, places: Places, load: Load) -> tuple[Document, Places]:

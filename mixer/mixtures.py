@@ -13,7 +13,7 @@ import msgspec
 from mixer.errors import MixtureError
 from mixer.mixture import NEWER_KEYS, Mixture, document_of, split_reference, text_of
 from mixer.mixture_file import Parsed, change, check_document, parse_assignment, parse_mixture
-from mixer.places import Places, did_you_mean
+from mixer.places import Places, did_you_mean, shown
 from mixer.preview import Preview, ShareChange, Shares, compare_shares, forecast
 from mixer.resolution import Plan, resolve, resolve_exactly
 from mixer.slots import ONE
@@ -25,6 +25,8 @@ from streamer.manifest import Snapshot
 from streamer.store import Store
 
 FORMAT = "mixture/1"
+LONGEST_NOTE = 1000
+MOST_TOKENS = 10**18
 NEWER_FORMAT = "mixture/2"  # of a version that says what mixture/1 cannot
 
 
@@ -69,6 +71,8 @@ class Mixtures:
 
     def _apply(self, parsed: Parsed, by: str | None, why: str | None) -> str:
         mixture = parsed.mixture
+        check_note("by", by)
+        check_note("why", why)
         resolve(mixture, mixture.name, self._streams(), parsed.places)
         document = msgspec.to_builtins(mixture)
         newer = any(key in component for component in document["component"] for key in NEWER_KEYS)
@@ -187,8 +191,8 @@ class Mixtures:
         return dict(zip(plan.streams, shares, strict=True))
 
     def _preview(self, parsed: Parsed, reference: str, tokens: int, run: str | None, tokens_per_s: float | None) -> Preview:
-        if tokens < 0:
-            raise MixtureError(f"mixture {reference}: a horizon of {tokens:,} tokens is below 0; give 0 or more")
+        if not 0 <= tokens <= MOST_TOKENS:
+            raise MixtureError(f"mixture {reference}: a horizon of {shown(tokens)} tokens is outside 0 to {MOST_TOKENS:,}")
         streams = self._streams()
         plan, shares = resolve_exactly(parsed.mixture, reference, streams, parsed.places)
         found = {snapshot.name: snapshot for snapshot in streams}
@@ -223,6 +227,14 @@ class Mixtures:
 
     def _log(self, name: str) -> Any:
         return self.catalog.log(f"mixtures/{name}")
+
+
+def check_note(key: str, note: str | None) -> None:
+    """Raises: MixtureError for a note that is too long or no text."""
+    if note is not None and (len(note) > LONGEST_NOTE or not note.isprintable()):
+        raise MixtureError(
+            f"{key} = {shown(note)}: it must be one line of at most {LONGEST_NOTE} printable characters; shorten it"
+        )
 
 
 def check_formats(name: str, bodies: Sequence[Body]) -> None:

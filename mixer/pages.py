@@ -6,7 +6,8 @@ import msgspec
 
 from mixer.mixtures import Version
 from mixer.pool import PoolRates, PoolState
-from mixer.runs import RunInfo, StreamUse
+from mixer.runs import RunInfo
+from mixer.stream_use import StreamUse
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from typing import Any
 from mixer.mixture_schema import Path
 
 LONGEST = 60
+DEEPEST = 8  # words of a path; what a mixture may say has five
 
 
 class Places:
@@ -112,6 +113,8 @@ def lines_by_path(text: str) -> dict[Path, int]:
                 value(child.children[-1], path)
 
     def value(node: Any, path: Path) -> None:
+        if len(path) > DEEPEST:
+            return
         if node.type == "inline_table":
             pairs(node, path)
         elif node.type == "array":

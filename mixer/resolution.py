@@ -77,6 +77,7 @@ def resolve_exactly(
             taken[snapshot.name] = component.label
             check_seq_len(places, number, mixture, snapshot)
             shapes.setdefault((snapshot.dtype, snapshot.tokenizer), snapshot.name)
+        check_pins(places, number, component, matched)
         chosen = [row for row in best_rows(places, number, component, matched) if row.limit != 0]
         of_run = Fraction(str(component.share))
         rows += [
@@ -131,6 +132,20 @@ def check_matches(
             f"{places.say('component', number, 'exclude')} = {shown(component.exclude)}: no stream is left of "
             f"{shown(component.streams)}; exclude fewer"
         )
+
+
+def check_pins(places: Places, number: int, component: Component, matched: list[Snapshot]) -> None:
+    """Raises: MixtureError for a pin of what the component does not have, or has twice."""
+    names, keys = {snapshot.name: snapshot.key for snapshot in matched}, {snapshot.key for snapshot in matched}
+    for pin, share in component.pin.items():
+        where = f"{places.say('component', number, 'pin', pin)} = {share:g}"
+        if pin not in keys and pin not in names:
+            raise MixtureError(
+                f"{where}: it names no key and no stream of the component; its keys are {', '.join(sorted(keys))}"
+                f"{did_you_mean(pin, [*keys, *names]) or '; pin one of these'}"
+            )
+        if names.get(pin) in component.pin:
+            raise MixtureError(f"{where}: pin.{names[pin]} holds that stream already; leave one of the two out")
 
 
 def check_seq_len(places: Places, number: int, mixture: Mixture, snapshot: Snapshot) -> None:
@@ -210,16 +225,12 @@ def inner_shares(places: Places, number: int, component: Component, rows: list[R
 
 def pin_groups(places: Places, number: int, component: Component, rows: list[Row]) -> list[str | None]:
     """The pin that holds each stream's share: its name's, else its key's, else None. Raises: MixtureError."""
-    names, keys = {row.name: row.key for row in rows}, {row.key for row in rows}
-    for pin in component.pin:
-        where = f"{places.say('component', number, 'pin', pin)} = {component.pin[pin]:g}"
-        if pin not in keys and pin not in names:
-            raise MixtureError(
-                f"{where}: it names no key and no stream of the component; its keys are {', '.join(sorted(keys))}"
-                f"{did_you_mean(pin, [*keys, *names]) or '; pin one of these'}"
-            )
-        if names.get(pin) in component.pin:
-            raise MixtureError(f"{where}: pin.{names[pin]} holds that stream already; leave one of the two out")
+    given = {row.key for row in rows} | {row.name for row in rows}
+    for pin in component.pin.keys() - given:
+        raise MixtureError(
+            f"{places.say('component', number, 'pin', pin)} = {component.pin[pin]:g}: none of it is among the "
+            "best; leave it out"
+        )
     return [next((pin for pin in (row.name, row.key) if pin in component.pin), None) for row in rows]
 
 

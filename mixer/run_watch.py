@@ -10,7 +10,8 @@ import time
 from collections.abc import Sequence
 
 from mixer.errors import RunError
-from mixer.runs import RunInfo, Runs, StreamUse
+from mixer.runs import RunInfo, Runs
+from mixer.stream_use import StreamUse
 from streamer.command_options import shorten
 
 GROUPS = ("stream", "key")

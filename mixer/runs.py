@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -19,7 +19,6 @@ from mixer.ledger import (
     Ledger,
     Parent,
     Pool,
-    Segment,
     Settings,
     check_limits,
     check_plan,
@@ -32,6 +31,7 @@ from mixer.resolution import Plan
 from mixer.skips import Skips
 from mixer.slots import ONE
 from mixer.states import State
+from mixer.stream_use import StreamUse, Target, targets_of, use_of
 from streamer.catalog import Catalog
 from streamer.log import Body
 from streamer.names import check_word
@@ -44,9 +44,9 @@ BOUNDS = {
     "num_steps": (1, 1 << 40),
     "segment_batches": (1, 1 << 16),  # counts of a segment are planned at once
     "write_ahead": (1, 1 << 40),
-    "skip": (0, 1 << 40),
+    "skip": (0, 1 << 16),  # segments are written for what is skipped too
     "start_step": (0, 1 << 40),
-    "batches": (1, 1 << 40),
+    "batches": (1, 1 << 16),
 }
 Bodies = list[Body]  # in class Runs `list` is a method
 MAX_TEXT = 4000  # characters
@@ -79,28 +79,6 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def streams(self) -> list[str]:
         return list(self.shares)
-
-
-class StreamUse(msgspec.Struct, frozen=True, kw_only=True):
-    """One stream's part in the first steps of a run: samples exact, the target a real number, passes of its lineage.
-
-    Target and realised samples are of batches that were handed out; `drawn_samples` and passes also count those skipped and
-    what the lineage drew before.
-    """
-
-    stream: str
-    target_samples: float
-    realised_samples: int
-    drawn_samples: int
-    passes: float
-
-
-class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment's batches [start_step, end_step) and the samples of each stream that one of them is to have on average."""
-
-    start_step: int
-    end_step: int
-    samples: dict[str, float]
 
 
 class Runs:
@@ -378,8 +356,9 @@ class Runs:
         with self._lock:
             if name in self._journals:
                 self._journals[name].refresh()
-            ledger = self._journals.setdefault(name, Journal(self.catalog, name)).ledger
-            return describe(name, ledger)
+            else:
+                self._journals[name] = Journal(self.catalog, name)
+            return describe(name, self._journals[name].ledger)
 
     def plan(self, name: str) -> Plan:
         """The plan at the ledger's end. Raises: RunError when there is no such run."""
@@ -388,54 +367,11 @@ class Runs:
 
     def use(self, name: str, upto_step: int | None = None) -> Sequence[StreamUse]:
         """Target beside realised samples of each stream in the ledger's first `upto_step` batches."""
-        journal = Forecast(self.catalog, name)
-        ledger = journal.ledger
-        step = ledger.end if upto_step is None else min(upto_step, ledger.end)
-        before: Sequence[StreamUse] = []
-        if ledger.fork is not None and ledger.parent is not None:
-            before = self.use(ledger.parent.run, min(step, ledger.begin))
-            if step < ledger.begin:
-                return before
-        targets, realised = [0.0] * len(ledger.streams), [0] * len(ledger.streams)
-        for index, use in enumerate(before[: len(ledger.drawn_before)]):
-            targets[index], realised[index] = use.target_samples, use.realised_samples
-        for start, end in ledger.skips.handed_out(ledger.begin, step):
-            first, last = (Came.to(journal, step) for step in (start, end))
-            for index in range(len(ledger.streams)):
-                targets[index] += (last.asked[index] - first.asked[index]) / ONE
-                realised[index] += last.drawn[index] - first.drawn[index]
-        drawn = Came.to(journal, step).drawn
-        return [
-            StreamUse(
-                stream=stream,
-                target_samples=targets[index],
-                realised_samples=realised[index],
-                drawn_samples=drawn[index],
-                passes=drawn[index] / ledger.totals[index] if ledger.totals[index] else 0.0,
-            )
-            for index, stream in enumerate(ledger.streams)
-        ]
+        return use_of(self.catalog, name, upto_step)
 
     def targets(self, name: str) -> Sequence[Target]:
         """What the ledger's segments ask for, in their order, of batches that are handed out."""
-        ledger = Journal(self.catalog, name).ledger
-        assert ledger.settings is not None
-        global_batch = ledger.settings.global_batch
-        before: list[Target] = []
-        if ledger.fork is not None and ledger.parent is not None:
-            for target in self.targets(ledger.parent.run):
-                if target.start_step < ledger.begin:
-                    before.append(msgspec.structs.replace(target, end_step=min(target.end_step, ledger.begin)))
-
-        def samples(segment: Segment) -> dict[str, float]:
-            drawn = segment.shares * global_batch / ONE if segment.counts is None else segment.counts
-            return dict(zip(ledger.streams, (float(count) for count in drawn), strict=False))
-
-        return before + [
-            Target(start_step=start, end_step=end, samples=samples(segment))
-            for segment in ledger.segments
-            for start, end in ledger.skips.handed_out(segment.start, segment.end)
-        ]
+        return targets_of(self.catalog, name)
 
     def step_behind(self, name: str, batches: int) -> int:
         """The position behind the first so many batches that the run hands out."""
@@ -531,20 +467,6 @@ class Runs:
             self._check_caps(name, mean, max(0, last - step), settings.global_batch, drawn)
 
 
-class Came(NamedTuple):
-    """By stream, what segments have asked for (in 1/ONE, less what no segment of the run asked for) and what was drawn."""
-
-    asked: Sequence[int]
-    drawn: Sequence[int]
-
-    @classmethod
-    def to(cls, journal: Journal, step: int) -> "Came":
-        """Before a step of the ledger."""
-        state, width = journal.state(step), len(journal.ledger.streams)
-        owed, drawn = widen(state.credits, width).tolist(), widen(state.drawn, width).tolist()
-        return cls([one + other * ONE for one, other in zip(owed, drawn, strict=True)], drawn)
-
-
 def describe(name: str, ledger: Ledger) -> RunInfo:
     """What a ledger says of its run."""
     settings, plan, parent = ledger.settings, ledger.plans[ledger.plan_at(ledger.end)], ledger.parent
@@ -605,7 +527,7 @@ def check_length(name: str, ledger: Ledger, mixture: str, seq_len: int) -> None:
 def refuse_ended(name: str, ledger: Ledger) -> None:
     """Raises: RunError when the run has ended."""
     if ledger.ended is not None:
-        raise RunError(f"run {name} has ended: {ledger.ended}; start another run")
+        raise RunError(f"run {name} has ended: {ledger.ended}; fork it, or start another run")
 
 
 def drawn_by(parent: Parent | None) -> dict[str, int]:

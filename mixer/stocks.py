@@ -6,6 +6,7 @@ Always holds: nothing is written; a stream that has not grown for an hour costs 
 import time
 from collections.abc import Sequence
 
+from mixer.errors import RunError
 from mixer.journal import Forecast
 from mixer.ledger import widen
 from mixer.passes import Timeline
@@ -48,6 +49,12 @@ def stocks_of(
     if run is not None:
         journal = Forecast(catalog, run)
         ledger = journal.ledger
+        assert ledger.settings is not None
+        if ledger.settings.seq_len != snapshots[0].seq_len:
+            raise RunError(
+                f"run {run} has seq_len {ledger.settings.seq_len}, mixture {plan.mixture} {snapshots[0].seq_len}; preview a "
+                "mixture of the same"
+            )
         counts = widen(journal.state(ledger.end).drawn, len(ledger.streams)).tolist()
         drawn = dict(zip(ledger.streams, counts, strict=True))
         timelines = dict(zip(ledger.streams, ledger.timelines, strict=True))

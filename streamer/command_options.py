@@ -75,18 +75,12 @@ def table_lines(rows: Sequence[dict[str, Any]], width: int | None = None) -> lis
     names = list(rows[0])
     numeric = {name: all(isinstance(row.get(name), int | float | None) for row in rows) for name in names}
     cells = {name: [name, *(show(row.get(name)) for row in rows)] for name in names}
-    widths = {name: max(map(len, column)) for name, column in cells.items()}
-    shrinkable = [name for name in names if not numeric[name]]
-    left_out: list[str] = []
-    while width is not None and sum(widths.values()) + 2 * (len(widths) - 1) > width:
-        widest = max((name for name in shrinkable if name in widths), key=lambda name: widths[name], default=None)
-        if widest is not None and widths[widest] > LEAST_WIDTH:
-            widths[widest] -= 1
-        elif len(widths) > 1:
-            left_out.insert(0, name := list(widths)[-1])
-            del widths[name]
-        else:
-            break
+    natural, kept = {name: max(map(len, column)) for name, column in cells.items()}, len(names)
+    widths = shrink(natural, numeric, width)
+    while width is not None and kept > 1 and line_length(widths) > width:
+        kept -= 1
+        widths = shrink({name: natural[name] for name in names[:kept]}, numeric, width)
+    left_out = names[kept:]
     lines = []
     for place in range(len(rows) + 1):
         padded = (
@@ -95,6 +89,21 @@ def table_lines(rows: Sequence[dict[str, Any]], width: int | None = None) -> lis
         )
         lines.append("  ".join(padded).rstrip())
     return [*lines, f"(no room for {', '.join(left_out)}; --json has all)"] if left_out else lines
+
+
+def line_length(widths: dict[str, int]) -> int:
+    return sum(widths.values()) + 2 * (len(widths) - 1)
+
+
+def shrink(widths: dict[str, int], numeric: dict[str, bool], width: int | None) -> dict[str, int]:
+    """The widths with columns of text made narrower, the widest first, until the line fits or they are at their least."""
+    found = dict(widths)
+    while width is not None and line_length(found) > width:
+        text = [name for name, size in found.items() if not numeric[name] and size > LEAST_WIDTH]
+        if not text:
+            break
+        found[max(text, key=lambda name: found[name])] -= 1
+    return found
 
 
 def shorten(text: str, width: int) -> str:

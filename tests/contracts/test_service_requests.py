@@ -16,7 +16,7 @@ from mixer.service import create_app
         ("/api/v1/runs/a/segments", {"step": 1.5}, "step"),
         ("/api/v1/runs/a/segments", {"step": 0, "start": None}, "start"),
         ("/api/v1/runs/a/switch", {"mixture": "m", "at_step": "soon"}, "at_step"),
-        ("/api/v1/runs/a/switch", {}, "mixture"),
+        ("/api/v1/runs/a/switch", {"mixture": 3}, "mixture"),
         ("/api/v1/pool", {"workers": -1}, "workers"),
     ],
 )

@@ -67,6 +67,7 @@ def bash(root: Path, fill: Callable[..., Catalog], tmp_path: Path) -> Callable[[
         ("phasemix runs switch first g", {"general"}),
         ("phasemix runs create a --mixture g", {"general"}),
         ("phasemix mixtures preview general --tok", {"--tokens", "--tokens-per-s"}),
+        ("phasemix runs create ", set()),
         ("phasemix completion ", {"bash", "zsh", "fish"}),
     ],
 )

@@ -19,6 +19,8 @@ import xxhash
 from generators.orders import load_orders, place_order
 from mixer import Mixtures, RunEnded, RunReader, Runs, pool
 from mixer.journal import Journal
+from mixer.policies import Policy, Schedule, SchedulePoint
+from mixer.reports import Report, Reports
 from mixer.states import State, States, unpack, unpack_small
 from streamer import Catalog, mds
 from streamer.document import COLUMNS, Document, document_id
@@ -48,6 +50,15 @@ within = "equal"
 max_passes = 2
 when_dry = "share"
 """
+WARM = f"""
+name = "warm"
+seq_len = {SEQ_LEN}
+[[component]]
+streams = "raw/*"
+share = 1
+within = "temperature"
+temperature = 2
+"""
 
 
 def numbers() -> list[int]:
@@ -56,7 +67,7 @@ def numbers() -> list[int]:
 
 
 def build(root: Path) -> None:
-    """The catalog: streams of every kind of entry, four runs, a pool and an order. The same each time, but for ids."""
+    """The catalog: streams of every kind of entry, five runs, a pool and an order. The same each time, but for ids."""
     catalog = Catalog(root)
     tokenizer = catalog.put_tokenizer(json.dumps(TOKENIZER))
     catalog.create_stream("raw/go", seq_len=SEQ_LEN, tokenizer=tokenizer)
@@ -93,6 +104,14 @@ def build(root: Path) -> None:
     read(root, "fourth", end + 20)
     runs.end("fourth", by="ana", why="enough")
     runs.note("fourth", "the best so far", by="ben")
+    ramp = [SchedulePoint(at=0, mixture="code@1"), SchedulePoint(at=40, mixture="warm")]
+    mixtures.apply(WARM)
+    runs.create("fifth", seed=15, global_batch=8, steering=Schedule(unit="steps", point=ramp, every=16))
+    read(root, "fifth", 40)
+    report = Report(start_step=0, end_step=40, streams=["raw/go", "raw/rust"], samples=[200, 120], loss=[2.5, None])
+    Reports(catalog, "fifth").append(report)
+    runs.switch("fifth", "code@2", steering=Policy(name="absent", every=64, arguments={"rate": 0.5, "word": "a"}))
+    read(root, "fifth", 80)
     pool.set_wanted(catalog, 3)
     pool.set_draining(catalog)
     place_order(catalog, "documents/*", files=5, language="go")

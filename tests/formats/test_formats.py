@@ -39,9 +39,10 @@ def test_what_is_written_today_is_what_is_committed(newest: Path, root: Path) ->
 
 def test_every_format_is_in_the_committed_catalog(newest: Path) -> None:
     text = " ".join(map(str, make.contents(newest).values()))
-    names = ("log", "names", "stream", "sidecar", "mixture", "ledger", "order", "state", "orders", "pool")
+    names = ("log", "names", "stream", "sidecar", "mixture", "ledger", "order", "state", "orders", "pool", "report")
     assert [name for name in names if f"'{name}/1'" not in text] == []
+    assert "'mixture/2'" in text
     events = ("created", "part", "condemned", "switched", "segment", "skipped", "paused", "resumed", "noted", "ended")
     assert [event for event in events if f"'event': '{event}'" not in text] == []
-    keys = ("before", "joins", "counts", "reason", "parent", "fork", "lanes", "compression")
+    keys = ("before", "joins", "counts", "reason", "parent", "fork", "lanes", "compression", "policy", "steered")
     assert [key for key in keys if f"'{key}': " not in text] == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from serving import serving
 
-from mixer import MixtureError, Mixtures, RunEnded, RunError, RunReader, Runs, StepError
+from mixer import MixtureError, Mixtures, RunEnded, RunError, RunReader, Runs, StepError, WaitError
 from mixer.client import MixerClient
 from mixer.errors import ServiceAwayError
 from mixer.reports import Report
@@ -41,6 +41,24 @@ def test_mistakes_come_through_by_name(service: str, root: Path) -> None:
         RunReader(root, "none", service=service)
     with pytest.raises(MixtureError):
         MixerClient(service).apply("name = 1")
+
+
+def test_a_fork_is_read_through_the_service_as_from_the_store(service: str, root: Path) -> None:
+    RunReader(root, "a").read(60)
+    Runs(root).fork("a", "b", at_step=40, skip=3)
+    Runs(root).fork("b", "c", at_step=20, global_batch=8)
+    for run in ("b", "c"):
+        remote, local = RunReader(root, run, service=service), RunReader(root, run)
+        for step in (0, 19, 20, 39, 43, 70):
+            assert (remote.read(step).tokens == local.read(step).tokens).all()
+            assert remote.ledger_digest(step) == local.ledger_digest(step)
+    remote = RunReader(root, "b", service=service)
+    assert (remote.next_step(40), remote.behind(0, 41 * 4)) == (43, 44)
+    with pytest.raises(StepError, match="skipped"):
+        remote.read(41)
+    Runs(root).pause("b", why="lunch")
+    with pytest.raises(WaitError, match="lunch"):
+        remote.read(Runs(root).show("b").end_step)
 
 
 def test_a_method_a_route_gives_what_the_library_gives(service: str, root: Path) -> None:

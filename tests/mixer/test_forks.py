@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixer import Mixtures, RunEnded, RunError, RunReader, Runs, StepError, Trace, WaitError
-from mixer.journal import Journal
+from mixer.journal import Journal, make_planner
+from mixer.ledger import widen
 from mixer.run_reader import Tables
+from mixer.states import States
 from mixer.turns import Row
 from streamer import Catalog
 from streamer.store import MemoryStore, Store
@@ -45,6 +47,7 @@ def test_forks_of_forks_are_what_their_ledgers_say(history: History, data: st.Da
             lead(store, name, history, data)
         for name in runs:
             check(store, name, data)
+            keeps_states(store, name, history.interval)
 
 
 def lead(store: Store, run: str, history: History, data: st.DataObject) -> None:
@@ -106,6 +109,22 @@ def check(store: Store, run: str, data: st.DataObject) -> None:
     for row, other in zip(use, asked(Runs(store).targets(run), ledger.streams), strict=True):
         assert closes or row.target_samples == pytest.approx(other, abs=1e-6)
     check_positions(store, trace, ledger.streams, tables, expected)
+
+
+def keeps_states(store: Store, run: str, interval: int) -> None:
+    """A state is kept at every interval of the run's own up to the last segment's, and is the one that counting gives."""
+    ledger = Journal(Catalog(store), run).ledger
+    kept = States(store, run, ledger, write=False)
+    counted = make_planner(ledger, Catalog(MemoryStore()), run, write=False)
+    bodies = Catalog(store).log(f"runs/{run}/ledger").read()
+    last = max((body["start"] for body in bodies if body["event"] == "segment"), default=ledger.begin)
+    for step in range((ledger.begin // interval + 1) * interval, last + 1, interval):
+        found, derived = kept.load(step), counted.state(step)
+        assert found is not None
+        for now, then in ((found.drawn, derived.drawn), (found.credits, derived.credits)):
+            assert widen(now, len(ledger.streams)).tolist() == widen(then, len(ledger.streams)).tolist()
+        lanes = [{key: given.tolist() for key, (_, given) in state.lanes.items()} for state in (found, derived)]
+        assert lanes[0] == lanes[1]
 
 
 def traced_places(streams: list[str], traced: list[Any]) -> tuple[list[int], list[tuple[int, int]]]:
@@ -228,6 +247,7 @@ def test_a_long_skip_is_no_step_too_far(root: Path, fill: Fill) -> None:
         (lambda runs: runs.fork("a", "b", at_step=1, seed=1.5), "seed = 1.5"),
         (lambda runs: runs.skip("a", 63, 2), "fork a NEW --at-step 63 --skip 2"),
         (lambda runs: runs.skip("a", 64, 0), "batches = 0"),
+        (lambda runs: runs.skip("a", 64, 10**9), "from 1 to 65,536"),
         (lambda runs: [runs.skip("a", 64, 5), runs.skip("a", 68, 1)], "64 to 68 are skipped already"),
         (lambda runs: runs.resume("a"), "is not paused"),
         (lambda runs: [runs.pause("a", by="ana"), runs.pause("a")], "paused at step 64 by ana"),
@@ -283,12 +303,23 @@ def test_the_history_says_what_happened_by_whom_and_why(root: Path, fill: Fill) 
         ("b", "switched", 20, None),
         ("b", "noted", 20, "ana"),
     ]
-    assert {event.event for event in found[4:]} >= {"ended"}
+    assert {event.event for event in found[4:]} == {"ended"}
     assert (found[1].why, found[1].mixture, found[1].shares) == ("from a, 2 batches skipped: a spike", "m@1", {"raw": 1.0})
     assert [event.why for event in runs.history("a")][1:] == ["less often"]
     info = runs.show("b")
     assert (info.parent, info.parent_step, info.fork, info.skipped) == ("a", 20, True, [(20, 2)])
     assert all(event.at_s is not None for event in found if event.event not in ("dry", "ended"))
+
+
+def test_the_history_says_what_ran_dry(root: Path, fill: Fill) -> None:
+    text = HEAD.replace("raw/*", "raw/c") + '[[component]]\nname = "more"\nstreams = ["raw/java", "raw/python"]\nshare = 1\n'
+    cap = 'max_passes = 2\nwhen_dry = "share"\n'
+    begin(root, fill, text.replace("share = 1\n", "share = 0.5\n" + cap))
+    ended = read_on(Catalog(root).store, "a", batches=60).ended
+    assert ended is not None
+    dry = [event for event in Runs(root).history("a") if event.event == "dry"]
+    assert dry[0].why == "dry: raw/c; its share went to the others"
+    assert dry[0].shares == {"raw": 0.0, "more": 1.0}
 
 
 def test_a_fork_takes_another_mixture_where_it_begins(root: Path, fill: Fill) -> None:

@@ -113,6 +113,13 @@ def test_a_version_remembers_by_whom_why_when_and_of_what(mixtures: Mixtures) ->
         mixtures.versions("mm")
 
 
+@pytest.mark.parametrize("note", ["two\nlines", "x" * 1001, "\ud800"])
+def test_a_note_is_one_line_of_text(mixtures: Mixtures, note: str) -> None:
+    with pytest.raises(MixtureError, match="why = .*one line"):
+        mixtures.apply(HEAD, why=note)
+    assert mixtures.list() == []
+
+
 def test_people_who_apply_at_once_get_versions_of_their_own(root: Path, mixtures: Mixtures) -> None:
     mixtures.apply(HEAD)
     made: dict[int, str] = {}

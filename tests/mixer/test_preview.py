@@ -1,7 +1,9 @@
 """A preview says beforehand what a run then draws, what forbids a horizon, and the best there is."""
 
+import math
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mixer import MixtureError, Mixtures, RunEnded, Runs, WaitError
+from mixer import MixtureError, Mixtures, RunEnded, RunError, Runs, WaitError
+from mixer.feasible import nearest_shares
 from mixer.preview import Preview
+from mixer.resolution import Plan
+from mixer.slots import ONE, to_shares
 from streamer import Catalog
 from streamer.manifest import Schema, Shard, part_body
 from streamer.store import MemoryStore
@@ -110,6 +115,15 @@ def test_a_preview_of_a_run_goes_on_from_its_pools(root: Path, fill: Fill) -> No
     assert preview.repeated_tokens == pytest.approx((144 + 496 - 44) * SEQ_LEN, rel=0.01)
 
 
+def test_a_run_of_another_seq_len_is_refused(root: Path, fill: Fill) -> None:
+    fill("raw/python", 100)
+    add_stream(Catalog(root), "long/go", 100, 16)
+    Runs(root).create("a", mixture=Mixtures(root).apply(mixture(component("raw/*", 1))), seed=5, global_batch=BATCH)
+    text = mixture(component("long/*", 1)).replace("seq_len = 8", "seq_len = 16")
+    with pytest.raises(RunError, match="seq_len 8, mixture m 16"):
+        Mixtures(root).preview_text(text, run="a")
+
+
 def test_caps_that_forbid_a_horizon_are_refused_with_the_best_there_is(root: Path, fill: Fill) -> None:
     for name, samples in (("raw/python", 100), ("raw/go", 300), ("raw/c", 200), ("web/text", 4000)):
         fill(name, samples)
@@ -142,6 +156,31 @@ def test_a_pin_is_kept_where_another_key_cannot_keep_its_share(root: Path, fill:
     preview = Mixtures(root).preview_text(text, tokens=1000 * SEQ_LEN)
     assert preview.feasible is not None
     assert preview.feasible.shares == pytest.approx({"raw/c": 0.1, "raw/go": 0.4, "raw/python": 0.5})
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 2)), min_size=1, max_size=12), st.data())
+def test_the_nearest_shares_sum_to_one_and_keep_every_cap(streams: list[tuple[int, float]], data: st.DataObject) -> None:
+    weights = [weight for weight, _ in streams]
+    if not sum(weights):
+        weights[0] = 1
+    names = [
+        f"{data.draw(st.sampled_from('ab'))}/{data.draw(st.sampled_from('xyz'))}/{place}" for place in range(len(streams))
+    ]
+    plan = Plan(
+        mixture="m@1", streams=names, shares=to_shares([Fraction(weight) for weight in weights]),
+        component=[name[0] for name in names], max_passes=[1] * len(names), limit=[None] * len(names),
+        when_dry=["stop"] * len(names), dtype="uint16", tokenizer=None,
+    )  # fmt: skip
+    most = [limit for _, limit in streams]
+    found = nearest_shares(plan, most, {"a": ["x"]})
+    if not found:
+        assert math.fsum(limit for weight, limit in zip(weights, most, strict=True) if weight) < 1 + 1e-9
+        return
+    assert math.fsum(found) == pytest.approx(1)
+    assert all(share <= limit + 1e-9 for share, limit in zip(found, most, strict=True))
+    assert all(share == 0 for share, weight in zip(found, weights, strict=True) if not weight)
+    if all(share / ONE <= limit for share, limit in zip(plan.shares, most, strict=True)):
+        assert found == pytest.approx([share / ONE for share in plan.shares])
 
 
 def test_a_horizon_that_no_shares_last_says_so(root: Path, fill: Fill) -> None:
@@ -189,8 +228,9 @@ def test_a_preview_writes_nothing_and_settings_are_only_tried(root: Path, fill: 
     tried = mixtures.preview("m", settings={"raw.pin.python": 0.75}, tokens=8000)
     assert {row.key: row.share for row in tried.keys} == pytest.approx({"go": 0.25, "python": 0.75})
     assert {row.key: row.share for row in mixtures.preview(reference).keys} == {"go": 0.5, "python": 0.5}
-    with pytest.raises(MixtureError, match="below 0"):
-        mixtures.preview(reference, tokens=-1)
+    for tokens in (-1, 10**19, 10**5000):
+        with pytest.raises(MixtureError, match="horizon of .* is outside 0 to"):
+            mixtures.preview(reference, tokens=tokens)
     assert sorted(root.rglob("*")) == before
 
 

@@ -166,6 +166,22 @@ def test_a_document_has_every_position_of_the_ledger_and_what_lies_past_it_is_a_
     assert [(position.step, position.slot) for position in after] == [(p.step, p.slot) for p in to_end]
 
 
+def test_positions_in_skipped_batches_are_marked_and_those_of_a_fork_begin_in_its_parent(
+    root: Path, fill: Callable[..., Catalog]
+) -> None:
+    begin(root, fill)
+    RunReader(root, "a").read(15)
+    Runs(root).fork("a", "b", at_step=6, skip=5)
+    RunReader(root, "b").read(15)
+    whole, fork = (Trace(root, run).document("raw/python/13", to_step=16) for run in ("a", "b"))
+    assert len(whole) == len(fork) >= 2
+    for before, position in zip(whole, fork, strict=True):
+        assert (position.step, position.slot, position.row) == (before.step, before.slot, before.row)
+        assert position.source == ("skipped" if 6 <= position.step < 11 else "ledger")
+    assert {row.source for row in Trace(root, "b").batch(7)} == {"skipped"}
+    assert Trace(root, "b").batch(3) == Trace(root, "a").batch(3)
+
+
 def test_a_path_finds_the_documents_that_have_it_in_every_part(root: Path, fill: Callable[..., Catalog]) -> None:
     begin(root, fill)
     append_documents(root, "raw/python", 3, first=60)

@@ -1,0 +1,100 @@
+// The catalog: its streams, tokens by language, how a stream has grown.
+
+import { get, poll } from "./api.js";
+import { chart } from "./chart.js";
+import { count, empty, h, say, section, short } from "./dom.js";
+import { field } from "./form.js";
+import { table } from "./table.js";
+
+export async function show(main, address, writes) {
+  let streams = [];
+  let drawn = null;
+  const summary = h("p", { class: "lead" });
+  const filter = field("Filter", { kind: "search", value: address.query.get("filter") ?? "", placeholder: "name or key" });
+  const rows = table("Streams", [
+    { name: "stream", title: "Stream", value: (s) => s.name, cell: (s) => ({ text: s.name, href: addressOf(s.name) }) },
+    { name: "key", title: "Key", value: (s) => s.key },
+    { name: "tokens", title: "Tokens", number: true, value: (s) => s.tokens, cell: (s) => count(s.tokens) },
+    { name: "samples", title: "Samples", number: true, value: (s) => s.samples, cell: (s) => count(s.samples) },
+    { name: "parts", title: "Parts", number: true, value: (s) => s.parts, cell: (s) => count(s.parts) },
+  ], { key: (s) => s.name, sort: address.query.get("sort") ?? "", onSort: (sort) => { address.set("sort", sort); draw(); }, chosen: (s) => s.name === chosen() });
+  const keys = chart("Tokens by key");
+  const growth = chart("Growth");
+  const body = h("div");
+  main.append(h("h1", {}, "Catalog"), summary, body);
+  filter.input.addEventListener("input", () => { address.set("filter", filter.input.value); drawTable(); });
+  filter.input.name = "filter";
+
+  function addressOf(name) {
+    const query = new URLSearchParams(address.query);
+    query.set("stream", name);
+    return `#/catalog?${query}`;
+  }
+
+  function chosen() {
+    const largest = streams.reduce((most, one) => (!most || one.tokens > most.tokens ? one : most), null);
+    return address.query.get("stream") ?? largest?.name;
+  }
+
+  function drawTable() {
+    const words = filter.input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const kept = streams.filter((s) => words.every((word) => s.name.includes(word) || s.key.includes(word)));
+    rows.update(kept, kept.length === streams.length ? `${count(streams.length)} streams` : `${count(kept.length)} of ${count(streams.length)} streams`);
+  }
+
+  function drawKeys() {
+    const groups = [...new Set(streams.map((s) => s.name.split("/")[0]))];
+    const sums = new Map();
+    for (const s of streams) sums.set(s.key, (sums.get(s.key) ?? 0) + s.tokens);
+    const order = [...sums.keys()].sort((a, b) => sums.get(b) - sums.get(a));
+    const tokensOf = (group) => {
+      const found = new Map(order.map((key) => [key, 0]));
+      for (const s of streams) if (s.name.startsWith(`${group}/`)) found.set(s.key, found.get(s.key) + s.tokens);
+      return [...found.values()];
+    };
+    const data = groups.map((group) => ({ type: "bar", name: group, x: order, y: tokensOf(group), hovertemplate: "%{x}: %{y:.3s} tokens" }));
+    const said = order.slice(0, 5).map((key) => `${key} ${short(sums.get(key))}`).join(", ");
+    return keys.update(`the most: ${said}`, data, { barmode: "stack", legend: { traceorder: "normal" }, showlegend: groups.length > 1, yaxis: { tickformat: "~s" } });
+  }
+
+  async function drawGrowth(signal) {
+    const name = chosen();
+    const grown = await get(`growth?stream=${encodeURIComponent(name)}`, signal);
+    say(growth.element.querySelector("figcaption"), `Growth of ${name}`);
+    const last = grown.at(-1)?.tokens ?? 0;
+    const data = [{ type: "scatter", mode: grown.length > 30 ? "lines" : "lines+markers", line: { shape: "hv", width: 1.6 }, fill: "tozeroy", fillcolor: "rgba(59, 111, 212, 0.12)", marker: { size: 4 },
+      x: grown.map((one) => new Date(one.at_s * 1000)), y: grown.map((one) => one.tokens), hovertemplate: "%{x}: %{y:.4s} tokens<extra></extra>" }];
+    return growth.update(grown.length ? `${name} has ${short(last)} tokens` : `${name} is empty`, data, { yaxis: { tickformat: "~s", rangemode: "tozero" } });
+  }
+
+  async function draw(signal) {
+    const found = await get("streams", signal);
+    if (found !== drawn) {
+      drawn = streams = found;
+      const tokens = streams.reduce((sum, one) => sum + one.tokens, 0);
+      say(summary, streams.length ? `${count(streams.length)} streams, ${short(tokens)} tokens` : "");
+      if (!streams.length) {
+        body.replaceChildren(empty("No streams yet. Bring in source files, or publish what is packed already:",
+          "phasemix corpus ingest FOLDER --into raw", "phasemix streams publish raw/python DIR"));
+      } else if (!rows.element.isConnected) {
+        body.replaceChildren(h("div", { class: "charts" }, keys.element, growth.element), section("Streams", h("div", { class: "fields" }, filter.element), rows.element));
+      }
+      if (!streams.length) return;
+      drawTable();
+      await Promise.all([drawKeys(), drawGrowth(signal)]);
+    } else if (streams.length) {
+      drawTable();
+      await drawGrowth(signal);
+    }
+    performance.mark("drawn");
+  }
+
+  const watch = poll(draw, 3000);
+  return {
+    stop: watch.stop,
+    follow: (now) => {
+      address.query = now.query;
+      watch.now();
+    },
+  };
+}

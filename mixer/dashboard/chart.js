@@ -1,0 +1,70 @@
+// Charts by Plotly, in the page's own colours, light and dark. Each says in words what it shows.
+
+import { h } from "./dom.js";
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const still = { displayModeBar: false, responsive: true };
+const COLOURS = ["#3b6fd4", "#d9822b", "#2a9d78", "#c2477f", "#8a63c9", "#b0911c", "#2b9fc4", "#c4573b", "#6c8b3c", "#7d7f86"];
+const drawn = new Set();
+let library = null;
+
+export const narrow = () => matchMedia("(max-width: 40rem)").matches;
+export const colour = (place) => COLOURS[place % COLOURS.length];
+
+// Loads the library once; 5 MB that the browser keeps.
+export function loadPlotly() {
+  library ??= new Promise((done, failed) => {
+    const script = h("script", { src: "library/plotly.min.js", load: () => done(globalThis.Plotly) });
+    script.addEventListener("error", () => failed(new Error("the chart library did not come; reload the page")));
+    document.head.append(script);
+  });
+  return library;
+}
+
+function themed(layout) {
+  const style = getComputedStyle(document.documentElement);
+  const [ink, quiet, line] = ["--ink", "--quiet", "--line"].map((name) => style.getPropertyValue(name).trim());
+  const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, tickcolor: line, automargin: true, fixedrange: true };
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest", dragmode: false,
+    font: { family: style.fontFamily, size: 12, color: quiet },
+    margin: { l: 8, r: 12, t: 12, b: 8 }, colorway: COLOURS, barcornerradius: 2,
+    hoverlabel: { font: { family: style.fontFamily, color: ink }, bgcolor: style.getPropertyValue("--raised").trim(), bordercolor: line },
+    autosize: true,
+    ...layout,
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { color: ink }, ...layout.legend },
+    xaxis: { ...axis, showgrid: false, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis },
+  };
+}
+
+// A figure, `tall` pixels taller on a narrow screen, where a legend takes lines. `update(said, data, layout)`: what it shows, in words; Plotly's traces and layout.
+export function chart(title, { height = 280, tall = 0 } = {}) {
+  const place = h("div", { class: "plot", role: "img", "aria-label": title });
+  const element = h("figure", {}, h("figcaption", {}, title), place);
+  let last = null;
+  loadPlotly().catch(() => {}); // comes while the page asks for its data; who draws sees the error
+
+  async function draw() {
+    const Plotly = await loadPlotly();
+    if (!last || !element.isConnected) return;
+    const { data, layout } = last;
+    place.style.height = `${narrow() ? height + tall : height}px`;
+    await Plotly.react(place, data, themed(layout), still);
+  }
+
+  function update(said, data, layout = {}) {
+    place.setAttribute("aria-label", `${title}: ${said}`);
+    last = { data, layout };
+    drawn.add(again);
+    return draw();
+  }
+
+  function again() {
+    if (element.isConnected) draw();
+    else drawn.delete(again);
+  }
+
+  return { element, place, update };
+}
+
+dark.addEventListener("change", () => drawn.forEach((again) => again()));

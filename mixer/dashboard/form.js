@@ -1,0 +1,59 @@
+// Forms: labels, and the API's own words beside what caused them.
+
+import { announce, h } from "./dom.js";
+import { get } from "./api.js";
+
+let made = 0;
+
+// { element, input, said }; `kind`: an input's type, or "select" with `options` (elements).
+export function field(label, { kind = "text", hint = null, options = [], element = null, ...attributes } = {}) {
+  const id = `field-${(made += 1)}`;
+  const spare = hint ? h("small", { id: `${id}-hint` }, hint) : null;
+  const given = { id, autocomplete: "off", spellcheck: "false", "aria-describedby": hint ? `${id}-hint` : null, ...attributes };
+  const input = kind === "select" ? h("select", given, options) : h("input", { type: kind, ...given });
+  return { element: h("div", { class: "field" }, h("label", { for: id }, label), input, spare, element), input };
+}
+
+// A form of fields. `submit(values)` acts and returns what to announce; a field that is empty gives no value.
+export function form(label, fields, submit, { title = null, id = null } = {}) {
+  const error = h("p", { class: "error", role: "alert" });
+  const button = h("button", { class: "primary" }, label);
+  async function act(event) {
+    event.preventDefault();
+    button.disabled = true;
+    error.replaceChildren();
+    fields.forEach(({ input }) => input.removeAttribute("aria-invalid"));
+    try {
+      announce((await submit(values())) ?? "");
+    } catch (refused) {
+      error.textContent = refused.message;
+      for (const { input } of fields) {
+        if (input.name && new RegExp(`\\b${input.name}\\b`).test(refused.message)) input.setAttribute("aria-invalid", "true");
+      }
+      if (refused.kind === undefined) console.error(refused);
+    }
+    button.disabled = false;
+  }
+  function values() {
+    const given = fields.map(({ input }) => [input.name, input.type === "number" ? input.valueAsNumber : input.value.trim()]);
+    return Object.fromEntries(given.filter(([, value]) => value !== "" && !Number.isNaN(value)));
+  }
+  const heading = title && h("h3", {}, title);
+  return h("form", { submit: act, id, novalidate: null }, heading, h("div", { class: "fields" }, fields.map((one) => one.element)),
+    h("div", { class: "buttons" }, button), error);
+}
+
+// What stands where somebody who may only read would find a form.
+export function readOnly(what) {
+  return h("p", { class: "quiet readonly" }, `You may read here; to ${what}, give a token of the role write (top of the page).`);
+}
+
+// A select of every version of every mixture, the newest first.
+export async function versionField(label, chosen, attributes = {}) {
+  const mixtures = await get("mixtures");
+  const group = ({ name, versions }) => h("optgroup", { label: name }, Array.from({ length: versions }, (_, place) => {
+    const reference = `${name}@${versions - place}`;
+    return h("option", { value: reference, selected: reference === chosen }, reference);
+  }));
+  return field(label, { kind: "select", name: "mixture", required: true, options: mixtures.map(group), ...attributes });
+}

@@ -1,0 +1,112 @@
+// The generator pool: workers, queue, rates by reason, its size, and the files it wrote.
+
+import { get, poll, post } from "./api.js";
+import { chart, colour } from "./chart.js";
+import { count, duration, empty, h, say, section, short, when } from "./dom.js";
+import { field, form, readOnly } from "./form.js";
+import { table } from "./table.js";
+
+const KEPT = 900; // points of the chart: what this page has seen since it was opened
+const TOKEN_CLASS = /^[a-z][a-z0-9]{0,3}$/;
+
+export async function show(main, address, writes) {
+  const seen = []; // { at, accepted, rejected: { reason: n } } a minute
+  const cards = h("dl", { class: "facts figures" });
+  const label = h("p", { class: "lead" });
+  const wanted = field("Wanted workers", { kind: "number", name: "workers", min: 0, max: 1024, step: 1, inputmode: "numeric", required: true });
+  const scale = writes ? h("div", { class: "card inline" }, form("Scale", [wanted], async (values) => {
+    const { wanted: now } = await post("pool", values);
+    await watch.now();
+    return `${now} workers are wanted`;
+  })) : readOnly("scale the pool");
+  const rates = chart("Files a minute, since this page was opened");
+  const workers = workerTable();
+  const reasons = table("Rejected, by reason", [
+    { name: "reason", title: "Reason", value: (r) => r.reason },
+    { name: "rate", title: "A minute", number: true, value: (r) => r.rate, cell: (r) => r.rate.toFixed(1) },
+    { name: "total", title: "In all", number: true, value: (r) => r.total, cell: (r) => count(r.total) },
+  ], { key: (r) => r.reason, sort: "-total" });
+  const nothing = empty("No pool is known: nothing has reported in the last 30 s. Start one, and give it work:",
+    "phasemix up --workers 2", "phasemix generators seed --from 'scored/*' --files 1000 --language python");
+  const live = h("div", {}, rates.element, h("div", { class: "columns" }, workers.element, reasons.element));
+  const pool = h("div");
+  const verdict = field("Show", { kind: "select", options: ["accepted", "rejected"].map((one) => h("option", { selected: one === address.query.get("verdict") }, one)) });
+  const files = h("div", { class: "files" });
+  let filesShown = null;
+  let isNew = true;
+  verdict.input.addEventListener("change", () => { address.set("verdict", verdict.input.value); watch.now(); });
+  main.append(h("h1", {}, "Generators"), label, cards, scale, pool, section("Files", h("div", { class: "fields" }, verdict.element), files));
+
+  function drawPool({ wanted: want, state, rates: now }) {
+    if (isNew && document.activeElement !== wanted.input) wanted.input.value = want;
+    isNew = false;
+    const rejected = Object.entries(now?.rejected_per_min ?? {});
+    const rows = [["Workers", state ? `${count(state.workers.length)} of ${count(want)} wanted` : `${count(want)} wanted`]];
+    if (state) {
+      rows.push(["Waiting", count(state.queue_waiting)], ["Running", count(state.queue_running)], ["Unpublished", count(state.unpublished)], ["Accepted", count(state.accepted)],
+        ["Accepted a minute", now.accepted_per_min.toFixed(1)], ["Rejected a minute", rejected.reduce((sum, [, rate]) => sum + rate, 0).toFixed(1)]);
+    }
+    if (cards.dataset.said !== JSON.stringify(rows)) cards.replaceChildren(...rows.map(([word, value]) => h("div", {}, h("dt", {}, word), h("dd", {}, value))));
+    cards.dataset.said = JSON.stringify(rows);
+    say(label, state ? `Engine: ${state.engine_label}` : "");
+    if (!state) return pool.replaceChildren(nothing);
+    if (!live.isConnected) pool.replaceChildren(live);
+    workers.update(state.workers);
+    const why = Object.entries(state.rejected).map(([reason, total]) => ({ reason, total, rate: now.rejected_per_min[reason] ?? 0 }));
+    reasons.update(why, why.length ? "Rejected, by reason" : "Rejected: none so far");
+    seen.push({ at: new Date(), accepted: now.accepted_per_min, rejected: now.rejected_per_min });
+    if (seen.length > KEPT) seen.shift();
+    return drawRates();
+  }
+
+  function drawRates() {
+    const names = [...new Set(seen.flatMap((one) => Object.keys(one.rejected)))];
+    const line = { type: "scatter", mode: seen.length > 20 ? "lines" : "lines+markers", x: seen.map((one) => one.at), hovertemplate: "%{y:.1f} a minute at %{x|%X}" };
+    const data = [{ ...line, name: "accepted", y: seen.map((one) => one.accepted), line: { color: colour(2), width: 2 } },
+      ...names.map((name, place) => ({ ...line, name, y: seen.map((one) => one.rejected[name] ?? 0), line: { color: colour(place + 3), width: 1.5, dash: ["dash", "dot", "dashdot", "longdash"][place % 4] } }))];
+    return rates.update(data.map((one) => `${one.name} ${one.y.at(-1).toFixed(1)}`).join(", "), data, { showlegend: true, yaxis: { rangemode: "tozero" } });
+  }
+
+  async function drawFiles(signal) {
+    const found = await get(`pool/files?verdict=${verdict.input.value}&limit=20`, signal);
+    if (found === filesShown) return;
+    const open = new Set([...files.querySelectorAll("details[open]")].map((one) => one.dataset.id));
+    filesShown = found;
+    files.replaceChildren(...(found.length ? found.map((file) => drawFile(file, open.has(file.id))) : [h("p", { class: "empty" }, verdict.input.value === "accepted" ? "No file is published yet." : "No file was rejected lately; the last 200 are kept.")]));
+  }
+
+  const watch = poll(async (signal) => {
+    const [found] = await Promise.all([get("pool", signal), drawFiles(signal)]);
+    await drawPool(found);
+  });
+  return watch;
+}
+
+function workerTable() {
+  return table("Workers", [
+    { name: "name", title: "Worker", value: (w) => w.name },
+    { name: "engine", title: "Engine", value: (w) => w.engine },
+    { name: "running", title: "Running", number: true, value: (w) => w.running, cell: (w) => count(w.running) },
+    { name: "accepted", title: "Accepted", number: true, value: (w) => w.accepted, cell: (w) => count(w.accepted) },
+    { name: "rejected", title: "Rejected", number: true, value: (w) => w.rejected, cell: (w) => count(w.rejected) },
+    { name: "rate", title: "Tokens/s", number: true, value: (w) => w.tokens_per_s, cell: (w) => short(w.tokens_per_s) },
+  ], { key: (w) => w.name });
+}
+
+function ago(at_s) {
+  const seconds = Date.now() / 1000 - at_s;
+  return seconds < 60 ? "just now" : `${duration(seconds)} ago`;
+}
+
+function drawFile(file, isOpen) {
+  const spans = () => file.tokens.map(([kind, text]) => (TOKEN_CLASS.test(kind) ? h("span", { class: `t-${kind}` }, text) : text));
+  const code = h("code");
+  const fill = () => { if (!code.childNodes.length) code.append(...spans()); };
+  const about = [file.reason && file.reason.replaceAll("_", " "), file.at_s && ago(file.at_s)].filter(Boolean).join(" · ");
+  const made = h("details", { "data-id": file.id, open: isOpen, toggle: fill },
+    h("summary", {}, h("span", { class: "badge", "data-tone": file.verdict === "accepted" ? "more" : "bad" }, file.verdict), ` ${file.language} `, h("span", { class: "quiet" }, about)),
+    h("p", { class: "quiet" }, `id ${file.id} · seed document ${file.seed} · ${file.model} · ${when(file.at_s)}`),
+    h("pre", { class: "file", tabindex: 0 }, code));
+  if (isOpen) fill();
+  return made;
+}

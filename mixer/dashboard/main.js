@@ -1,0 +1,87 @@
+// Which page is shown, for whom. Always holds: what a page shows follows from its address and the store alone.
+
+import { ApiError, get, keepToken, token } from "./api.js";
+import { h, say } from "./dom.js";
+import { field, form } from "./form.js";
+
+const LIVES = { catalog: "Catalog", mixtures: "Mixtures", runs: "Runs", generators: "Generators" };
+const main = document.querySelector("#main");
+let shown = null; // { path, stop(), follow?(address) }
+
+// #/runs/first?by=key -> { page: "runs", words: ["first"], query, set(key, value or null) }
+function address() {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [page, ...words] = path.split("/").filter(Boolean).map(decodeURIComponent);
+  const found = { page: page in LIVES ? page : "catalog", words, path, query: new URLSearchParams(query) };
+  found.set = (key, value) => {
+    if (value === null || value === "") found.query.delete(key);
+    else found.query.set(key, value);
+    const text = String(found.query);
+    history.replaceState(null, "", `#/${path || found.page}${text ? `?${text}` : ""}`);
+  };
+  return found;
+}
+
+function tokenForm() {
+  const given = field("Token", { kind: "password", name: "token", required: true });
+  return form("Use it", [given], async (values) => {
+    const before = token();
+    keepToken(values.token);
+    try {
+      await get("session");
+    } catch (error) {
+      keepToken(before);
+      throw error;
+    }
+    await show(true);
+  });
+}
+
+function drawSession({ role, by, token_needed: needed }) {
+  const place = document.querySelector("#session");
+  const who = h("span", { class: "role" }, [by, role !== "write" && "read-only"].filter(Boolean).join(", "));
+  const forget = h("button", { type: "button", click: () => { keepToken(""); show(true); } }, "Forget the token");
+  const change = h("details", { class: "token" }, h("summary", {}, token() ? "Change token" : "Give a token"), h("div", { class: "card" }, tokenForm(), token() ? forget : null));
+  place.replaceChildren(who, ...(needed || token() ? [change] : []));
+}
+
+function refused(error) {
+  const needs = error instanceof ApiError && (error.status === 401 || error.status === 403);
+  main.replaceChildren(h("h1", {}, needs ? "A token is needed" : "This page cannot be shown"), h("p", { class: "error", role: "alert" }, error.message),
+    ...(needs ? [tokenForm()] : [h("button", { type: "button", click: () => show(true) }, "Try again")]));
+}
+
+async function show(anew = false) {
+  const now = address();
+  document.querySelectorAll("nav a").forEach((one) => {
+    if (one.hash === `#/${now.page}`) one.setAttribute("aria-current", "page");
+    else one.removeAttribute("aria-current");
+  });
+  document.title = [...now.words, LIVES[now.page], "phasemix"].join(" · ");
+  if (!anew && shown?.path === now.path && shown.follow) {
+    shown.follow(now);
+    return;
+  }
+  const before = shown;
+  shown?.stop?.();
+  const mine = { path: now.path };
+  shown = mine;
+  try {
+    const [session, page] = await Promise.all([get("session"), import(`./${now.page}.js`)]);
+    if (shown !== mine) return;
+    drawSession(session);
+    main.replaceChildren();
+    Object.assign(mine, await page.show(main, now, session.role === "write"));
+    if (shown !== mine) mine.stop?.();
+    else if (!mine.stop) say(document.querySelector("#state"), "up to date");
+  } catch (error) {
+    if (!(error instanceof ApiError)) console.error(error);
+    if (shown === mine) refused(error);
+    say(document.querySelector("#state"), error.message);
+  }
+  if (before && shown === mine) main.focus();
+}
+
+document.querySelector("#skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
+addEventListener("hashchange", () => show());
+await show();

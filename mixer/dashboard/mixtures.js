@@ -1,0 +1,215 @@
+// Mixtures: the list; a version with its ratios to edit, its preview, the versions and their differences.
+
+import { get, named, poll, post } from "./api.js";
+import { announce, empty, h, link, parseTokens, points, say, section, share, when } from "./dom.js";
+import { editor } from "./editor.js";
+import { field, form, readOnly } from "./form.js";
+import { preview } from "./preview.js";
+import { changed, grouped } from "./ratios.js";
+import { isDone } from "./runs.js";
+import { table } from "./table.js";
+
+const addressOf = (reference) => `#/mixtures/${reference.replace("@", "/")}`;
+const versionOf = (reference) => Number(reference.split("@")[1]);
+const WAIT_MS = 150;
+
+export async function show(main, address, writes) {
+  return address.words.length ? showOne(main, address, writes) : showAll(main);
+}
+
+async function showAll(main) {
+  const body = h("div");
+  main.append(h("h1", {}, "Mixtures"), h("p", { class: "lead" }, "Named recipes for shares over streams. A version never changes."), body);
+  const rows = table("Mixtures", [
+    { name: "name", title: "Mixture", value: (m) => m.name, cell: (m) => ({ text: m.name, href: addressOf(m.mixture) }) },
+    { name: "newest", title: "Newest version", value: (m) => m.mixture },
+    { name: "versions", title: "Versions", number: true, value: (m) => m.versions },
+  ], { key: (m) => m.name, quiet: true });
+  const nothing = empty("No mixtures yet. Write one, then apply it; docs/mixtures.md has every key:", "phasemix mixtures apply general.toml");
+  return poll(async (signal) => {
+    const found = await get("mixtures", signal);
+    const wanted = found.length ? rows.element : nothing;
+    if (!wanted.isConnected) body.replaceChildren(wanted);
+    rows.update(found);
+  });
+}
+
+async function showOne(main, address, writes) {
+  const [name, asked] = address.words;
+  let { versions } = await get(`mixtures/${named(name)}`);
+  const version = asked ?? String(versions.length);
+  const [{ mixture, toml, document }, runs] = await Promise.all([get(`mixtures/${named(name, version)}`), get("runs")]);
+  let settings = settingsIn(address.query.get("set"));
+  const started = { tokens: null, found: null };
+  const ends = new AbortController();
+  let timer = null;
+
+  const made = preview({ get: () => address.query.get("sort"), set: (sort) => address.set("sort", sort) });
+  const base = changed(document, {});
+  const pins = new Map([...base].map(([component, one]) => [component, one.pins]));
+  const weights = await naturalWeights(mixture, base, pins);
+  const ratios = editor(document, weights, settings, edited);
+  const error = h("p", { class: "error", role: "alert" });
+  const conflict = h("div", { class: "notice", hidden: true, role: "status" });
+  const horizon = field("Horizon, tokens", { name: "tokens", value: address.query.get("tokens") ?? "", placeholder: "50B", size: 8 });
+  const open = runs.filter((run) => !isDone(run));
+  const onRun = field("Pools of", { kind: "select", name: "run", options: [h("option", { value: "" }, "a fresh start"),
+    ...runs.map((run) => h("option", { value: run.name, selected: run.name === address.query.get("run") }, `run ${run.name}`))] });
+  const reset = h("button", { type: "button", click: () => ratios.set({}) }, "Undo all changes");
+  const applied = writes ? applyForm() : readOnly("apply a version");
+  horizon.input.addEventListener("input", () => { address.set("tokens", horizon.input.value.trim()); later(); });
+  onRun.input.addEventListener("change", () => { address.set("run", onRun.input.value); later(); });
+
+  function edited(given) {
+    settings = given;
+    address.set("set", Object.keys(settings).length ? JSON.stringify(settings) : null);
+    later();
+  }
+
+  function later() {
+    clearTimeout(timer);
+    drawButtons();
+    timer = setTimeout(look, WAIT_MS);
+  }
+
+  function drawButtons() {
+    const isChanged = Object.keys(settings).length > 0;
+    reset.disabled = !isChanged;
+    if (writes) applied.querySelector("button").disabled = !isChanged;
+  }
+
+  async function look() {
+    const tokens = horizon.input.value.trim() ? parseTokens(horizon.input.value) : 0;
+    horizon.input.toggleAttribute("aria-invalid", tokens === null);
+    if (tokens === null) {
+      say(error, `${horizon.input.value} is no number of tokens; write it like 12500000 or 12.5B`);
+      return;
+    }
+    const asked = { mixture, tokens, ...(onRun.input.value ? { run: onRun.input.value } : {}) };
+    const key = JSON.stringify(asked);
+    const sent = settings;
+    try {
+      if (started.key !== key) Object.assign(started, { found: await post("mixtures/preview", asked, ends.signal), key });
+      const found = Object.keys(sent).length ? await post("mixtures/preview", { ...asked, settings: sent }, ends.signal) : started.found;
+      if (sent !== settings || ends.signal.aborted) return;
+      say(error, "");
+      made.update(found, started.found);
+      announce(found.refusals.length ? `${found.refusals.length} caps forbid this` : "preview is up to date");
+    } catch (refused) {
+      if (!ends.signal.aborted) say(error, refused.message);
+    }
+  }
+
+  function applyForm() {
+    const why = field("Why", { name: "why", placeholder: "less Python, as in the ablation", maxlength: 1000 });
+    let seen = version; // what was newest when it was last said
+    return form("Apply as a new version", [why], async (values) => {
+      const found = await get(`mixtures/${named(name)}`);
+      if (found.versions.length > Math.max(versions.length, Number(seen))) {
+        versions = found.versions;
+        seen = String(versions.length);
+        drawConflict();
+        throw Object.assign(new Error(`${versions.at(-1).mixture} was applied meanwhile. Nothing of yours is lost; choose above, or apply again.`), { kind: "Conflict" });
+      }
+      const { mixture: after } = await post("mixtures", { mixture, settings, ...values });
+      location.hash = addressOf(after);
+      return `${after} is applied`;
+    });
+  }
+
+  function drawConflict() {
+    const newest = versions.at(-1);
+    const isNewer = versionOf(newest.mixture) > Number(version);
+    conflict.hidden = !isNewer;
+    if (!isNewer) return;
+    const query = new URLSearchParams(address.query);
+    const said = [newest.by && `by ${newest.by}`, newest.why && `“${newest.why}”`].filter(Boolean).join(", ");
+    conflict.replaceChildren(h("p", {}, `${newest.mixture} is newer than ${mixture}, from which this page starts${said ? ` (${said})` : ""}. A version applied here builds on ${mixture}.`),
+      h("p", { class: "buttons" }, link(`${addressOf(newest.mixture)}${query.size ? `?${query}` : ""}`, Object.keys(settings).length ? `Move your changes to ${newest.mixture}` : `Go to ${newest.mixture}`)));
+  }
+
+  const about = versions.find((one) => one.mixture === mixture) ?? {};
+  const history = versionTable(mixture);
+  const compare = await comparison(address, mixture, () => versions, ends.signal);
+  main.append(
+    h("p", { class: "crumbs" }, link("#/mixtures", "Mixtures")), h("h1", {}, mixture),
+    h("p", { class: "lead" }, [about.why, about.by && `by ${about.by}`, when(about.at_s)].filter(Boolean).join(" · ")),
+    h("p", { class: "buttons" }, writes ? link(`#/runs/new?mixture=${encodeURIComponent(mixture)}`, `Start a run with ${mixture}`) : null,
+      writes ? open.map((run) => link(`#/runs/${named(run.name)}?switch=${encodeURIComponent(mixture)}`, `Switch ${run.name} to it`)) : null),
+    conflict,
+    h("div", { class: "workbench" },
+      section("Ratios", ratios.element, h("div", { class: "buttons" }, reset)),
+      section("Preview", h("div", { class: "fields" }, horizon.element, onRun.element), error, made.totals, made.refusals, made.chart, applied, made.keys)),
+    section("Streams", made.streams),
+    section("Versions", history.element, compare),
+    section("As a file", h("pre", { class: "file", tabindex: 0 }, h("code", {}, toml))),
+  );
+  drawButtons();
+  look();
+  const watch = poll(async (signal) => {
+    const found = await get(`mixtures/${named(name)}`, signal);
+    history.update([...found.versions].reverse());
+    if (found.versions.length !== versions.length || conflict.childElementCount === 0) {
+      versions = found.versions;
+      drawConflict();
+    }
+  }, 3000);
+  return { stop: () => { watch.stop(); ends.abort(); clearTimeout(timer); } };
+}
+
+// The changes that an address carries; one that was cut or mistyped carries none.
+function settingsIn(text) {
+  try {
+    return Object(JSON.parse(text ?? "{}"));
+  } catch {
+    return {};
+  }
+}
+
+// What the keys of each component weigh without any pin, as shares of it: a preview with all pins away.
+async function naturalWeights(mixture, base, pins) {
+  const away = {};
+  for (const [name, one] of base) {
+    for (const key of one.pins.keys()) away[`${name}.pin.${key}`] = null;
+    if (base.size > 1) away[`${name}.share`] = 1 / base.size; // a component of share 0 has weights, too
+  }
+  const found = await post("mixtures/preview", { mixture, settings: away });
+  const weights = grouped(found.streams, pins, (one) => one.share);
+  for (const name of base.keys()) if (!weights.has(name)) weights.set(name, new Map());
+  return weights;
+}
+
+function versionTable(mixture) {
+  return table("Versions", [
+    { name: "version", title: "Version", cell: (v) => ({ text: v.mixture, href: addressOf(v.mixture) }) },
+    { name: "why", title: "Why", cell: (v) => v.why ?? "" },
+    { name: "by", title: "Who", cell: (v) => v.by ?? "" },
+    { name: "at", title: "When", cell: (v) => when(v.at_s) },
+  ], { key: (v) => v.mixture, chosen: (v) => v.mixture === mixture, quiet: true });
+}
+
+// Another version to compare with, and the difference in resolved shares.
+async function comparison(address, mixture, versions, signal) {
+  const others = versions().map((one) => one.mixture).filter((one) => one !== mixture).reverse();
+  if (!others.length) return null;
+  const chosen = address.query.get("compare");
+  const choice = field("Compare with", { kind: "select", options: [h("option", { value: "" }, "none"), ...others.map((one) => h("option", { selected: one === chosen }, one))] });
+  const place = h("div", { "aria-live": "polite" });
+  async function draw() {
+    address.set("compare", choice.input.value);
+    if (!choice.input.value) return place.replaceChildren();
+    const query = new URLSearchParams({ before: choice.input.value, after: mixture });
+    const found = await get(`difference?${query}`, signal);
+    const rows = table(`From ${choice.input.value} to ${mixture}`, [
+      { name: "stream", title: "Stream", value: (s) => s.stream },
+      { name: "before", title: choice.input.value, number: true, value: (s) => s.before, cell: (s) => share(s.before) },
+      { name: "after", title: mixture, number: true, value: (s) => s.after, cell: (s) => share(s.after) },
+      { name: "change", title: "Change, points", number: true, value: (s) => s.after - s.before, cell: (s) => ({ text: points(s.after - s.before), tone: s.after > s.before ? "more" : "less" }) },
+    ], { key: (s) => s.stream, sort: "-change" });
+    rows.update(found);
+    return place.replaceChildren(found.length ? rows.element : h("p", { class: "quiet" }, "The resolved shares are the same."));
+  }
+  choice.input.addEventListener("change", () => draw().catch((error) => place.replaceChildren(h("p", { class: "error" }, error.message))));
+  if (chosen) await draw();
+  return h("div", {}, h("div", { class: "fields" }, choice.element), place);
+}

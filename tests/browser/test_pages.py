@@ -1,0 +1,181 @@
+"""Every page, light and dark, on a desk and on a phone: silent under the strict policy, within its width; for readers
+without writes. The pictures lie in build/screenshots."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dashboard_page import Page, serving
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from selenium.webdriver.common.by import By
+
+OpenPage = Callable[[str], Page]
+PAGES = {
+    "catalog": "catalog?sort=-tokens&stream=synthetic/python",
+    "mixtures": "mixtures",
+    "mixture": "mixtures/enhanced/2?tokens=40K&compare=enhanced@1",
+    "mixture-edited": 'mixtures/enhanced/3?tokens=2K&set={"synthetic.pin.python":0.35,"synthetic.pin.java":0.2}',
+    "runs": "runs",
+    "run": "runs/first",
+    "run-new": "runs/new",
+    "generators": "generators",
+}
+SIZES = {"desk": (1280, 900), "phone": (360, 780)}
+WRITING = "main form button.primary, main a[href*='runs/new'], main a[href*='switch=']"
+
+
+@pytest.fixture(scope="module")
+def world_service(world: Path) -> Iterator[str]:
+    with serving(world) as address:
+        yield address
+
+
+def wait_for_charts(page: Page) -> None:
+    page.until(
+        lambda: page.run("return [...document.querySelectorAll('figure:not([hidden]) .plot')].every((one) => one.data)")
+    )
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_silent_fits_and_follows_the_scheme(
+    world_service: str, open_page: OpenPage, name: str, scheme: str, size: str
+) -> None:
+    page = open_page(world_service)
+    page.resize(*SIZES[size])
+    page.prefer(scheme)
+    page.go(PAGES[name])
+    wait_for_charts(page)
+    page.keep(f"{name}-{scheme}-{size}", SIZES[size][0])
+    assert page.run("return document.documentElement.scrollWidth") <= SIZES[size][0]
+    ground = page.run("return getComputedStyle(document.body).backgroundColor")
+    assert (max(map(int, ground.strip("rgb()").split(","))) < 60) == (scheme == "dark")
+    assert page.run(
+        "return [...document.querySelectorAll('main input, main select')].every((one) => one.labels.length || one.ariaLabel)"
+    )
+    assert page.run("return document.querySelector('h1') && document.title.includes('phasemix')")
+
+
+def test_a_chart_changes_with_the_scheme_while_it_is_looked_at(world_service: str, open_page: OpenPage) -> None:
+    page = open_page(world_service)
+    page.go("catalog")
+    wait_for_charts(page)
+    colour = "return getComputedStyle(document.querySelector('.plot .xtick text')).fill"
+    light = page.run(colour)
+    page.prefer("dark")
+    page.until(lambda: page.run(colour) != light)
+
+
+def test_hostile_names_are_text(world_service: str, open_page: OpenPage) -> None:
+    page = open_page(world_service)
+    page.go("mixtures/general/1?tokens=<img src=x onerror=alert(1)>")
+    page.until(lambda: "is no number of tokens" in page.text("main"))
+    assert page.driver.find_elements(By.CSS_SELECTOR, "main img") == []
+
+
+def test_what_is_not_there_is_said_in_the_api_s_own_words(world_service: str, open_page: OpenPage) -> None:
+    page = open_page(world_service)
+    page.driver.get(f"{world_service}/#/runs/none")
+    page.until(lambda: "run none does not exist" in page.text("main"))
+    page.complaints()  # the browser notes every 4xx by itself
+
+
+def test_a_service_that_is_away_is_said_and_the_page_stays(small: Path, open_page: OpenPage) -> None:
+    with serving(small) as address:
+        page = open_page(address)
+        page.go("catalog")
+        page.until(lambda: page.table("Streams"))
+    page.until(lambda: "the service does not answer" in page.text("#state"))
+    assert len(page.table("Streams")) == 4
+    page.complaints()  # the browser notes every connection that is refused
+
+
+def test_an_empty_root_says_which_command_comes_next(root: Path, open_page: OpenPage) -> None:
+    with serving(root) as address:
+        page = open_page(address)
+        for place, command in {
+            "catalog": "phasemix corpus ingest", "mixtures": "phasemix mixtures apply", "runs": "phasemix runs create",
+            "generators": "phasemix up", "runs/new": "phasemix mixtures apply",
+        }.items():  # fmt: skip
+            page.go(place)
+            page.until(lambda command=command: command in page.text(".empty"))
+
+
+def test_readers_see_no_write_controls_until_they_give_a_token(world: Path, tmp_path: Path, open_page: OpenPage) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"eve read {'r' * 24}\nada write {'w' * 24}\n")
+    tokens.chmod(0o600)
+    with serving(world, tokens=tokens) as address:
+        page = open_page(address)
+        for place in ("mixtures/enhanced/3", "runs", "runs/first", "runs/new", "generators"):
+            page.go(place)
+            page.until(lambda: page.text("main"))
+            assert page.driver.find_elements(By.CSS_SELECTOR, WRITING) == [], place
+        assert "read-only" in page.text("#session")
+        page.one("#session summary").click()
+        page.field("Token", "#session").send_keys("n" * 24)
+        page.one("#session .primary").click()
+        page.until(lambda: "not known" in page.text("#session [role=alert]"))
+        page.field("Token", "#session").clear()
+        page.field("Token", "#session").send_keys("w" * 24)
+        page.one("#session .primary").click()
+        page.until(lambda: "ada" in page.text("#session"))
+        assert page.field("Wanted workers").is_enabled()
+        page.go("runs/first")
+        page.until(lambda: page.driver.find_elements(By.CSS_SELECTOR, WRITING))
+        page.one("#session summary").click()
+        page.one("#session .token .card > button").click()
+        page.until(lambda: "read-only" in page.text("#session"))
+        page.complaints()  # the 401 of the unknown token
+
+
+def test_a_page_that_nobody_looks_at_asks_for_nothing(small: Path, open_page: OpenPage) -> None:
+    with serving(small) as address:
+        page = open_page(address)
+        page.go("runs")
+        asked = "return performance.getEntriesByType('resource').length"
+        page.run("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+        page.run("return new Promise((done) => setTimeout(done, 2500))")
+        before = page.run(asked)
+        page.run("return new Promise((done) => setTimeout(done, 4500))")
+        assert page.run(asked) == before
+        page.run("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+        page.until(lambda: page.run(asked) > before)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), weights=st.lists(st.integers(0, 1000), min_size=2, max_size=8).filter(any))
+def test_sliders_keep_the_sum_and_leave_what_is_locked(
+    world_service: str, driver: Any, data: st.DataObject, weights: list[int]
+) -> None:
+    names = [f"c{place}" for place in range(len(weights))]
+    shares = {name: weight / sum(weights) for name, weight in zip(names, weights, strict=True)}
+    moved = data.draw(st.sampled_from(names))
+    fixed = set(data.draw(st.lists(st.sampled_from(names), max_size=len(names) - 1))) - {moved}
+    value = data.draw(st.floats(0, 1))
+    if not driver.current_url.startswith(world_service):
+        driver.get(f"{world_service}/icon.svg")
+    found = json.loads(
+        driver.execute_async_script(
+            "const [shares, moved, value, fixed, done] = arguments;"
+            "import('/ratios.js').then(({ rebalance }) =>"
+            " done(JSON.stringify([...rebalance(new Map(Object.entries(shares)), moved, value, new Set(fixed))])))",
+            shares, moved, value, sorted(fixed),
+        )
+    )  # fmt: skip
+    after = dict(found)
+    free = [name for name in names if name not in fixed and name != moved]
+    assert sum(after.values()) == pytest.approx(1, abs=1e-9)
+    assert all(0 <= share <= 1 for share in after.values())
+    assert all(after[name] == shares[name] for name in fixed)
+    if free:
+        room = 1 - sum(shares[name] for name in fixed)
+        assert after[moved] == pytest.approx(min(value, room), abs=1e-6)
+        before, left = sum(shares[name] for name in free), sum(after[name] for name in free)
+        for name in free:
+            part = shares[name] / before if before else 1 / len(free)
+            assert after[name] == pytest.approx(left * part, abs=1e-5)
