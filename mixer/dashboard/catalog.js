@@ -50,11 +50,11 @@ export async function show(main, address, writes) {
     const tokensOf = (group) => {
       const found = new Map(order.map((key) => [key, 0]));
       for (const s of streams) if (s.name.startsWith(`${group}/`)) found.set(s.key, found.get(s.key) + s.tokens);
-      return [...found.values()];
+      return { y: [...found.values()], customdata: [...found.values()].map(short) };
     };
-    const data = groups.map((group) => ({ type: "bar", name: group, x: order, y: tokensOf(group), hovertemplate: "%{x}: %{y:.3s} tokens" }));
+    const data = groups.map((group) => ({ type: "bar", name: group, x: order, ...tokensOf(group), hovertemplate: "%{x}: %{customdata} tokens" }));
     const said = order.slice(0, 5).map((key) => `${key} ${short(sums.get(key))}`).join(", ");
-    return keys.update(`the most: ${said}`, data, { barmode: "stack", legend: { traceorder: "normal" }, showlegend: groups.length > 1, yaxis: { tickformat: "~s" } });
+    return keys.update(`the most: ${said}`, data, { barmode: "stack", legend: { traceorder: "normal" }, showlegend: groups.length > 1, yaxis: { exponentformat: "B" } });
   }
 
   async function drawGrowth(signal) {
@@ -63,8 +63,8 @@ export async function show(main, address, writes) {
     say(growth.element.querySelector("figcaption"), `Growth of ${name}`);
     const last = grown.at(-1)?.tokens ?? 0;
     const data = [{ type: "scatter", mode: grown.length > 30 ? "lines" : "lines+markers", line: { shape: "hv", width: 1.6 }, fill: "tozeroy", fillcolor: "rgba(59, 111, 212, 0.12)", marker: { size: 4 },
-      x: grown.map((one) => new Date(one.at_s * 1000)), y: grown.map((one) => one.tokens), hovertemplate: "%{x}: %{y:.4s} tokens<extra></extra>" }];
-    return growth.update(grown.length ? `${name} has ${short(last)} tokens` : `${name} is empty`, data, { yaxis: { tickformat: "~s", rangemode: "tozero" } });
+      x: grown.map((one) => new Date(one.at_s * 1000)), y: grown.map((one) => one.tokens), customdata: grown.map((one) => short(one.tokens)), hovertemplate: "%{x}: %{customdata} tokens<extra></extra>" }];
+    return growth.update(grown.length ? `${name} has ${short(last)} tokens` : `${name} is empty`, data, { yaxis: { exponentformat: "B", rangemode: "tozero" } });
   }
 
   async function draw(signal) {

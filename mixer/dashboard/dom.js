@@ -21,6 +21,17 @@ export function say(place, text) {
   if (place.textContent !== text) place.textContent = text;
 }
 
+// Makes these the children, in their order; those that stay where they are keep focus and scrolling.
+export function arrange(parent, elements) {
+  const wanted = new Set(elements);
+  for (const child of [...parent.childNodes]) if (!wanted.has(child)) child.remove();
+  let next = parent.firstChild;
+  for (const element of elements) {
+    if (element === next) next = next.nextSibling;
+    else parent.insertBefore(element, next);
+  }
+}
+
 // Tells readers of the screen what changed.
 export function announce(text) {
   say(document.querySelector("#said"), text);

@@ -2,7 +2,7 @@
 
 import { get, poll, post } from "./api.js";
 import { chart, colour } from "./chart.js";
-import { count, duration, empty, h, say, section, short, when } from "./dom.js";
+import { arrange, count, duration, empty, h, say, section, short, when } from "./dom.js";
 import { field, form, readOnly } from "./form.js";
 import { table } from "./table.js";
 
@@ -70,9 +70,12 @@ export async function show(main, address, writes) {
   async function drawFiles(signal) {
     const found = await get(`pool/files?verdict=${verdict.input.value}&limit=20`, signal);
     if (found === filesShown) return;
-    const open = new Set([...files.querySelectorAll("details[open]")].map((one) => one.dataset.id));
     filesShown = found;
-    files.replaceChildren(...(found.length ? found.map((file) => drawFile(file, open.has(file.id))) : [h("p", { class: "empty" }, verdict.input.value === "accepted" ? "No file is published yet." : "No file was rejected lately; the last 200 are kept.")]));
+    const nothing = verdict.input.value === "accepted" ? "No file is published yet." : "No file was rejected lately; the last 200 are kept.";
+    const there = new Map([...files.querySelectorAll(`details[data-verdict="${verdict.input.value}"]`)].map((one) => [one.dataset.id, one]));
+    const newest = found.map((file) => there.get(file.id) ?? drawFile(file));
+    const lookedAt = [...there.values()].filter((one) => one.open && !newest.includes(one));
+    arrange(files, newest.length ? [...newest, ...lookedAt] : [h("p", { class: "empty" }, nothing)]);
   }
 
   const watch = poll(async (signal) => {
@@ -98,15 +101,13 @@ function ago(at_s) {
   return seconds < 60 ? "just now" : `${duration(seconds)} ago`;
 }
 
-function drawFile(file, isOpen) {
+function drawFile(file) {
   const spans = () => file.tokens.map(([kind, text]) => (TOKEN_CLASS.test(kind) ? h("span", { class: `t-${kind}` }, text) : text));
   const code = h("code");
   const fill = () => { if (!code.childNodes.length) code.append(...spans()); };
   const about = [file.reason && file.reason.replaceAll("_", " "), file.at_s && ago(file.at_s)].filter(Boolean).join(" · ");
-  const made = h("details", { "data-id": file.id, open: isOpen, toggle: fill },
+  return h("details", { "data-id": file.id, "data-verdict": file.verdict, toggle: fill },
     h("summary", {}, h("span", { class: "badge", "data-tone": file.verdict === "accepted" ? "more" : "bad" }, file.verdict), ` ${file.language} `, h("span", { class: "quiet" }, about)),
     h("p", { class: "quiet" }, `id ${file.id} · seed document ${file.seed} · ${file.model} · ${when(file.at_s)}`),
     h("pre", { class: "file", tabindex: 0 }, code));
-  if (isOpen) fill();
-  return made;
 }

@@ -44,7 +44,7 @@ async function showOne(main, address, writes) {
   const ends = new AbortController();
   let timer = null;
 
-  const made = preview({ get: () => address.query.get("sort"), set: (sort) => address.set("sort", sort) });
+  const made = preview({ get: () => address.query.get("sort"), set: (sort) => address.set("sort", sort) }, () => bars.input.value);
   const base = changed(document, {});
   const pins = new Map([...base].map(([component, one]) => [component, one.pins]));
   const weights = await naturalWeights(mixture, base, pins);
@@ -55,10 +55,13 @@ async function showOne(main, address, writes) {
   const open = runs.filter((run) => !isDone(run));
   const onRun = field("Pools of", { kind: "select", name: "run", options: [h("option", { value: "" }, "a fresh start"),
     ...runs.map((run) => h("option", { value: run.name, selected: run.name === address.query.get("run") }, `run ${run.name}`))] });
+  const bars = field("Chart by", { kind: "select", options: ["key", "stream"].map((one) => h("option", { selected: one === address.query.get("by") }, one)) });
   const reset = h("button", { type: "button", click: () => ratios.set({}) }, "Undo all changes");
   const applied = writes ? applyForm() : readOnly("apply a version");
   horizon.input.addEventListener("input", () => { address.set("tokens", horizon.input.value.trim()); later(); });
   onRun.input.addEventListener("change", () => { address.set("run", onRun.input.value); later(); });
+
+  bars.input.addEventListener("change", () => { address.set("by", bars.input.value); later(); });
 
   function edited(given) {
     settings = given;
@@ -139,7 +142,7 @@ async function showOne(main, address, writes) {
     conflict,
     h("div", { class: "workbench" },
       section("Ratios", ratios.element, h("div", { class: "buttons" }, reset)),
-      section("Preview", h("div", { class: "fields" }, horizon.element, onRun.element), error, made.totals, made.refusals, made.chart, applied, made.keys)),
+      section("Preview", h("div", { class: "fields" }, horizon.element, onRun.element, bars.element), error, made.totals, made.refusals, made.chart, applied, made.keys)),
     section("Streams", made.streams),
     section("Versions", history.element, compare),
     section("As a file", h("pre", { class: "file", tabindex: 0 }, h("code", {}, toml))),

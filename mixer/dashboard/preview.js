@@ -4,10 +4,13 @@ import { chart, colour } from "./chart.js";
 import { count, duration, h, points, share, short } from "./dom.js";
 import { table } from "./table.js";
 
+const BARS = 24; // of a chart; the tables have all
+const FIRST = 3; // refusals; the others are folded away
 const byName = (rows, name) => new Map((rows ?? []).map((row) => [row[name], row]));
 const passesOf = (one) => ({ text: one.tokens ? one.passes.toFixed(2) : "", tone: one.max_passes && one.passes > one.max_passes ? "bad" : null });
 
-export function preview(tableQuery) {
+// `by()`: what the chart shows, "key" or "stream".
+export function preview(tableQuery, by) {
   const totals = h("p", { class: "lead figures" });
   const refusals = h("div", { class: "refusals", "aria-live": "polite" });
   const shares = chart("Resolved shares", { height: 260 });
@@ -53,8 +56,8 @@ export function preview(tableQuery) {
     const limit = feasible && h("p", {}, `All caps hold for at most ${short(feasible.tokens)} (${count(feasible.tokens)}) tokens; the best feasible shares at ${short(tokens)} stand in the table of streams.`);
     refusals.replaceChildren(...(said.length ? [
       h("p", { class: "error" }, said.length === 1 ? "A cap forbids this:" : `${said.length} caps forbid this:`),
-      h("ul", {}, said.slice(0, 8).map((one) => h("li", {}, one.said))),
-      ...(said.length > 8 ? [h("details", {}, h("summary", {}, `${said.length - 8} more`), h("ul", {}, said.slice(8).map((one) => h("li", {}, one.said))))] : []),
+      h("ul", {}, said.slice(0, FIRST).map((one) => h("li", {}, one.said))),
+      ...(said.length > FIRST ? [h("details", {}, h("summary", {}, `${said.length - FIRST} more`), h("ul", {}, said.slice(FIRST).map((one) => h("li", {}, one.said))))] : []),
     ] : []), ...[ending, limit].filter(Boolean));
   }
 
@@ -67,13 +70,16 @@ export function preview(tableQuery) {
     drawRefusals(found);
     keys.update(found.keys);
     streams.update(found.streams);
-    const order = [...found.keys].sort((a, b) => b.share - a.share).slice(0, 24);
-    const names = order.map((one) => one.key);
-    const bars = { type: "bar", x: names, hovertemplate: "%{x}: %{y:.2%}" };
-    const now = { ...bars, name: found === started ? found.mixture : "as edited", y: order.map((one) => one.share), marker: { color: colour(0) } };
-    const then = { ...bars, name: started.mixture, y: names.map((name) => before.key.get(name)?.share ?? 0), marker: { color: colour(9), opacity: 0.55 } };
-    const said = order.slice(0, 5).map((one) => `${one.key} ${share(one.share)}`).join(", ");
-    shares.update(said, found === started ? [now] : [then, now], { yaxis: { tickformat: ".0%", rangemode: "tozero" }, showlegend: found !== started });
+    const isLong = by() === "stream"; // names so long lie
+    const order = [...(isLong ? found.streams : found.keys)].sort((a, b) => b.share - a.share).slice(0, isLong ? 12 : BARS);
+    const names = order.map((one) => one[by()]);
+    const bars = (values, more) => ({ type: "bar", ...(isLong ? { orientation: "h", x: values, y: names } : { x: names, y: values }), hovertemplate: isLong ? "%{y}: %{x:.2%}" : "%{x}: %{y:.2%}", ...more });
+    const now = bars(order.map((one) => one.share), { name: found === started ? found.mixture : "as edited", marker: { color: colour(0) } });
+    const then = bars(names.map((name) => before[by()].get(name)?.share ?? 0), { name: started.mixture, marker: { color: colour(9), opacity: 0.55 } });
+    const shown = { tickformat: ".0%", rangemode: "tozero" };
+    const axes = isLong ? { xaxis: { ...shown, showgrid: true }, yaxis: { autorange: "reversed", showgrid: false } } : { yaxis: shown, xaxis: { type: "category" } };
+    const said = order.slice(0, 5).map((one) => `${one[by()]} ${share(one.share)}`).join(", ");
+    shares.update(said, found === started ? [now] : [then, now], { ...axes, showlegend: found !== started });
   }
 
   return { totals, refusals, chart: shares.element, keys: keys.element, streams: streams.element, update };

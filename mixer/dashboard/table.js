@@ -1,6 +1,6 @@
 // A table whose rows are kept while they stay, so that an update moves neither focus nor scrolling.
 
-import { h } from "./dom.js";
+import { arrange, h } from "./dom.js";
 
 // What a cell may be: a text, or { text, href, meter, tone }; meter: 0 to 1, drawn beside its text.
 function fill(place, cell) {
@@ -67,8 +67,7 @@ export function table(caption, columns, { key, sort = "", onSort = () => {}, cho
       else heads[place].removeAttribute("aria-sort");
     });
     const elements = ordered(rows, columns, sort).map((row) => line(row, key(row)));
-    const same = elements.length === body.children.length && elements.every((one, place) => body.children[place] === one);
-    if (!same) body.replaceChildren(...elements);
+    arrange(body, elements);
     const keys = new Set(rows.map(key));
     for (const identity of lines.keys()) if (!keys.has(identity)) lines.delete(identity);
   }

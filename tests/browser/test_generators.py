@@ -49,10 +49,11 @@ def test_scaling_starts_workers_and_their_files_can_be_looked_at(services: str, 
     assert len(page.table("Workers")) == 3
     page.until(lambda: page.chart("Files a minute")[0]["y"])
 
+    page.until(lambda: page.text(".facts").count("Accepted24"))
     page.until(lambda: page.one(".files details"))
     page.one(".files summary").click()
-    page.until(lambda: page.one(".files details[open] code .t-kn"))
-    assert "import" in page.text(".files details[open] code")
+    page.until(lambda: page.one(".files details[open] code .t-k"))  # a keyword
+    assert "written by rules, not by a model" in page.text(".files details[open] code .t-c1")
     for scheme in ("light", "dark"):
         page.prefer(scheme)
         page.keep(f"generators-live-{scheme}", 1280)

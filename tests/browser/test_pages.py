@@ -16,7 +16,7 @@ OpenPage = Callable[[str], Page]
 PAGES = {
     "catalog": "catalog?sort=-tokens&stream=synthetic/python",
     "mixtures": "mixtures",
-    "mixture": "mixtures/enhanced/2?tokens=40K&compare=enhanced@1",
+    "mixture": "mixtures/enhanced/2?tokens=40K&compare=enhanced@1&by=stream",
     "mixture-edited": 'mixtures/enhanced/3?tokens=2K&set={"synthetic.pin.python":0.35,"synthetic.pin.java":0.2}',
     "runs": "runs",
     "run": "runs/first",
