@@ -6,7 +6,8 @@ change an earlier position.
 How: a created or switched entry holds a plan (streams, shares, caps) as integers; a segment entry names the batches it
 covers, the plan by its entry, and the streams that grew, each with its rows and with what had been drawn from it. A fork's
 created entry holds what its parent had come to; skipped entries only say what is not handed out. A created or switched entry
-may name a policy; what a policy did is a switched or noted entry that says so (`steered`).
+may name a policy, and without one the shares are fixed from its step on; what a policy did is a switched or noted entry that
+says so (`steered`).
 """
 
 from bisect import bisect_left, bisect_right
@@ -223,9 +224,11 @@ class Ledger:
                 self.snapshots.append(0)
 
     def _take_policy(self, step: int, body: dict[str, Any]) -> None:
-        if "policy" in body:
+        """The entry's policy; of a switched one that people made, that none holds from its step on."""
+        decided = body.get("steered", False)
+        if "policy" in body or (body["event"] == "switched" and not decided):
             self.policies.append((step, self.length, policy_of(body)))
-        if body.get("steered"):
+        if decided:
             self.steered[step] = self.length
             self.failure = body["why"] if body["event"] == "noted" else None
 

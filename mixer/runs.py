@@ -250,9 +250,8 @@ class Runs:
             plan = self._first_plan(policy, mixture, step)
             self._check_switch(name, journal, plan, self._mean(policy, plan, step, ledger.last_step), step)
             body = entry("switched", by, why, at_step=step, plan=msgspec.to_builtins(plan))
-            if policy is not None or ledger.policy_at(step) is not None:
-                begun = None if policy is None else msgspec.structs.replace(policy, start=step)
-                body["policy"] = msgspec.to_builtins(begun)
+            if policy is not None:
+                body["policy"] = msgspec.to_builtins(msgspec.structs.replace(policy, start=step))
             return body
 
         self.catalog.log(f"runs/{name}/ledger").append(decide)

@@ -101,6 +101,17 @@ def test_a_switch_by_hand_ends_a_schedule_from_its_step_on(begin: Callable[..., 
     assert [*python_shares(root).items()][5:] == [(120, 0.56), (150, 0.65)]
 
 
+def test_a_switch_that_waits_for_its_step_ends_a_schedule_that_began_before_it(
+    begin: Callable[..., Runs], root: Path
+) -> None:
+    runs = begin()
+    runs.switch("a", "high", at_step=35)
+    assert runs.switch("a", at_step=10, steering=ramp((0, "low"), (100, "high"))) == 10
+    runs.extend("a", 90)
+    assert python_shares(root) == {0: 0.2, 10: 0.26, 20: 0.32, 30: 0.38, 35: 0.8}
+    assert runs.show("a").policy == "fixed"
+
+
 def test_a_ramp_step_that_does_not_resolve_is_noted_and_the_run_goes_on(
     begin: Callable[..., Runs], root: Path, fill: Fill
 ) -> None:
