@@ -179,9 +179,10 @@ class Runs:
         if skip:
             skips.add(at_step, skip)
         settings = msgspec.structs.replace(had, mixture=plan.mixture, seed=seed, global_batch=size)
-        policy = None
+        policy, chosen = None, None
         if mixture is None:
             policy = continued(owner.policy_at(at_step), at_step, Fraction(had.global_batch, size))
+            chosen = owner.chosen_at(at_step) if policy is not None and not policy.points else None
         if settings.num_steps is not None:
             ahead = max(0, skips.behind(0, settings.num_steps) - at_step)
             mean = self._mean(policy, plan, at_step, at_step + ahead)
@@ -189,6 +190,7 @@ class Runs:
         fork = Fork(
             owed=widen(state.credits, len(ledger.streams)).tolist(),
             skipped=[(start, end - start) for start, end in skips.stretches],
+            chosen=None if chosen == plan else chosen,
         )
         decided = policy is not None and at_step in owner.steered
         return self._begin(name, settings, plan, origin, fork, policy, by, why, decided=decided)

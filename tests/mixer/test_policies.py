@@ -48,9 +48,9 @@ def install(monkeypatch: pytest.MonkeyPatch, **functions: str) -> None:
     monkeypatch.setattr(policies, "entry_points", lambda *, group: found)
 
 
-def python_shares(root: Path) -> dict[int, float]:
+def python_shares(root: Path, run: str = "a") -> dict[int, float]:
     """Share of python by the step from which it holds."""
-    ledger = Journal(Catalog(root), "a").ledger
+    ledger = Journal(Catalog(root), run).ledger
     return {step: round(shares_of(ledger.plans[entry])["raw/python"], 9) for step, entry in sorted(ledger.switches)}
 
 
@@ -198,6 +198,31 @@ def test_the_loss_fed_example_gives_the_harder_stream_more_within_its_bound(begi
     first = 0.2 * math.exp(0.2) / (0.2 * math.exp(0.2) + 0.8 * math.exp(-0.2))
     bounded = 0.2 * 1.5 / (0.2 * 1.5 + 0.8 / 1.5)
     assert [*python_shares(root).values()] == pytest.approx([0.2, first, bounded], abs=1e-6)
+
+
+def test_a_fork_goes_on_with_a_function_and_what_was_reported_before_it(begin: Callable[..., Runs], root: Path) -> None:
+    runs = begin(function_policy("loss-fed", every=10, arguments={"rate": 1.0, "bound": 1.5}))
+    reports = [
+        Report(start_step=step, end_step=step + 10, streams=["raw/python", "raw/go"], samples=[20, 80], loss=losses)
+        for step, losses in ((0, [2.0, 1.6]), (10, [2.0, 1.9]), (20, [7.0, 1.0]))
+    ]
+    runs.extend("a", 10)
+    Reports(runs.catalog, "a").append(reports[0])
+    runs.extend("a", 20)
+    Reports(runs.catalog, "a").append(reports[1])
+    runs.fork("a", "b", at_step=15)
+    runs.fork("a", "c", at_step=20)
+    runs.fork("c", "d", at_step=20, global_batch=20)
+    for name in "acd":
+        runs.extend(name, 30)
+        Reports(runs.catalog, name).append(reports[2])
+        runs.extend(name, 40)
+    runs.extend("b", 40)
+    shares = [*python_shares(root).values()]
+    assert len(set(shares)) == 4
+    for name in "cd":
+        assert [*python_shares(root, name).values()] == shares[1:]
+    assert {*python_shares(root, "b").values()} == {shares[1]}  # the second report goes past its step
 
 
 def test_racing_writers_of_a_steered_run_have_one_ledger(begin: Callable[..., Runs], root: Path) -> None:
