@@ -293,8 +293,9 @@ class Runs:
                     f"run {name} ends at batch {last} by its num_steps = {settings.num_steps}; skip one before that"
                 )
             if last is not None:
-                plan = ledger.plans[ledger.plan_at(ledger.end)]
-                self._check_caps(name, plan, last + batches - ledger.end, settings.global_batch, drawn_in(journal))
+                plan, policy = ledger.plans[ledger.plan_at(ledger.end)], ledger.policy_at(ledger.end)
+                mean = self._mean(policy, plan, ledger.end, last + batches)
+                self._check_caps(name, mean, last + batches - ledger.end, settings.global_batch, drawn_in(journal))
             return entry("skipped", by, why, start=start_step, batches=batches)
 
         self._append(name, decide)
@@ -403,11 +404,11 @@ class Runs:
             return scheduled(policy, step, self.mixtures.resolve)[0]
         return self.mixtures.resolve(mixture)
 
-    def _mean(self, policy: Policy | None, plan: Plan, start: int, num_steps: int | None) -> Plan:
-        """The plan, or of a schedule the mean of what is to come: what caps are checked with."""
-        if policy is None or not policy.points or num_steps is None or num_steps <= start:
+    def _mean(self, policy: Policy | None, plan: Plan, start: int, end: int | None) -> Plan:
+        """The plan, or of a schedule the mean over batches [start, end): what caps are checked with."""
+        if policy is None or not policy.points or end is None or end <= start:
             return plan
-        return average(policy, start, num_steps, self.mixtures.resolve)
+        return average(policy, start, end, self.mixtures.resolve)
 
     def _go_on(self, name: str, plan: Plan, parent: str, step: int | None, nodes: int) -> Parent:
         """Where a run of a lineage begins. Raises: RunError when the parent is absent, shorter, or does not fit."""
@@ -462,9 +463,10 @@ class Runs:
         settings, last = ledger.settings, ledger.last_step
         assert settings is not None
         if last is not None:
-            old, drawn = ledger.plans[ledger.plan_at(ledger.end)], drawn_in(journal)
-            for stream, share in zip(old.streams, old.shares, strict=True):
-                drawn[stream] += share * (step - ledger.end) * settings.global_batch // ONE
+            policy, drawn = ledger.policy_at(ledger.end), drawn_in(journal)
+            until_then = self._mean(policy, ledger.plans[ledger.plan_at(ledger.end)], ledger.end, step)
+            for stream, share in zip(until_then.streams, until_then.shares, strict=True):
+                drawn[stream] = drawn.get(stream, 0) + share * (step - ledger.end) * settings.global_batch // ONE
             self._check_caps(name, mean, max(0, last - step), settings.global_batch, drawn)
 
 

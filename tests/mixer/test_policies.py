@@ -79,6 +79,13 @@ def test_a_schedule_over_num_steps_is_checked_against_caps_by_its_mean(begin: Ca
     with pytest.raises(RunError, match="max_passes is 2"):
         Runs(root).create("b", seed=1, global_batch=10, num_steps=50, steering=ramp((0, "low"), (50, "high")))
     Runs(root).create("b", seed=1, global_batch=10, num_steps=20, steering=ramp((0, "low"), (50, "high")))
+    Runs(root).create("c", seed=1, global_batch=10, num_steps=20, steering=ramp((0, "high"), (10, "low")))
+    Runs(root).skip("c", 3, 2)
+    with pytest.raises(RunError, match="max_passes is 2"):
+        Runs(root).skip("b", 3, 20)
+    Runs(root).create("d", seed=1, global_batch=10, num_steps=40, steering=ramp((0, "low"), (20, "high"), (20, "low")))
+    with pytest.raises(RunError, match="max_passes is 2"):
+        Runs(root).switch("d", "high", at_step=35)
 
 
 def test_the_forecast_of_a_schedule_is_what_then_comes(begin: Callable[..., Runs], root: Path) -> None:
