@@ -348,7 +348,8 @@ class Runs:
         own = events(name, self.catalog.log(f"runs/{name}/ledger").read())
         if ledger.fork is None or ledger.parent is None:
             return own
-        return [event for event in self.history(ledger.parent.run) if event.step < ledger.begin or not event.step] + own
+        before = self.history(ledger.parent.run)
+        return [event for event in before if event.step < ledger.begin or event.event == "created"] + own
 
     def list(self) -> list[RunInfo]:
         return [self.show(name) for name in self.catalog.names("runs") if self.catalog.log(f"runs/{name}/ledger").read()]
