@@ -363,10 +363,14 @@ class Runs:
                 self._journals[name] = Journal(self.catalog, name)
             return describe(name, self._journals[name].ledger)
 
-    def plan(self, name: str) -> Plan:
-        """The plan at the ledger's end. Raises: RunError when there is no such run."""
+    def plan(self, name: str, until_step: int | None = None) -> Plan:
+        """The plan at the ledger's end; with a step, of a schedule the mean from there until then.
+
+        Raises: RunError when there is no such run, MixtureError when a schedule's mixtures do not resolve.
+        """
         ledger = Journal(self.catalog, name).ledger
-        return ledger.plans[ledger.plan_at(ledger.end)]
+        plan = ledger.plans[ledger.plan_at(ledger.end)]
+        return self._mean(ledger.policy_at(ledger.end), plan, ledger.end, until_step)
 
     def use(self, name: str, upto_step: int | None = None) -> Sequence[StreamUse]:
         """Target beside realised samples of each stream in the ledger's first `upto_step` batches."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixer import MixerError, Mixtures, RunError, RunReader, Runs, StepError, policies
+from mixer import MixerError, Mixtures, RunError, RunReader, Runs, StepError, demand, policies
 from mixer.journal import Journal
 from mixer.ledger import Ledger
 from mixer.policies import Choice, Policy, Schedule, SchedulePoint, function_policy, read_schedule, shares_of
@@ -86,6 +86,17 @@ def test_a_schedule_over_num_steps_is_checked_against_caps_by_its_mean(begin: Ca
     Runs(root).create("d", seed=1, global_batch=10, num_steps=40, steering=ramp((0, "low"), (20, "high"), (20, "low")))
     with pytest.raises(RunError, match="max_passes is 2"):
         Runs(root).switch("d", "high", at_step=35)
+
+
+def test_demand_counts_what_a_schedule_comes_to(begin: Callable[..., Runs], root: Path, fill: Fill) -> None:
+    begin()
+    fill("synthetic/go", 10)
+    Mixtures(root).apply('name = "made"\nseq_len = 8\n[[component]]\nstreams = "synthetic/*"\nshare = 1\n')
+    steering = ramp((0, "low"), (30, "low"), (30, "made"))
+    Runs(root).create("b", seed=1, global_batch=10, num_steps=40, steering=steering)
+    assert demand(root) == {"go": (10 * 10 - 10) * 8}
+    Runs(root).extend("b", 40)
+    assert demand(root) == {"go": (10 * 10 - 10) * 8}
 
 
 def test_the_forecast_of_a_schedule_is_what_then_comes(begin: Callable[..., Runs], root: Path) -> None:
