@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mixer.errors import MixtureError
 from mixer.runs import Runs
 from mixer.slots import ONE
 from streamer.catalog import Catalog
@@ -14,22 +15,27 @@ KIND = "synthetic"
 def demand(root: "str | Path | Store | Catalog") -> dict[str, int]:
     """Tokens of `synthetic/LANGUAGE` that runs which have not ended will draw beyond what is published.
 
-    A run is looked at to its `num_steps`, else 256 steps past its ledger; a stream may give each sample `max_passes` times.
+    A run is looked at to its `num_steps`, else 256 steps past its ledger, with what its schedule comes to until then; a
+    stream may give each sample `max_passes` times.
     """
     runs = Runs(root)
     wanted: dict[str, int] = {}
     for info in runs.list():
         if info.ended is not None:
             continue
-        plan, used = runs.plan(info.name), {use.stream: use for use in runs.use(info.name)}
         skipped = sum(batches for _, batches in info.skipped)
         horizon = info.end_step + HORIZON_STEPS if info.num_steps is None else info.num_steps + skipped
+        try:
+            plan = runs.plan(info.name, horizon)
+        except MixtureError:  # of a schedule that the catalog no longer fits; the run then keeps its shares
+            plan = runs.plan(info.name)
+        drawn = {use.stream: use.drawn_samples for use in runs.use(info.name)}
         for stream, share, cap in zip(plan.streams, plan.shares, plan.max_passes, strict=True):
             kind, language = stream.split("/")[:2]
             if kind != KIND:
                 continue
             ahead = share * (horizon - info.end_step) * info.global_batch // ONE
-            draws = ahead + used[stream].drawn_samples
+            draws = ahead + drawn.get(stream, 0)
             missing = -(-draws // (cap or 1)) - runs.catalog.stream(stream).samples
             wanted[language] = max(wanted.get(language, 0), missing * info.seq_len, 0)
     return {language: tokens for language, tokens in wanted.items() if tokens}

@@ -14,7 +14,7 @@ from mixer.ledger import FORMAT, Ledger, check_plan
 from mixer.planner import Planner
 from mixer.policies import Policy, chosen, scheduled
 from mixer.ranges import Ranges, StreamShards
-from mixer.reports import Reports
+from mixer.reports import Report, Reports, standing
 from mixer.resolution import Plan
 from mixer.segment import Rows, Waits, plan_segment
 from mixer.states import State, States
@@ -135,9 +135,15 @@ class Journal:
             from mixer.mixtures import Mixtures  # whose previews are made of forecasts
 
             return scheduled(policy, step, Mixtures(self.catalog).resolve)
-        return chosen(
-            policy, self.ledger.plans[self.ledger.plan_at(step)], self.ledger, Reports(self.catalog, self.run).read()
-        )
+        return chosen(policy, self.ledger.plans[self.ledger.plan_at(step)], self.ledger, self._reports())
+
+    def _reports(self) -> list[Report]:
+        """The reports on the run's batches; of a fork also its parents' on those before its own."""
+        own, ledger = Reports(self.catalog, self.run).read(), self.ledger
+        if ledger.fork is None or ledger.parent is None:
+            return own
+        before = Forecast(self.catalog, ledger.parent.run)._reports()
+        return standing([*(report for report in before if report.end_step <= ledger.begin), *own])
 
     def _rows(self) -> Rows:
         plan = self.ledger.plans[self.ledger.plan_at(self.ledger.end)]

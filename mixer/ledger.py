@@ -6,7 +6,8 @@ change an earlier position.
 How: a created or switched entry holds a plan (streams, shares, caps) as integers; a segment entry names the batches it
 covers, the plan by its entry, and the streams that grew, each with its rows and with what had been drawn from it. A fork's
 created entry holds what its parent had come to; skipped entries only say what is not handed out. A created or switched entry
-may name a policy; what a policy did is a switched or noted entry that says so (`steered`).
+may name a policy, and without one the shares are fixed from its step on; what a policy did is a switched or noted entry that
+says so (`steered`).
 """
 
 from bisect import bisect_left, bisect_right
@@ -73,14 +74,16 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True):
     pools: list[Pool]
 
 
-class Fork(msgspec.Struct, frozen=True, kw_only=True):
+class Fork(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a run that forked holds beside its parent: it is that parent up to the step.
 
-    `owed` to each of the parent's streams there (in 1/ONE); `skipped` by the parent before: (start, batches).
+    `owed` to each of the parent's streams there (in 1/ONE); `skipped`: (start, batches), those of the parent before the
+    step and what the fork leaves out there; `chosen`: the plan that people chose last, where a policy had changed it.
     """
 
     owed: list[int]
     skipped: list[tuple[int, int]]
+    chosen: Plan | None = None
 
 
 class Segment(NamedTuple):
@@ -223,9 +226,11 @@ class Ledger:
                 self.snapshots.append(0)
 
     def _take_policy(self, step: int, body: dict[str, Any]) -> None:
-        if "policy" in body:
+        """The entry's policy; of a switched one that people made, that none holds from its step on."""
+        decided = body.get("steered", False)
+        if "policy" in body or (body["event"] == "switched" and not decided):
             self.policies.append((step, self.length, policy_of(body)))
-        if body.get("steered"):
+        if decided:
             self.steered[step] = self.length
             self.failure = body["why"] if body["event"] == "noted" else None
 
@@ -254,10 +259,11 @@ class Ledger:
         """What chooses the shares at a step; None: they are fixed."""
         return max((held for held in self.policies if held[0] <= step), key=lambda held: held[:2], default=(0, 0, None))[2]
 
-    def mixture_at(self, step: int) -> int:
-        """As `plan_at`, but the last plan that people chose."""
-        chosen = set(self.steered.values()) - {0}
-        return max(switch for switch in self.switches if switch[0] <= step and switch[1] not in chosen)[1]
+    def chosen_at(self, step: int) -> Plan:
+        """The plan that people chose last: what a policy changes at a step."""
+        decided = set(self.steered.values()) - {0}
+        entry = max(switch for switch in self.switches if switch[0] <= step and switch[1] not in decided)[1]
+        return self.fork.chosen if not entry and self.fork is not None and self.fork.chosen else self.plans[entry]
 
     def next_switch(self, step: int) -> int | None:
         """The next later step at which another plan takes effect."""

@@ -21,7 +21,7 @@ def choose(
 
     Args: rate, per nat; window, how many of the last reports count. None while no stream has a loss.
     """
-    base = shares_of(ledger.plans[ledger.mixture_at(ledger.end)])
+    base = shares_of(ledger.chosen_at(ledger.end))
     sums: dict[str, list[float]] = {}
     for report in reports[-window:]:
         for stream, samples, loss in zip(report.streams, report.samples, report.loss, strict=True):

@@ -93,11 +93,11 @@ def change(document: Document, settings: dict[str, Any], said: str) -> Document:
     """The document with settings such as {"synthetic.pin.python": 0.35}; None removes. Raises: MixtureError."""
     found = copy.deepcopy(document)
     for key, value in settings.items():
-        (
-            assign(found, key, value, f"{said}: {plain(key)}")
-            if value is not None
-            else remove(found, key, f"{said}: {plain(key)}")
-        )
+        where = f"{said}: {plain(key)}"
+        if value is None:
+            remove(found, key, where)
+        else:
+            assign(found, key, value, where)
     return found
 
 

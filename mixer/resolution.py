@@ -23,6 +23,7 @@ from mixer.slots import to_shares
 from streamer.manifest import Snapshot
 
 DIGITS = Context(prec=50, rounding=ROUND_HALF_EVEN, Emin=-999_999, Emax=999_999, traps=[])
+PINS_WITHIN = Fraction(1, 10**9)  # of 1 they are taken to be 1, as people write thirds; `mixture_file` refuses more
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,6 +208,9 @@ def inner_shares(places: Places, number: int, component: Component, rows: list[R
     counts: dict[str | None, int] = {}
     for weight, group in zip(weights, groups, strict=True):
         sums[group], counts[group] = sums.get(group, Fraction(0)) + weight, counts.get(group, 0) + 1
+    pinned = sum(pins.values(), Fraction(0))
+    if pinned > 1 or (1 - pinned <= PINS_WITHIN and not sums.get(None)):
+        pins = {name: value / pinned for name, value in pins.items()}
     rest = 1 - sum(pins.values(), Fraction(0))
     if rest and not sums.get(None):
         raise MixtureError(

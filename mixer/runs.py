@@ -179,9 +179,10 @@ class Runs:
         if skip:
             skips.add(at_step, skip)
         settings = msgspec.structs.replace(had, mixture=plan.mixture, seed=seed, global_batch=size)
-        policy = None
+        policy, chosen = None, None
         if mixture is None:
             policy = continued(owner.policy_at(at_step), at_step, Fraction(had.global_batch, size))
+            chosen = owner.chosen_at(at_step) if policy is not None and not policy.points else None
         if settings.num_steps is not None:
             ahead = max(0, skips.behind(0, settings.num_steps) - at_step)
             mean = self._mean(policy, plan, at_step, at_step + ahead)
@@ -189,6 +190,7 @@ class Runs:
         fork = Fork(
             owed=widen(state.credits, len(ledger.streams)).tolist(),
             skipped=[(start, end - start) for start, end in skips.stretches],
+            chosen=None if chosen == plan else chosen,
         )
         decided = policy is not None and at_step in owner.steered
         return self._begin(name, settings, plan, origin, fork, policy, by, why, decided=decided)
@@ -250,9 +252,8 @@ class Runs:
             plan = self._first_plan(policy, mixture, step)
             self._check_switch(name, journal, plan, self._mean(policy, plan, step, ledger.last_step), step)
             body = entry("switched", by, why, at_step=step, plan=msgspec.to_builtins(plan))
-            if policy is not None or ledger.policy_at(step) is not None:
-                begun = None if policy is None else msgspec.structs.replace(policy, start=step)
-                body["policy"] = msgspec.to_builtins(begun)
+            if policy is not None:
+                body["policy"] = msgspec.to_builtins(msgspec.structs.replace(policy, start=step))
             return body
 
         self.catalog.log(f"runs/{name}/ledger").append(decide)
@@ -292,8 +293,9 @@ class Runs:
                     f"run {name} ends at batch {last} by its num_steps = {settings.num_steps}; skip one before that"
                 )
             if last is not None:
-                plan = ledger.plans[ledger.plan_at(ledger.end)]
-                self._check_caps(name, plan, last + batches - ledger.end, settings.global_batch, drawn_in(journal))
+                plan, policy = ledger.plans[ledger.plan_at(ledger.end)], ledger.policy_at(ledger.end)
+                mean = self._mean(policy, plan, ledger.end, last + batches)
+                self._check_caps(name, mean, last + batches - ledger.end, settings.global_batch, drawn_in(journal))
             return entry("skipped", by, why, start=start_step, batches=batches)
 
         self._append(name, decide)
@@ -346,7 +348,8 @@ class Runs:
         own = events(name, self.catalog.log(f"runs/{name}/ledger").read())
         if ledger.fork is None or ledger.parent is None:
             return own
-        return [event for event in self.history(ledger.parent.run) if event.step < ledger.begin or not event.step] + own
+        before = self.history(ledger.parent.run)
+        return [event for event in before if event.step < ledger.begin or event.event == "created"] + own
 
     def list(self) -> list[RunInfo]:
         return [self.show(name) for name in self.catalog.names("runs") if self.catalog.log(f"runs/{name}/ledger").read()]
@@ -360,10 +363,14 @@ class Runs:
                 self._journals[name] = Journal(self.catalog, name)
             return describe(name, self._journals[name].ledger)
 
-    def plan(self, name: str) -> Plan:
-        """The plan at the ledger's end. Raises: RunError when there is no such run."""
+    def plan(self, name: str, until_step: int | None = None) -> Plan:
+        """The plan at the ledger's end; with a step, of a schedule the mean from there until then.
+
+        Raises: RunError when there is no such run, MixtureError when a schedule's mixtures do not resolve.
+        """
         ledger = Journal(self.catalog, name).ledger
-        return ledger.plans[ledger.plan_at(ledger.end)]
+        plan = ledger.plans[ledger.plan_at(ledger.end)]
+        return self._mean(ledger.policy_at(ledger.end), plan, ledger.end, until_step)
 
     def use(self, name: str, upto_step: int | None = None) -> Sequence[StreamUse]:
         """Target beside realised samples of each stream in the ledger's first `upto_step` batches."""
@@ -402,11 +409,11 @@ class Runs:
             return scheduled(policy, step, self.mixtures.resolve)[0]
         return self.mixtures.resolve(mixture)
 
-    def _mean(self, policy: Policy | None, plan: Plan, start: int, num_steps: int | None) -> Plan:
-        """The plan, or of a schedule the mean of what is to come: what caps are checked with."""
-        if policy is None or not policy.points or num_steps is None or num_steps <= start:
+    def _mean(self, policy: Policy | None, plan: Plan, start: int, end: int | None) -> Plan:
+        """The plan, or of a schedule the mean over batches [start, end): what caps are checked with."""
+        if policy is None or not policy.points or end is None or end <= start:
             return plan
-        return average(policy, start, num_steps, self.mixtures.resolve)
+        return average(policy, start, end, self.mixtures.resolve)
 
     def _go_on(self, name: str, plan: Plan, parent: str, step: int | None, nodes: int) -> Parent:
         """Where a run of a lineage begins. Raises: RunError when the parent is absent, shorter, or does not fit."""
@@ -461,9 +468,10 @@ class Runs:
         settings, last = ledger.settings, ledger.last_step
         assert settings is not None
         if last is not None:
-            old, drawn = ledger.plans[ledger.plan_at(ledger.end)], drawn_in(journal)
-            for stream, share in zip(old.streams, old.shares, strict=True):
-                drawn[stream] += share * (step - ledger.end) * settings.global_batch // ONE
+            policy, drawn = ledger.policy_at(ledger.end), drawn_in(journal)
+            until_then = self._mean(policy, ledger.plans[ledger.plan_at(ledger.end)], ledger.end, step)
+            for stream, share in zip(until_then.streams, until_then.shares, strict=True):
+                drawn[stream] = drawn.get(stream, 0) + share * (step - ledger.end) * settings.global_batch // ONE
             self._check_caps(name, mean, max(0, last - step), settings.global_batch, drawn)
 
 

@@ -44,8 +44,8 @@ def plan_segment(ledger: Ledger, rows: Rows, state: State, *, at_most: int) -> d
     credits, drawn = widen(state.credits, len(ledger.streams)), widen(state.drawn, len(ledger.streams))
     joins, timelines = grow(ledger, plan, rows, drawn)
     capacity = capacities(ledger, plan, timelines)
-    policy_now = ledger.policy_at(start)
-    decision = None if policy_now is None else policy_now.next_decision(start)
+    policy = ledger.policy_at(start)
+    decision = None if policy is None else policy.next_decision(start)
     ends = (ledger.next_switch(start), decision, last_step)
     limit = min([at_most] + [end - start for end in ends if end is not None])
     shares, reason = spread(ledger, plan, drawn, capacity)
@@ -58,9 +58,9 @@ def plan_segment(ledger: Ledger, rows: Rows, state: State, *, at_most: int) -> d
     if not batches:
         short = int(np.argmax(over[0]))
         name = ledger.streams[short]
-        if policy(plan, name) == "wait" or not timelines[short].total:
+        if when_dry(plan, name) == "wait" or not timelines[short].total:
             return Waits(name)
-        closing = close(counts[0], capacity - drawn, shares, policy(plan, name))
+        closing = close(counts[0], capacity - drawn, shares, when_dry(plan, name))
         if closing is None:
             return ended(dry(plan, name, start, size, int(drawn[short]), int(capacity[short])))
         batches = 1
@@ -101,7 +101,8 @@ def capacities(ledger: Ledger, plan: Plan, timelines: list[Timeline]) -> Ints:
     return np.array([np.iinfo(np.int64).max if value is None else value for value in found], np.int64)
 
 
-def policy(plan: Plan, name: str) -> str:
+def when_dry(plan: Plan, name: str) -> str:
+    """What happens when a stream would pass its cap: stop, wait or share."""
     return plan.when_dry[plan.streams.index(name)]
 
 
@@ -116,8 +117,8 @@ def spread(ledger: Ledger, plan: Plan, drawn: Ints, capacity: Ints) -> tuple[Int
     for index, share in zip(indices, plan.shares, strict=True):
         shares[index] = share
     component = dict(zip(indices, plan.component, strict=True))
-    when_dry = dict(zip(indices, plan.when_dry, strict=True))
-    gone = [i for i in indices if shares[i] and drawn[i] >= capacity[i] and when_dry[i] == "share"]
+    shared = {index for index, what in zip(indices, plan.when_dry, strict=True) if what == "share"}
+    gone = [i for i in indices if shares[i] and drawn[i] >= capacity[i] and i in shared]
     for index in gone:
         others = [i for i in indices if shares[i] and i not in gone and component[i] == component[index]]
         others = others or [i for i in indices if shares[i] and i not in gone]
@@ -133,11 +134,11 @@ def spread(ledger: Ledger, plan: Plan, drawn: Ints, capacity: Ints) -> tuple[Int
     return np.array(shares, np.int64), f"dry: {reason}; its share went to the others" if reason else ""
 
 
-def close(counts: Ints, left: Ints, shares: Ints, when_dry: str) -> Ints | None:
+def close(counts: Ints, left: Ints, shares: Ints, at_cap: str) -> Ints | None:
     """A batch that drains what ends together; None when a stream would depart too far from its share."""
     closing = np.minimum(counts, left)
-    extra = CLOSING_EXTRA if when_dry == "stop" else int(counts.sum())
-    if when_dry == "stop" and np.any(counts - closing > CLOSING_EXTRA):
+    extra = CLOSING_EXTRA if at_cap == "stop" else int(counts.sum())
+    if at_cap == "stop" and np.any(counts - closing > CLOSING_EXTRA):
         return None
     room = np.where(shares > 0, np.minimum(left - closing, extra), 0)
     missing = int(counts.sum() - closing.sum())

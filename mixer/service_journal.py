@@ -149,8 +149,9 @@ class ServiceJournal:
         settings = self.ledger.settings
         assert settings is not None
         ahead = choose_ahead(self._pace.steps_per_s, self._hold_s, settings.segment_batches, settings.write_ahead)
-        last = math.inf if settings.num_steps is None else self.ledger.skips.behind(0, settings.num_steps) - 1
-        until = int(min(step + ahead, last))
+        until = self.ledger.skips.behind(step, ahead + 1) - 1
+        if self.ledger.last_step is not None:
+            until = min(until, self.ledger.last_step - 1)
         busy = self._fetching is not None and self._fetching.is_alive()
         if until < self.ledger.end or self.ledger.ended is not None or busy or self._clock() < self._not_before_s:
             return

@@ -77,10 +77,10 @@ def prepare(args: argparse.Namespace) -> Job:
             raise CheckpointError(
                 f"--from {args.from_run}: no checkpoint in {folder.parent / args.from_run}; train that run first"
             )
-    info = bind_run(args.root, args.run_name, mixture=args.mixture, recipe=recipe, num_steps=recipe.num_steps(args.phase))
+    num_steps = recipe.num_steps(args.phase)
+    info = bind_run(args.root, args.run_name, mixture=args.mixture, recipe=recipe, num_steps=num_steps, service=args.service)
     if newest is None and args.resume:
         newest = checkpoints.forked_from(folder, args.run_name, forks_of(args.root, args.run_name))
-    num_steps = recipe.num_steps(args.phase)
     return Job(
         root=str(args.root),
         run=args.run_name,

@@ -244,6 +244,10 @@ class MixedLoader(DataLoader[Any]):
         """Names by the index in a batch's `stream`; only ever grows."""
         return self.dataset.streams
 
+    def names(self, count: int) -> list[str]:
+        """`streams`, at least so many: what other ranks have come to may be newer than what this one has."""
+        return self.streams if count <= len(self.streams) else self.dataset.refresh_streams()
+
     @property
     def step(self) -> int:
         """The number right behind the last global batch that was handed out: the next one, unless that is skipped."""
@@ -277,8 +281,8 @@ class MixedLoader(DataLoader[Any]):
                 raise StopIteration from found.error
             raise found.error
         self._step, item = found.step + 1, found.item
-        if len(item["stream"]) and int(item["stream"].max()) >= len(self.dataset.streams):
-            self.dataset.refresh_streams()
+        if len(item["stream"]):
+            self.names(int(item["stream"].max()) + 1)
         return item
 
 

@@ -16,7 +16,7 @@ from training.errors import RecipeError, RunMismatchError
 from training.phase import Recipe
 
 
-def bind_run(root: str, run: str, *, mixture: str, recipe: Recipe, num_steps: int, service: str | None = None) -> RunInfo:
+def bind_run(root: str, run: str, *, mixture: str, recipe: Recipe, num_steps: int, service: str | None) -> RunInfo:
     """The run, made when it does not exist, by the mixer's service where there is one.
 
     Raises: RunMismatchError, MixtureError, RunError, RecipeError.

@@ -169,8 +169,9 @@ class ReportLosses(Callback):  # type: ignore[misc]
             return
         samples, losses = self._losses.take()
         if dist.get_global_rank() == 0:
-            self._writer.write(self._start, step, self._loader.streams, samples, losses)
-            for stream, loss in zip(self._loader.streams, losses, strict=False):
+            streams = self._loader.names(len(losses))
+            self._writer.write(self._start, step, streams, samples, losses)
+            for stream, loss in zip(streams, losses, strict=False):
                 if loss is not None:
                     logger.log_metrics({f"loss/{stream}": loss})
         self._start = step

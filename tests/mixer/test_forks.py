@@ -311,6 +311,14 @@ def test_the_history_says_what_happened_by_whom_and_why(root: Path, fill: Fill) 
     assert all(event.at_s is not None for event in found if event.event not in ("dry", "ended"))
 
 
+def test_the_history_of_a_fork_leaves_out_what_happened_to_its_parent_later(root: Path, fill: Fill) -> None:
+    begin(root, fill)
+    Runs(root).fork("a", "b", at_step=0)
+    Runs(root).switch("a", Mixtures(root).edit("m", ["raw.pin.python=0.9"]))
+    Runs(root).note("a", "a bad start")
+    assert [(event.run, event.event) for event in Runs(root).history("b")] == [("a", "created"), ("b", "forked")]
+
+
 def test_the_history_says_what_ran_dry(root: Path, fill: Fill) -> None:
     text = HEAD.replace("raw/*", "raw/c") + '[[component]]\nname = "more"\nstreams = ["raw/java", "raw/python"]\nshare = 1\n'
     cap = 'max_passes = 2\nwhen_dry = "share"\n'

@@ -68,6 +68,18 @@ def test_a_stream_is_pinned_by_its_name_and_a_key_by_its_word(root: Path, fill: 
     assert found == pytest.approx({"web/2023/a": 0.15, "web/2023/b": 0.45, "web/2024/a": 0.1, "web/2025/a": 0.3})
 
 
+@pytest.mark.parametrize("pins", [(0.6666666667, 0.3333333334), (0.6666666666, 0.3333333333), (2 / 3, 1 / 3)])
+def test_pins_that_sum_to_one_within_a_billionth_leave_nothing(root: Path, fill: Fill, pins: tuple[float, float]) -> None:
+    for name, samples in (("raw/python", 10), ("raw/go", 30), ("raw/c", 20)):
+        fill(name, samples)
+    python, go = pins
+    text = HEAD + f"pin = {{ python = {python!r}, go = {go!r} }}\n"
+    alone = shares(Mixtures(root), text + 'exclude = "raw/c"\n')
+    assert alone == pytest.approx({"raw/python": 2 / 3, "raw/go": 1 / 3})
+    beside = shares(Mixtures(root), text)
+    assert 0 <= beside["raw/c"] < 1e-9
+
+
 def test_best_share_takes_that_part_of_each_key_from_the_top(root: Path, fill: Fill) -> None:
     for language, samples in (("python", 40), ("go", 20)):
         for low in ("q80", "q50", "q00"):

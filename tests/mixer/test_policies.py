@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixer import MixerError, Mixtures, RunError, RunReader, Runs, StepError, policies
+from mixer import MixerError, Mixtures, RunError, RunReader, Runs, StepError, demand, policies
 from mixer.journal import Journal
 from mixer.ledger import Ledger
 from mixer.policies import Choice, Policy, Schedule, SchedulePoint, function_policy, read_schedule, shares_of
@@ -48,9 +48,9 @@ def install(monkeypatch: pytest.MonkeyPatch, **functions: str) -> None:
     monkeypatch.setattr(policies, "entry_points", lambda *, group: found)
 
 
-def python_shares(root: Path) -> dict[int, float]:
+def python_shares(root: Path, run: str = "a") -> dict[int, float]:
     """Share of python by the step from which it holds."""
-    ledger = Journal(Catalog(root), "a").ledger
+    ledger = Journal(Catalog(root), run).ledger
     return {step: round(shares_of(ledger.plans[entry])["raw/python"], 9) for step, entry in sorted(ledger.switches)}
 
 
@@ -79,6 +79,24 @@ def test_a_schedule_over_num_steps_is_checked_against_caps_by_its_mean(begin: Ca
     with pytest.raises(RunError, match="max_passes is 2"):
         Runs(root).create("b", seed=1, global_batch=10, num_steps=50, steering=ramp((0, "low"), (50, "high")))
     Runs(root).create("b", seed=1, global_batch=10, num_steps=20, steering=ramp((0, "low"), (50, "high")))
+    Runs(root).create("c", seed=1, global_batch=10, num_steps=20, steering=ramp((0, "high"), (10, "low")))
+    Runs(root).skip("c", 3, 2)
+    with pytest.raises(RunError, match="max_passes is 2"):
+        Runs(root).skip("b", 3, 20)
+    Runs(root).create("d", seed=1, global_batch=10, num_steps=40, steering=ramp((0, "low"), (20, "high"), (20, "low")))
+    with pytest.raises(RunError, match="max_passes is 2"):
+        Runs(root).switch("d", "high", at_step=35)
+
+
+def test_demand_counts_what_a_schedule_comes_to(begin: Callable[..., Runs], root: Path, fill: Fill) -> None:
+    begin()
+    fill("synthetic/go", 10)
+    Mixtures(root).apply('name = "made"\nseq_len = 8\n[[component]]\nstreams = "synthetic/*"\nshare = 1\n')
+    steering = ramp((0, "low"), (30, "low"), (30, "made"))
+    Runs(root).create("b", seed=1, global_batch=10, num_steps=40, steering=steering)
+    assert demand(root) == {"go": (10 * 10 - 10) * 8}
+    Runs(root).extend("b", 40)
+    assert demand(root) == {"go": (10 * 10 - 10) * 8}
 
 
 def test_the_forecast_of_a_schedule_is_what_then_comes(begin: Callable[..., Runs], root: Path) -> None:
@@ -99,6 +117,17 @@ def test_a_switch_by_hand_ends_a_schedule_from_its_step_on(begin: Callable[..., 
     assert runs.switch("a", at_step=120, steering=ramp((0, "low"), (200, "high"), every=50)) == 120
     runs.extend("a", 160)
     assert [*python_shares(root).items()][5:] == [(120, 0.56), (150, 0.65)]
+
+
+def test_a_switch_that_waits_for_its_step_ends_a_schedule_that_began_before_it(
+    begin: Callable[..., Runs], root: Path
+) -> None:
+    runs = begin()
+    runs.switch("a", "high", at_step=35)
+    assert runs.switch("a", at_step=10, steering=ramp((0, "low"), (100, "high"))) == 10
+    runs.extend("a", 90)
+    assert python_shares(root) == {0: 0.2, 10: 0.26, 20: 0.32, 30: 0.38, 35: 0.8}
+    assert runs.show("a").policy == "fixed"
 
 
 def test_a_ramp_step_that_does_not_resolve_is_noted_and_the_run_goes_on(
@@ -187,6 +216,31 @@ def test_the_loss_fed_example_gives_the_harder_stream_more_within_its_bound(begi
     first = 0.2 * math.exp(0.2) / (0.2 * math.exp(0.2) + 0.8 * math.exp(-0.2))
     bounded = 0.2 * 1.5 / (0.2 * 1.5 + 0.8 / 1.5)
     assert [*python_shares(root).values()] == pytest.approx([0.2, first, bounded], abs=1e-6)
+
+
+def test_a_fork_goes_on_with_a_function_and_what_was_reported_before_it(begin: Callable[..., Runs], root: Path) -> None:
+    runs = begin(function_policy("loss-fed", every=10, arguments={"rate": 1.0, "bound": 1.5}))
+    reports = [
+        Report(start_step=step, end_step=step + 10, streams=["raw/python", "raw/go"], samples=[20, 80], loss=losses)
+        for step, losses in ((0, [2.0, 1.6]), (10, [2.0, 1.9]), (20, [7.0, 1.0]))
+    ]
+    runs.extend("a", 10)
+    Reports(runs.catalog, "a").append(reports[0])
+    runs.extend("a", 20)
+    Reports(runs.catalog, "a").append(reports[1])
+    runs.fork("a", "b", at_step=15)
+    runs.fork("a", "c", at_step=20)
+    runs.fork("c", "d", at_step=20, global_batch=20)
+    for name in "acd":
+        runs.extend(name, 30)
+        Reports(runs.catalog, name).append(reports[2])
+        runs.extend(name, 40)
+    runs.extend("b", 40)
+    shares = [*python_shares(root).values()]
+    assert len(set(shares)) == 4
+    for name in "cd":
+        assert [*python_shares(root, name).values()] == shares[1:]
+    assert {*python_shares(root, "b").values()} == {shares[1]}  # the second report goes past its step
 
 
 def test_racing_writers_of_a_steered_run_have_one_ledger(begin: Callable[..., Runs], root: Path) -> None:

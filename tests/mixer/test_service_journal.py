@@ -103,6 +103,13 @@ def ledger_of(root: Path) -> object:
     return RunReader(root, "a", read_only=True)._journal.ledger
 
 
+def test_what_is_held_goes_on_behind_batches_that_are_skipped(service: Switchable, filled: Path) -> None:
+    Runs(filled).skip("a", 16, 100)
+    found, world = journal(service, World()), World()
+    train(found, world, range(12, 14), 1.0)
+    assert found.ledger.skips.next(16) == 116 < found.written
+
+
 def test_a_reader_that_needs_a_segment_waits_and_says_so_until_the_service_is_back(service: Switchable) -> None:
     world = World()
     found = journal(service, world)

@@ -160,6 +160,14 @@ def test_a_stream_that_joins_by_a_switch_gets_a_name(run, fill):
     assert loader.dataset.refresh_streams() == ["raw/go", "raw/python", "raw/rust"]
 
 
+def test_a_stream_that_only_other_ranks_have_come_to_has_a_name(run, fill):
+    loader = MixedLoader(run, "alpha")
+    fill("raw/rust", 400)
+    Runs(run).switch("alpha", "code")
+    assert loader.streams == loader.names(2) == ["raw/go", "raw/python"]
+    assert loader.names(3) == loader.streams == ["raw/go", "raw/python", "raw/rust"]
+
+
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_skipped_batches_are_jumped_over_by_every_worker_also_those_that_are_skipped_while_it_runs(root, fill, workers):
     fill("raw/python", 600)

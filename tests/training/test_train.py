@@ -162,6 +162,23 @@ def test_behind_a_service_a_training_only_reads_the_root(code_root, tmp_path):
     assert sum(sum(report.samples) for report in reports) == 160
 
 
+def test_behind_a_service_a_run_is_made_by_it(code_root, monkeypatch):
+    asked = []
+
+    class Service:
+        def __init__(self, url):
+            self.url = url
+
+        def create(self, name, **settings):
+            asked.append((self.url, name))
+            Runs(code_root).create(name, **settings)
+
+    monkeypatch.setattr("training.run_binding.MixerClient", Service)
+    for _ in range(2):
+        prepare(parse(code_root, "--set", "steps=20", "--service", "http://127.0.0.1:9"))
+    assert asked == [("http://127.0.0.1:9", "alpha")]
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
