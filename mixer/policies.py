@@ -16,7 +16,7 @@ import tomllib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -185,9 +185,14 @@ def check_argument(where: str, value: Value) -> None:
         raise RunError(f"{where} = {said}: it must be a finite number, whole ones within 64 bits; give one that is")
 
 
+def installed() -> dict[str, EntryPoint]:
+    """The policies that are installed here, by name."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
 def find_function(name: str) -> Callable[..., Choice | None]:
     """Raises: RunError that names the policies there are."""
-    have = {point.name: point for point in entry_points(group=GROUP)}
+    have = installed()
     if name not in have:
         raise RunError(
             f"no policy {name!r} is installed here; there are {', '.join(sorted(have)) or 'none'}: install the package that "
