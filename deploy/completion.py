@@ -11,7 +11,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 SHELLS = ("bash", "zsh", "fish")
-KINDS = {"mixture": "mixtures", "after": "mixtures", "run": "runs", "of_run": "runs", "parent": "runs", "stream": "streams"}
+KINDS = {
+    "mixture": "mixtures", "after": "mixtures", "of_run": "runs", "parent": "runs", "run_name": "runs", "from_run": "runs",
+    "stream": "streams",
+}  # fmt: skip
+PHASES = ("general", "continued", "enhanced")
 
 
 def add_completion(parser: argparse.ArgumentParser) -> None:
@@ -54,18 +58,36 @@ def complete_names(parser: argparse.ArgumentParser, noun: str) -> None:
         kind = noun if action.dest == "name" else KINDS.get(action.dest)
         if kind is not None and action.choices is None:
             action.completer = Names(kind)  # type: ignore[attr-defined]
+        elif action.dest in ("phase", "policy"):
+            action.completer = phases if action.dest == "phase" else policies  # type: ignore[attr-defined]
+
+
+def phases(**_: Any) -> Iterable[str]:
+    return PHASES
+
+
+def policies(**_: Any) -> Iterable[str]:
+    """The policies that are installed."""
+    from mixer.policies import installed
+
+    return sorted(installed())
 
 
 class Names:
-    """The names of one kind under the root that the line or the environment gives."""
+    """The names of one kind under the root that the line or the environment gives; behind `@` a mixture's versions."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
-    def __call__(self, parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
+    def __call__(self, parsed_args: argparse.Namespace, prefix: str = "", **_: Any) -> Iterable[str]:
         root = getattr(parsed_args, "root", None) or os.environ.get("PHASEMIX_ROOT")
         if not root or not self.kind:
             return []
         from streamer.catalog import Catalog
 
+        name, at, _version = prefix.partition("@")
+        if self.kind == "mixtures" and at:
+            from mixer.mixtures import Mixtures
+
+            return [version.mixture for version in Mixtures(root).versions(name)]
         return Catalog(root).names(self.kind)

@@ -21,8 +21,10 @@ from mixer.states import State, States
 from streamer.catalog import Catalog
 from streamer.errors import StoreError
 from streamer.log import Body
+from streamer.names import whole_text
 
 POLL_S = 0.5
+LONGEST_WHY = 1000  # characters of what a policy says
 
 
 class Journal:
@@ -124,11 +126,12 @@ class Journal:
         except StoreError:
             raise
         except Exception as error:  # a function of somebody's may raise anything
-            why = f"{policy.name} left the shares as they are: {error}"
+            why = whole_text(f"{policy.name} left the shares as they are: {error}")[:LONGEST_WHY]
             return None if why == ledger.failure else {**entry, "event": "noted", "why": why}
         if found is None:
             return None
-        return {**entry, "event": "switched", "plan": msgspec.to_builtins(found[0]), "why": found[1]}
+        why = whole_text(found[1])[:LONGEST_WHY]
+        return {**entry, "event": "switched", "plan": msgspec.to_builtins(found[0]), "why": why}
 
     def _choose(self, policy: Policy, step: int) -> tuple[Plan, str] | None:
         if policy.points:

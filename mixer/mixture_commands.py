@@ -111,12 +111,11 @@ def run_edit(options: argparse.Namespace) -> int:
     from mixer.mixture_editor import edit_version
     from mixer.mixtures import Mixtures
 
-    mixtures = Mixtures(options.root)
+    mixtures, horizon = Mixtures(options.root), count_tokens(options.tokens, "--tokens")
     before = mixtures.load(options.mixture)[0]
     if options.assignments or options.unset:
         made: str | None = mixtures.apply_edit(before, settings_of(options), by=person(), why=options.why)
     else:
-        horizon = count_tokens(options.tokens, "--tokens")
         show = print_outlook if not options.json else lambda preview, changes: None
         made = edit_version(mixtures, before, show, tokens=horizon, yes=options.yes, by=person(), why=options.why)
     if made is None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mixer.errors import MixtureError
-from mixer.mixtures import Mixtures
+from mixer.mixtures import Mixtures, check_note
 from mixer.preview import Preview, ShareChange
 from streamer.errors import PhasemixError
 
@@ -25,9 +25,32 @@ def edit_version(
 ) -> str | None:
     """The version that was made, or None when nothing was. Raises: MixtureError that says where the text is kept."""
     before = mixtures.load(reference)[0]
+    check_note("why", why)
     original = mixtures.text(before)
     path = Path(tempfile.mkdtemp(prefix="phasemix-mixture-")) / f"{before.partition('@')[0]}.toml"
     path.write_text(f"{INVITATION}\n{original}")
+    try:
+        return edit_file(mixtures, before, original, path, show, tokens=tokens, yes=yes, by=by, why=why)
+    except KeyboardInterrupt:
+        raise MixtureError(f"mixture {before}: interrupted; nothing was applied, your text is kept in {path}") from None
+    finally:
+        if not path.exists():
+            path.parent.rmdir()
+
+
+def edit_file(
+    mixtures: Mixtures,
+    before: str,
+    original: str,
+    path: Path,
+    show: Show,
+    *,
+    tokens: int,
+    yes: bool,
+    by: str | None,
+    why: str | None,
+) -> str | None:
+    """Edits the file until it is applied, left unchanged, or given up. Raises: MixtureError."""
     last, mistake = "", ""
     while True:
         open_editor(path)
@@ -49,7 +72,10 @@ def edit_version(
         show(preview, changes)
         answer = "y" if yes else ask(f"Apply as a new version of {preview.mixture}? [y]es, [e]dit again, [n]o: ")
         if answer == "y":
-            made = mixtures.apply(text, by=by, why=why, name=path.name)
+            try:
+                made = mixtures.apply(text, by=by, why=why, name=path.name)
+            except PhasemixError as error:
+                raise MixtureError(f"{error}; nothing was applied, your text is kept in {path}") from error
             path.unlink()
             return made
         if answer == "n":
@@ -64,6 +90,8 @@ def open_editor(path: Path) -> None:
         code = subprocess.call([*shlex.split(editor), str(path)])
     except OSError as error:
         raise MixtureError(f"editor {editor!r} cannot be started: {error.strerror}; set VISUAL or EDITOR") from error
+    except ValueError as error:
+        raise MixtureError(f"editor {editor!r} is no command: {error}; set VISUAL or EDITOR to one") from error
     if code:
         raise MixtureError(f"editor {editor!r} ended with code {code}; nothing was applied, the text is kept in {path}")
 

@@ -222,8 +222,9 @@ def check_value(places: Places, path: Path, value: Any, rule: Any) -> None:
     words = [word for one in broken.get("anyOf", [broken]) for word in one.get("enum", [])]
     near = did_you_mean(found, words) if isinstance(found, str) else ""
     examples = broken.get("examples") or rule.get("examples") or []
-    such = f", such as {shown(examples[0])}" if examples and broken is rule and not near else ""
-    raise MixtureError(f"{places.say(*where)} = {shown(found)}: it must be {broken.get('title', rule['title'])}{such}{near}")
+    said = broken.get("title", rule["title"])
+    such = f", such as {shown(examples[0])}" if examples and broken is rule and not near and "such as" not in said else ""
+    raise MixtureError(f"{places.say(*where)} = {shown(found)}: it must be {said}{such}{near}")
 
 
 def check_labels(mixture: Mixture, places: Places) -> None:

@@ -3,6 +3,7 @@
 Always holds: a refused apply leaves nothing; of two people who apply at once each gets a version of its own.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -121,8 +122,9 @@ class Mixtures:
         return document_of(self.load(reference)[1])
 
     def list(self) -> list[tuple[str, int]]:
-        """(name, versions) of every mixture."""
-        return [(name, len(self._log(name).read())) for name in self.catalog.names("mixtures")]
+        """(name, versions) of every mixture that has one; whoever was killed before the first left only a name."""
+        found = [(name, len(self._log(name).read())) for name in self.catalog.names("mixtures")]
+        return [(name, versions) for name, versions in found if versions]
 
     def versions(self, name: str) -> Sequence[Version]:
         """Every version of a mixture, the oldest first. Raises: MixtureError when there is none."""
@@ -191,6 +193,8 @@ class Mixtures:
         return dict(zip(plan.streams, shares, strict=True))
 
     def _preview(self, parsed: Parsed, reference: str, tokens: int, run: str | None, tokens_per_s: float | None) -> Preview:
+        if tokens_per_s is not None and not 0 < tokens_per_s < math.inf:
+            raise MixtureError(f"mixture {reference}: {tokens_per_s!r} tokens a second is no speed; give a number above 0")
         if not 0 <= tokens <= MOST_TOKENS:
             raise MixtureError(f"mixture {reference}: a horizon of {shown(tokens)} tokens is outside 0 to {MOST_TOKENS:,}")
         streams = self._streams()
@@ -211,8 +215,8 @@ class Mixtures:
         name, version = split_reference(reference)
         bodies = self._read(name)
         if not bodies or (version or 1) > len(bodies):
-            there = self.catalog.names("mixtures")
-            have = ", ".join(f"{n}@{len(self._log(n).read())}" for n in there) or "none yet"
+            there = dict(self.list())
+            have = ", ".join(f"{n}@{versions}" for n, versions in there.items()) or "none yet"
             raise MixtureError(
                 f"mixture {reference} does not exist; newest versions: {have}; see phasemix mixtures apply"
                 + did_you_mean(name, [one for one in there if one != name])

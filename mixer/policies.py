@@ -16,7 +16,7 @@ import tomllib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 GROUP = "phasemix.policies"
 EVERY = 32
 MOST_POINTS = 1024
+LAST_STEP = 1 << 40
+LONGEST_WORD = 400  # of an argument, in characters
 
 Resolve = Callable[[str], Plan]
 Value = bool | int | float | str
@@ -124,10 +126,11 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 def read_schedule(text: str, *, name: str) -> Schedule:
     """A schedule from TOML. Raises: RunError that names the file and what is wrong."""
     try:
-        return msgspec.convert(tomllib.loads(text), Schedule)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        return msgspec.convert(tomllib.loads(text.removeprefix("\ufeff")), Schedule)
+    except (ValueError, RecursionError) as error:  # of TOML, of a number with too many digits, of msgspec
+        said = "values are nested too deep" if isinstance(error, RecursionError) else str(error).replace("\n", " ")
         raise RunError(
-            f"schedule {name}: {error}; it has unit (steps or tokens), every, and [[point]] tables of at and mixture"
+            f"schedule {name}: {said}; it has unit (steps or tokens), every, and [[point]] tables of at and mixture"
         ) from error
 
 
@@ -143,14 +146,18 @@ def bind_schedule(schedule: Schedule, *, tokens_per_batch: int, pin: Callable[[s
         step = at if schedule.unit == "steps" else -(-at // tokens_per_batch)
         if step < (points[-1].step if points else 0):
             raise RunError(f"{where}: at = {point.at} is before {'the point above' if points else '0'}; put points in order")
+        if step > LAST_STEP:
+            raise RunError(f"{where}: at = {point.at} is behind batch {LAST_STEP:,}, the last a run can have; give less")
         points.append(Point(step=step, mixture=pin(point.mixture)))
     return Policy(name="schedule", every=schedule.every, points=points)
 
 
 def function_policy(name: str, *, every: int = EVERY, arguments: dict[str, Value] | None = None) -> Policy:
-    """A policy of that name. Raises: RunError when none is installed here, or `every` is below 1."""
+    """A policy of that name. Raises: RunError when none is installed here, or for numbers that no ledger holds."""
     find_function(name)
     check_every(f"policy {name}", every)
+    for key, value in (arguments or {}).items():
+        check_argument(f"policy {name}: {key}", value)
     return Policy(name=name, every=every, arguments=arguments or {})
 
 
@@ -168,9 +175,24 @@ def check_every(where: str, every: int) -> None:
         raise RunError(f"{where}: every = {every} is outside 1 to {1 << 30:,}; give the batches between two decisions")
 
 
+def check_argument(where: str, value: Value) -> None:
+    """Raises: RunError for what the ledger cannot hold."""
+    if isinstance(value, str):
+        if len(value) > LONGEST_WORD or not value.isprintable():
+            raise RunError(f"{where} is no printable text of up to {LONGEST_WORD} characters; give a shorter or plainer one")
+    elif not math.isfinite(value) if isinstance(value, float) else not -(1 << 63) <= value < 1 << 63:
+        said = f"{value!r}" if isinstance(value, float) else f"a number of {value.bit_length()} bits"
+        raise RunError(f"{where} = {said}: it must be a finite number, whole ones within 64 bits; give one that is")
+
+
+def installed() -> dict[str, EntryPoint]:
+    """The policies that are installed here, by name."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
 def find_function(name: str) -> Callable[..., Choice | None]:
     """Raises: RunError that names the policies there are."""
-    have = {point.name: point for point in entry_points(group=GROUP)}
+    have = installed()
     if name not in have:
         raise RunError(
             f"no policy {name!r} is installed here; there are {', '.join(sorted(have)) or 'none'}: install the package that "

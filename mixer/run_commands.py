@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mixer.trace_commands import add_trace
-from streamer.command_options import add_json, add_root, add_why, person, print_table
+from streamer.command_options import add_json, add_root, add_why, one_line, person, print_table
 
 if TYPE_CHECKING:
     from mixer.policies import Policy, Schedule, Value
@@ -175,7 +175,7 @@ def run_use(options: argparse.Namespace) -> int:
     if not options.json:
         print(f"{info.name}: {info.mixture}, seed {info.seed}, global batch {info.global_batch}, {info.end_step} batches")
         for said in remarks(info):
-            print(said)
+            print(one_line(said))
     print_table(rows, options.json)
     return 0
 
@@ -200,8 +200,10 @@ def read_steering(options: argparse.Namespace) -> "Schedule | Policy | None":
     if options.schedule is not None:
         try:
             text = Path(options.schedule).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise RunError(f"schedule {options.schedule} cannot be read: {error}; name a TOML file") from error
+        except OSError as error:
+            raise RunError(f"schedule {options.schedule} cannot be read: {error.strerror}; name a TOML file") from error
+        except UnicodeDecodeError as error:
+            raise RunError(f"schedule {options.schedule} is no UTF-8: {error.reason}; save the file as UTF-8") from error
         schedule = read_schedule(text, name=options.schedule)
     if options.policy is not None:
         arguments = dict(read_argument(assignment) for assignment in options.policy_set)
@@ -223,7 +225,7 @@ def read_argument(assignment: str) -> "tuple[str, Value]":
         raise RunError(f"--policy-set {assignment!r} is not KEY=VALUE, such as rate=0.3")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text.strip()
     if not isinstance(value, bool | int | float | str):
         raise RunError(f"--policy-set {assignment!r}: give a number, a word, true or false")

@@ -12,18 +12,19 @@ from collections.abc import Sequence
 from mixer.errors import RunError
 from mixer.runs import RunInfo, Runs
 from mixer.stream_use import StreamUse
-from streamer.command_options import shorten
+from streamer.command_options import one_line, shorten
 
 GROUPS = ("stream", "key")
-LEAST_INTERVAL_S = 0.1
+INTERVALS_S = (0.1, 86400.0)
 LEAST_BAR = 4
 SIGNS = {True: ("█", "│"), False: ("#", "|")}  # realised, target; of a terminal that has them, and of others
 
 
 def watch(runs: Runs, name: str, *, interval_s: float, group: str, as_json: bool) -> None:
-    """Draws until the run ends or Ctrl-C. Raises: RunError for an unknown run or an interval that is too short."""
-    if not interval_s >= LEAST_INTERVAL_S:
-        raise RunError(f"--interval {interval_s:g} is too short; give at least {LEAST_INTERVAL_S:g} seconds")
+    """Draws until the run ends or Ctrl-C. Raises: RunError for an unknown run or an interval that is too short or long."""
+    least, most = INTERVALS_S
+    if not least <= interval_s <= most:
+        raise RunError(f"--interval {interval_s:g} is outside {least:g} to {most:g} seconds; give one inside")
     seen, drawn, on_terminal = None, 0, sys.stdout.isatty() and not as_json
     while True:
         info = runs.show(name)
@@ -60,7 +61,7 @@ def shares_of(uses: Sequence[StreamUse], group: str) -> list[tuple[str, float, f
 def heading(info: RunInfo) -> str:
     """A run's state in a few words."""
     state = f"ended: {info.ended}" if info.ended is not None else info.paused or "open"
-    return f"{info.name}, {info.mixture}, {info.end_step:,} batches, {state}"
+    return one_line(f"{info.name}, {info.mixture}, {info.end_step:,} batches, {state}")
 
 
 def picture(info: RunInfo, rows: Sequence[tuple[str, float, float]], columns: int, lines: int) -> list[str]:

@@ -26,6 +26,7 @@ from mixer.ledger import (
     widen,
 )
 from mixer.mixtures import Mixtures
+from mixer.places import shown
 from mixer.policies import Policy, Schedule, average, bind_schedule, continued, scheduled
 from mixer.resolution import Plan
 from mixer.skips import Skips
@@ -34,7 +35,7 @@ from mixer.states import State
 from mixer.stream_use import StreamUse, Target, targets_of, use_of
 from streamer.catalog import Catalog
 from streamer.log import Body
-from streamer.names import check_word
+from streamer.names import check_word, whole_text
 from streamer.store import Store
 
 BOUNDS = {
@@ -47,6 +48,8 @@ BOUNDS = {
     "skip": (0, 1 << 16),  # segments are written for what is skipped too
     "start_step": (0, 1 << 40),
     "batches": (1, 1 << 16),
+    "at_step": (0, 1 << 40),
+    "to_step": (0, 1 << 40),
 }
 Bodies = list[Body]  # in class Runs `list` is a method
 MAX_TEXT = 4000  # characters
@@ -234,6 +237,7 @@ class Runs:
         `steering`: what chooses the shares from there on, as in `create`; without it they are fixed.
         Raises: StepError for a step in the ledger, RunError when the run has ended or the shapes differ.
         """
+        check_numbers(name, at_step=at_step)
         journal = Journal(self.catalog, name)
         settings = journal.ledger.settings
         assert settings is not None
@@ -262,10 +266,12 @@ class Runs:
     def extend(self, name: str, to_step: int) -> int:
         """Writes segments on purpose until the ledger covers the batches before `to_step`; returns where it then ends.
 
-        Raises: RunEnded, WaitError, StepError.
+        Raises: RunEnded, WaitError, RunError for no number of batches.
         """
+        check_numbers(name, to_step=to_step)
         journal = Journal(self.catalog, name)
-        journal.ensure(to_step - 1, to=to_step)
+        if to_step:
+            journal.ensure(to_step - 1, to=to_step)
         return journal.ledger.end
 
     def skip(self, name: str, start_step: int, batches: int, *, by: str | None = None, why: str | None = None) -> None:
@@ -506,6 +512,8 @@ def entry(event: str, by: str | None, why: str | None, **values: Any) -> Body:
     for key, value in said.items():
         if not isinstance(value, str) or len(value) > MAX_TEXT:
             raise RunError(f"{key} is no text of up to {MAX_TEXT:,} characters; shorten it")
+        if whole_text(value) != value:
+            raise RunError(f"{key} = {shown(value)} is no UTF-8; write it in UTF-8")
     return {"format": FORMAT, "event": event, **values, **said, "at_s": round(time.time(), 3)}
 
 

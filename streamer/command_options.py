@@ -122,4 +122,9 @@ def show(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else one_line(str(value))
+
+
+def one_line(text: str) -> str:
+    """The text with a space for what would end its line or steer a terminal."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)

@@ -27,3 +27,8 @@ def check_word(name: str, *, what: str) -> str:
             "at most 64 long"
         )
     return name
+
+
+def whole_text(text: str) -> str:
+    """The text with `?` for what UTF-8 cannot hold, as halves of surrogate pairs from a terminal's bytes."""
+    return text.encode("utf-8", "replace").decode()

@@ -68,6 +68,10 @@ def bash(root: Path, fill: Callable[..., Catalog], tmp_path: Path) -> Callable[[
         ("phasemix runs create a --mixture g", {"general"}),
         ("phasemix mixtures preview general --tok", {"--tokens", "--tokens-per-s"}),
         ("phasemix runs create ", set()),
+        ("phasemix mixtures show general@", {"1"}),
+        ("phasemix runs create a --policy ", {"loss-fed"}),
+        ("phasemix train g", {"general"}),
+        ("phasemix train general --run f", {"first"}),
         ("phasemix completion ", {"bash", "zsh", "fish"}),
     ],
 )

@@ -285,6 +285,8 @@ def test_the_next_decision_is_the_first_step_at_which_the_place_changes(points: 
         ('unit = "steps"\npoint = []\nevry = 3', "evry"),
         ('unit = "steps"\n[[point]]\nat = 0\n', "mixture"),
         ("unit = steps", "schedule ramp.toml"),
+        ("x = " + "[" * 3000, "nested too deep"),
+        ("x = " + "9" * 5000, "schedule ramp.toml: .*digits"),
     ],
 )
 def test_a_schedule_with_a_mistake_is_refused(text: str, said: str) -> None:
@@ -301,6 +303,7 @@ def test_a_schedule_with_a_mistake_is_refused(text: str, said: str) -> None:
         (ramp((0, "low"), every=0), "every = 0"),
         (ramp((0, "none")), "none does not exist"),
         (ramp(("soon", "low")), "soon"),
+        (ramp((0, "low"), (1 << 41, "high")), "is behind batch"),
     ],
 )
 def test_a_schedule_that_cannot_be_is_refused_and_no_run_is_made(

@@ -60,7 +60,11 @@ def test_what_is_typed_is_done_and_stands_in_the_history(run: Path, capsys: pyte
 @pytest.mark.parametrize(
     "words",
     ["skip a 3 1", "fork a b --at-step 900", "fork a b --at-step 3 --seed -1", "resume a", "history none", "pause none",
-     "note a ''", "show a --watch --interval 0", "show none --watch"],
+     "note a ''", "note a \udcff", "pause a --why \udcff", "show a --watch --interval 0", "show a --watch --interval inf",
+     "show none --watch", "extend a --to -1", "extend a --to 9" + "9" * 20, "switch a m --at-step 9" + "9" * 20,
+     "switch a m --at-step -1", "switch a m --policy loss-fed --policy-set rate=nan",
+     "switch a m --policy loss-fed --policy-set rate=" + "9" * 20, "switch a m --policy loss-fed --policy-set x=\udcff",
+     "switch a m --policy loss-fed --policy-set x=" + "[" * 2000],
 )  # fmt: skip
 def test_a_mistake_is_one_line(run: Path, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     argv = [word.replace("''", " ") for word in words.split(" ")]
@@ -68,6 +72,15 @@ def test_a_mistake_is_one_line(run: Path, words: str, capsys: pytest.CaptureFixt
     said = capsys.readouterr().err
     assert said.startswith("phasemix: ")
     assert said.count("\n") == 1
+    assert [event.event for event in Runs(run).history("a")] == ["created"]
+
+
+def test_a_note_of_several_lines_is_one_line_of_a_table(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    typed(run, capsys, "note", "a", "first\nsecond \x1b[2J")
+    assert main(["runs", "history", "a", "--root", str(run)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert "first second  [2J" in lines[2]
 
 
 def test_a_watched_run_is_a_line_a_change_where_there_is_no_terminal(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
