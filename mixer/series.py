@@ -29,9 +29,11 @@ Floats = npt.NDArray[np.float64]
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened at a step."""
+    """Something that happened at a step, the mixture it brought, and all of it as a line."""
 
     step: int
+    event: str
+    mixture: str | None
     text: str
 
 
@@ -165,4 +167,9 @@ def losses(reports: list[Report], group: dict[str, int], low: Ints, high: Ints, 
 def mark(event: Event) -> Mark:
     """An event as a line."""
     words = [event.event, *([event.mixture] if event.mixture else []), *([f"by {event.by}"] if event.by else [])]
-    return Mark(step=event.step, text=" ".join(words) + (f": {event.why}" if event.why else ""))
+    return Mark(
+        step=event.step,
+        event=event.event,
+        mixture=event.mixture,
+        text=" ".join(words) + (f": {event.why}" if event.why else ""),
+    )

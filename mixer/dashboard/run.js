@@ -90,9 +90,9 @@ function groupsOf({ groups, target }) {
 
 function marks(events) {
   const line = (step) => ({ type: "line", x0: step, x1: step, yref: "paper", y0: 0, y1: 1, line: { width: 1, dash: "dot", color: "#888" } });
-  const text = ({ step, text: said }) => ({ x: step, yref: "paper", y: 1, yanchor: "bottom", text: said.split(" ")[1], showarrow: false, font: { size: 11 } });
-  const shown = events.filter(({ text: said }) => /^(switched|skipped|dry) /.test(said));
-  const switches = shown.filter(({ text: said }) => said.startsWith("switched ")).slice(-MARKED);
+  const text = ({ step, mixture }) => ({ x: step, yref: "paper", y: 1, yanchor: "bottom", text: mixture, showarrow: false, font: { size: 11 } });
+  const shown = events.filter(({ event }) => ["switched", "skipped", "dry"].includes(event));
+  const switches = shown.filter(({ event }) => event === "switched").slice(-MARKED);
   return { shapes: shown.map(({ step }) => line(step)), annotations: switches.map(text), margin: { l: 8, r: 12, t: 28, b: 8 } };
 }
 

@@ -50,7 +50,10 @@ def test_realised_shares_are_those_of_the_batches_read(catalog: Catalog, points:
     python = found.groups.index("raw/python")
     assert found.target[0][python] == pytest.approx(1 / 3, abs=1e-6) if points > 2 else True
     assert found.target[-1][python] == pytest.approx(0.75, abs=0.25)
-    assert [(event.step, event.text.split()[0]) for event in found.events] == [(0, "created"), (48, "switched")]
+    assert [(mark.step, mark.event, mark.mixture) for mark in found.events] == [
+        (0, "created", "m@1"),
+        (48, "switched", "m@2"),
+    ]
 
 
 def test_groups_are_keys_or_components_and_losses_are_means_over_samples(catalog: Catalog) -> None:
