@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 GROUP = "phasemix.policies"
 EVERY = 32
 MOST_POINTS = 1024
+MOST_SAID = 1000  # characters
 
 Resolve = Callable[[str], Plan]
 Value = bool | int | float | str
@@ -115,7 +116,7 @@ def continued(policy: Policy | None, step: int, ratio: Fraction) -> Policy | Non
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """What a function policy answers: a share of each stream, summing to 1, and the reason, one line."""
+    """What a function policy answers: a share of each stream, summing to 1, and the reason, kept as one line."""
 
     shares: dict[str, float]
     reason: str
@@ -246,7 +247,12 @@ def chosen(policy: Policy, plan: Plan, ledger: "Ledger", reports: "Sequence[Repo
         what = f"a share of {unknown[0]}, which is not in {plan.mixture}" if unknown else f"shares that sum to {total:.10g}"
         raise RunError(f"policy {policy.name} gave {what}; it must give streams of the mixture shares that sum to 1")
     shares = to_shares([Fraction(choice.shares.get(name, 0)) for name in plan.streams])
-    return msgspec.structs.replace(plan, shares=shares), f"{policy.name}: {choice.reason}"
+    return msgspec.structs.replace(plan, shares=shares), f"{policy.name}: {one_line(choice.reason)}"
+
+
+def one_line(text: str) -> str:
+    """What somebody's function says, as short as a ledger's entry may be."""
+    return " ".join(text.split())[:MOST_SAID]
 
 
 def shares_of(plan: Plan) -> dict[str, float]:
