@@ -12,7 +12,7 @@ import msgspec
 from mixer.errors import RunEnded, RunError, StepError, WaitError
 from mixer.ledger import FORMAT, Ledger, check_plan
 from mixer.planner import Planner
-from mixer.policies import Policy, chosen, scheduled
+from mixer.policies import Policy, chosen, one_line, scheduled
 from mixer.ranges import Ranges, StreamShards
 from mixer.reports import Report, Reports, standing
 from mixer.resolution import Plan
@@ -21,10 +21,8 @@ from mixer.states import State, States
 from streamer.catalog import Catalog
 from streamer.errors import StoreError
 from streamer.log import Body
-from streamer.names import whole_text
 
 POLL_S = 0.5
-LONGEST_WHY = 1000  # characters of what a policy says
 
 
 class Journal:
@@ -126,12 +124,11 @@ class Journal:
         except StoreError:
             raise
         except Exception as error:  # a function of somebody's may raise anything
-            why = whole_text(f"{policy.name} left the shares as they are: {error}")[:LONGEST_WHY]
+            why = f"{policy.name} left the shares as they are: {one_line(str(error))}"
             return None if why == ledger.failure else {**entry, "event": "noted", "why": why}
         if found is None:
             return None
-        why = whole_text(found[1])[:LONGEST_WHY]
-        return {**entry, "event": "switched", "plan": msgspec.to_builtins(found[0]), "why": why}
+        return {**entry, "event": "switched", "plan": msgspec.to_builtins(found[0]), "why": found[1]}
 
     def _choose(self, policy: Policy, step: int) -> tuple[Plan, str] | None:
         if policy.points:

@@ -128,15 +128,16 @@ class Mixtures:
 
     def versions(self, name: str) -> Sequence[Version]:
         """Every version of a mixture, the oldest first. Raises: MixtureError when there is none."""
-        bodies = self._read(self._find(name.partition("@")[0])[0].partition("@")[0])
-        log = self._log(name.partition("@")[0])
+        name = name.partition("@")[0]
+        self._find(name)
+        log = self._log(name)
         return [
             Version(
-                mixture=f"{name.partition('@')[0]}@{place + 1}",
+                mixture=f"{name}@{place + 1}",
                 at_s=log.written_at_s(place),
                 **{key: body[key] for key in ("by", "why", "extends") if key in body},
             )
-            for place, body in enumerate(bodies)
+            for place, body in enumerate(self._read(name))
         ]
 
     # what they mean

@@ -25,6 +25,7 @@ from mixer.errors import RunError
 from mixer.mixture import count_tokens
 from mixer.resolution import Plan
 from mixer.slots import ONE, to_shares
+from streamer.names import whole_text
 
 if TYPE_CHECKING:
     from mixer.ledger import Ledger
@@ -34,6 +35,7 @@ GROUP = "phasemix.policies"
 EVERY = 32
 MOST_POINTS = 1024
 LAST_STEP = 1 << 40
+MOST_SAID = 1000  # characters of a reason
 LONGEST_WORD = 400  # of an argument, in characters
 
 Resolve = Callable[[str], Plan]
@@ -117,7 +119,7 @@ def continued(policy: Policy | None, step: int, ratio: Fraction) -> Policy | Non
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """What a function policy answers: a share of each stream, summing to 1, and the reason, one line."""
+    """What a function policy answers: a share of each stream, summing to 1, and the reason, kept as one line."""
 
     shares: dict[str, float]
     reason: str
@@ -268,7 +270,12 @@ def chosen(policy: Policy, plan: Plan, ledger: "Ledger", reports: "Sequence[Repo
         what = f"a share of {unknown[0]}, which is not in {plan.mixture}" if unknown else f"shares that sum to {total:.10g}"
         raise RunError(f"policy {policy.name} gave {what}; it must give streams of the mixture shares that sum to 1")
     shares = to_shares([Fraction(choice.shares.get(name, 0)) for name in plan.streams])
-    return msgspec.structs.replace(plan, shares=shares), f"{policy.name}: {choice.reason}"
+    return msgspec.structs.replace(plan, shares=shares), f"{policy.name}: {one_line(choice.reason)}"
+
+
+def one_line(text: str) -> str:
+    """What somebody's function says, as a ledger's entry may hold it: one line, not long, UTF-8."""
+    return whole_text(" ".join(text.split()))[:MOST_SAID]
 
 
 def shares_of(plan: Plan) -> dict[str, float]:

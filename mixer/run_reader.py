@@ -245,10 +245,16 @@ class RunReader:
         return next(ledger for ledger in ledgers if ledger.fork is None or step >= ledger.begin)
 
     def _open_parent(self) -> "RunReader":
-        """A reader of the parent, which looks no further than its ledger."""
+        """A reader of the parent, which looks no further than its ledger. Raises: RunError for another one of its name."""
         if self._parent is None:
             parent = self._journal.ledger.parent
             assert parent is not None
+            found = self._owner(parent.step - 1).digest(parent.step)
+            if found != parent.ledger:
+                raise RunError(
+                    f"run {self.run} forked from {parent.run} at step {parent.step}, where its ledger's digest was "
+                    f"{parent.ledger}; it is {found} now: restore that run's log from a copy"
+                )
             root, _, rank, world_size, wait_s, read_only, boundaries, service = self._arguments
             self._parent = RunReader(
                 root, parent.run, rank, world_size,

@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from mixer import RunEnded, RunReader
 from streamer.errors import PhasemixError
+from streamer.snapshot_loader import Batch
 from training.errors import PositionError
 
 FORMAT = "position/1"
@@ -79,26 +80,27 @@ class MixedDataset(IterableDataset[Any]):
         stride, ahead = (worker.num_workers, worker.id) if worker is not None else (1, 0)
         step = self.start_step
         with self._open(read_only=False) as reader:
-            while True:
-                try:
-                    self._check_start(reader, step)
+            try:
+                self._check_start(reader, step)
+                while True:
                     for _ in range(ahead):
                         step = reader.next_step(step) + 1
                     step = reader.next_step(step)
-                    batch = reader.read(step)
-                except PhasemixError as error:
-                    yield Failure(error)
-                    return
-                item = {
-                    "input_ids": torch.from_numpy(batch.tokens),
-                    "stream": torch.from_numpy(batch.origin["stream"].astype("int32")),
-                }
-                if self.with_origin:
-                    item["origin"] = torch.from_numpy(batch.origin.view("u1").reshape(len(batch.origin), -1))
-                if batch.boundaries is not None:
-                    item["boundaries"] = torch.from_numpy(batch.boundaries)
-                yield Numbered(step, item)
-                ahead = stride
+                    yield Numbered(step, self._item(reader.read(step)))
+                    ahead = stride
+            except PhasemixError as error:
+                yield Failure(error)
+
+    def _item(self, batch: Batch) -> Item:
+        item = {
+            "input_ids": torch.from_numpy(batch.tokens),
+            "stream": torch.from_numpy(batch.origin["stream"].astype("int32")),
+        }
+        if self.with_origin:
+            item["origin"] = torch.from_numpy(batch.origin.view("u1").reshape(len(batch.origin), -1))
+        if batch.boundaries is not None:
+            item["boundaries"] = torch.from_numpy(batch.boundaries)
+        return item
 
     def refresh_streams(self) -> list[str]:
         """Names by the index in a batch's `stream`, as the run's ledger has them now."""
@@ -160,13 +162,17 @@ class MixedDataset(IterableDataset[Any]):
             )
 
     def _check_start(self, reader: RunReader, step: int) -> None:
-        """Raises: PositionError where a fork would begin with batches of its parent's size."""
-        size = reader.settings_at(step).global_batch
-        if size != self.global_batch:
-            start = reader.forked_from()
+        """Raises: PositionError where a fork would go through batches of a parent's size."""
+        forks = reader.forked_from()
+        starts = sorted({first for first in forks.values() if first > step})
+        sizes = {first: reader.settings_at(first).global_batch for first in (step, *starts)}
+        odd = max((first for first, size in sizes.items() if size != self.global_batch), default=None)
+        if odd is not None:
+            first = min(start for start in starts if start > odd)
+            parent = next(run for run, upto in forks.items() if upto >= first)
             raise PositionError(
-                f"run {self.run} has a global batch of {self.global_batch}, before step {max(start.values())} its parent's "
-                f"{size}: resume from a checkpoint of {next(iter(start))} at that step, or fork with its global batch"
+                f"run {self.run} has a global batch of {self.global_batch}, before step {first} its parent's {sizes[odd]}: "
+                f"resume from a checkpoint of {parent} at that step, or fork with its global batch"
             )
 
     def ledger_digest(self, step: int) -> str:

@@ -389,14 +389,14 @@ def evaluate(job: Job, state: State) -> dict[str, Totals]:
 def summarise(job: Job, state: State, watch: Watch, heldout: dict[str, Totals], *, wall_s: float) -> Result:
     """What came of it, from this rank's view."""
     steps = int(state.timestamp.batch)
-    batch = job.recipe.batch
+    streams = watch.shares.table(steps)
     lines = read_steps(Path(job.save_folder) / "steps.jsonl")
     return Result(
         phase=job.phase,
         run=job.run,
         mixture=job.mixture,
         steps=steps,
-        tokens=steps * batch.global_batch * batch.seq_len,
+        tokens=sum(row.trained_samples for row in streams) * job.recipe.batch.seq_len,
         parameters=sum(parameter.numel() for parameter in state.model.parameters()),
         final_loss=lines[-1].loss if lines else None,
         heldout_bits_per_byte=heldout["all"].bits_per_byte if heldout else None,
@@ -404,7 +404,7 @@ def summarise(job: Job, state: State, watch: Watch, heldout: dict[str, Totals], 
             name: {"bits_per_byte": totals.bits_per_byte, "text_bytes": totals.text_bytes, "tokens": totals.tokens}
             for name, totals in heldout.items()
         },
-        streams=watch.shares.table(steps),
+        streams=streams,
         ended=str(watch.loader.ended) if watch.loader.ended is not None else None,
         wall_s=round(wall_s, 1),
     )

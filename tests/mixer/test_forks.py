@@ -1,5 +1,6 @@
 """Forks and skips: what a fork shares with its parent, what it is from there, and what is never handed out."""
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -203,6 +204,17 @@ def test_digest_and_settings_of_a_fork_are_the_parents_up_to_its_step(root: Path
     assert nested.forked_from() == {"b": 20, "a": 20}
     assert [fork.behind(0, samples) for samples in (0, 16, 640, 644, 660)] == [0, 1, 40, 41, 45]
     assert nested.settings.global_batch == 16
+
+
+def test_a_fork_of_a_run_that_was_made_anew_is_not_read_before_its_step(root: Path, fill: Fill) -> None:
+    begin(root, fill).read(40)
+    Runs(root).fork("a", "b", at_step=20)
+    shutil.rmtree(root / "runs" / "a")
+    Runs(root).create("a", mixture="m", seed=4, global_batch=16)
+    Runs(root).extend("a", 40)
+    assert RunReader(root, "b").read(20).tokens.shape == (16, 8)
+    with pytest.raises(RunError, match="run b forked from a at step 20, where its ledger's digest was"):
+        RunReader(root, "b").read(19)
 
 
 def test_num_steps_counts_what_is_handed_out(root: Path, fill: Fill) -> None:

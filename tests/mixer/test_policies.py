@@ -172,7 +172,7 @@ def wrong(ledger: Ledger, reports: list[Report]) -> Choice | None:
 
 
 def broken(ledger: Ledger, reports: list[Report]) -> Choice | None:
-    raise ZeroDivisionError("by nothing")
+    raise ZeroDivisionError("by\nnothing" + 10_000 * "!")
 
 
 def test_a_function_is_asked_at_its_steps_and_a_replay_asks_nobody(
@@ -202,6 +202,8 @@ def test_a_function_that_fails_is_noted_once_and_the_run_goes_on(
     notes = [body["why"] for body in Catalog(root).log("runs/a/ledger").read() if body["event"] == "noted"]
     assert len(notes) == 1
     assert said in notes[0]
+    assert "\n" not in notes[0]
+    assert len(notes[0]) < 1100
     assert python_shares(root) == {0: 0.2}
 
 

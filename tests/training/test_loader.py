@@ -234,5 +234,8 @@ def test_a_fork_takes_the_positions_of_its_parents_up_to_its_step_and_no_others(
     small.load_state_dict(states[5])
     assert [len(batch["stream"]) for batch in itertools.islice(small, 3)] == [4] * 3
     assert small.dataset.state_dict(6 * 8 + 3 * 4, True) == small.state_dict()
+    Runs(run).fork("small", "again", at_step=8, global_batch=8)
+    with pytest.raises(PositionError, match="before step 8 its parent's 4: resume from a checkpoint of small at that step"):
+        MixedLoader(run, "again").load_state_dict(states[4])
     with pytest.raises(PositionError, match="of run beta"):
         MixedLoader(run, "alpha").load_state_dict({**states[1], "run": "beta"})

@@ -261,6 +261,16 @@ def test_a_fork_goes_on_from_its_parents_checkpoint_without_what_it_skips(code_r
     assert Runs(code_root).show("fork").num_steps == 24
 
 
+def test_a_fork_with_smaller_batches_counts_the_tokens_that_it_was_trained_on(code_root):
+    more = ["--set", "steps=12", "--set", "checkpoints.every_steps=6"]
+    finish(start_training(train_argv(code_root, "parent", *more)))
+    Runs(code_root).fork("parent", "fork", at_step=6, global_batch=4)
+    finish(start_training(train_argv(code_root, "fork", *more, "--resume", "--set", "batch.global_batch=4")))
+    found = result(code_root, "fork")
+    assert (found["steps"], found["tokens"]) == (12, (6 * 8 + 6 * 4) * 32)
+    assert result(code_root, "parent")["tokens"] == 12 * 8 * 32
+
+
 def test_a_fork_before_every_checkpoint_of_its_parent_is_not_resumed(code_root):
     Runs(code_root).create("parent", mixture="code", seed=17, global_batch=8)
     Runs(code_root).extend("parent", 40)
