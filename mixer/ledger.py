@@ -297,13 +297,17 @@ def widen(values: npt.NDArray[np.int64], width: int) -> Ints:
 
 def check_plan(name: str, ledger: Ledger, plan: Plan) -> None:
     """Raises: RunError when a plan does not fit what the run draws from already."""
-    first = ledger.plans[0]
-    if (plan.dtype, plan.tokenizer) != (first.dtype, first.tokenizer):
+    check_tokens(name, ledger.plans[0], plan)
+    check_limits(name, plan, dict(zip(ledger.streams, ledger.totals, strict=True)))
+
+
+def check_tokens(name: str, before: Plan, plan: Plan) -> None:
+    """Raises: RunError when a plan has other tokens than the one before it."""
+    if (plan.dtype, plan.tokenizer) != (before.dtype, before.tokenizer):
         raise RunError(
-            f"run {name} has {first.dtype} tokens of tokenizer {first.tokenizer}, {plan.mixture} {plan.dtype} of "
+            f"run {name} has {before.dtype} tokens of tokenizer {before.tokenizer}, {plan.mixture} {plan.dtype} of "
             f"{plan.tokenizer}; start another run"
         )
-    check_limits(name, plan, dict(zip(ledger.streams, ledger.totals, strict=True)))
 
 
 def check_limits(name: str, plan: Plan, totals: dict[str, int]) -> None:

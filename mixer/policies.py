@@ -214,20 +214,42 @@ def scheduled(policy: Policy, step: int, resolve: Resolve) -> tuple[Plan, str]:
 
 def average(policy: Policy, start: int, end: int, resolve: Resolve) -> Plan:
     """A plan whose shares are the mean of a schedule's over batches [start, end): what caps are checked with."""
-    weights: dict[str, Fraction] = {}
-    step = start
-    while step < end:
-        stop = min(end, policy.next_decision(step) or end)
-        before, after, part = policy.place(step)
-        for mixture, weight in ((before, 1 - part), (after, part)):
-            weights[mixture] = weights.get(mixture, Fraction(0)) + weight * (stop - step)
-        step = stop
-    names = [name for name, weight in weights.items() if weight] or [policy.place(start)[0]]
-    plan, total = resolve(names[0]), weights.get(names[0], Fraction(1))
+    batches = weigh(policy, start, end)
+    names = [name for name, count in batches.items() if count] or [policy.place(start)[0]]
+    plan, total = resolve(names[0]), batches.get(names[0], Fraction(1))
     for name in names[1:]:
-        total += weights[name]
-        plan = blend(plan, resolve(name), weights[name] / total)
+        total += batches[name]
+        plan = blend(plan, resolve(name), batches[name] / total)
     return plan
+
+
+def weigh(policy: Policy, start: int, end: int) -> dict[str, Fraction]:
+    """How many of the batches [start, end) come to each mixture of a schedule that takes effect at `start`.
+
+    A ramp's place stays from one decision to the next, so it is an arithmetic series.
+    """
+    found: dict[str, Fraction] = {}
+    points, step = policy.points, start
+    while step < end:
+        behind = bisect_right(points, step, key=lambda point: point.step)
+        stop = min(end, points[behind].step) if behind < len(points) else end
+        before, after, part = policy.place(step)
+        share = Fraction(0)
+        if before != after:
+            origin, length = points[behind - 1].step, points[behind].step - points[behind - 1].step
+            first = min(stop, policy.next_decision(step) or stop)
+            inside = ramped(stop - origin, policy.every) - ramped(first - origin, policy.every)
+            share = part * (first - step) + Fraction(inside, length)
+        for mixture, count in ((before, stop - step - share), (after, share)):
+            found[mixture] = found.get(mixture, Fraction(0)) + count
+        step = stop
+    return found
+
+
+def ramped(batches: int, every: int) -> int:
+    """The sum of `batches` numbers 0, 1, 2, ..., each rounded down to a multiple of `every`."""
+    whole, rest = divmod(batches, every)
+    return every * (every * whole * (whole - 1) // 2 + whole * rest)
 
 
 def blend(before: Plan, after: Plan, part: Fraction) -> Plan:

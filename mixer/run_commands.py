@@ -61,6 +61,7 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     fork.add_argument("--seed", type=int, help="default: RUN's")
     fork.add_argument("--global-batch", type=int, help="default: RUN's")
     fork.add_argument("--mixture", help="NAME or NAME@VERSION from there on (default: RUN's shares)")
+    fork.add_argument("--num-steps", type=int, help="in all, from RUN's beginning (default: RUN's)")
     fork.add_argument("--skip", type=int, default=0, metavar="N", help="leave out so many batches from there on")
     fork.set_defaults(run=run_fork)
     skip = verbs.add_parser("skip", help="leave out batches that are not in the ledger yet")
@@ -173,7 +174,9 @@ def run_use(options: argparse.Namespace) -> int:
         for use in used
     ]
     if not options.json:
-        print(f"{info.name}: {info.mixture}, seed {info.seed}, global batch {info.global_batch}, {info.end_step} batches")
+        policy = "" if info.policy == "fixed" else f", policy {info.policy}"
+        sizes = f"seed {info.seed}, global batch {info.global_batch}, {info.end_step} batches"
+        print(f"{info.name}: {info.mixture}{policy}, {sizes}")
         for said in remarks(info):
             print(one_line(said))
     print_table(rows, options.json)
@@ -266,6 +269,7 @@ def run_fork(options: argparse.Namespace) -> int:
         seed=options.seed,
         global_batch=options.global_batch,
         mixture=options.mixture,
+        num_steps=options.num_steps,
         skip=options.skip,
         **signature(options),
     )

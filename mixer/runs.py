@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mixer.ledger import (
     Settings,
     check_limits,
     check_plan,
+    check_tokens,
     signed,
     widen,
 )
@@ -152,6 +154,7 @@ class Runs:
         seed: int | None = None,
         global_batch: int | None = None,
         mixture: str | None = None,
+        num_steps: int | None = None,
         skip: int = 0,
         by: str | None = None,
         why: str | None = None,
@@ -160,8 +163,9 @@ class Runs:
 
         What is not given stays as it was there, a policy too: the run then goes on as its parent would have. With
         another seed the order inside the streams stays the lineage's, so that passes stay exact. `skip`: so many batches
-        from `at_step` on are never handed out. The parent's log is not written. Raises: RunError when the name is taken or
-        caps cannot last, StepError for a step that is not in the parent's ledger.
+        from `at_step` on are never handed out; `num_steps` counts from the parent's beginning. The parent's log is not
+        written. Raises: RunError when the name is taken, nothing is left of num_steps or caps cannot last, StepError for a
+        step that is not in the parent's ledger.
         """
         check_word(name, what="run")
         origin, ledger, state = self._come_to(name, parent, at_step)
@@ -169,7 +173,8 @@ class Runs:
         had = owner.settings
         assert had is not None
         seed, size = had.seed if seed is None else seed, had.global_batch if global_batch is None else global_batch
-        check_numbers(name, seed=seed, global_batch=size, canonical_nodes=had.canonical_nodes, skip=skip)
+        check_numbers(name, seed=seed, global_batch=size, canonical_nodes=had.canonical_nodes, skip=skip,
+                      num_steps=num_steps)  # fmt: skip
         plan = owner.plans[owner.plan_at(at_step)]
         if mixture is not None:
             plan = self.mixtures.resolve(mixture)
@@ -181,13 +186,19 @@ class Runs:
                 skips.add(start, min(end, at_step) - start)
         if skip:
             skips.add(at_step, skip)
-        settings = msgspec.structs.replace(had, mixture=plan.mixture, seed=seed, global_batch=size)
+        num_steps = had.num_steps if num_steps is None else num_steps
+        settings = msgspec.structs.replace(had, mixture=plan.mixture, seed=seed, global_batch=size, num_steps=num_steps)
         policy, chosen = None, None
         if mixture is None:
             policy = continued(owner.policy_at(at_step), at_step, Fraction(had.global_batch, size))
             chosen = owner.chosen_at(at_step) if policy is not None and not policy.points else None
-        if settings.num_steps is not None:
-            ahead = max(0, skips.behind(0, settings.num_steps) - at_step)
+        if num_steps is not None:
+            ahead = skips.behind(0, num_steps) - at_step
+            if ahead <= 0:
+                raise RunError(
+                    f"run {name} would end at batch {at_step}, where it begins: num_steps = {num_steps} counts from the "
+                    f"beginning of {parent}; give more with --num-steps, or fork at an earlier step"
+                )
             mean = self._mean(policy, plan, at_step, at_step + ahead)
             self._check_caps(name, mean, ahead, size, drawn_by(origin))
         fork = Fork(
@@ -404,10 +415,23 @@ class Runs:
             policy = bind_schedule(
                 steering, tokens_per_batch=global_batch * lengths[0], pin=lambda reference: shapes[reference][0]
             )
+            self._check_schedule(name, policy)
             return policy, policy.points[0].mixture
         if mixture is None:
             raise RunError(f"run {name} needs a mixture, or a schedule of them; see phasemix mixtures list")
         return steering, mixture
+
+    def _check_schedule(self, name: str, policy: Policy) -> None:
+        """Raises: MixtureError for a mixture that does not resolve now, RunError for two that do not follow each other."""
+        plans = [self.mixtures.resolve(point.mixture) for point in policy.points]
+        for before, after in pairwise(plans):
+            check_tokens(name, before, after)
+            drawn_from = {
+                stream: self.catalog.stream(stream).samples if limit is None else limit
+                for stream, share, limit in zip(before.streams, before.shares, before.limit, strict=True)
+                if share
+            }
+            check_limits(name, after, drawn_from)
 
     def _first_plan(self, policy: Policy | None, mixture: str, step: int) -> Plan:
         """The plan with which a policy, or a mixture, takes effect at a step."""

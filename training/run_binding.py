@@ -76,13 +76,13 @@ def check(catalog: Catalog, info: RunInfo, *, mixture: str, recipe: Recipe) -> N
 
 
 def mixtures_of(catalog: Catalog, run: str) -> list[str]:
-    """The mixture versions that the run has had, in their order."""
-    plans = (
-        body["plan"]["mixture"]
-        for body in catalog.log(f"runs/{run}/ledger").read()
-        if "plan" in body and isinstance(body["plan"], dict)
-    )
-    return list(dict.fromkeys(plans))
+    """The mixture versions that the run has had, or its schedules come to, in the order of its entries."""
+    found: list[str] = []
+    for body in catalog.log(f"runs/{run}/ledger").read():
+        if isinstance(body.get("plan"), dict):
+            points = (body.get("policy") or {}).get("points", [])
+            found += [body["plan"]["mixture"], *(point["mixture"] for point in points)]
+    return list(dict.fromkeys(found))
 
 
 def forks_of(root: str, run: str) -> list[tuple[str, int]]:

@@ -80,6 +80,8 @@ class Fork(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
     at_step: Step
     seed: Seed | None = None
     global_batch: Count | None = None
+    mixture: Reference | None = None
+    num_steps: Count | None = None
     skip: Step = 0
 
 

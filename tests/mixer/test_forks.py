@@ -367,3 +367,16 @@ def test_a_run_of_a_lineage_goes_on_from_a_fork(root: Path, fill: Fill) -> None:
             seen.update(reader.read(place).origin.tolist())
         assert max(seen.values()) == 4
         assert np.ptp(list(seen.values())) <= 1
+
+
+def test_a_fork_of_a_finished_run_needs_more_steps(root: Path, fill: Fill) -> None:
+    fill("raw/python", 40)
+    runs = Runs(root)
+    runs.create("a", mixture=Mixtures(root).apply(HEAD), seed=1, global_batch=4, num_steps=20)
+    runs.extend("a", 20)
+    with pytest.raises(RunError, match="num_steps = 20 counts from the beginning of a"):
+        runs.fork("a", "b", at_step=20)
+    runs.fork("a", "b", at_step=20, num_steps=30)
+    assert runs.extend("b", 30) == 30
+    with pytest.raises(RunEnded):
+        RunReader(root, "b").read(30)

@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Callable
+from fractions import Fraction
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
@@ -159,6 +160,15 @@ def test_a_fork_goes_on_with_the_schedule_and_keeps_its_tokens_at_another_batch(
     assert shares == {0: 0.5, 50: 0.8}
 
 
+def test_a_schedule_whose_mixtures_do_not_follow_each_other_is_refused(begin: Callable[..., Runs], root: Path) -> None:
+    runs = begin()
+    text = 'name = "best"\nseq_len = 8\n[[component]]\nstreams = "raw/*"\nshare = 1\nbest_tokens = 400\n'
+    Mixtures(root).apply(text)
+    with pytest.raises(RunError, match=r"draws from 40 samples of raw/go, best@1 would leave 20"):
+        runs.create("b", seed=1, global_batch=4, steering=ramp((0, "low"), (50, "best")))
+    runs.create("b", seed=1, global_batch=4, steering=ramp((0, "best"), (50, "low")))
+
+
 def by_loss(ledger: Ledger, reports: list[Report]) -> Choice | None:
     """All to the stream of the highest loss."""
     if not reports:
@@ -277,6 +287,27 @@ def test_the_next_decision_is_the_first_step_at_which_the_place_changes(points: 
             assert step in due
     for first, second in zip(due, due[1:], strict=False):
         assert second - first <= every or not isinstance(blended(first + 1), tuple)
+
+
+@given(
+    points=st.lists(st.tuples(st.integers(0, 60), st.sampled_from("abc")), min_size=1, max_size=5),
+    every=st.integers(1, 20),
+    start=st.integers(0, 70),
+    batches=st.integers(0, 60),
+)
+def test_a_schedules_mean_is_that_of_its_batches_one_by_one(
+    points: list[tuple[int, str]], every: int, start: int, batches: int
+) -> None:
+    held = [policies.Point(step=step, mixture=mixture) for step, mixture in sorted(points, key=lambda point: point[0])]
+    policy = Policy(name="schedule", every=every, points=held)
+    expected: dict[str, Fraction] = {}
+    now = policy.place(start)
+    for step in range(start, start + batches):
+        now = policy.place(step) if policy.is_due(step) else now
+        for mixture, part in ((now[0], 1 - now[2]), (now[1], now[2])):
+            expected[mixture] = expected.get(mixture, Fraction(0)) + part
+    found = policies.weigh(policy, start, start + batches)
+    assert {name: count for name, count in found.items() if count} == {n: count for n, count in expected.items() if count}
 
 
 @pytest.mark.parametrize(
