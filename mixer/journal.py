@@ -125,7 +125,7 @@ class Journal:
                 check_plan(self.run, ledger, found[0])
         except StoreError:
             raise
-        except Exception as error:  # a function of somebody's may raise anything
+        except (Exception, SystemExit) as error:  # a function of somebody's may raise anything
             why = whole_text(f"{policy.name} left the shares as they are: {error}")[:LONGEST_WHY]
             return None if why == ledger.failure else {**entry, "event": "noted", "why": why}
         if found is None:
