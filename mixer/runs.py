@@ -251,6 +251,11 @@ class Runs:
             step = ledger.end if at_step is None else at_step
             if step < ledger.end:
                 raise StepError(f"run {name}: step {step} is in the ledger already; the first free one is {ledger.end}")
+            if ledger.last_step is not None and step >= ledger.last_step:
+                raise StepError(
+                    f"run {name} ends at batch {ledger.last_step} by its num_steps = {settings.num_steps}; switch it before "
+                    "that, or start another run with it as parent"
+                )
             plan = self._first_plan(policy, mixture, step)
             self._check_switch(name, journal, plan, self._mean(policy, plan, step, ledger.last_step), step)
             body = entry("switched", by, why, at_step=step, plan=msgspec.to_builtins(plan))

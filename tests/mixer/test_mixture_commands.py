@@ -78,6 +78,10 @@ def test_a_preview_says_in_words_what_is_not_possible_and_what_is(command: Comma
     )
 
 
+def test_a_file_without_end_is_refused(command: Command) -> None:
+    assert "has more than" in command("apply", "/dev/zero", code=2)
+
+
 def test_a_preview_of_many_streams_names_the_first_that_are_not_possible(
     command: Command, fill: Fill, tmp_path: Path
 ) -> None:

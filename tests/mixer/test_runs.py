@@ -194,6 +194,15 @@ def test_a_ledger_is_extended_on_purpose(root: Path, fill: Fill) -> None:
     assert RunReader(root, "a").read(1023).tokens.shape == (16, 8)
 
 
+def test_a_switch_behind_the_last_batch_is_refused(root: Path, fill: Fill) -> None:
+    begin(root, fill, num_steps=40)
+    runs = Runs(root)
+    with pytest.raises(StepError, match="ends at batch 40 by its num_steps = 40"):
+        runs.switch("a", "m", 40)
+    assert runs.switch("a", "m", 39) == 39
+    assert [event.event for event in runs.history("a")] == ["created", "switched"]
+
+
 @pytest.mark.parametrize("over", [1, 3, 20])
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_a_stream_that_is_over_the_cap_of_a_later_version_draws_nothing_and_the_run_goes_on(
