@@ -123,7 +123,7 @@ class Journal:
                 check_plan(self.run, ledger, found[0])
         except StoreError:
             raise
-        except Exception as error:  # a function of somebody's may raise anything
+        except (Exception, SystemExit) as error:  # a function of somebody's may raise anything
             why = f"{policy.name} left the shares as they are: {one_line(str(error))}"
             return None if why == ledger.failure else {**entry, "event": "noted", "why": why}
         if found is None:

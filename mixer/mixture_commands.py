@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from mixer.preview import Preview, ShareChange
 
 
+MOST_REFUSALS = 5  # that are printed of a preview
+
+
 def add_mixtures(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(required=True, metavar="list|show|apply|edit|diff|preview|schema")
     listing = verbs.add_parser("list", help="one line a mixture, or one line a version of one")
@@ -244,8 +247,10 @@ def print_preview(preview: "Preview") -> None:
     print_table([{key: row[key] for key in (*first, "dry_in", "growth_tokens_per_s")} for row in streams], False)
     if preview.ends is not None:
         print(f"\nat {preview.ends_at_tokens:,} tokens {preview.ends}")
-    for refusal in preview.refusals:
+    for refusal in preview.refusals[:MOST_REFUSALS]:
         print(f"\nnot possible: {refusal.said}")
+    if len(preview.refusals) > MOST_REFUSALS:
+        print(f"\nnot possible of {len(preview.refusals) - MOST_REFUSALS:,} other streams either; --json has all")
     if preview.feasible is not None:
         print(f"\nat these shares all caps allow {preview.feasible.tokens:,} tokens")
         if preview.feasible.shares:

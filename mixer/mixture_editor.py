@@ -17,6 +17,7 @@ from mixer.preview import Preview, ShareChange
 from streamer.errors import PhasemixError
 
 INVITATION = "# Change what you like, save and leave the editor; you will be asked before anything is applied."
+MOST_BYTES = 4 << 20  # of a file: as many as the longest text can have
 Show = Callable[[Preview, Sequence[ShareChange]], None]
 
 
@@ -108,9 +109,12 @@ def ask(question: str) -> str:
 def read_text(path: Path | str) -> str:
     """A mixture file's text. Raises: MixtureError that names it and what is wrong."""
     try:
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise MixtureError(f"mixture file {path} cannot be read: {error.strerror}; name a TOML file") from error
+    if len(data) > MOST_BYTES:
+        raise MixtureError(f"{path}: the file has more than {MOST_BYTES:,} bytes, which no mixture needs; shorten it")
     try:
         return data.decode()
     except UnicodeDecodeError as error:

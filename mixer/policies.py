@@ -193,14 +193,19 @@ def installed() -> dict[str, EntryPoint]:
 
 
 def find_function(name: str) -> Callable[..., Choice | None]:
-    """Raises: RunError that names the policies there are."""
+    """Raises: RunError that names the policies there are, or for one that cannot be imported."""
     have = installed()
     if name not in have:
         raise RunError(
             f"no policy {name!r} is installed here; there are {', '.join(sorted(have)) or 'none'}: install the package that "
             f"has it under the entry point group {GROUP}, or switch the run to a mixture"
         )
-    function: Callable[..., Choice | None] = have[name].load()
+    try:
+        function: Callable[..., Choice | None] = have[name].load()
+    except Exception as error:  # a module of somebody's may raise anything
+        raise RunError(
+            f"policy {name}, {have[name].value}, cannot be imported: {type(error).__name__}: {error}; mend its package"
+        ) from error
     return function
 
 
@@ -286,12 +291,13 @@ def chosen(policy: Policy, plan: Plan, ledger: "Ledger", reports: "Sequence[Repo
     choice = find_function(policy.name)(ledger, list(reports), **policy.arguments)
     if choice is None:
         return None
-    unknown = sorted(set(choice.shares) - set(plan.streams))
-    total = sum(choice.shares.values())
-    if unknown or abs(total - 1) > 1e-9 or not all(0 <= share <= 1 for share in choice.shares.values()):
+    given = {name: float(share) for name, share in choice.shares.items()}  # numpy's too
+    unknown = sorted(set(given) - set(plan.streams))
+    total = sum(given.values())
+    if unknown or abs(total - 1) > 1e-9 or not all(0 <= share <= 1 for share in given.values()):
         what = f"a share of {unknown[0]}, which is not in {plan.mixture}" if unknown else f"shares that sum to {total:.10g}"
         raise RunError(f"policy {policy.name} gave {what}; it must give streams of the mixture shares that sum to 1")
-    shares = to_shares([Fraction(choice.shares.get(name, 0)) for name in plan.streams])
+    shares = to_shares([Fraction(given.get(name, 0)) for name in plan.streams])
     return msgspec.structs.replace(plan, shares=shares), f"{policy.name}: {one_line(choice.reason)}"
 
 

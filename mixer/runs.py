@@ -12,14 +12,13 @@ import msgspec
 
 from mixer.errors import RunError, StepError
 from mixer.history import Event, events
-from mixer.journal import Forecast, Journal, open_owner
+from mixer.journal import Journal, open_owner
 from mixer.ledger import (
     FORMAT,
     ORDER,
     Fork,
     Ledger,
     Parent,
-    Pool,
     Settings,
     check_limits,
     check_plan,
@@ -27,13 +26,13 @@ from mixer.ledger import (
     signed,
     widen,
 )
+from mixer.lineage import check_caps, come_to, drawn_by, drawn_in, go_on
 from mixer.mixtures import Mixtures
 from mixer.places import shown
 from mixer.policies import Policy, Schedule, average, bind_schedule, continued, scheduled
 from mixer.resolution import Plan
 from mixer.skips import Skips
 from mixer.slots import ONE
-from mixer.states import State
 from mixer.stream_use import StreamUse, Target, targets_of, use_of
 from streamer.catalog import Catalog
 from streamer.log import Body
@@ -129,9 +128,9 @@ class Runs:
         seq_len = self.mixtures.load(mixture)[1].seq_len
         if parent is None and parent_step is not None:
             raise RunError(f"run {name}: a parent's step, {parent_step}, needs a parent; name it with --parent")
-        origin = None if parent is None else self._go_on(name, plan, parent, parent_step, canonical_nodes)
+        origin = None if parent is None else go_on(self.catalog, name, plan, parent, parent_step, canonical_nodes)
         mean = self._mean(policy, plan, 0, num_steps)
-        self._check_caps(name, mean, num_steps, global_batch, drawn_by(origin))
+        check_caps(self.catalog, name, mean, num_steps, global_batch, drawn_by(origin))
         settings = Settings(
             mixture=plan.mixture,
             seed=seed,
@@ -168,7 +167,7 @@ class Runs:
         step that is not in the parent's ledger.
         """
         check_word(name, what="run")
-        origin, ledger, state = self._come_to(name, parent, at_step)
+        origin, ledger, state = come_to(self.catalog, name, parent, at_step)
         owner = open_owner(self.catalog, parent, at_step).ledger
         had = owner.settings
         assert had is not None
@@ -200,7 +199,7 @@ class Runs:
                     f"beginning of {parent}; give more with --num-steps, or fork at an earlier step"
                 )
             mean = self._mean(policy, plan, at_step, at_step + ahead)
-            self._check_caps(name, mean, ahead, size, drawn_by(origin))
+            check_caps(self.catalog, name, mean, ahead, size, drawn_by(origin))
         fork = Fork(
             owed=widen(state.credits, len(ledger.streams)).tolist(),
             skipped=[(start, end - start) for start, end in skips.stretches],
@@ -264,6 +263,11 @@ class Runs:
             step = ledger.end if at_step is None else at_step
             if step < ledger.end:
                 raise StepError(f"run {name}: step {step} is in the ledger already; the first free one is {ledger.end}")
+            if ledger.last_step is not None and step >= ledger.last_step:
+                raise StepError(
+                    f"run {name} ends at batch {ledger.last_step} by its num_steps = {settings.num_steps}; switch it before "
+                    "that, or start another run with it as parent"
+                )
             plan = self._first_plan(policy, mixture, step)
             self._check_switch(name, journal, plan, self._mean(policy, plan, step, ledger.last_step), step)
             body = entry("switched", by, why, at_step=step, plan=msgspec.to_builtins(plan))
@@ -312,7 +316,7 @@ class Runs:
             if last is not None:
                 plan, policy = ledger.plans[ledger.plan_at(ledger.end)], ledger.policy_at(ledger.end)
                 mean = self._mean(policy, plan, ledger.end, last + batches)
-                self._check_caps(name, mean, last + batches - ledger.end, settings.global_batch, drawn_in(journal))
+                check_caps(self.catalog, name, mean, last + batches - ledger.end, settings.global_batch, drawn_in(journal))
             return entry("skipped", by, why, start=start_step, batches=batches)
 
         self._append(name, decide)
@@ -445,52 +449,6 @@ class Runs:
             return plan
         return average(policy, start, end, self.mixtures.resolve)
 
-    def _go_on(self, name: str, plan: Plan, parent: str, step: int | None, nodes: int) -> Parent:
-        """Where a run of a lineage begins. Raises: RunError when the parent is absent, shorter, or does not fit."""
-        settings = Forecast(self.catalog, parent).ledger.settings
-        assert settings is not None
-        if settings.canonical_nodes != nodes:
-            raise RunError(
-                f"run {name}: its parent {parent} has {settings.canonical_nodes} canonical nodes, not {nodes}; use as many"
-            )
-        origin, ledger, _ = self._come_to(name, parent, step)
-        check_limits(name, plan, dict(zip(ledger.streams, ledger.totals, strict=True)))
-        return origin
-
-    def _come_to(self, name: str, parent: str, step: int | None) -> tuple[Parent, Ledger, State]:
-        """What a run has come to at a step of its ledger (default: its end), with its ledger and state there."""
-        end = Forecast(self.catalog, parent).ledger.end
-        step = end if step is None else step
-        if type(step) is not int or not 0 <= step <= end:
-            raise StepError(
-                f"run {name}: its parent {parent} has {end} batches in its ledger, not {step}; name one up to {end}"
-            )
-        owner = open_owner(self.catalog, parent, step)
-        ledger, state = until(self.catalog.log(f"runs/{owner.run}/ledger").read(), step), owner.state(step)
-        digest = open_owner(self.catalog, parent, step - 1).ledger.digest(step)
-        origin = Parent(run=parent, step=step, ledger=digest, seed=owner.ledger.pool_seed, pools=pools(ledger, state))
-        return origin, ledger, state
-
-    def _check_caps(self, name: str, plan: Plan, num_steps: int | None, global_batch: int, drawn: dict[str, int]) -> None:
-        """Raises: RunError when a stream, of which so much was drawn before, would pass its cap in so many steps."""
-        if num_steps is None:
-            return
-        rows = (plan.streams, plan.shares, plan.max_passes, plan.limit, plan.when_dry)
-        for stream, share, cap, limit, when_dry in zip(*rows, strict=True):
-            samples = min(self.catalog.stream(stream).samples, limit if limit is not None else 1 << 62)
-            wanted = share * num_steps * global_batch / ONE
-            if cap is None or when_dry != "stop":
-                continue
-            before = drawn.get(stream, 0)
-            left = max(0, cap * samples - before)
-            if wanted > left + 1:
-                raise RunError(
-                    f"run {name}: stream {stream} would be seen {(before + wanted) / max(samples, 1):.2f} times in "
-                    f"{num_steps} steps{' and those before' if before else ''}; max_passes is {cap}. Lower its "
-                    f"share from {share / ONE:.4f} to at most {left / (num_steps * global_batch):.4f}, or num_steps to "
-                    f"{int(left / (share / ONE) / global_batch)}"
-                )
-
     def _check_switch(self, name: str, journal: Journal, plan: Plan, mean: Plan, step: int) -> None:
         """Raises: RunError for what does not fit, and for caps that the steps from `step` on cannot keep at `mean`."""
         ledger = journal.ledger
@@ -502,7 +460,7 @@ class Runs:
             until_then = self._mean(policy, ledger.plans[ledger.plan_at(ledger.end)], ledger.end, step)
             for stream, share in zip(until_then.streams, until_then.shares, strict=True):
                 drawn[stream] = drawn.get(stream, 0) + share * (step - ledger.end) * settings.global_batch // ONE
-            self._check_caps(name, mean, max(0, last - step), settings.global_batch, drawn)
+            check_caps(self.catalog, name, mean, max(0, last - step), settings.global_batch, drawn)
 
 
 def describe(name: str, ledger: Ledger) -> RunInfo:
@@ -568,38 +526,3 @@ def refuse_ended(name: str, ledger: Ledger) -> None:
     """Raises: RunError when the run has ended."""
     if ledger.ended is not None:
         raise RunError(f"run {name} has ended: {ledger.ended}; fork it, or start another run")
-
-
-def drawn_by(parent: Parent | None) -> dict[str, int]:
-    """Draws of each stream by a lineage before a run of it."""
-    return {} if parent is None else {pool.stream: pool.drawn for pool in parent.pools}
-
-
-def drawn_in(journal: Journal) -> dict[str, int]:
-    """Draws of each stream by a run and its lineage up to its ledger's end."""
-    ledger = journal.ledger
-    drawn = widen(journal.state(ledger.end).drawn, len(ledger.streams)).tolist()
-    return dict(zip(ledger.streams, drawn, strict=True))
-
-
-def until(bodies: Sequence[Body], step: int) -> Ledger:
-    """The ledger as it was when its segments first covered the batches before `step`."""
-    ledger = Ledger()
-    ledger.add([body for body in bodies if body["event"] != "segment" or body["start"] < step])
-    return ledger
-
-
-def pools(ledger: Ledger, state: State) -> list[Pool]:
-    """How far each stream has come in a state, which is one of the ledger's last segment."""
-    drawn = widen(state.drawn, len(ledger.streams)).tolist()
-    return [
-        Pool(
-            stream=stream,
-            drawn=drawn[index],
-            total=ledger.totals[index],
-            snapshot=ledger.snapshots[index],
-            eras=tuple(ledger.timelines[index].eras),
-            lanes=[(low, number, given.tolist()) for (of, low), (number, given) in state.lanes.items() if of == index],
-        )
-        for index, stream in enumerate(ledger.streams)
-    ]

@@ -60,7 +60,7 @@ def plan_segment(ledger: Ledger, rows: Rows, state: State, *, at_most: int) -> d
         name = ledger.streams[short]
         if when_dry(plan, name) == "wait" or not timelines[short].total:
             return Waits(name)
-        closing = close(counts[0], capacity - drawn, shares, when_dry(plan, name))
+        closing = close(counts[0], np.maximum(capacity - drawn, 0), shares, when_dry(plan, name))
         if closing is None:
             return ended(dry(plan, name, start, size, int(drawn[short]), int(capacity[short])))
         batches = 1

@@ -78,6 +78,20 @@ def test_a_preview_says_in_words_what_is_not_possible_and_what_is(command: Comma
     )
 
 
+def test_a_file_without_end_is_refused(command: Command) -> None:
+    assert "has more than" in command("apply", "/dev/zero", code=2)
+
+
+def test_a_preview_of_many_streams_names_the_first_that_are_not_possible(
+    command: Command, fill: Fill, tmp_path: Path
+) -> None:
+    for number in range(9):
+        fill(f"raw/other{number}", 10)
+    said = command("preview", str(tmp_path / "m.toml"), "--tokens", "1M")
+    assert said.count("not possible: stream") == 5
+    assert "not possible of 6 other streams either" in said
+
+
 def test_a_version_shown_can_be_applied_again(command: Command, tmp_path: Path) -> None:
     command("apply", str(tmp_path / "m.toml"))
     assert "says the same already" in command("apply", write(tmp_path, command("show", "m")))

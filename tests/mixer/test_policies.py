@@ -7,6 +7,7 @@ from fractions import Fraction
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -185,6 +186,18 @@ def broken(ledger: Ledger, reports: list[Report]) -> Choice | None:
     raise ZeroDivisionError("by\nnothing" + 10_000 * "!")
 
 
+def leaving(ledger: Ledger, reports: list[Report]) -> Choice | None:
+    raise SystemExit("I leave")
+
+
+def unwritable(ledger: Ledger, reports: list[Report]) -> Choice | None:
+    raise ValueError("half a pair: \udcff" + 5000 * "x")
+
+
+def of_numpy(ledger: Ledger, reports: list[Report]) -> Choice | None:
+    return Choice(shares={"raw/python": np.float32(0.25), "raw/go": np.float32(0.75)}, reason="as numpy has it")  # type: ignore[dict-item]
+
+
 def test_a_function_is_asked_at_its_steps_and_a_replay_asks_nobody(
     begin: Callable[..., Runs], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,7 +216,13 @@ def test_a_function_is_asked_at_its_steps_and_a_replay_asks_nobody(
         function_policy("mine")
 
 
-@pytest.mark.parametrize(("function", "said"), [("wrong", "sum to 0.4"), ("broken", "by nothing"), ("absent", "no policy")])
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("wrong", "sum to 0.4"), ("broken", "by nothing"), ("absent", "no policy"), ("leaving", "I leave"),
+        ("unwritable", "half a pair: ?x"), ("never_written", "cannot be imported: AttributeError"),
+    ],
+)  # fmt: skip
 def test_a_function_that_fails_is_noted_once_and_the_run_goes_on(
     begin: Callable[..., Runs], root: Path, monkeypatch: pytest.MonkeyPatch, function: str, said: str
 ) -> None:
@@ -215,6 +234,18 @@ def test_a_function_that_fails_is_noted_once_and_the_run_goes_on(
     assert "\n" not in notes[0]
     assert len(notes[0]) < 1100
     assert python_shares(root) == {0: 0.2}
+
+
+def test_shares_may_be_numbers_of_numpy(begin: Callable[..., Runs], root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, mine="of_numpy")
+    begin(function_policy("mine")).extend("a", 16)
+    assert python_shares(root) == {0: 0.25}
+
+
+def test_a_function_that_cannot_be_imported_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, mine="never_written")
+    with pytest.raises(RunError, match="policy mine, .*never_written, cannot be imported: AttributeError"):
+        function_policy("mine")
 
 
 def test_the_loss_fed_example_gives_the_harder_stream_more_within_its_bound(begin: Callable[..., Runs], root: Path) -> None:

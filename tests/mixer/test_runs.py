@@ -194,6 +194,39 @@ def test_a_ledger_is_extended_on_purpose(root: Path, fill: Fill) -> None:
     assert RunReader(root, "a").read(1023).tokens.shape == (16, 8)
 
 
+def test_a_switch_behind_the_last_batch_is_refused(root: Path, fill: Fill) -> None:
+    begin(root, fill, num_steps=40)
+    runs = Runs(root)
+    with pytest.raises(StepError, match="ends at batch 40 by its num_steps = 40"):
+        runs.switch("a", "m", 40)
+    assert runs.switch("a", "m", 39) == 39
+    assert [event.event for event in runs.history("a")] == ["created", "switched"]
+
+
+@pytest.mark.parametrize("over", [1, 3, 20])
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_stream_that_is_over_the_cap_of_a_later_version_draws_nothing_and_the_run_goes_on(
+    root: Path, fill: Fill, over: int, nodes: int
+) -> None:
+    for name, samples in (("raw/python", 50), ("raw/go", 43), ("web/python", 4000), ("web/go", 4000)):
+        fill(name, samples)
+    before = HEAD.replace("raw/*", "raw/python")
+    after = HEAD.replace("share = 1", "share = 0.5") + 'within = "equal"\nmax_passes = 1\nwhen_dry = "share"\n'
+    after += '[[component]]\nstreams = "web/*"\nshare = 0.5\n'
+    runs, mixtures = Runs(root), Mixtures(root)
+    runs.create("a", mixture=mixtures.apply(before), seed=3, global_batch=2, canonical_nodes=nodes, segment_batches=1)
+    runs.extend("a", 25 + over)
+    runs.fork("a", "b", at_step=25 + over, mixture=mixtures.apply(after), global_batch=16)
+    assert runs.extend("b", 200) >= 200
+    reader = RunReader(root, "b")
+    drawn = Counter[str]()
+    for step in range(25 + over, 200):
+        batch = reader.read(step)
+        assert len(batch.origin) == 16
+        drawn.update(reader.streams[int(index)] for index in batch.origin["stream"])
+    assert (drawn["raw/python"], drawn["raw/go"]) == (0, 43)
+
+
 @pytest.mark.parametrize("when_dry", ["stop", "wait"])
 def test_an_empty_stream_is_waited_for_and_named_whatever_its_component_says(root: Path, fill: Fill, when_dry: str) -> None:
     Catalog(root).create_stream("raw/python", seq_len=8)
