@@ -7,8 +7,8 @@ A function policy is a function installed under the entry point group `phasemix.
 
     def choose(ledger: Ledger, reports: list[Report], **arguments) -> Choice | None
 
-None leaves the shares as they are. `mixer/loss_fed.py` is one. Source of the ramps: linear between two mixtures, as a phase
-change by steps or tokens; nothing of the paper's.
+None leaves the shares as they are; what it is given it may not change. `mixer/loss_fed.py` is one. Ramps are linear between
+two mixtures; the paper has none.
 """
 
 import math

@@ -154,7 +154,7 @@ def forecast(
     refusals = [
         Refusal(stream=plan.streams[place], said=said)
         for place in range(len(stocks))
-        if (said := refuse(plan, place, stocks[place], horizon, seq_len))
+        if (said := refuse(plan, place, stocks[place], horizon, seq_len, course.end))
     ]
     short = course.end < horizon - ALMOST
     early = short or (not tokens and course.end < math.inf)
@@ -298,17 +298,23 @@ def say_end(plan: Plan, place: int, stocks: Sequence[Stock]) -> str:
     return f"stream {stream} reaches max_passes = {cap}: the run ends"
 
 
-def refuse(plan: Plan, place: int, stock: Stock, horizon: float, seq_len: int) -> str:
-    """Why a horizon cannot be had of a stream whose run would end; empty when it can. As `Runs.create` refuses it."""
+def refuse(plan: Plan, place: int, stock: Stock, horizon: float, seq_len: int, end: float) -> str:
+    """Why a horizon cannot be had of a stream whose run would end; empty when it can. As `Runs.create` refuses it.
+
+    `end`: where the run would end, in samples.
+    """
     share, cap = plan.shares[place] / ONE, plan.max_passes[place]
     wanted = share * horizon
     if cap is None or stock.left is None or plan.when_dry[place] != "stop" or wanted <= stock.left + 1:
         return ""
-    passes = (stock.drawn + wanted) / max(1, stock.samples)
+    if not stock.samples:
+        return ""  # the run waits for its first part, which `ends` says
+    passes = (stock.drawn + wanted) / stock.samples
+    lasting = whole(min(end, stock.left / share)) * seq_len
     return (
         f"stream {plan.streams[place]} would be seen {passes:.2f} times in {round(horizon * seq_len):,} tokens"
         f"{' and those before' if stock.drawn else ''}; max_passes is {cap}: lower its share from {share:.6f} to at most "
-        f"{math.floor(stock.left / horizon * 1e6) / 1e6:.6f}, the horizon to {whole(stock.left / share) * seq_len:,} "
+        f"{math.floor(stock.left / horizon * 1e6) / 1e6:.6f}, the horizon to {lasting:,} "
         f"tokens, or set max_passes = {math.ceil(passes)}"
     )
 

@@ -130,7 +130,7 @@ class Runs:
             raise RunError(f"run {name}: a parent's step, {parent_step}, needs a parent; name it with --parent")
         origin = None if parent is None else go_on(self.catalog, name, plan, parent, parent_step, canonical_nodes)
         mean = self._mean(policy, plan, 0, num_steps)
-        check_caps(self.catalog, name, mean, num_steps, global_batch, drawn_by(origin))
+        check_caps(self.catalog, name, mean, num_steps, global_batch, drawn_by(origin), is_mean=mean is not plan)
         settings = Settings(
             mixture=plan.mixture,
             seed=seed,
@@ -199,7 +199,7 @@ class Runs:
                     f"beginning of {parent}; give more with --num-steps, or fork at an earlier step"
                 )
             mean = self._mean(policy, plan, at_step, at_step + ahead)
-            check_caps(self.catalog, name, mean, ahead, size, drawn_by(origin))
+            check_caps(self.catalog, name, mean, ahead, size, drawn_by(origin), is_mean=mean is not plan)
         fork = Fork(
             owed=widen(state.credits, len(ledger.streams)).tolist(),
             skipped=[(start, end - start) for start, end in skips.stretches],
@@ -316,7 +316,8 @@ class Runs:
             if last is not None:
                 plan, policy = ledger.plans[ledger.plan_at(ledger.end)], ledger.policy_at(ledger.end)
                 mean = self._mean(policy, plan, ledger.end, last + batches)
-                check_caps(self.catalog, name, mean, last + batches - ledger.end, settings.global_batch, drawn_in(journal))
+                steps, size = last + batches - ledger.end, settings.global_batch
+                check_caps(self.catalog, name, mean, steps, size, drawn_in(journal), is_mean=mean is not plan)
             return entry("skipped", by, why, start=start_step, batches=batches)
 
         self._append(name, decide)
@@ -460,7 +461,8 @@ class Runs:
             until_then = self._mean(policy, ledger.plans[ledger.plan_at(ledger.end)], ledger.end, step)
             for stream, share in zip(until_then.streams, until_then.shares, strict=True):
                 drawn[stream] = drawn.get(stream, 0) + share * (step - ledger.end) * settings.global_batch // ONE
-            check_caps(self.catalog, name, mean, max(0, last - step), settings.global_batch, drawn)
+            steps, size = max(0, last - step), settings.global_batch
+            check_caps(self.catalog, name, mean, steps, size, drawn, is_mean=mean is not plan)
 
 
 def describe(name: str, ledger: Ledger) -> RunInfo:

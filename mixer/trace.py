@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
+MOST_AHEAD = 1 << 20  # batches past the ledger's end that are forecast
+
+
 class TracedRow(msgspec.Struct, frozen=True, kw_only=True):
     """One row of a global batch. `source`: ledger, forecast or skipped. `documents`: None where the part has no sidecar.
 
@@ -108,6 +111,7 @@ class Trace:
                 f"run {self.run}: rank {rank} of world size {world_size} does not fit a global batch of {size}; use a world "
                 "size that divides it and a rank below it"
             )
+        self._check_ahead(step)
         self._journal.ensure(step, to=step)
         planner, tables = self._plan()
         own = slice(*(size * r // world_size for r in (rank, rank + 1)))
@@ -190,10 +194,19 @@ class Trace:
             raise StepError(f"run {self.run}: step {to_step} is below 0; give at least 0")
         self._journal.refresh()
         end = self._journal.written if to_step is None else to_step
+        self._check_ahead(end)
         if end > self._journal.ledger.end:
             with suppress(RunEnded, WaitError):
                 self._journal.ensure(end - 1, to=end)
         return min(end, self._journal.ledger.end)
+
+    def _check_ahead(self, step: int) -> None:
+        """Raises: StepError for a step that is too far past the ledger's end to be forecast."""
+        if step > self._journal.written + MOST_AHEAD:
+            raise StepError(
+                f"run {self.run}: step {step} is more than {MOST_AHEAD:,} batches past the ledger's end, "
+                f"{self._journal.written}; name one up to there"
+            )
 
     def _plan(self) -> tuple[Planner, Tables]:
         """A planner of the ledger as it is now, whose states stay in memory."""

@@ -284,3 +284,27 @@ def test_the_digest_tells_catalogs_of_other_parts_apart(root: Path, fill: Fill, 
     twin = RunReader(tmp_path / "other", "a")
     assert twin.read(0).origin.tolist() == reader.read(0).origin.tolist()
     assert twin.ledger_digest(1) != reader.ledger_digest(1)
+
+
+def test_num_steps_that_dry_streams_would_end_early_is_refused_and_empty_streams_are_let_through(
+    root: Path, fill: Fill
+) -> None:
+    fill("synthetic/go", 50)
+    fill("raw/go", 30)
+    Catalog(root).create_stream("synthetic/rust", seq_len=8)
+    text = (
+        'name = "m"\nseq_len = 8\n[[component]]\nstreams = "synthetic/go"\nshare = 0.9\nmax_passes = 2\nwhen_dry = "share"\n'
+        '[[component]]\nstreams = "raw/go"\nshare = 0.1\nmax_passes = 2\n'
+    )
+    runs = Runs(root)
+    reference = Mixtures(root).apply(text)
+    with pytest.raises(RunError, match=r"stream raw/go reaches max_passes = 2.* after about 16 of its 30 steps"):
+        runs.create("a", mixture=reference, seed=1, global_batch=10, num_steps=30)
+    runs.create("a", mixture=reference, seed=1, global_batch=10, num_steps=16)
+    assert runs.extend("a", 16) == 16
+    empty = Mixtures(root).apply(
+        text.replace('"m"', '"e"').replace("synthetic/go", "synthetic/rust").replace('share"', 'stop"')
+    )
+    runs.create("b", mixture=empty, seed=1, global_batch=10, num_steps=10)
+    with pytest.raises(WaitError, match="synthetic/rust"):
+        runs.extend("b", 10)

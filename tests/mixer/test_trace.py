@@ -270,3 +270,12 @@ def test_a_mistake_in_a_trace_is_one_line(
     said = capsys.readouterr().err
     assert said.startswith("phasemix: ")
     assert said.count("\n") == 1
+
+
+def test_a_step_far_past_the_ledgers_end_is_refused(root: Path, fill: Callable[..., Catalog]) -> None:
+    fill("raw/python", 30)
+    text = 'name = "far"\nseq_len = 8\n[[component]]\nstreams = "raw/*"\nshare = 1\n'
+    Runs(root).create("far", mixture=Mixtures(root).apply(text), seed=1, global_batch=2)
+    for ask in (lambda trace: trace.batch(10**30), lambda trace: trace.document("x", to_step=10**30)):
+        with pytest.raises(StepError, match="past the ledger's end"):
+            ask(Trace(root, "far"))
