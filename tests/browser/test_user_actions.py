@@ -82,6 +82,7 @@ def test_start_a_run_drag_python_from_50_to_35_apply_switch_and_watch(small: Pat
         page.until(lambda: Select(page.field("Mixture")).first_selected_option.text == "general@2")
         page.button("Switch").click()
         page.until(lambda: "general@2 holds from step 40" in page.text("#said"))
+        assert page.driver.switch_to.active_element.text == "Switch"  # where the keyboard was
 
         read_batches(small, "first", 40, 120)
         page.until(lambda: (line(page, "python", "target") or [0])[-1] == pytest.approx(0.35, abs=1e-6))
