@@ -65,7 +65,7 @@ def split_reference(reference: str) -> tuple[str, int | None]:
     """("enhanced", 3) of `enhanced@3`, ("enhanced", None) of `enhanced`. Raises: MixtureError."""
     name, at, version = reference.partition("@")
     check_word(name, what="mixture")
-    if at and not (version.isascii() and version.isdigit() and len(version) < 10 and int(version) >= 1):
+    if at and not (version.isascii() and version.isdigit() and len(version) < 10 and version[0] != "0"):
         raise MixtureError(f"{reference!r}: a version is a number from 1, as in {name}@1")
     return name, int(version) if at else None
 

@@ -93,6 +93,7 @@ class DirectoryStore:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.url = str(self.root)
+        self._was_there = self.root.is_dir()
 
     def get(self, key: str) -> bytes | None:
         try:
@@ -119,7 +120,7 @@ class DirectoryStore:
     def put_if_absent(self, key: str, data: bytes) -> bytes:
         target = self.root / key
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder(target.parent)
             aside = target.parent / f".{target.name}.{secrets.token_hex(6)}"
             try:
                 with aside.open("xb") as file:
@@ -140,7 +141,7 @@ class DirectoryStore:
         target = self.root / key
         aside = target.parent / f".{target.name}.{secrets.token_hex(6)}"
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder(target.parent)
             try:
                 with path.open("rb") as source, aside.open("xb") as file:
                     shutil.copyfileobj(source, file, 2**20)
@@ -152,6 +153,13 @@ class DirectoryStore:
             sync_folder(target.parent)
         except OSError as error:
             raise StoreError(f"{target} cannot be written: {error.strerror}; free space or rights, then again") from error
+
+    def _make_folder(self, folder: Path) -> None:
+        """A root that was there and is gone is not made anew: its disk is away, and has what would be written again."""
+        if self._was_there and not self.root.is_dir():
+            raise StoreError(f"{self.root} was there and is gone; is its disk mounted?")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._was_there = True
 
     def delete(self, key: str) -> None:
         try:

@@ -42,10 +42,13 @@ export async function get(path, signal) {
   const answer = await ask(path, { signal }, kept?.tag ? { "If-None-Match": kept.tag } : {});
   if (answer.status === 304) return kept.body;
   const text = await answer.text();
-  const body = kept?.text === text ? kept.body : JSON.parse(text);
+  const body = kept?.text === text ? kept.body : JSON.parse(text, exact);
   answers.set(path, { tag: answer.headers.get("ETag"), text, body });
   return body;
 }
+
+// A seed may be larger than what a number holds exactly: such a one stays as it is written.
+const exact = (key, value, context) => (key === "seed" && typeof value === "number" && !Number.isSafeInteger(value) ? context?.source ?? value : value);
 
 export async function post(path, body, signal) {
   const answer = await ask(path, { method: "POST", body: JSON.stringify(body), signal }, { "Content-Type": "application/json" });

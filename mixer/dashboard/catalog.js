@@ -1,10 +1,14 @@
 // The catalog: its streams, tokens by language, how a stream has grown.
 
 import { get, poll } from "./api.js";
-import { chart } from "./chart.js";
+import { chart, cut, namesAxis, narrow, timesAxis } from "./chart.js";
 import { count, empty, h, say, section, short } from "./dom.js";
 import { field } from "./form.js";
 import { table } from "./table.js";
+
+const GROUPS = 6; // of streams that the chart tells apart
+const REST = "other groups";
+const groupOf = (stream) => stream.name.split("/")[0];
 
 export async function show(main, address, writes) {
   let streams = [];
@@ -18,8 +22,8 @@ export async function show(main, address, writes) {
     { name: "samples", title: "Samples", number: true, value: (s) => s.samples, cell: (s) => count(s.samples) },
     { name: "parts", title: "Parts", number: true, value: (s) => s.parts, cell: (s) => count(s.parts) },
   ], { key: (s) => s.name, sort: address.query.get("sort") ?? "", onSort: (sort) => { address.set("sort", sort); draw(); }, chosen: (s) => s.name === chosen() });
-  const keys = chart("Tokens by key");
-  const growth = chart("Growth");
+  const keys = chart("Tokens by key", { height: 300 });
+  const growth = chart("Growth", { height: 300 });
   const body = h("div");
   main.append(h("h1", {}, "Catalog"), summary, body);
   filter.input.addEventListener("input", () => { address.set("filter", filter.input.value); drawTable(); });
@@ -43,18 +47,23 @@ export async function show(main, address, writes) {
   }
 
   function drawKeys() {
-    const groups = [...new Set(streams.map((s) => s.name.split("/")[0]))];
     const sums = new Map();
-    for (const s of streams) sums.set(s.key, (sums.get(s.key) ?? 0) + s.tokens);
+    const sizes = new Map();
+    for (const s of streams) {
+      sums.set(s.key, (sums.get(s.key) ?? 0) + s.tokens);
+      sizes.set(groupOf(s), (sizes.get(groupOf(s)) ?? 0) + s.tokens);
+    }
+    const kept = sizes.size > GROUPS ? [...sizes.keys()].sort((a, b) => sizes.get(b) - sizes.get(a)).slice(0, GROUPS - 1) : [...sizes.keys()];
+    const groups = sizes.size > GROUPS ? [...kept, REST] : kept;
     const order = [...sums.keys()].sort((a, b) => sums.get(b) - sums.get(a));
     const tokensOf = (group) => {
       const found = new Map(order.map((key) => [key, 0]));
-      for (const s of streams) if (s.name.startsWith(`${group}/`)) found.set(s.key, found.get(s.key) + s.tokens);
+      for (const s of streams) if (group === (kept.includes(groupOf(s)) ? groupOf(s) : REST)) found.set(s.key, found.get(s.key) + s.tokens);
       return { y: [...found.values()], customdata: [...found.values()].map(short) };
     };
-    const data = groups.map((group) => ({ type: "bar", name: group, x: order, ...tokensOf(group), hovertemplate: "%{x}: %{customdata} tokens" }));
+    const data = groups.map((group) => ({ type: "bar", name: cut(group), x: order, ...tokensOf(group), hovertemplate: "%{x}: %{customdata} tokens" }));
     const said = order.slice(0, 5).map((key) => `${key} ${short(sums.get(key))}`).join(", ");
-    return keys.update(`the most: ${said}`, data, { barmode: "stack", legend: { traceorder: "normal" }, showlegend: groups.length > 1, yaxis: { exponentformat: "B" } });
+    return keys.update(`the most: ${said}`, data, { barmode: "stack", legend: { traceorder: "normal" }, showlegend: groups.length > 1 && !(narrow() && groups.length > 4), xaxis: namesAxis(order), yaxis: { exponentformat: "B" } });
   }
 
   async function drawGrowth(signal) {
@@ -64,7 +73,7 @@ export async function show(main, address, writes) {
     const last = grown.at(-1)?.tokens ?? 0;
     const data = [{ type: "scatter", mode: grown.length > 30 ? "lines" : "lines+markers", line: { shape: "hv", width: 1.6 }, fill: "tozeroy", fillcolor: "rgba(59, 111, 212, 0.12)", marker: { size: 4 },
       x: grown.map((one) => new Date(one.at_s * 1000)), y: grown.map((one) => one.tokens), customdata: grown.map((one) => short(one.tokens)), hovertemplate: "%{x}: %{customdata} tokens<extra></extra>" }];
-    return growth.update(grown.length ? `${name} has ${short(last)} tokens` : `${name} is empty`, data, { yaxis: { exponentformat: "B", rangemode: "tozero" } });
+    return growth.update(grown.length ? `${name} has ${short(last)} tokens` : `${name} is empty`, data, { xaxis: grown.length ? timesAxis(data[0].x) : {}, yaxis: { exponentformat: "B", rangemode: "tozero" } });
   }
 
   async function draw(signal) {

@@ -11,6 +11,18 @@ let library = null;
 export const narrow = () => matchMedia("(max-width: 40rem)").matches;
 export const colour = (place) => COLOURS[place % COLOURS.length];
 
+// A name that leaves a chart its room: of a long one the begin and the end.
+export const cut = (name, most = 24) => (name.length > most ? `${name.slice(0, most / 2 - 1)}…${name.slice(-most / 2)}` : name);
+
+// An axis of names, each cut, which is still another than all others.
+export const namesAxis = (names) => ({ type: "category", tickmode: "array", tickvals: names, ticktext: names.map((name) => cut(name, 16)) });
+
+// An axis of times no finer than what a clock shows.
+export function timesAxis(times) {
+  const spare_ms = Math.max(0, 60_000 - (times.at(-1) - times[0])) / 2;
+  return spare_ms ? { range: [new Date(times[0].getTime() - spare_ms), new Date(times.at(-1).getTime() + spare_ms)] } : {};
+}
+
 // Loads the library once; 5 MB that the browser keeps.
 export function loadPlotly() {
   library ??= new Promise((done, failed) => {

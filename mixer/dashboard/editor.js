@@ -6,14 +6,15 @@ import { changed, digits, pinned, rebalance, settingsOf, within } from "./ratios
 const SHOWN = 8; // keys; smaller ones are folded away
 
 // One row: a name, a slider, a number, and a button that holds it.
-function row(name, group, { moved, held, hold }) {
+function row(name, group, { moved, held, hold, fixed = null }) {
   const label = `${name} in ${group}, percent`;
   const slider = h("input", { type: "range", min: 0, max: 100, step: 0.5, "aria-label": label, "data-share": `${group}/${name}` });
   const number = h("input", { type: "number", min: 0, max: 100, step: "any", "aria-label": label, inputmode: "decimal" });
   const button = h("button", { type: "button", class: "hold", click: () => held(button.getAttribute("aria-pressed") !== "true") });
   slider.addEventListener("input", () => moved(slider.valueAsNumber / 100));
   number.addEventListener("change", () => { if (number.value !== "") moved(number.valueAsNumber / 100); });
-  const element = h("div", { class: "slider" }, h("span", { class: "name", title: name }, name), slider, number, button);
+  for (const one of [slider, number, button]) one.disabled = fixed !== null;
+  const element = h("div", { class: "slider", title: fixed }, h("span", { class: "name", title: name }, name), slider, number, button);
   function set(value, isHeld, before) {
     if (Math.abs(slider.valueAsNumber - value * 100) > 0.25 || document.activeElement !== slider) slider.value = value * 100;
     slider.setAttribute("aria-valuetext", share(value));
@@ -77,7 +78,9 @@ export function editor(document, weights, settings, onChange) {
     const start = within(weights.get(name), base.get(name).pins);
     const keys = [...start.keys()].sort((a, b) => start.get(b) - start.get(a));
     const made = keys.map((key) => {
-      const one = row(key, name, { moved: (value) => moveKey(name, key, value), held: (on) => pinKey(name, key, on), hold: "pin" });
+      const stream = [...base.get(name).pins.keys()].find((one) => one.includes("/") && one.split("/")[1] === key);
+      const fixed = stream ? `${stream} is pinned by itself, so its key cannot be` : null;
+      const one = row(key, name, { fixed, moved: (value) => moveKey(name, key, value), held: (on) => pinKey(name, key, on), hold: "pin" });
       rows.set(`${name}/${key}`, one);
       return one.element;
     });

@@ -20,7 +20,8 @@ export function form(label, fields, submit, { title = null, id = null } = {}) {
   const button = h("button", { class: "primary" }, label);
   async function act(event) {
     event.preventDefault();
-    button.disabled = true;
+    if (button.hasAttribute("aria-busy")) return;
+    button.setAttribute("aria-busy", "true"); // not disabled: that would take the focus away
     error.replaceChildren();
     fields.forEach(({ input }) => input.removeAttribute("aria-invalid"));
     try {
@@ -32,7 +33,7 @@ export function form(label, fields, submit, { title = null, id = null } = {}) {
       }
       if (refused.kind === undefined) console.error(refused);
     }
-    button.disabled = false;
+    button.removeAttribute("aria-busy");
   }
   function values() {
     const given = fields.map(({ input }) => [input.name, input.type === "number" ? input.valueAsNumber : input.value.trim()]);

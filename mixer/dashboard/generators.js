@@ -1,7 +1,7 @@
 // The generator pool: workers, queue, rates by reason, its size, and the files it wrote.
 
 import { get, poll, post } from "./api.js";
-import { chart, colour } from "./chart.js";
+import { chart, colour, timesAxis } from "./chart.js";
 import { arrange, count, duration, empty, h, say, section, short, when } from "./dom.js";
 import { field, form, readOnly } from "./form.js";
 import { table } from "./table.js";
@@ -64,7 +64,7 @@ export async function show(main, address, writes) {
     const line = { type: "scatter", mode: seen.length > 20 ? "lines" : "lines+markers", x: seen.map((one) => one.at), hovertemplate: "%{y:.1f} a minute at %{x|%X}" };
     const data = [{ ...line, name: "accepted", y: seen.map((one) => one.accepted), line: { color: colour(2), width: 2 } },
       ...names.map((name, place) => ({ ...line, name, y: seen.map((one) => one.rejected[name] ?? 0), line: { color: colour(place + 3), width: 1.5, dash: ["dash", "dot", "dashdot", "longdash"][place % 4] } }))];
-    return rates.update(data.map((one) => `${one.name} ${one.y.at(-1).toFixed(1)}`).join(", "), data, { showlegend: true, yaxis: { rangemode: "tozero" } });
+    return rates.update(data.map((one) => `${one.name} ${one.y.at(-1).toFixed(1)}`).join(", "), data, { showlegend: true, xaxis: timesAxis(line.x), yaxis: { rangemode: "tozero" } });
   }
 
   async function drawFiles(signal) {
@@ -98,7 +98,7 @@ function workerTable() {
 
 function ago(at_s) {
   const seconds = Date.now() / 1000 - at_s;
-  return seconds < 60 ? "just now" : `${duration(seconds)} ago`;
+  return seconds < 60 ? "just now" : `${duration(seconds < 3600 ? seconds - (seconds % 60) : seconds)} ago`;
 }
 
 function drawFile(file) {

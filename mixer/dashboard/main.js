@@ -5,13 +5,23 @@ import { h, say } from "./dom.js";
 import { field, form } from "./form.js";
 
 const LIVES = { catalog: "Catalog", mixtures: "Mixtures", runs: "Runs", generators: "Generators" };
+const AGAIN_MS = 3000;
 const main = document.querySelector("#main");
 let shown = null; // { path, stop(), follow?(address) }
+
+// A word of an address; one that was cut or mistyped stays as it is.
+function decoded(word) {
+  try {
+    return decodeURIComponent(word);
+  } catch {
+    return word;
+  }
+}
 
 // #/runs/first?by=key -> { page: "runs", words: ["first"], query, set(key, value or null) }
 function address() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  const [page, ...words] = path.split("/").filter(Boolean).map(decodeURIComponent);
+  const [page, ...words] = path.split("/").filter(Boolean).map(decoded);
   const found = { page: page in LIVES ? page : "catalog", words, path, query: new URLSearchParams(query) };
   found.set = (key, value) => {
     if (value === null || value === "") found.query.delete(key);
@@ -76,7 +86,10 @@ async function show(anew = false) {
     else if (!mine.stop) say(document.querySelector("#state"), "up to date");
   } catch (error) {
     if (!(error instanceof ApiError)) console.error(error);
-    if (shown === mine) refused(error);
+    if (shown === mine) {
+      refused(error);
+      if (error.status === 0 || error.status >= 500) setTimeout(() => { if (shown === mine) show(true); }, AGAIN_MS); // it may come back
+    }
     say(document.querySelector("#state"), error.message);
   }
   if (before && shown === mine) main.focus();

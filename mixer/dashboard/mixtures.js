@@ -185,7 +185,7 @@ async function naturalWeights(mixture, base, pins) {
 function versionTable(mixture) {
   return table("Versions", [
     { name: "version", title: "Version", cell: (v) => ({ text: v.mixture, href: addressOf(v.mixture) }) },
-    { name: "why", title: "Why", cell: (v) => v.why ?? "" },
+    { name: "why", title: "Why", prose: true, cell: (v) => v.why ?? "" },
     { name: "by", title: "Who", cell: (v) => v.by ?? "" },
     { name: "at", title: "When", cell: (v) => when(v.at_s) },
   ], { key: (v) => v.mixture, chosen: (v) => v.mixture === mixture, quiet: true });

@@ -1,6 +1,6 @@
 // What a mixture would give: shares by key and stream beside those it started from, passes, what runs dry, what caps forbid.
 
-import { chart, colour } from "./chart.js";
+import { chart, colour, namesAxis } from "./chart.js";
 import { count, duration, h, points, share, short } from "./dom.js";
 import { table } from "./table.js";
 
@@ -46,7 +46,8 @@ export function preview(tableQuery, by) {
 
   function drawTotals(found) {
     const components = found.components.map((one) => `${one.name} ${share(one.share)}`).join(" · ");
-    const passes = found.unique_tokens ? `, ${(found.tokens / found.unique_tokens).toFixed(2)} passes on average` : "";
+    const drawn = found.components.reduce((sum, one) => sum + one.tokens, 0); // less than the horizon where the run ends before
+    const passes = found.unique_tokens ? `, ${(drawn / found.unique_tokens).toFixed(2)} passes on average` : "";
     const figures = found.tokens ? `${short(found.tokens)} tokens from ${short(found.unique_tokens)} unique: ${short(found.repeated_tokens)} repeated${passes}` : "";
     totals.replaceChildren(h("span", {}, components), ...(figures ? [h("span", {}, figures)] : []));
   }
@@ -76,8 +77,8 @@ export function preview(tableQuery, by) {
     const bars = (values, more) => ({ type: "bar", ...(isLong ? { orientation: "h", x: values, y: names } : { x: names, y: values }), hovertemplate: isLong ? "%{y}: %{x:.2%}" : "%{x}: %{y:.2%}", ...more });
     const now = bars(order.map((one) => one.share), { name: found === started ? found.mixture : "as edited", marker: { color: colour(0) } });
     const then = bars(names.map((name) => before[by()].get(name)?.share ?? 0), { name: started.mixture, marker: { color: colour(9), opacity: 0.55 } });
-    const shown = { tickformat: ".0%", rangemode: "tozero" };
-    const axes = isLong ? { xaxis: { ...shown, showgrid: true }, yaxis: { autorange: "reversed", showgrid: false } } : { yaxis: shown, xaxis: { type: "category" } };
+    const shown = { tickformat: ".2~%", rangemode: "tozero" };
+    const axes = isLong ? { xaxis: { ...shown, showgrid: true }, yaxis: { ...namesAxis(names), autorange: "reversed", showgrid: false } } : { yaxis: shown, xaxis: namesAxis(names) };
     const said = order.slice(0, 5).map((one) => `${one[by()]} ${share(one.share)}`).join(", ");
     shares.update(said, found === started ? [now] : [then, now], { ...axes, showlegend: found !== started });
   }

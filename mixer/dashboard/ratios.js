@@ -53,9 +53,10 @@ export function changed(document, settings) {
     return [name, { share: one.share, pins: new Map(Object.entries(one.pin ?? {})), globs: [one.streams].flat().join(", ") }];
   }));
   for (const [path, value] of Object.entries(settings)) {
-    const [name, what, ...key] = path.split(".");
+    const name = [...found.keys()].filter((one) => path.startsWith(`${one}.`)).sort((a, b) => b.length - a.length)[0]; // names may have dots
+    if (name === undefined) continue;
+    const [what, ...key] = path.slice(name.length + 1).split(".");
     const component = found.get(name);
-    if (!component) continue;
     if (what === "share") component.share = value;
     else if (what === "pin" && value === null) component.pins.delete(key.join("."));
     else if (what === "pin") component.pins.set(key.join("."), value);

@@ -1,7 +1,7 @@
 // One run: target and realised shares, losses, passes, its history, and what can be done with it.
 
 import { get, named, poll, post } from "./api.js";
-import { chart, colour, narrow } from "./chart.js";
+import { chart, colour, cut, narrow } from "./chart.js";
 import { count, h, link, points, say, section, share, short, when } from "./dom.js";
 import { field, form, readOnly, versionField } from "./form.js";
 import { stateOf } from "./runs.js";
@@ -99,18 +99,18 @@ function marks(events) {
 function drawShares(place, series) {
   const groups = groupsOf(series);
   const mode = series.steps.length > 20 ? "lines" : "lines+markers";
-  const trace = ({ name, column, color, visible, showlegend }, rows, more) => ({ type: "scatter", name, legendgroup: name, visible, showlegend, x: series.steps, y: rows.map((row) => row[column]), ...more, line: { color, width: 1.6, ...more.line } });
+  const trace = ({ name, column, color, visible, showlegend }, rows, more) => ({ type: "scatter", name: cut(name), legendgroup: name, visible, showlegend, x: series.steps, y: rows.map((row) => row[column]), ...more, line: { color, width: 1.6, ...more.line } });
   const data = groups.flatMap((one) => [
     trace(one, series.target, { mode: "lines", showlegend: false, meta: "target", hovertemplate: `${one.name}, target %{y:.2%} to step %{x}<extra></extra>`, line: { dash: "dash", shape: "vh" } }),
     trace(one, series.realised, { mode, meta: "realised", marker: { size: 5, color: one.color }, hovertemplate: `${one.name}, realised %{y:.2%} to step %{x}<extra></extra>` }),
   ]);
   const said = groups.slice(0, 5).map(({ name, column }) => `${name} target ${share(series.target.at(-1)[column])}, realised ${share(series.realised.at(-1)[column])}`).join("; ");
-  return place.update(said, data, { ...marks(series.events), yaxis: { tickformat: ".0%", rangemode: "tozero" }, ...steps });
+  return place.update(said, data, { ...marks(series.events), yaxis: { tickformat: ".2~%", rangemode: "tozero" }, ...steps });
 }
 
 function drawLosses(place, series) {
   const data = groupsOf(series).map(({ name, column, color, visible, showlegend }) => ({
-    type: "scatter", mode: "lines", connectgaps: true, name, visible, showlegend, x: series.steps, y: series.loss.map((row) => row[column]),
+    type: "scatter", mode: "lines", connectgaps: true, name: cut(name), visible, showlegend, x: series.steps, y: series.loss.map((row) => row[column]),
     line: { color, width: 1.6 }, hovertemplate: `${name}: %{y:.3f} at step %{x}<extra></extra>`,
   }));
   const said = data.slice(0, 5).map((one) => `${one.name} ${one.y.findLast((value) => value !== null)?.toFixed(3) ?? "not measured"}`).join(", ");
@@ -136,7 +136,7 @@ function historyTable() {
     { name: "step", title: "Step", number: true, cell: (e) => count(e.step) },
     { name: "event", title: "Event", cell: (e) => e.event },
     { name: "mixture", title: "Mixture", cell: (e) => (e.mixture ? { text: e.mixture, href: `#/mixtures/${e.mixture.replace("@", "/")}` } : "") },
-    { name: "why", title: "Why", cell: (e) => e.why ?? "" },
+    { name: "why", title: "Why", prose: true, cell: (e) => e.why ?? "" },
     { name: "by", title: "Who", cell: (e) => e.by ?? "" },
     { name: "at", title: "When", cell: (e) => when(e.at_s) },
   ], { key: (e) => JSON.stringify([e.run, e.step, e.event, e.mixture, e.at_s, e.why]), quiet: true });
@@ -165,7 +165,8 @@ async function actionsOf(name, address, run, changed) {
   const pausing = form("Pause", [why()], act("pause", () => `${name} is paused`));
   const resuming = form("Resume", [why()], act("resume", () => `${name} goes on`));
   const ending = form("End for good", [why()], act("end", () => `${name} has ended`));
-  const noting = form("Write down", [field("Note", { name: "text", required: true, maxlength: 1000 })], act("notes", () => "the note is in the history"));
+  const note = field("Note", { name: "text", required: true, maxlength: 1000 });
+  const noting = form("Write down", [note], act("notes", () => { note.input.value = ""; return "the note is in the history"; }));
   return h("div", { class: "actions" }, h("div", { class: "card" }, switching),
     h("div", { class: "card" }, folded("Write a note", noting), folded("Pause or resume", pausing, resuming), folded("Fork at a step", forking), folded("Skip batches", skipping), folded("End the run", ending)));
 }

@@ -20,7 +20,7 @@ function ordered(rows, columns, sort) {
   return keyed.sort(([a], [b]) => sign * (typeof a === "string" ? a.localeCompare(b) : a - b)).map(([, row]) => row);
 }
 
-// columns: { name, title, value: row => what it is sorted by, cell: row => see above (default: value), number, wide }
+// columns: { name, title, value: row => what it is sorted by, cell: row => see above (default: value), number, prose }
 // settings: { key: row => its identity, sort, onSort, chosen: row => whether it is the chosen one }
 export function table(caption, columns, { key, sort = "", onSort = () => {}, chosen = () => false, quiet = false }) {
   const lines = new Map();
@@ -43,7 +43,7 @@ export function table(caption, columns, { key, sort = "", onSort = () => {}, cho
 
   function line(row, identity) {
     if (!lines.has(identity)) {
-      const cells = columns.map((column, place) => h(place ? "td" : "th", { scope: place ? null : "row", class: column.number ? "number" : null }));
+      const cells = columns.map((column, place) => h(place ? "td" : "th", { scope: place ? null : "row", class: column.number ? "number" : column.prose ? "prose" : null }));
       lines.set(identity, { element: h("tr", {}, cells), cells, said: [] });
     }
     const { element, cells, said } = lines.get(identity);

@@ -98,7 +98,7 @@ def endpoint(route: Route, anonymous: str) -> Any:
     def question(request: Request, data: bytes) -> Question:
         for word, value in request.path_params.items():
             if word != "version":
-                check_word(value, what=word)
+                check_word(value, what=route.path.split("/")[1].removesuffix("s"))
         token = request.scope.get("token")
         return Question(
             request.path_params,

@@ -80,6 +80,8 @@ class Guard:
         limits = self._limits
         if len(scope["query_string"]) > limits.query_bytes or len(scope["raw_path"] or b"") > limits.path_bytes:
             raise Refused(414, f"a path has at most {limits.path_bytes} bytes, a query {limits.query_bytes}; ask for less")
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > limits.head_bytes:
+            raise Refused(400, f"a head has at most {limits.head_bytes} bytes; send fewer or shorter headers")
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         is_read = scope["method"] in ("GET", "HEAD")
         scope["token"] = self._check_access(scope, headers, is_read or scope["path"] in READING_POSTS)
@@ -98,7 +100,7 @@ class Guard:
         if not (path.startswith("/api/") or path == "/metrics"):
             return None
         host, origin = headers.get(b"host", ""), headers.get(b"origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and origin.partition("://")[2] != host:
             raise Refused(403, f"origin {origin[:80]} is not this service, {host[:80]}; use its own page")
         scheme, _, given = headers.get(b"authorization", "").partition(" ")
         token = find_token(self._tokens, given.strip()) if scheme.lower() == "bearer" else None

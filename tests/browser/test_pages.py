@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import add_stream
 from dashboard_page import Page, serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from selenium.webdriver.common.by import By
+
+from mixer import Runs
+from mixer.mixtures import Mixtures
+from streamer import Catalog
 
 OpenPage = Callable[[str], Page]
 PAGES = {
@@ -81,6 +86,9 @@ def test_what_is_not_there_is_said_in_the_api_s_own_words(world_service: str, op
     page = open_page(world_service)
     page.driver.get(f"{world_service}/#/runs/none")
     page.until(lambda: "run none does not exist" in page.text("main"))
+    page.driver.get("about:blank")
+    page.driver.get(f"{world_service}/#/runs/%")
+    page.until(lambda: "is no run name" in page.text("main"))
     page.complaints()  # the browser notes every 4xx by itself
 
 
@@ -92,6 +100,35 @@ def test_a_service_that_is_away_is_said_and_the_page_stays(small: Path, open_pag
     page.until(lambda: "the service does not answer" in page.text("#state"))
     assert len(page.table("Streams")) == 4
     page.complaints()  # the browser notes every connection that is refused
+
+
+def test_a_page_that_could_not_be_shown_comes_when_the_service_is_back(small: Path, open_page: OpenPage) -> None:
+    with serving(small) as address:
+        page = open_page(address)
+        page.go("catalog")
+    page.run("location.hash = '#/mixtures'")
+    page.until(lambda: page.text("h1") == "This page cannot be shown")
+    with serving(small, port=int(address.rpartition(":")[2])):
+        page.until(lambda: page.text("h1") == "Mixtures" and page.text("#state") == "up to date")
+        page.complaints()  # the browser notes every connection that is refused
+
+
+def test_the_longest_names_fit_a_phone(root: Path, open_page: OpenPage) -> None:
+    word = "w" * 64
+    add_stream(Catalog(root), "/".join([word] * 6), 20)
+    mixture = f'name = "{word}"\nseq_len = 8\n[[component]]\nstreams = "{word}/*"\nshare = 1\n'
+    Mixtures(root).apply(mixture, by="ada", why=word)
+    Runs(root).create(word, mixture=f"{word}@1", seed=(1 << 63) - 1, global_batch=4, segment_batches=2, why=word)
+    Runs(root).extend(word, 4)
+    with serving(root) as address:
+        page = open_page(address)
+        page.resize(*SIZES["phone"])
+        for place in ("catalog", "mixtures", f"mixtures/{word}/1", "runs", f"runs/{word}", "runs/new"):
+            page.go(place)
+            wait_for_charts(page)
+            assert page.run("return document.documentElement.scrollWidth") <= SIZES["phone"][0], place
+        page.go(f"runs/{word}")
+        page.until(lambda: f"batch.seed={(1 << 63) - 1}" in page.text("main"))
 
 
 def test_an_empty_root_says_which_command_comes_next(root: Path, open_page: OpenPage) -> None:

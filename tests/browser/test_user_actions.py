@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import add_stream
 from dashboard_page import Page, read_batches, serving
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
@@ -12,6 +13,7 @@ from selenium.webdriver.support.ui import Select
 
 from mixer import Runs
 from mixer.mixtures import Mixtures
+from streamer import Catalog
 
 OpenPage = Callable[[str], Page]
 SHARES = "Target (dashed) and realised share"
@@ -82,6 +84,7 @@ def test_start_a_run_drag_python_from_50_to_35_apply_switch_and_watch(small: Pat
         page.until(lambda: Select(page.field("Mixture")).first_selected_option.text == "general@2")
         page.button("Switch").click()
         page.until(lambda: "general@2 holds from step 40" in page.text("#said"))
+        assert page.driver.switch_to.active_element.text == "Switch"  # where the keyboard was
 
         read_batches(small, "first", 40, 120)
         page.until(lambda: (line(page, "python", "target") or [0])[-1] == pytest.approx(0.35, abs=1e-6))
@@ -158,6 +161,24 @@ def test_an_edit_survives_a_reload_for_its_address_has_it(small: Path, open_page
         page.driver.refresh()
         page.until(lambda: shares_of(page)["python"] == 45.0)
         assert "1M tokens" in page.text(".lead.figures")
+
+
+def test_names_with_dots_survive_a_reload_and_a_key_with_a_pinned_stream_stays(small: Path, open_page: OpenPage) -> None:
+    component = '[[component]]\nname = "r.w"\nstreams = "raw/*"\nshare = 1\npin = { "raw/java" = 0.2 }\n'
+    Mixtures(small).apply(f'name = "dots"\nseq_len = 8\n{component}', by="ada")
+    add_stream(Catalog(small), "raw/java/more", 100)
+    with serving(small) as address:
+        page = open_page(address)
+        page.go("mixtures/dots/1")
+        page.until(lambda: shares_of(page))
+        python = float(str(page.one("[data-share='r.w/python']").get_property("value")))
+        page.one("[data-share='r.w/python']").send_keys(Keys.ARROW_LEFT * 10)
+        page.until(lambda: shares_of(page)["python"] == python - 5)
+        page.driver.refresh()
+        page.until(lambda: shares_of(page)["python"] == python - 5)
+        assert page.one("[data-share='r.w/python']").get_property("value") == f"{python - 5:g}"
+        assert not page.one("[data-share='r.w/java']").is_enabled()
+        assert page.one("[data-share='r.w/raw/java']").is_enabled()
 
 
 def test_refusals_stand_beside_the_form_in_the_api_s_own_words(small: Path, open_page: OpenPage) -> None:

@@ -154,3 +154,17 @@ def test_an_append_whose_answer_was_lost_is_counted_once() -> None:
     log = Log(LosesAnswers(), "log")
     assert log.append(lambda _: {"n": 1}) == (0, {"n": 1})
     assert len(log.read()) == 1
+
+
+def test_a_directory_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "root")
+    store.put_if_absent("runs/a/00000000", b"one")
+    (tmp_path / "root").rename(tmp_path / "away")
+    (tmp_path / "file").write_bytes(b"two")
+    with pytest.raises(StoreError, match="is its disk mounted"):
+        store.put_if_absent("runs/a/00000001", b"two")
+    with pytest.raises(StoreError, match="is its disk mounted"):
+        store.put_file("parts/two", tmp_path / "file")
+    assert not (tmp_path / "root").exists()
+    (tmp_path / "away").rename(tmp_path / "root")
+    assert store.put_if_absent("runs/a/00000001", b"two") == b"two"

@@ -104,7 +104,15 @@ def test_the_pool_is_scaled_and_unknown_without_redis(client: TestClient) -> Non
 
 def test_writes_from_elsewhere_are_refused(client: TestClient) -> None:
     assert client.post("/api/v1/pool", content=b"{}", headers={"Content-Type": "text/plain"}).status_code == 415
-    for origin in ("http://evil.example", "null", "http://testserver.evil.example"):
+    for origin in (
+        "http://evil.example",
+        "null",
+        "http://testserver.evil.example",
+        "http://[",
+        "http://[::1",
+        "//testserver",
+        "",
+    ):
         assert client.post("/api/v1/pool", json={"workers": 1}, headers={"Origin": origin}).status_code == 403
     assert client.post("/api/v1/pool", json={"workers": 1}, headers={"Origin": "http://testserver"}).status_code == 200
     assert client.get("/api/v1/streams", headers={"Host": "evil.example"}).status_code == 403
@@ -143,6 +151,9 @@ def test_mistakes_are_answered_in_one_line(client: TestClient) -> None:
     assert client.post("/api/v1/runs/a/switch", json={"mixture": "none"}).status_code == 400
     assert client.post("/api/v1/runs/a/segments", json={"step": 10**6}).status_code == 409
     assert client.delete("/api/v1/runs").json()["kind"] == "RequestError"
+    assert "is no run name" in client.get("/api/v1/runs/A").json()["error"]
+    assert client.get("/api/v1/mixtures/m/01").status_code == 404
+    assert client.get("/", headers={"X-Long": "a" * (1 << 15)}).status_code == 400
 
 
 def test_figures_count_requests_by_route_and_show_the_catalog(client: TestClient) -> None:
