@@ -4,8 +4,8 @@ Always holds: reports decide nothing by themselves; a training that went back to
 from there on.
 """
 
-import math
 import time
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,7 +13,11 @@ from mixer.errors import RunError
 from streamer.catalog import Catalog
 from streamer.log import Body
 
+if TYPE_CHECKING:
+    from mixer.ledger import Ledger
+
 FORMAT = "report/1"
+MOST_SAMPLES, MOST_LOSS = 1 << 62, 1e9
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,6 +50,20 @@ class Reports:
         return standing([read_body(self._run, body) for body in self._log.read()])
 
 
+def check_against(run: str, ledger: "Ledger", report: Report) -> None:
+    """Raises: RunError for batches that the run has not come to, or streams that it does not have."""
+    if report.end_step > ledger.end:
+        raise RunError(
+            f"report of run {run}: end_step = {report.end_step} is past its ledger's end, {ledger.end}; report what was "
+            "trained on"
+        )
+    unknown = sorted(set(report.streams) - set(ledger.streams))
+    if unknown:
+        raise RunError(
+            f"report of run {run}: it has no stream {unknown[0]}; report its own: {', '.join(ledger.streams[:8])}"
+        )
+
+
 def standing(reports: list[Report]) -> list[Report]:
     """What holds of reports in the order they were written: one that begins at a step ends all that go beyond it."""
     found: list[Report] = []
@@ -75,5 +93,8 @@ def check_report(run: str, report: Report) -> None:
     if len(set(report.streams)) < len(report.streams):
         raise RunError(f"{where}: a stream is named twice; name each once")
     for stream, samples, loss in zip(report.streams, report.samples, report.loss, strict=True):
-        if samples < 0 or (loss is not None and not math.isfinite(loss)):
-            raise RunError(f"{where}: stream {stream} has {samples} samples and loss {loss}; give finite numbers from 0")
+        if not 0 <= samples < MOST_SAMPLES or (loss is not None and not abs(loss) < MOST_LOSS):
+            raise RunError(
+                f"{where}: stream {stream} has {samples} samples and loss {loss}; give a finite number from 0 and a loss "
+                f"below {MOST_LOSS:g}"
+            )

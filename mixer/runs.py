@@ -30,6 +30,7 @@ from mixer.lineage import check_caps, come_to, drawn_by, drawn_in, go_on
 from mixer.mixtures import Mixtures
 from mixer.places import shown
 from mixer.policies import Policy, Schedule, average, bind_schedule, continued, scheduled
+from mixer.reports import Report, Reports, check_against
 from mixer.resolution import Plan
 from mixer.skips import Skips
 from mixer.slots import ONE
@@ -379,11 +380,21 @@ class Runs:
     def show(self, name: str) -> RunInfo:
         """Raises: RunError when there is no such run. Asked again, only what is new is read."""
         with self._lock:
-            if name in self._journals:
-                self._journals[name].refresh()
-            else:
-                self._journals[name] = Journal(self.catalog, name)
-            return describe(name, self._journals[name].ledger)
+            return describe(name, self._ledger(name))
+
+    def report(self, name: str, report: Report) -> None:
+        """Takes in what a trainer reports of batches. Raises: RunError for what the run cannot have trained on."""
+        with self._lock:
+            check_against(name, self._ledger(name), report)
+        Reports(self.catalog, name).append(report)
+
+    def _ledger(self, name: str) -> Ledger:
+        """A run's ledger as it is now, which is kept; for who holds the lock."""
+        if name in self._journals:
+            self._journals[name].refresh()
+        else:
+            self._journals[name] = Journal(self.catalog, name)
+        return self._journals[name].ledger
 
     def plan(self, name: str, until_step: int | None = None) -> Plan:
         """The plan at the ledger's end; with a step, of a schedule the mean from there until then.

@@ -30,8 +30,8 @@ from composer.utils import checkpoint as composer_checkpoint
 from composer.utils import dist, get_device, reproducibility
 
 from mixer.client import MixerClient
-from mixer.reports import Report, Reports
-from streamer import Catalog
+from mixer.reports import Report
+from mixer.runs import Runs
 from training import checkpoints
 from training.callbacks.progress import Progress, Stall
 from training.callbacks.shares import Shares, StreamShare
@@ -331,7 +331,7 @@ def report_to(job: Job) -> Callable[[Report], None]:
     """Where reports go: to the mixer's service where there is one, else to the root."""
     if job.service is not None:
         return partial(MixerClient(job.service).report, job.run)
-    return Reports(Catalog(job.root), job.run).append
+    return partial(Runs(job.root).report, job.run)
 
 
 def build_trainer(job: Job, model: LanguageModel, loader: MixedLoader, callbacks: list[Callback]) -> Trainer:

@@ -12,6 +12,7 @@ import { table } from "./table.js";
 const addressOf = (reference) => `#/mixtures/${reference.replace("@", "/")}`;
 const versionOf = (reference) => Number(reference.split("@")[1]);
 const WAIT_MS = 150;
+const FEW = 4; // runs whose switch stands beside the title
 
 export async function show(main, address, writes) {
   return address.words.length ? showOne(main, address, writes) : showAll(main);
@@ -131,6 +132,7 @@ async function showOne(main, address, writes) {
       h("p", { class: "buttons" }, link(`${addressOf(newest.mixture)}${query.size ? `?${query}` : ""}`, Object.keys(settings).length ? `Move your changes to ${newest.mixture}` : `Go to ${newest.mixture}`)));
   }
 
+  const switches = open.map((run) => link(`#/runs/${named(run.name)}?switch=${encodeURIComponent(mixture)}`, `Switch ${run.name} to it`));
   const about = versions.find((one) => one.mixture === mixture) ?? {};
   const history = versionTable(mixture);
   const compare = await comparison(address, mixture, () => versions, ends.signal);
@@ -138,7 +140,8 @@ async function showOne(main, address, writes) {
     h("p", { class: "crumbs" }, link("#/mixtures", "Mixtures")), h("h1", {}, mixture),
     h("p", { class: "lead" }, [about.why, about.by && `by ${about.by}`, when(about.at_s)].filter(Boolean).join(" · ")),
     h("p", { class: "buttons" }, writes ? link(`#/runs/new?mixture=${encodeURIComponent(mixture)}`, `Start a run with ${mixture}`) : null,
-      writes ? open.map((run) => link(`#/runs/${named(run.name)}?switch=${encodeURIComponent(mixture)}`, `Switch ${run.name} to it`)) : null),
+      writes ? switches.slice(0, FEW) : null),
+    writes && switches.length > FEW ? h("details", {}, h("summary", {}, `Switch one of ${switches.length - FEW} other runs`), h("p", { class: "buttons" }, switches.slice(FEW))) : null,
     conflict,
     h("div", { class: "workbench" },
       section("Ratios", ratios.element, h("div", { class: "buttons" }, reset)),

@@ -156,7 +156,8 @@ async function actionsOf(name, address, run, changed) {
   const switching = form("Switch", [version, whole("At step", "at_step", { hint: "default: the next boundary" }), why()],
     act("switch", (answer, values) => `${values.mixture} holds from step ${count(answer.from_step)}`), { title: "Switch the mixture", id: "switch" });
   const forking = form("Fork", [field("Name", { name: "name", required: true }), whole("At step", "at_step"), whole("Seed", "seed", { placeholder: String(run().seed) }),
-    whole("Global batch", "global_batch", { placeholder: String(run().global_batch) }), whole("Skip batches", "skip", { placeholder: "0" }), why()], async (values) => {
+    whole("Global batch", "global_batch", { placeholder: String(run().global_batch) }), whole("Skip batches", "skip", { placeholder: "0" }),
+    whole("Steps in all", "num_steps", { min: 1, placeholder: run().num_steps ? String(run().num_steps) : "no limit" }), why()], async (values) => {
     const made = await post(`${path}/fork`, values);
     location.hash = `#/runs/${named(made.name)}`;
     return `run ${made.name} forks from ${name}`;
@@ -167,6 +168,7 @@ async function actionsOf(name, address, run, changed) {
   const ending = form("End for good", [why()], act("end", () => `${name} has ended`));
   const note = field("Note", { name: "text", required: true, maxlength: 1000 });
   const noting = form("Write down", [note], act("notes", () => { note.input.value = ""; return "the note is in the history"; }));
+  if (run().ended) return h("div", { class: "actions" }, h("div", { class: "card" }, folded("Write a note", noting), folded("Fork at a step", forking)));
   return h("div", { class: "actions" }, h("div", { class: "card" }, switching),
     h("div", { class: "card" }, folded("Write a note", noting), folded("Pause or resume", pausing, resuming), folded("Fork at a step", forking), folded("Skip batches", skipping), folded("End the run", ending)));
 }

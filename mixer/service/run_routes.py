@@ -67,7 +67,7 @@ def routes(shelf: Shelf) -> list[Route]:
         return Reports(shelf.catalog, shelf.run_name(asked.name)).read()
 
     def report(asked: Question) -> Body:
-        Reports(shelf.catalog, shelf.run_name(asked.name)).append(asked.body)
+        runs.report(shelf.run_name(asked.name), asked.body)
         return {}
 
     def series(asked: Question) -> Series:

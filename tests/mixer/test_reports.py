@@ -1,11 +1,12 @@
 """Reports: one log, the later word on a batch holds, nonsense is refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from mixer import RunError
+from mixer import Mixtures, RunError, Runs
 from mixer.reports import Report, Reports, standing
 from streamer import Catalog
 
@@ -37,6 +38,7 @@ def test_reports_are_kept_and_read_by_another_process(root: Path) -> None:
         ({"samples": []}, "0 samples"),
         ({"loss": [float("nan")]}, "finite"),
         ({"samples": [-1]}, "finite"),
+        ({"loss": [1e308]}, "below 1e"),
         ({"streams": ["a", "a"], "samples": [1, 1], "loss": [None, None]}, "twice"),
     ],
 )
@@ -44,3 +46,17 @@ def test_nonsense_is_refused(root: Path, changed: dict[str, object], said: str) 
     with pytest.raises(RunError, match=said):
         Reports(Catalog(root), "a").append(msgspec.structs.replace(report(0, 8), **changed))
     assert Reports(Catalog(root), "a").read() == []
+
+
+def test_a_run_is_reported_of_only_what_it_has(root: Path, fill: Callable[..., Catalog]) -> None:
+    fill("raw/go", 40)
+    runs = Runs(root)
+    text = 'name = "m"\nseq_len = 8\n[[component]]\nstreams = "raw/*"\nshare = 1\n'
+    runs.create("a", mixture=Mixtures(root).apply(text), seed=1, global_batch=4)
+    end = runs.extend("a", 20)
+    with pytest.raises(RunError, match=f"end_step = {end + 1} is past its ledger's end, {end}"):
+        runs.report("a", report(0, end + 1))
+    with pytest.raises(RunError, match="no stream raw/c; report its own: raw/go"):
+        runs.report("a", msgspec.structs.replace(report(0, end), streams=["raw/c"]))
+    runs.report("a", report(0, end))
+    assert len(Reports(Catalog(root), "a").read()) == 1
