@@ -105,7 +105,7 @@ function drawFile(file) {
   const spans = () => file.tokens.map(([kind, text]) => (TOKEN_CLASS.test(kind) ? h("span", { class: `t-${kind}` }, text) : text));
   const code = h("code");
   const fill = () => { if (!code.childNodes.length) code.append(...spans()); };
-  const about = [file.reason && file.reason.replaceAll("_", " "), file.at_s && ago(file.at_s)].filter(Boolean).join(" · ");
+  const about = [file.id.slice(0, 8), `${file.text.trimEnd().split("\n").length} lines`, file.reason && file.reason.replaceAll("_", " "), file.at_s && ago(file.at_s)].filter(Boolean).join(" · ");
   return h("details", { "data-id": file.id, "data-verdict": file.verdict, toggle: fill },
     h("summary", {}, h("span", { class: "badge", "data-tone": file.verdict === "accepted" ? "more" : "bad" }, file.verdict), ` ${file.language} `, h("span", { class: "quiet" }, about)),
     h("p", { class: "quiet" }, `id ${file.id} · seed document ${file.seed} · ${file.model} · ${when(file.at_s)}`),
