@@ -4,7 +4,7 @@ Always holds: the entries are those of the run's one log, in its order; what was
 service that is away changes no sample: a trainer goes on with the segments it holds, then waits, then goes on.
 
 How: while a trainer reads, segments are fetched in the background for as many of its steps as take `hold_s` at its own pace,
-and for no more than the run's `write_ahead`. A switch takes effect behind what is held: that is the price.
+and for no more than five times the run's `write_ahead`. A switch takes effect behind what is held: that is the price.
 """
 
 import math
@@ -24,6 +24,7 @@ HOLD_S = 300.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 5.0
 MEASURED_S, REMEMBERED_S = 5.0, 120.0  # a pace is one over so long at least, at most
 SAY_S = 10.0
+MOST_HELD = 5  # times the run's `write_ahead`
 T = TypeVar("T")
 
 
@@ -150,6 +151,7 @@ class ServiceJournal:
         assert settings is not None
         ahead = choose_ahead(self._pace.steps_per_s, self._hold_s, settings.segment_batches, settings.write_ahead)
         until = self.ledger.skips.behind(step, ahead + 1) - 1
+        until = min(until, self.ledger.end + settings.write_ahead - 1)  # the most that one request may add
         if self.ledger.last_step is not None:
             until = min(until, self.ledger.last_step - 1)
         busy = self._fetching is not None and self._fetching.is_alive()
@@ -175,8 +177,8 @@ class ServiceJournal:
 def choose_ahead(steps_per_s: float, hold_s: float, segment_batches: int, write_ahead: int) -> int:
     """How many steps past a trainer's the ledger should be in hand.
 
-    At least a segment; what the pace makes of `hold_s`, and a segment; at most `write_ahead` less a segment, which the
-    service adds by itself.
+    At least a segment; what the pace makes of `hold_s`, and a segment; at most `MOST_HELD` times `write_ahead`, less a
+    segment, which the service adds by itself.
     """
     wanted = math.ceil(steps_per_s * hold_s) + segment_batches if steps_per_s else segment_batches
-    return max(segment_batches, min(wanted, write_ahead - segment_batches))
+    return max(segment_batches, min(wanted, MOST_HELD * write_ahead - segment_batches))
