@@ -12,7 +12,7 @@ import msgspec
 from mixer.errors import RunEnded, RunError, StepError, WaitError
 from mixer.ledger import FORMAT, Ledger, check_plan
 from mixer.planner import Planner
-from mixer.policies import Policy, chosen, one_line, scheduled
+from mixer.policies import Policy, chosen, scheduled, spoken
 from mixer.ranges import Ranges, StreamShards
 from mixer.reports import Report, Reports, standing
 from mixer.resolution import Plan
@@ -124,7 +124,7 @@ class Journal:
         except StoreError:
             raise
         except (Exception, SystemExit) as error:  # a function of somebody's may raise anything
-            why = f"{policy.name} left the shares as they are: {one_line(str(error))}"
+            why = f"{policy.name} left the shares as they are: {spoken(str(error))}"
             return None if why == ledger.failure else {**entry, "event": "noted", "why": why}
         if found is None:
             return None

@@ -258,15 +258,7 @@ def ramped(batches: int, every: int) -> int:
 
 
 def blend(before: Plan, after: Plan, part: Fraction) -> Plan:
-    """The plan that is `part` of the way from one to another; what both say of a stream besides its share is the latter's.
-
-    Raises: RunError for other dtypes or tokenizers.
-    """
-    if (before.dtype, before.tokenizer) != (after.dtype, after.tokenizer):
-        raise RunError(
-            f"{before.mixture} has {before.dtype} tokens of tokenizer {before.tokenizer}, {after.mixture} {after.dtype} of "
-            f"{after.tokenizer}; a schedule goes between mixtures of the same"
-        )
+    """The plan that is `part` of the way from one to another; what else both say of a stream is the latter's."""
     streams = list(dict.fromkeys([*before.streams, *after.streams]))
     old, new = (dict(zip(plan.streams, plan.shares, strict=True)) for plan in (before, after))
     weights = [(1 - part) * old.get(name, 0) + part * new.get(name, 0) for name in streams]
@@ -298,10 +290,10 @@ def chosen(policy: Policy, plan: Plan, ledger: "Ledger", reports: "Sequence[Repo
         what = f"a share of {unknown[0]}, which is not in {plan.mixture}" if unknown else f"shares that sum to {total:.10g}"
         raise RunError(f"policy {policy.name} gave {what}; it must give streams of the mixture shares that sum to 1")
     shares = to_shares([Fraction(given.get(name, 0)) for name in plan.streams])
-    return msgspec.structs.replace(plan, shares=shares), f"{policy.name}: {one_line(choice.reason)}"
+    return msgspec.structs.replace(plan, shares=shares), f"{policy.name}: {spoken(choice.reason)}"
 
 
-def one_line(text: str) -> str:
+def spoken(text: str) -> str:
     """What somebody's function says, as a ledger's entry may hold it: one line, not long, UTF-8."""
     return whole_text(" ".join(text.split()))[:MOST_SAID]
 

@@ -14,7 +14,6 @@ from mixer.runs import RunInfo, Runs
 from mixer.stream_use import StreamUse
 from streamer.command_options import one_line, shorten
 
-GROUPS = ("stream", "key")
 INTERVALS_S = (0.1, 86400.0)
 LEAST_BAR = 4
 SIGNS = {True: ("█", "│"), False: ("#", "|")}  # realised, target; of a terminal that has them, and of others

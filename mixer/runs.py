@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,19 @@ from mixer.ledger import (
     Ledger,
     Parent,
     Settings,
-    check_limits,
     check_plan,
-    check_tokens,
     signed,
     widen,
 )
 from mixer.lineage import check_caps, come_to, drawn_by, drawn_in, go_on
 from mixer.mixtures import Mixtures
 from mixer.places import shown
-from mixer.policies import Policy, Schedule, average, bind_schedule, continued, scheduled
+from mixer.policies import Policy, Schedule, continued
 from mixer.reports import Report, Reports, check_against
 from mixer.resolution import Plan
 from mixer.skips import Skips
 from mixer.slots import ONE
+from mixer.steering import bind_steering, first_plan, mean_plan
 from mixer.stream_use import StreamUse, Target, targets_of, use_of
 from streamer.catalog import Catalog
 from streamer.log import Body
@@ -124,13 +122,13 @@ class Runs:
         check_word(name, what="run")
         check_numbers(name, seed=seed, global_batch=global_batch, canonical_nodes=canonical_nodes,
                       segment_batches=segment_batches, write_ahead=write_ahead, num_steps=num_steps)  # fmt: skip
-        policy, mixture = self._steering(name, steering, mixture, global_batch)
-        plan = self._first_plan(policy, mixture, 0)
+        policy, mixture = bind_steering(self.mixtures, name, steering, mixture, global_batch)
+        plan = first_plan(self.mixtures, policy, mixture, 0)
         seq_len = self.mixtures.load(mixture)[1].seq_len
         if parent is None and parent_step is not None:
             raise RunError(f"run {name}: a parent's step, {parent_step}, needs a parent; name it with --parent")
         origin = None if parent is None else go_on(self.catalog, name, plan, parent, parent_step, canonical_nodes)
-        mean = self._mean(policy, plan, 0, num_steps)
+        mean = mean_plan(self.mixtures, policy, plan, 0, num_steps)
         check_caps(self.catalog, name, mean, num_steps, global_batch, drawn_by(origin), is_mean=mean is not plan)
         settings = Settings(
             mixture=plan.mixture,
@@ -199,7 +197,7 @@ class Runs:
                     f"run {name} would end at batch {at_step}, where it begins: num_steps = {num_steps} counts from the "
                     f"beginning of {parent}; give more with --num-steps, or fork at an earlier step"
                 )
-            mean = self._mean(policy, plan, at_step, at_step + ahead)
+            mean = mean_plan(self.mixtures, policy, plan, at_step, at_step + ahead)
             check_caps(self.catalog, name, mean, ahead, size, drawn_by(origin), is_mean=mean is not plan)
         fork = Fork(
             owed=widen(state.credits, len(ledger.streams)).tolist(),
@@ -249,35 +247,29 @@ class Runs:
         Raises: StepError for a step in the ledger, RunError when the run has ended or the shapes differ.
         """
         check_numbers(name, at_step=at_step)
-        journal = Journal(self.catalog, name)
-        settings = journal.ledger.settings
-        assert settings is not None
-        policy, mixture = self._steering(name, steering, mixture, settings.global_batch)
-        check_length(name, journal.ledger, mixture, self.mixtures.load(mixture)[1].seq_len)
-        step = -1
 
-        def decide(bodies: list[Body]) -> Body | None:
-            nonlocal step
-            journal.ledger.take(bodies)
+        def decide(journal: Journal) -> Body:
             ledger = journal.ledger
-            refuse_ended(name, ledger)
+            settings, last = ledger.settings, ledger.last_step
+            assert settings is not None
+            policy, first = bind_steering(self.mixtures, name, steering, mixture, settings.global_batch)
+            check_length(name, ledger, first, self.mixtures.load(first)[1].seq_len)
             step = ledger.end if at_step is None else at_step
             if step < ledger.end:
                 raise StepError(f"run {name}: step {step} is in the ledger already; the first free one is {ledger.end}")
-            if ledger.last_step is not None and step >= ledger.last_step:
+            if last is not None and step >= last:
                 raise StepError(
-                    f"run {name} ends at batch {ledger.last_step} by its num_steps = {settings.num_steps}; switch it before "
-                    "that, or start another run with it as parent"
+                    f"run {name} ends at batch {last} by its num_steps = {settings.num_steps}; switch it before that, or "
+                    "start another run with it as parent"
                 )
-            plan = self._first_plan(policy, mixture, step)
-            self._check_switch(name, journal, plan, self._mean(policy, plan, step, ledger.last_step), step)
+            plan = first_plan(self.mixtures, policy, first, step)
+            self._check_switch(name, journal, plan, mean_plan(self.mixtures, policy, plan, step, last), step)
             body = entry("switched", by, why, at_step=step, plan=msgspec.to_builtins(plan))
             if policy is not None:
                 body["policy"] = msgspec.to_builtins(msgspec.structs.replace(policy, start=step))
             return body
 
-        self.catalog.log(f"runs/{name}/ledger").append(decide)
-        return step
+        return int(self._append(name, decide)["at_step"])
 
     def extend(self, name: str, to_step: int) -> int:
         """Writes segments on purpose until the ledger covers the batches before `to_step`; returns where it then ends.
@@ -316,7 +308,7 @@ class Runs:
                 )
             if last is not None:
                 plan, policy = ledger.plans[ledger.plan_at(ledger.end)], ledger.policy_at(ledger.end)
-                mean = self._mean(policy, plan, ledger.end, last + batches)
+                mean = mean_plan(self.mixtures, policy, plan, ledger.end, last + batches)
                 steps, size = last + batches - ledger.end, settings.global_batch
                 check_caps(self.catalog, name, mean, steps, size, drawn_in(journal), is_mean=mean is not plan)
             return entry("skipped", by, why, start=start_step, batches=batches)
@@ -353,8 +345,8 @@ class Runs:
             raise RunError(f"run {name}: the note is empty; give a text")
         self._append(name, lambda _: entry("noted", by, text), after_end=True)
 
-    def _append(self, name: str, decide: Callable[[Journal], Body], *, after_end: bool = False) -> None:
-        """Appends what is decided on the ledger as it is then."""
+    def _append(self, name: str, decide: Callable[[Journal], Body], *, after_end: bool = False) -> Body:
+        """Appends what is decided on the ledger as it is then, and returns it."""
         journal = Journal(self.catalog, name)
 
         def append(bodies: Bodies) -> Body:
@@ -363,11 +355,14 @@ class Runs:
                 refuse_ended(name, journal.ledger)
             return decide(journal)
 
-        self.catalog.log(f"runs/{name}/ledger").append(append)
+        appended = self.catalog.log(f"runs/{name}/ledger").append(append)
+        assert appended is not None
+        return appended[1]
 
     def history(self, name: str) -> Sequence[Event]:
         """What happened to the run, in order, a fork's parent up to its step first. Raises: RunError for an unknown run."""
-        ledger = Journal(self.catalog, name).ledger
+        with self._lock:
+            ledger = self._ledger(name)
         own = events(name, self.catalog.log(f"runs/{name}/ledger").read())
         if ledger.fork is None or ledger.parent is None:
             return own
@@ -401,9 +396,10 @@ class Runs:
 
         Raises: RunError when there is no such run, MixtureError when a schedule's mixtures do not resolve.
         """
-        ledger = Journal(self.catalog, name).ledger
-        plan = ledger.plans[ledger.plan_at(ledger.end)]
-        return self._mean(ledger.policy_at(ledger.end), plan, ledger.end, until_step)
+        with self._lock:
+            ledger = self._ledger(name)
+            plan, policy, end = ledger.plans[ledger.plan_at(ledger.end)], ledger.policy_at(ledger.end), ledger.end
+        return mean_plan(self.mixtures, policy, plan, end, until_step)
 
     def use(self, name: str, upto_step: int | None = None) -> Sequence[StreamUse]:
         """Target beside realised samples of each stream in the ledger's first `upto_step` batches."""
@@ -415,51 +411,8 @@ class Runs:
 
     def step_behind(self, name: str, batches: int) -> int:
         """The position behind the first so many batches that the run hands out."""
-        return Journal(self.catalog, name).ledger.skips.behind(0, batches)
-
-    def _steering(
-        self, name: str, steering: Schedule | Policy | None, mixture: str | None, global_batch: int
-    ) -> tuple[Policy | None, str]:
-        """The policy, a schedule's points in batches of a run, and the mixture to begin with."""
-        if isinstance(steering, Schedule):
-            if mixture is not None:
-                raise RunError(f"run {name}: its schedule names the mixtures; leave {mixture} out")
-            shapes = {point.mixture: self.mixtures.load(point.mixture) for point in steering.point}
-            lengths = sorted({found.seq_len for _, found in shapes.values()}) or [1]
-            if len(lengths) > 1:
-                raise RunError(f"run {name}: the schedule's mixtures have seq_len {lengths}; name mixtures of the same")
-            policy = bind_schedule(
-                steering, tokens_per_batch=global_batch * lengths[0], pin=lambda reference: shapes[reference][0]
-            )
-            self._check_schedule(name, policy)
-            return policy, policy.points[0].mixture
-        if mixture is None:
-            raise RunError(f"run {name} needs a mixture, or a schedule of them; see phasemix mixtures list")
-        return steering, mixture
-
-    def _check_schedule(self, name: str, policy: Policy) -> None:
-        """Raises: MixtureError for a mixture that does not resolve now, RunError for two that do not follow each other."""
-        plans = [self.mixtures.resolve(point.mixture) for point in policy.points]
-        for before, after in pairwise(plans):
-            check_tokens(name, before, after)
-            drawn_from = {
-                stream: self.catalog.stream(stream).samples if limit is None else limit
-                for stream, share, limit in zip(before.streams, before.shares, before.limit, strict=True)
-                if share
-            }
-            check_limits(name, after, drawn_from)
-
-    def _first_plan(self, policy: Policy | None, mixture: str, step: int) -> Plan:
-        """The plan with which a policy, or a mixture, takes effect at a step."""
-        if policy is not None and policy.points:
-            return scheduled(policy, step, self.mixtures.resolve)[0]
-        return self.mixtures.resolve(mixture)
-
-    def _mean(self, policy: Policy | None, plan: Plan, start: int, end: int | None) -> Plan:
-        """The plan, or of a schedule the mean over batches [start, end): what caps are checked with."""
-        if policy is None or not policy.points or end is None or end <= start:
-            return plan
-        return average(policy, start, end, self.mixtures.resolve)
+        with self._lock:
+            return self._ledger(name).skips.behind(0, batches)
 
     def _check_switch(self, name: str, journal: Journal, plan: Plan, mean: Plan, step: int) -> None:
         """Raises: RunError for what does not fit, and for caps that the steps from `step` on cannot keep at `mean`."""
@@ -469,7 +422,7 @@ class Runs:
         assert settings is not None
         if last is not None:
             policy, drawn = ledger.policy_at(ledger.end), drawn_in(journal)
-            until_then = self._mean(policy, ledger.plans[ledger.plan_at(ledger.end)], ledger.end, step)
+            until_then = mean_plan(self.mixtures, policy, ledger.plans[ledger.plan_at(ledger.end)], ledger.end, step)
             for stream, share in zip(until_then.streams, until_then.shares, strict=True):
                 drawn[stream] = drawn.get(stream, 0) + share * (step - ledger.end) * settings.global_batch // ONE
             steps, size = max(0, last - step), settings.global_batch

@@ -42,9 +42,6 @@ class Shelf:
                 )
         return name
 
-    def known_ledger(self, name: str) -> HeldLedger | None:
-        return self._ledgers.get(name)
-
     def ledger(self, name: str) -> HeldLedger:
         """A run's ledger, kept, so that a request takes in only what is new."""
         with self._lock:
