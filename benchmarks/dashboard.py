@@ -55,7 +55,9 @@ def serving(root: Path) -> Iterator[str]:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         words = ["mixer", str(root), "redis://127.0.0.1:1/0", str(listener.fileno()), "loopback"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.service_process", *words], pass_fds=[listener.fileno()], stderr=subprocess.DEVNULL
+            [sys.executable, "-m", "deploy.local.service_process", *words],
+            pass_fds=[listener.fileno()],
+            stderr=subprocess.DEVNULL,
         )
     try:
         urllib.request.urlopen(f"{address}/health", timeout=60).close()

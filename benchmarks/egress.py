@@ -20,13 +20,13 @@ import numpy as np
 
 from benchmarks.report import Report, main
 from mixer import Mixtures, RunReader, Runs
-from mixer.journal import Journal, make_planner
-from mixer.permutation import Ints
-from mixer.run_reader import Tables
+from mixer.journal.journal import Journal, make_planner
+from mixer.order.permutation import Ints
+from mixer.reading.run_reader import Tables
 from streamer import Catalog
-from streamer.manifest import Schema, Shard, part_body
-from streamer.object_store import ObjectStore
-from streamer.store import MemoryStore, Store
+from streamer.catalog.manifest import Schema, Shard, part_body
+from streamer.store.object_store import ObjectStore
+from streamer.store.store import MemoryStore, Store
 
 SEQ_LEN, SHARD_ROWS, ROW_BYTES = 8192, 4095, 4 + 2 * 8192  # a row and its offset in 64 MiB
 GLOBAL_BATCH = 512

@@ -1,9 +1,9 @@
 """Catalogs with true manifests whose shards hold nothing, for what only plans or only maps."""
 
 from mixer import Mixtures, Runs
-from mixer.journal import Journal
+from mixer.journal.journal import Journal
 from streamer import Catalog
-from streamer.manifest import Schema, Shard, part_body
+from streamer.catalog.manifest import Schema, Shard, part_body
 
 RUN = "bench"
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from benchmarks.manifests import RUN, add_stream, start_run
 from benchmarks.report import Report, main
-from mixer.journal import make_planner
-from mixer.run_reader import PLANNED_AT_ONCE, Tables
+from mixer.journal.journal import make_planner
+from mixer.reading.run_reader import PLANNED_AT_ONCE, Tables
 from streamer import Catalog
-from streamer.manifest import Shard
-from streamer.store import MemoryStore
+from streamer.catalog.manifest import Shard
+from streamer.store.store import MemoryStore
 
 SAMPLES, SHARDS, SEQ_LEN = 10**7, 4000, 8
 STREAMS, NODES, BATCHES = (1, 20, 100, 400), (1, 16, 64), (8, 64, 512, 4096)

@@ -32,7 +32,7 @@ def gather_batches(root: Path, size: int) -> Iterator[int]:
     """A row copy at a time from shards mapped before, in the order of the run."""
     from mixer import RunReader
     from streamer import Catalog
-    from streamer.reader import Reader
+    from streamer.reading.reader import Reader
 
     catalog, views, firsts = Catalog(root), [], []
     shards = Reader(catalog.store)
@@ -131,7 +131,7 @@ def run_case(root: Path, name: str) -> float:
 
 def create(root: Path, run: str, size: int, *, batches: int) -> None:
     from mixer import Runs
-    from mixer.journal import Journal
+    from mixer.journal.journal import Journal
 
     Runs(root).create(run, mixture="bench@1", seed=17, global_batch=size)
     if batches:

@@ -21,7 +21,7 @@ from benchmarks.manifests import add_stream
 from benchmarks.report import Report, main
 from mixer import Mixtures, Runs
 from streamer import Catalog
-from streamer.manifest import Shard
+from streamer.catalog.manifest import Shard
 
 SEQ_LEN, GLOBAL_BATCH, SEGMENT = 8192, 512, 32
 RUNS, CLIENTS, EVERY_S, WITHIN_S, SECONDS = 8, 32, 2.0, 0.1, 30.0

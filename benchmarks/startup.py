@@ -25,10 +25,11 @@ import xxhash
 
 from benchmarks.manifests import RUN, add_stream, start_run
 from benchmarks.report import Report, main
-from streamer import Catalog, mds
-from streamer.hash_memory import HashMemory, describe
-from streamer.manifest import Shard
-from streamer.parts import hash_file
+from streamer import Catalog
+from streamer.catalog.manifest import Shard
+from streamer.catalog.parts import hash_file
+from streamer.mds import layout as mds
+from streamer.reading.hash_memory import HashMemory, describe
 
 SEQ_LEN, GLOBAL_BATCH, SEGMENT = 8192, 512, 1024
 LINKS = 50_000  # of one file

@@ -12,12 +12,12 @@ NOUNS = {
     "up": ("deploy.commands", "start Redis, mixer, dashboard, engine and workers on this machine"),
     "down": ("deploy.commands", "stop what `up` started"),
     "status": ("deploy.commands", "what runs on this machine"),
-    "corpus": ("streamer.corpus_commands", "read, filter, deduplicate, score and publish source files"),
-    "tokenizer": ("streamer.corpus_commands", "train or show a tokenizer"),
-    "annotator": ("streamer.corpus_commands", "train, evaluate and apply the quality annotator"),
-    "streams": ("mixer.stream_commands", "create, publish, list, show, verify and export streams"),
-    "mixtures": ("mixer.mixture_commands", "list, show, apply, edit, diff and preview mixtures"),
-    "runs": ("mixer.run_commands", "create, list, show, switch and trace runs"),
+    "corpus": ("streamer.commands.corpus", "read, filter, deduplicate, score and publish source files"),
+    "tokenizer": ("streamer.commands.corpus", "train or show a tokenizer"),
+    "annotator": ("streamer.commands.corpus", "train, evaluate and apply the quality annotator"),
+    "streams": ("mixer.commands.streams", "create, publish, list, show, verify and export streams"),
+    "mixtures": ("mixer.commands.mixtures", "list, show, apply, edit, diff and preview mixtures"),
+    "runs": ("mixer.commands.runs", "create, list, show, switch and trace runs"),
     "generators": ("generators.commands", "order synthetic files; scale, watch and drain the workers"),
     "train": ("training.commands", "train a phase against a named mixture"),
     "completion": ("deploy.completion", "print what makes a shell complete commands and names"),
@@ -70,7 +70,7 @@ def run(words: list[str]) -> int:
 
     try:
         if noun == "generators" and getattr(options, "redis", "") is None:  # then it is the one that `up` runs
-            from deploy.local_machine import redis_url
+            from deploy.local.local_machine import redis_url
 
             options.redis = redis_url(options.root)
         return int(options.run(options))

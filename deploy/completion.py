@@ -68,7 +68,7 @@ def phases(**_: Any) -> Iterable[str]:
 
 def policies(**_: Any) -> Iterable[str]:
     """The policies that are installed."""
-    from mixer.policies import installed
+    from mixer.steering.schedules import installed
 
     return sorted(installed())
 
@@ -83,11 +83,11 @@ class Names:
         root = getattr(parsed_args, "root", None) or os.environ.get("PHASEMIX_ROOT")
         if not root or not self.kind:
             return []
-        from streamer.catalog import Catalog
+        from streamer.catalog.catalog import Catalog
 
         name, at, _version = prefix.partition("@")
         if self.kind == "mixtures" and at:
-            from mixer.mixtures import Mixtures
+            from mixer.mixture.versions import Mixtures
 
             return [version.mixture for version in Mixtures(root).versions(name)]
         return Catalog(root).names(self.kind)

@@ -8,11 +8,11 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from streamer.command_options import add_json, add_root, print_table
+from streamer.commands.options import add_json, add_root, print_table
 
 if TYPE_CHECKING:
-    from generators.redis_job_queue import RedisJobQueue
-    from mixer.pool import PoolState
+    from generators.queue.redis_job_queue import RedisJobQueue
+    from mixer.pool.pool import PoolState
 
 TICK_S = 0.5
 DRAIN_LOOK_S = 0.5
@@ -75,8 +75,8 @@ NOUNS = {"generators": add_generators}
 
 
 def run_seed(options: argparse.Namespace) -> int:
-    from generators.orders import place_order
-    from streamer.catalog import Catalog
+    from generators.planning.orders import place_order
+    from streamer.catalog.catalog import Catalog
 
     order = place_order(Catalog(options.root), options.glob, files=options.files, language=options.language)
     row = {"order": order.number, "from": order.glob, "language": order.language or "any", "files": order.files}
@@ -85,8 +85,8 @@ def run_seed(options: argparse.Namespace) -> int:
 
 
 def run_scale(options: argparse.Namespace) -> int:
-    from mixer import pool
-    from streamer.catalog import Catalog
+    from mixer.pool import pool
+    from streamer.catalog.catalog import Catalog
 
     catalog = Catalog(options.root)
     before = pool.wanted(catalog)
@@ -98,8 +98,8 @@ def run_scale(options: argparse.Namespace) -> int:
 def run_status(options: argparse.Namespace) -> int:
     import json
 
-    from mixer import pool
-    from streamer.catalog import Catalog
+    from mixer.pool import pool
+    from streamer.catalog.catalog import Catalog
 
     catalog = Catalog(options.root)
     state = pool.read_state(options.redis)
@@ -125,7 +125,7 @@ def run_status(options: argparse.Namespace) -> int:
 
 
 def summary_row(catalog: Any, state: "PoolState | None", accepted: int) -> dict[str, Any]:
-    from mixer import pool
+    from mixer.pool import pool
 
     row: dict[str, Any] = {
         "pool": "not known" if state is None else "draining" if pool.draining(catalog) else "live",
@@ -151,9 +151,9 @@ def worker_row(worker: Any) -> dict[str, Any]:
 
 def order_rows(catalog: Any) -> tuple[list[dict[str, Any]], int]:
     """(orders with what is published of them, all published files)."""
-    from generators.orders import load_orders
-    from generators.published_files import PublishedFiles
-    from generators.publishing import KIND
+    from generators.planning.orders import load_orders
+    from generators.publishing.published_files import PublishedFiles
+    from generators.publishing.publishing import KIND
 
     found = [PublishedFiles(catalog, name) for name in catalog.names("streams") if name.startswith(f"{KIND}/")]
     for files in found:
@@ -172,8 +172,8 @@ def order_rows(catalog: Any) -> tuple[list[dict[str, Any]], int]:
 
 
 def run_drain(options: argparse.Namespace) -> int:
-    from mixer import pool
-    from streamer.catalog import Catalog
+    from mixer.pool import pool
+    from streamer.catalog.catalog import Catalog
 
     catalog, queue, stop = Catalog(options.root), open_queue(options), stop_on_signals()
     pool.set_draining(catalog)
@@ -205,9 +205,9 @@ def run_dead(options: argparse.Namespace) -> int:
 
 
 def run_plan(options: argparse.Namespace) -> int:
-    from generators.planner import Planner
+    from generators.planning.planner import Planner
     from generators.scaling import Rates, load_workers, report_pool
-    from streamer.catalog import Catalog
+    from streamer.catalog.catalog import Catalog
 
     catalog, queue = Catalog(options.root), open_queue(options)
     known: str | None = options.model
@@ -230,8 +230,8 @@ def run_plan(options: argparse.Namespace) -> int:
 
 
 def run_publish(options: argparse.Namespace) -> int:
-    from generators.publishing import Publishing
-    from streamer.catalog import Catalog
+    from generators.publishing.publishing import Publishing
+    from streamer.catalog.catalog import Catalog
 
     publishing = Publishing(
         Catalog(options.root), open_queue(options), name=options.name, max_wait_s=options.max_wait, silent_s=options.silent
@@ -248,7 +248,7 @@ def run_publish(options: argparse.Namespace) -> int:
 def run_work(options: argparse.Namespace) -> int:
     import asyncio
 
-    from generators.engine import Engine
+    from generators.engines.engine import Engine
     from generators.errors import GeneratorError
     from generators.scaling import register, unregister
     from generators.worker import Worker
@@ -287,7 +287,7 @@ def run_work(options: argparse.Namespace) -> int:
 def open_queue(options: argparse.Namespace) -> "RedisJobQueue":
     """Raises: QueueError when no Redis is named."""
     from generators.errors import QueueError
-    from generators.redis_job_queue import RedisJobQueue
+    from generators.queue.redis_job_queue import RedisJobQueue
 
     if options.redis is None:
         raise QueueError("no Redis is known: start phasemix up for this root, or name one with --redis or PHASEMIX_REDIS")

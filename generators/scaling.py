@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from generators.redis_job_queue import RedisJobQueue
-from mixer.pool import STATE_EXPIRES_S, PoolRates, PoolState, WorkerState, state_key
+from generators.queue.redis_job_queue import RedisJobQueue
+from mixer.pool.pool import STATE_EXPIRES_S, PoolRates, PoolState, WorkerState, state_key
 
 GONE_MS = 15_000
 MINUTE_MS, MEASURED_MS = 60_000, 5_000  # a rate is one over so long, or at least

@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from generators.engine import Engine
+from generators.engines.engine import Engine
 from generators.errors import EngineAwayError, EngineError, QueueError
-from generators.gates import judge
-from generators.job import accepted_file
-from generators.job_queue import Claim, JobQueue
-from mixer.pool import WorkerState
+from generators.gates.gates import judge
+from generators.queue.job import accepted_file
+from generators.queue.job_queue import Claim, JobQueue
+from mixer.pool.pool import WorkerState
 from streamer.errors import PhasemixError
 
 BEAT_S = 3.0

@@ -1,11 +1,11 @@
 """Which sample comes next, and why: mixtures, order, ledger, runs and their reader."""
 
-from mixer.demand import demand
 from mixer.errors import MixerError, MixtureError, RunEnded, RunError, StepError, WaitError
-from mixer.mixtures import Mixtures
-from mixer.run_reader import RunReader
-from mixer.runs import Runs
-from mixer.trace import Trace
+from mixer.mixture.versions import Mixtures
+from mixer.reading.run_reader import RunReader
+from mixer.reading.trace import Trace
+from mixer.runs.demand import demand
+from mixer.runs.runs import Runs
 
 __all__ = [
     "MixerError",

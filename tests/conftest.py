@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from streamer import Catalog
-from streamer.object_store import ObjectStore
+from streamer.store.object_store import ObjectStore
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1")
 

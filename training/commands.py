@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from training.run_binding import Job
+    from training.phases.run_binding import Job
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `phasemix train`."""
-    from streamer.command_options import add_json, add_root
+    from streamer.commands.options import add_json, add_root
 
     parser.add_argument("phase", metavar="PHASE", help="general, continued or enhanced")
     parser.add_argument("--mixture", required=True, metavar="NAME[@V]", help="what the run is made from")
@@ -42,13 +42,13 @@ NOUNS: dict[str, Callable[[argparse.ArgumentParser], None]] = {"train": add_trai
 def train(args: argparse.Namespace) -> int:
     """Trains; the last line printed is the result. Raises: PhasemixError before anything heavy is loaded, where it can."""
     job = prepare(args)
-    from training import trainer
+    from training.composer import trainer
 
     result = trainer.train(job)
     if result is not None:
         import msgspec
 
-        from streamer.command_options import print_table
+        from streamer.commands.options import print_table
 
         row = msgspec.to_builtins(result)
         print_table([row] if args.json else [{k: v for k, v in row.items() if not isinstance(v, dict | list)}], args.json)
@@ -59,8 +59,8 @@ def prepare(args: argparse.Namespace) -> Job:
     """The job, from the arguments, with its run made. Raises: PhasemixError."""
     from training import checkpoints
     from training.errors import CheckpointError
-    from training.phase import load_recipe
-    from training.run_binding import Job, bind_run, forks_of
+    from training.phases.phase import load_recipe
+    from training.phases.run_binding import Job, bind_run, forks_of
 
     name, text = read_recipe(args.recipe)
     recipe = load_recipe(text, name=name, phase=args.phase, overrides=args.set)
@@ -103,7 +103,7 @@ def read_recipe(name: str | None) -> tuple[str, str]:
 
     from training.errors import RecipeError
 
-    shelf = files("deploy").joinpath("recipes")
+    shelf = files("training").joinpath("recipes")
     if name is None or name in ("laptop", "paper"):
         return f"{name or 'laptop'}.toml", shelf.joinpath(f"{name or 'laptop'}.toml").read_text()
     try:

@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from mixer import RunEnded, RunReader
 from streamer.errors import PhasemixError
-from streamer.snapshot_loader import Batch
+from streamer.reading.snapshot_loader import Batch
 from training.errors import PositionError
 
 FORMAT = "position/1"

@@ -18,10 +18,10 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from mixer.access import Token
+from mixer.client.answers import Session
 from mixer.errors import AccessError, RunEnded, StepError, WaitError
-from mixer.pages import Session
 from mixer.service import catalog_routes, mixture_routes, pool_routes, run_routes
+from mixer.service.access import Token
 from mixer.service.contract import PREFIX, document
 from mixer.service.guard import Guard
 from mixer.service.limits import Limits
@@ -29,9 +29,9 @@ from mixer.service.metrics import Metrics
 from mixer.service.requests import read_body, read_query
 from mixer.service.route import AbsentError, Question, Route
 from mixer.service.shelf import Shelf
+from streamer.catalog.names import check_word
 from streamer.errors import PhasemixError, StoreError
-from streamer.names import check_word
-from streamer.store import Store
+from streamer.store.store import Store
 
 DASHBOARD = Path(__file__).parent.parent / "dashboard"
 LIBRARY_AGE_S = 86_400

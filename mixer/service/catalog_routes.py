@@ -4,11 +4,11 @@ from typing import Any
 
 import msgspec
 
-from mixer.growth import Grown, growth
-from mixer.pages import StreamRow
+from mixer.client.answers import StreamRow
 from mixer.service.requests import OfStream
 from mixer.service.route import Question, Route
 from mixer.service.shelf import Shelf
+from streamer.catalog.growth import Grown, growth
 
 
 def routes(shelf: Shelf) -> list[Route]:

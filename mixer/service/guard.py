@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from mixer.access import Token, find_token
+from mixer.service.access import Token, find_token
 from mixer.service.limits import Limits
 from mixer.service.metrics import Metrics
 

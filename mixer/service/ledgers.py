@@ -13,8 +13,8 @@ import msgspec
 from anyio.to_thread import run_sync
 
 from mixer.errors import MixerError, WaitError
-from mixer.journal import Journal
-from streamer.catalog import Catalog
+from mixer.journal.journal import Journal
+from streamer.catalog.catalog import Catalog
 
 MOST_ANSWERS = 8  # of a run that are kept encoded
 WRITE_AFTER_S = 0.12  # ranks ask together: first all are answered, then the next segment is planned

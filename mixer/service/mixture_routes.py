@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from mixer.client.answers import Applied, MixturePage, MixtureRow, MixtureText
 from mixer.errors import MixtureError
-from mixer.mixture_schema import schema
-from mixer.pages import Applied, MixturePage, MixtureRow, MixtureText
-from mixer.preview import Preview, ShareChange
+from mixer.mixture.grammar import schema
+from mixer.preview.preview import Preview, ShareChange
 from mixer.service.requests import Apply, Pair, PreviewOf, RequestError
 from mixer.service.route import Question, Route, named_in_path
 from mixer.service.shelf import Shelf

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from mixer import pool
-from mixer.pages import PoolPage, Wanted
-from mixer.pool_files import PoolFile, accepted_files, rejected_files
+from mixer.client.answers import PoolPage, Wanted
+from mixer.pool import pool
+from mixer.pool.files import PoolFile, accepted_files, rejected_files
 from mixer.service.requests import Files, Workers
 from mixer.service.route import Question, Route
 from mixer.service.shelf import Shelf

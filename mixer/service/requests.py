@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from mixer.errors import MixerError
-from mixer.policies import Function, Schedule
+from mixer.steering.schedules import Function, Schedule
 
 MOST_DEPTH = 16
 MOST_SHOWN = 60  # characters of a value that a line shows

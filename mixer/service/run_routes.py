@@ -4,16 +4,16 @@ from typing import Any
 
 import msgspec
 
-from mixer.history import Event
-from mixer.pages import RunPage, Switched
-from mixer.policies import Function, Schedule, steering_of
-from mixer.reports import Report, Reports
-from mixer.runs import RunInfo
-from mixer.series import Series
+from mixer.client.answers import RunPage, Switched
+from mixer.ledger.history import Event
+from mixer.ledger.reports import Report, Reports
+from mixer.runs.runs import RunInfo
+from mixer.runs.series import Series
 from mixer.service import requests
 from mixer.service.requests import Count, From, Name, Reference, Seed, Step, Why
 from mixer.service.route import Question, Route
 from mixer.service.shelf import Shelf
+from mixer.steering.schedules import Function, Schedule, steering_of
 
 Body = dict[str, Any]
 

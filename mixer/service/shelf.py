@@ -7,16 +7,16 @@ from pathlib import Path
 
 import xxhash
 
-from mixer import pool
 from mixer.errors import RunError
-from mixer.mixtures import Mixtures
-from mixer.runs import Runs
-from mixer.series import Curves
+from mixer.mixture.versions import Mixtures
+from mixer.pool import pool
+from mixer.runs.runs import Runs
+from mixer.runs.series import Curves
 from mixer.service.ledgers import HeldLedger
 from mixer.service.metrics import Gauges, Metrics
 from mixer.service.route import named_in_path
-from streamer.catalog import Catalog
-from streamer.store import Store, refuse_unless_exclusive
+from streamer.catalog.catalog import Catalog
+from streamer.store.store import Store, refuse_unless_exclusive
 
 PROBE_S = 60.0  # between two looks at whether the store can be written
 

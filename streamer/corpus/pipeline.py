@@ -18,18 +18,15 @@ from typing import Any
 import msgspec
 import xxhash
 
-from streamer import tokenizer as tokenizers
-from streamer.annotator import Annotation
-from streamer.annotator_process import Request
-from streamer.catalog import Catalog
+from streamer.catalog.catalog import Catalog
 from streamer.corpus.annotation import AnnotatorProcess, choose_positives, choose_random
 from streamer.corpus.filters import DropReason
-from streamer.corpus.packing_steps import DocumentsReader, Encoder, PartsWriter, Scorer
-from streamer.corpus.part_manifest import read_manifests
+from streamer.corpus.parts.packing_steps import DocumentsReader, Encoder, PartsWriter, Scorer
+from streamer.corpus.parts.part_manifest import read_manifests
+from streamer.corpus.parts.publication import begin, check_root, finish, publish
+from streamer.corpus.parts.report import CorpusReport, count_languages
 from streamer.corpus.progress import Progress, Report, silent
-from streamer.corpus.publication import begin, check_root, finish, publish
 from streamer.corpus.recipe import Recipe
-from streamer.corpus.report import CorpusReport, count_languages
 from streamer.corpus.spool import read_spool
 from streamer.corpus.steps import (
     ContentFilter,
@@ -42,8 +39,11 @@ from streamer.corpus.steps import (
     SourceReader,
 )
 from streamer.errors import CorpusError
-from streamer.grouping import Grouping, random_key
-from streamer.student import Student, fit_student
+from streamer.packing import tokenizer as tokenizers
+from streamer.packing.grouping import Grouping, random_key
+from streamer.scoring.annotator import Annotation
+from streamer.scoring.annotator_process import Request
+from streamer.scoring.student import Student, fit_student
 
 
 def build(catalog: Catalog, recipe: Recipe, *, progress: Report = silent) -> CorpusReport:

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from streamer.annotator import DEFAULT_MODEL
 from streamer.corpus.heldout import SHARE
 from streamer.errors import CorpusError
-from streamer.grouping import Grouping
-from streamer.quality_bins import check_bounds
+from streamer.packing.grouping import Grouping
+from streamer.scoring.annotator import DEFAULT_MODEL
+from streamer.scoring.quality_bins import check_bounds
 
 MAX_SAMPLE_FILES = 300
 WELL_KEPT_MODULES = (

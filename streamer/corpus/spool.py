@@ -9,7 +9,7 @@ from types import TracebackType
 
 import msgspec
 
-from streamer.document import Document
+from streamer.documents.document import Document
 from streamer.errors import CorpusError
 
 

@@ -18,13 +18,13 @@ from datatrove.pipeline.filters.base_filter import BaseFilter
 
 from streamer.corpus.filters import DropReason, decode, judge
 from streamer.corpus.heldout import is_held_out
-from streamer.corpus.ingest import RawFile, read_source
 from streamer.corpus.near_duplicates import DuplicateIndex, sign
 from streamer.corpus.progress import Progress
 from streamer.corpus.recipe import Recipe
+from streamer.corpus.sources.ingest import RawFile, read_source
 from streamer.corpus.spool import Kept, SpoolWriter, read_spool
-from streamer.document import Document, document_id
-from streamer.languages import detect, key_of
+from streamer.documents.document import Document, document_id
+from streamer.documents.languages import detect, key_of
 
 BATCH_DOCUMENTS = 64
 SOURCE_SHIFT = 40

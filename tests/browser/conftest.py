@@ -16,11 +16,11 @@ from streaming import MDSWriter
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from mixer import Runs
-from mixer.mixtures import Mixtures
-from mixer.reports import Report, Reports
+from mixer.ledger.reports import Report, Reports
+from mixer.mixture.versions import Mixtures
 from streamer import Catalog, Document
-from streamer.packing import pack, sidecar_rows
-from streamer.tokenizer import end_of_document_id
+from streamer.packing.packing import pack, sidecar_rows
+from streamer.packing.tokenizer import end_of_document_id
 
 SEQ_LEN = 8
 LANGUAGES = {

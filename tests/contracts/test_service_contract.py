@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 from mixer import Mixtures, RunReader, Runs
 from mixer.service import create_app
 from streamer import Catalog
-from streamer.store import MemoryStore
+from streamer.store.store import MemoryStore
 
 MIXTURE = 'name = "m"\nseq_len = 8\n[[component]]\nname = "all"\nstreams = "raw/*"\nshare = 1\nmax_passes = 2\n'
 CHECKS = [

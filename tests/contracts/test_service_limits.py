@@ -3,15 +3,12 @@
 import contextlib
 import json
 import socket
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "mixer"))
 from serving import serving
 
 from mixer import Mixtures, Runs

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from streamer.errors import StoreError
-from streamer.log import CHECKPOINT_INTERVAL, Log
-from streamer.object_store import ObjectStore
-from streamer.store import DirectoryStore, MemoryStore, Store, open_store
+from streamer.store.log import CHECKPOINT_INTERVAL, Log
+from streamer.store.object_store import ObjectStore
+from streamer.store.store import DirectoryStore, MemoryStore, Store, open_store
 
 
 @pytest.fixture(params=["memory", "directory", "object_store"])

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.demo import FIRST_FILES, STEPS
+from deploy.demo.demo import FIRST_FILES, STEPS
 
 
 def test_the_demo_keeps_its_promises_and_leaves_nothing(tmp_path: Path) -> None:

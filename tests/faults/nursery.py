@@ -129,7 +129,7 @@ def fork(moment: Moment | None, role: str, arguments: tuple[Any, ...]) -> int:
 
 
 def main() -> None:
-    from mixer import planner
+    from mixer.planning import planner
 
     planner.INTERVAL = planner.LANED_INTERVAL = int(sys.argv[1])
     for module in sys.argv[2:]:

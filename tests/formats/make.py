@@ -16,15 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from generators.orders import load_orders, place_order
-from mixer import Mixtures, RunEnded, RunReader, Runs, pool
-from mixer.journal import Journal
-from mixer.policies import Policy, Schedule, SchedulePoint
-from mixer.reports import Report, Reports
-from mixer.states import State, States, unpack, unpack_small
-from streamer import Catalog, mds
-from streamer.document import COLUMNS, Document, document_id
-from streamer.publication import document_row
+from generators.planning.orders import load_orders, place_order
+from mixer import Mixtures, RunEnded, RunReader, Runs
+from mixer.journal.journal import Journal
+from mixer.ledger.reports import Report, Reports
+from mixer.planning.states import State, States, unpack, unpack_small
+from mixer.pool import pool
+from mixer.steering.schedules import Policy, Schedule, SchedulePoint
+from streamer import Catalog
+from streamer.documents.document import COLUMNS, Document, document_id
+from streamer.mds import layout as mds
+from streamer.publishing.publication import document_row
 
 HERE = Path(__file__).parent
 SEQ_LEN = 4

@@ -7,7 +7,7 @@ import make
 import pytest
 
 from mixer import RunReader, Trace
-from mixer.journal import Journal
+from mixer.journal.journal import Journal
 from streamer import Catalog
 
 

@@ -10,12 +10,13 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from generators.orders import load_orders
-from mixer import Mixtures, RunReader, Trace, pool
-from mixer.journal import Journal, make_planner
+from generators.planning.orders import load_orders
+from mixer import Mixtures, RunReader, Trace
+from mixer.journal.journal import Journal, make_planner
+from mixer.pool import pool
 from streamer import Catalog
 from streamer.errors import PhasemixError
-from streamer.store import MemoryStore
+from streamer.store.store import MemoryStore
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:

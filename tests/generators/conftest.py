@@ -10,10 +10,10 @@ import pytest
 import redis
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from deploy.redis_server import RedisServer, find_redis
+from deploy.local.redis_server import RedisServer, find_redis
 from streamer import Catalog, Document
-from streamer.packing import pack, sidecar_rows
-from streamer.tokenizer import end_of_document_id
+from streamer.packing.packing import pack, sidecar_rows
+from streamer.packing.tokenizer import end_of_document_id
 
 SEQ_LEN = 64
 MODULES = ("bisect", "heapq", "shlex", "textwrap", "queue", "statistics", "fractions", "colorsys", "calendar", "csv")

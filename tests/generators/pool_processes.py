@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from deploy import processes
+from deploy.local import processes
 from streamer import Catalog
 
 PATIENCE_S = 60.0

@@ -15,8 +15,8 @@ import pytest
 import redis
 from pool_processes import Pool, wait_until
 
-from deploy import processes
-from generators.offline_engine import LABEL
+from deploy.local import processes
+from generators.engines.offline_engine import LABEL
 from streamer import Catalog
 
 
@@ -25,7 +25,7 @@ def pool(seeded: Catalog, root: Path, redis_url: str) -> Iterator[Pool]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     found = Pool(root, redis_url, port)
-    argv = (sys.executable, "-m", "generators.offline_engine", "--port", str(port))
+    argv = (sys.executable, "-m", "generators.engines.offline_engine", "--port", str(port))
     found.started.append(processes.start(argv, log=root.parent / "engine.log"))
     wait_until(lambda: answers(port))
     yield found

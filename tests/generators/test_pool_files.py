@@ -3,12 +3,12 @@
 import hypothesis.strategies as st
 from hypothesis import given
 
-from generators.job import Job, Reason, accepted_file
-from generators.publisher import Publisher
-from generators.redis_job_queue import RedisJobQueue
-from mixer.pool_files import accepted_files, rejected_files, tokens_of
+from generators.publishing.publisher import Publisher
+from generators.queue.job import Job, Reason, accepted_file
+from generators.queue.redis_job_queue import RedisJobQueue
+from mixer.pool.files import accepted_files, rejected_files, tokens_of
 from streamer import Catalog
-from streamer.languages import LANGUAGES
+from streamer.documents.languages import LANGUAGES
 
 
 def job(index: int) -> Job:

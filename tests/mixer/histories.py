@@ -14,13 +14,14 @@ import reference
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from mixer import Mixtures, RunEnded, RunReader, Runs, WaitError, planner
-from mixer.journal import Journal
-from mixer.ledger import Ledger, widen
-from mixer.run_reader import Tables
+from mixer import Mixtures, RunEnded, RunReader, Runs, WaitError
+from mixer.journal.journal import Journal
+from mixer.ledger.ledger import Ledger, widen
+from mixer.planning import planner
+from mixer.reading.run_reader import Tables
 from streamer import Catalog
-from streamer.snapshot_loader import ORIGIN
-from streamer.store import DirectoryStore, Store
+from streamer.reading.snapshot_loader import ORIGIN
+from streamer.store.store import DirectoryStore, Store
 
 SCALE = int(os.environ.get("PHASEMIX_HISTORIES", "1"))
 SEQ_LEN = 2

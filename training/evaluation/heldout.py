@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streamer import Catalog, SnapshotLoader
-from streamer.tokenizer import end_of_document_id
-from training.phase import Heldout
+from streamer.packing.tokenizer import end_of_document_id
+from training.phases.phase import Heldout
 
 # (rows, seq_len) tokens -> nats of the predicted tokens, (rows, seq_len - 1)
 Score = Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]]

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamer import annotator
 from streamer.corpus.annotation import read_positives
 from streamer.errors import CorpusError
-from streamer.student import fit_student
+from streamer.scoring import annotator
+from streamer.scoring.student import fit_student
 
 LIBRARY = Path(sysconfig.get_path("stdlib"))
 GOOD = [(LIBRARY / f"{name}.py").read_text() for name in ("heapq", "bisect", "textwrap", "shlex", "queue", "sched")]

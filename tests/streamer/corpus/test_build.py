@@ -9,15 +9,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from streamer import Catalog, mds, parts
-from streamer import tokenizer as tokenizers
-from streamer.corpus import publication
+from streamer import Catalog
+from streamer.catalog import parts
 from streamer.corpus.filters import DropReason
+from streamer.corpus.parts import publication
+from streamer.corpus.parts.report import CorpusReport
 from streamer.corpus.pipeline import build
 from streamer.corpus.recipe import Recipe, Source
-from streamer.corpus.report import CorpusReport
 from streamer.errors import CorpusError
-from streamer.grouping import Grouping
+from streamer.mds import layout as mds
+from streamer.packing import tokenizer as tokenizers
+from streamer.packing.grouping import Grouping
 
 
 @pytest.fixture(scope="module", autouse=True)

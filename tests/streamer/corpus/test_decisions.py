@@ -12,13 +12,13 @@ from streamer.corpus.filters import DropReason
 from streamer.corpus.heldout import is_held_out
 from streamer.corpus.near_duplicates import DuplicateIndex, shingle_hashes, sign
 from streamer.corpus.recipe import parse_recipe
-from streamer.document import Document
+from streamer.documents.document import Document
+from streamer.documents.languages import LANGUAGES, detect, key_of
 from streamer.errors import CorpusError
-from streamer.grouping import Grouping, choose_order
-from streamer.languages import LANGUAGES, detect, key_of
-from streamer.packing import pack
-from streamer.quality_bins import cut_bins
-from streamer.sections import cut_sections
+from streamer.packing.grouping import Grouping, choose_order
+from streamer.packing.packing import pack
+from streamer.scoring.quality_bins import cut_bins
+from streamer.scoring.sections import cut_sections
 
 
 @pytest.mark.parametrize(

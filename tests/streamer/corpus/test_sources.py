@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from streamer.corpus.filters import DropReason, decode, judge
-from streamer.corpus.found_code import find_sources
-from streamer.corpus.ingest import read_source
 from streamer.corpus.recipe import Source
+from streamer.corpus.sources.found_code import find_sources
+from streamer.corpus.sources.ingest import read_source
 from streamer.errors import CorpusError
 
 

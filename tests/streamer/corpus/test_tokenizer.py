@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from streamer import tokenizer as tokenizers
 from streamer.errors import CorpusError
+from streamer.packing import tokenizer as tokenizers
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "tokenizer"
 TEXTS = [path.read_text() for path in sorted(Path(__file__).parent.glob("*.py"))]

@@ -1,0 +1,1 @@
+"""Services on this machine: the supervisor and what it starts."""

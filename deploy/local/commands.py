@@ -1,0 +1,80 @@
+"""`phasemix up|down|status`: the supervisor of a root, started detached, stopped with all it runs, shown."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_up(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `phasemix up`."""
+    from streamer.commands.options import add_json, add_root
+
+    parser.add_argument("--port", type=int, default=0, metavar="PORT", help="of mixer and dashboard (default: a free one)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="where mixer and dashboard listen; beyond loopback that needs tokens"
+    )
+    parser.add_argument(
+        "--tokens", metavar="FILE", help="of mode 0600, lines of: name role token (default: those in PHASEMIX_TOKENS)"
+    )
+    parser.add_argument("--redis", metavar="URL", help="use this Redis (default: start one on a Unix socket)")
+    parser.add_argument("--engine", metavar="URL", help="an OpenAI-compatible engine (default: the rule-based one)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="set the wanted number of workers (default: as it is, or 1)"
+    )
+    parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long to wait until all run")
+    add_root(parser)
+    add_json(parser)
+    parser.set_defaults(run=up)
+
+
+def add_down(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `phasemix down`."""
+    from streamer.commands.options import add_root
+
+    parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long workers may drain")
+    add_root(parser)
+    parser.set_defaults(run=down)
+
+
+def add_status(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `phasemix status`."""
+    from streamer.commands.options import add_json, add_root
+
+    add_root(parser)
+    add_json(parser)
+    parser.set_defaults(run=status)
+
+
+def up(args: argparse.Namespace) -> int:
+    """Starts everything, waits until it runs, prints it. Raises: SupervisorError; nothing is then left running."""
+    from deploy.local import local_machine
+
+    local_machine.start(
+        args.root,
+        port=args.port,
+        host=args.host,
+        tokens=args.tokens,
+        redis_url=args.redis,
+        engine_url=args.engine,
+        workers=args.workers,
+        timeout_s=args.timeout,
+    )
+    return status(args)
+
+
+def down(args: argparse.Namespace) -> int:
+    """Stops everything that `up` started; fine when nothing is up."""
+    from deploy.local import local_machine
+
+    found = local_machine.stop(args.root, timeout_s=args.timeout)
+    print("stopped" if found else f"nothing is up for {args.root}")
+    return 0
+
+
+def status(args: argparse.Namespace) -> int:
+    """Prints each service: name, state, pid, restarts, address, log."""
+    from deploy.local import local_machine
+    from streamer.commands.options import print_table
+
+    print_table(local_machine.rows(args.root), args.json)
+    return 0

@@ -1,0 +1,297 @@
+"""Starts, stops and shows the supervisor of a root on this machine.
+
+Always holds:
+- one supervisor a root and user, in a folder of mode 0700 that is this user's;
+- `start` that fails leaves nothing running; `stop` leaves nothing but logs, also when the supervisor was killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import xxhash
+
+from deploy.local import processes
+from deploy.local.redis_server import find_redis
+from deploy.local.services import LOOPBACK, Options, SupervisorError, is_loopback
+from deploy.local.supervisor import SupervisorState, load_state
+from streamer import Catalog
+
+LONGEST_BASE = 35  # characters; a Unix socket's whole path has at most 107
+BACKLOG = 1024  # connections that wait for the mixer
+MOST_RESTARTS = 3  # of a service that never ran, before `start` gives up
+
+
+def start(
+    root: str,
+    *,
+    port: int = 0,
+    host: str = LOOPBACK,
+    tokens: str | None = None,
+    redis_url: str | None = None,
+    engine_url: str | None = None,
+    workers: int | None = None,
+    timeout_s: float = 60.0,
+) -> SupervisorState:
+    """Starts the supervisor and waits until all services run. Raises: SupervisorError."""
+    root = absolute(root)
+    folder = runtime_folder(root)
+    refuse_if_up(folder, root)
+    check_access(host, tokens)
+    check_redis(redis_url)
+    check_engine(engine_url)
+    check_workers(workers)
+    with bind(port, host) as mixer_socket:
+        prepare_folder(folder)
+        with locked(folder, root):
+            refuse_if_up(folder, root)
+            clean(folder, load_state(folder), timeout_s=10.0)
+            prepare_folder(folder)
+            want_workers(root, workers)
+            fd = mixer_socket.fileno()
+            options = Options(
+                root=root,
+                mixer_port=mixer_socket.getsockname()[1],
+                mixer_fd=fd,
+                engine_port=free_port(),
+                mixer_host=host,
+                tokens=None if tokens is None else str(Path(tokens).resolve()),
+                redis_url=redis_url,
+                engine_url=engine_url,
+            )
+            argv = [sys.executable, "-m", "deploy.local.supervisor", str(folder), msgspec.json.encode(options).decode()]
+            log = folder / "logs" / "supervisor.log"
+            process = processes.start(argv, log=log, pass_fds=(fd,), tied=False)
+            problem = wait_until_running(folder, process.poll, timeout_s=timeout_s)
+            if problem is not None:
+                process.terminate()
+                process.wait()
+                clean(folder, load_state(folder), timeout_s=10.0)
+                raise SupervisorError(problem)
+            process.returncode = 0  # it outlives us: nothing to wait for
+    found = load_state(folder)
+    assert found is not None
+    return found
+
+
+def refuse_if_up(folder: Path, root: str) -> None:
+    """Raises: SupervisorError when a supervisor of the root lives."""
+    state = load_state(folder)
+    if state is not None and processes.alive(state.supervisor):
+        raise SupervisorError(f"{root} is up already (supervisor {state.supervisor.pid}); run phasemix down first")
+
+
+def stop(root: str, *, timeout_s: float = 60.0) -> bool:
+    """Stops everything; False when nothing was up. Workers may drain for `timeout_s`."""
+    folder = runtime_folder(absolute(root))
+    state = load_state(folder)
+    if state is None:
+        return False
+    if processes.send(state.supervisor, signal.SIGTERM, group=False):
+        for process in processes.wait_gone([state.supervisor], timeout_s=timeout_s):
+            processes.send(process, signal.SIGKILL, group=False)
+            processes.wait_gone([process], timeout_s=5.0)
+    clean(folder, load_state(folder) or state, timeout_s=10.0)
+    return True
+
+
+def rows(root: str) -> list[dict[str, Any]]:
+    """One row a service; none when nothing is up. A service whose process is gone with its supervisor is `lost`."""
+    folder = runtime_folder(absolute(root))
+    state = load_state(folder)
+    if state is None:
+        return []
+    lives = processes.alive(state.supervisor)
+    first = {
+        "name": "supervisor",
+        "state": "running" if lives else "lost",
+        "pid": state.supervisor.pid,
+        "restarts": 0,
+        "address": "",
+        "log": str(folder / "logs" / "supervisor.log"),
+    }
+    found = [first]
+    for service in state.services:
+        gone = not lives and (service.process is None or not processes.alive(service.process))
+        row = {name: getattr(service, name) for name in first}
+        found.append({**row, "state": "lost" if gone else service.state})
+    return found
+
+
+def redis_url(root: str) -> str | None:
+    """The address of the Redis that the root's supervisor runs, or None."""
+    found = [row["address"] for row in rows(root) if row["name"] == "redis" and row["state"] == "running"]
+    return str(found[0]) if found else None
+
+
+def clean(folder: Path, state: SupervisorState | None, *, timeout_s: float) -> None:
+    """Ends the recorded processes that still live and removes all but the logs."""
+    recorded = [service.process for service in state.services if service.process is not None] if state else []
+    for process in recorded:
+        processes.send(process, signal.SIGTERM, group=False)
+    for process in processes.wait_gone(recorded, timeout_s=timeout_s):
+        processes.send(process, signal.SIGKILL)
+    processes.wait_gone(recorded, timeout_s=5.0)
+    for path in folder.iterdir():
+        if path.name not in ("logs", "lock"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def wait_until_running(folder: Path, poll: Any, *, timeout_s: float) -> str | None:
+    """None when all services run, else what is wrong, in one line."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        state = load_state(folder)
+        found = {} if state is None else {service.name: service for service in state.services}
+        if "mixer" in found and all(service.state == "running" for service in found.values()):
+            return None
+        failed = next((service for service in found.values() if service.restarts >= MOST_RESTARTS), None)
+        if failed is not None:
+            return f"{failed.name} does not start: {last_line(Path(failed.log))}; see {failed.log}"
+        if poll() is not None:
+            log = folder / "logs" / "supervisor.log"
+            return f"the supervisor ended: {last_line(log)}; see {log}"
+        if time.monotonic() > deadline:
+            late = ", ".join(
+                f"{service.name} is {service.state}" for service in found.values() if service.state != "running"
+            )
+            return f"after {timeout_s:g} s {late or 'nothing runs'}; see {folder / 'logs'}, or wait longer with --timeout"
+        time.sleep(0.1)
+
+
+def last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return lines[-1].removeprefix("phasemix: ") if lines else "it wrote nothing"
+
+
+def absolute(root: str) -> str:
+    return root if "://" in root else str(Path(root).expanduser().resolve())
+
+
+def runtime_folder(root: str) -> Path:
+    """Where the supervisor of a root keeps its state, sockets and logs: under XDG_RUNTIME_DIR, else with temporary files."""
+    name = f"phasemix-{xxhash.xxh3_64_hexdigest(root)}-{os.getuid()}"
+    bases = [Path(base) for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp") if base]
+    return next(base for base in bases if (base.is_dir() and len(str(base)) <= LONGEST_BASE) or base == bases[-1]) / name
+
+
+def prepare_folder(folder: Path) -> None:
+    """Makes the folder, of mode 0700. Raises: SupervisorError when it is somebody else's."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise SupervisorError(f"{folder} is not a folder of this user; remove it, or set XDG_RUNTIME_DIR")
+    folder.chmod(0o700)
+    for name in ("logs", "tmp"):
+        (folder / name).mkdir(mode=0o700, exist_ok=True)
+
+
+@contextmanager
+def locked(folder: Path, root: str) -> Iterator[None]:
+    """Holds the folder's lock, which goes with the process. Raises: SupervisorError when another start holds it."""
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SupervisorError(f"another phasemix up is starting {root}; wait for it") from error
+        yield
+
+
+def bind(port: int, host: str = LOOPBACK) -> socket.socket:
+    """A socket bound to the port of a host's address; 0: a free one. Raises: SupervisorError."""
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+        found.listen(BACKLOG)
+    except (OSError, OverflowError) as error:
+        found.close()
+        raise SupervisorError(
+            f"port {port} of {host} cannot be had ({error}); choose another with --port, 0 for a free one, or an address "
+            "of this machine with --host"
+        ) from error
+    return found
+
+
+def free_port() -> int:
+    with bind(0) as found:
+        port: int = found.getsockname()[1]
+        return port
+
+
+def check_access(host: str, tokens: str | None) -> None:
+    """Raises: SupervisorError when a service beyond loopback would be open to everybody, AccessError for bad tokens."""
+    from mixer.service.access import VARIABLE, load_tokens
+
+    if not load_tokens(tokens) and not is_loopback(host):
+        raise SupervisorError(
+            f"--host {host} is beyond loopback, where the service needs tokens: give --tokens FILE of mode 0600 with lines "
+            f"of: name role token, or set {VARIABLE}"
+        )
+
+
+def check_redis(url: str | None) -> None:
+    """Raises: SupervisorError when the Redis named does not answer, RedisMissingError without any."""
+    if url is None:
+        find_redis(None)
+        return
+    import redis
+
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5) as client:
+            client.ping()
+    except (redis.RedisError, ValueError) as error:
+        raise SupervisorError(
+            f"Redis at {without_secrets(url)} does not answer ({type(error).__name__}); start it, or leave --redis out"
+        ) from error
+
+
+def check_engine(url: str | None) -> None:
+    """Raises: SupervisorError when the engine named does not list its models."""
+    if url is None:
+        return
+    import httpx
+
+    try:
+        httpx.get(f"{url.rstrip('/')}/models", timeout=5.0).raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise SupervisorError(
+            f"the engine at {without_secrets(url)} does not answer /models ({type(error).__name__}); start it, "
+            "name its address up to /v1, or leave --engine out"
+        ) from error
+
+
+def without_secrets(url: str) -> str:
+    """The address without user and password."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if rest else url
+
+
+def check_workers(workers: int | None) -> None:
+    """Raises: SupervisorError when no pool may have so many."""
+    from mixer.pool.pool import MAX_WORKERS
+
+    if workers is not None and not 0 <= workers <= MAX_WORKERS:
+        raise SupervisorError(f"--workers {workers} is outside 0 to {MAX_WORKERS}; start within that")
+
+
+def want_workers(root: str, workers: int | None) -> None:
+    """Writes the wanted number of workers when one is given, or 1 when none ever was."""
+    from mixer.pool import pool
+
+    catalog = Catalog(root)
+    if workers is not None or not catalog.log("pools/generators").read():
+        pool.set_wanted(catalog, 1 if workers is None else workers)

@@ -1,0 +1,271 @@
+"""The local supervisor: one process that starts the services, restarts them with back-off, and stops them.
+
+Always holds:
+- whatever it starts is in `state.json`, with pid and start time, before the next is started; `down` needs no more;
+- its children get SIGTERM when it dies, however it dies;
+- after `down` only the logs are left.
+
+How: one thread, one loop; `services.py` decides what should run, the loop looks, starts, signals and writes the state.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from deploy.local import processes, services
+from deploy.local.processes import Identity
+from deploy.local.services import LocalPlan, Options, Plan, Service
+from streamer.errors import PhasemixError
+
+TICK_S = 0.1
+PROBE_S = 0.3
+LOOK_S = 1.0  # between looks at the wanted number, which may lie in an object store
+FORMAT = "supervisor/1"
+
+
+class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
+    """A service as `status` shows it. `state`: starting, running, waiting (for its restart), stopping, stopped."""
+
+    name: str
+    state: str
+    pid: int | None
+    restarts: int
+    address: str
+    log: str
+    process: Identity | None = None
+
+
+class SupervisorState(msgspec.Struct, frozen=True, kw_only=True):
+    """What `state.json` holds."""
+
+    format: str
+    root: str
+    supervisor: Identity
+    services: list[ServiceState]
+
+
+class Child:
+    """A service and its process, if it has one now. Times are monotonic seconds."""
+
+    def __init__(self, service: Service, log: Path) -> None:
+        self.service, self.log = service, log
+        self.process: subprocess.Popen[bytes] | None = None
+        self.identity: Identity | None = None
+        self.restarts, self.started_at, self.start_at = 0, 0.0, 0.0
+        self.ready = self.stopping = False
+        self.stop_by = float("inf")
+
+    def start(self, now: float) -> None:
+        environment = {"TMPDIR": self.service.temporary} if self.service.temporary is not None else {}
+        self.process = processes.start(
+            self.service.argv, log=self.log, pass_fds=self.service.inherits, environment=environment
+        )
+        self.identity = processes.identify(self.process.pid)
+        self.started_at, self.ready = now, False
+
+    def check(self, now: float) -> bool:
+        """Whether something changed: it ended (then it waits for its restart), or became ready."""
+        if self.process is None:
+            return False
+        if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            end_group(self.process.pid)
+            self.process.wait()
+            self.process, self.identity, self.ready = None, None, False
+            self.restarts += 1
+            self.start_at = now + services.back_off_s(self.restarts, ran_s=now - self.started_at)
+            return True
+        if not self.ready and is_ready(self.service):
+            self.ready = True
+            return True
+        return False
+
+    def stop(self, now: float) -> None:
+        """Asks it to end; `enforce` makes it."""
+        if not self.stopping:
+            self.stopping, self.stop_by = True, now + self.service.drain_s
+            if self.identity is not None:
+                processes.send(self.identity, signal.SIGTERM)
+
+    def enforce(self, now: float) -> None:
+        if self.stopping and now > self.stop_by and self.identity is not None:
+            processes.send(self.identity, signal.SIGKILL)
+
+    def state(self) -> ServiceState:
+        if self.process is None:
+            word = "stopped" if self.stopping else "waiting"
+        else:
+            word = "stopping" if self.stopping else "running" if self.ready else "starting"
+        address = self.service.address
+        if self.service.ready_file is not None and self.ready:
+            address = Path(self.service.ready_file).read_text()
+        return ServiceState(
+            name=self.service.name,
+            state=word,
+            pid=self.process.pid if self.process is not None else None,
+            restarts=self.restarts,
+            address=address,
+            log=str(self.log),
+            process=self.identity,
+        )
+
+
+class Supervisor:
+    """Runs the services of one root until told to end. `wanted`: the wanted number of workers."""
+
+    def __init__(self, root: str, plan: Plan, folder: Path, wanted: Callable[[], int]) -> None:
+        self.root, self.plan, self.folder, self._wanted = root, plan, folder, wanted
+        self.children: dict[str, Child] = {}
+        self.redis_url = plan.redis_url
+        self._told = False
+        self._workers, self._look_at = 0, 0.0
+        self._written: list[ServiceState] | None = None
+
+    def tell(self) -> None:
+        """Asks it to stop everything and end."""
+        self._told = True
+
+    def run(self) -> None:
+        """Until told. Leaves no child."""
+        if self.plan.redis_url is None:
+            self._add(self.plan.redis())
+        try:
+            while not self._told:
+                self._tick()
+                time.sleep(TICK_S)
+        finally:
+            self._stop_all()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self._follow_redis()
+        if self.redis_url is not None:
+            self._follow_wanted(now)
+        for child in list(self.children.values()):
+            child.check(now)
+            child.enforce(now)
+            if child.process is None and child.stopping:
+                del self.children[child.service.name]
+            elif child.process is None and now >= child.start_at:
+                child.start(now)
+                self._write()
+        self._write()
+
+    def _follow_redis(self) -> None:
+        """Notes the address of a Redis of ours; when it has moved, those that know the old one are started anew."""
+        child = self.children.get("redis")
+        if child is not None and child.ready:
+            found = child.state().address
+            if found != self.redis_url:
+                for other in self.children.values():
+                    if other is not child:
+                        other.stop(time.monotonic())
+                self.redis_url = found
+        if self.redis_url is not None:
+            for service in self.plan.others(self.redis_url):
+                if service.name not in self.children:
+                    self._add(service)
+
+    def _follow_wanted(self, now: float) -> None:
+        assert self.redis_url is not None
+        if now >= self._look_at:
+            self._look_at = now + LOOK_S
+            try:
+                self._workers = self._wanted()
+            except PhasemixError as error:  # the store is away: the workers stay as many as they are
+                print(f"phasemix: {error}", file=sys.stderr, flush=True)
+        running = {name: child.stopping for name, child in self.children.items()}
+        begin, stop = services.choose_workers(running, self._workers)
+        for number in begin:
+            self._add(self.plan.worker(self.redis_url, number))
+        for name in stop:
+            self.children[name].stop(now)
+
+    def _add(self, service: Service) -> None:
+        self.children[service.name] = Child(service, self.folder / "logs" / f"{service.name}.log")
+
+    def _stop_all(self) -> None:
+        """From the last stage to the first, each stage drained before the next is told."""
+        for stage in sorted({child.service.stage for child in self.children.values()}, reverse=True):
+            stopping = [child for child in self.children.values() if child.service.stage == stage]
+            for child in stopping:
+                child.stop(time.monotonic())
+            while any(child.process is not None for child in stopping):
+                for child in stopping:
+                    child.check(time.monotonic())
+                    child.enforce(time.monotonic())
+                self._write()
+                time.sleep(TICK_S)
+
+    def _write(self) -> None:
+        states = [child.state() for child in self.children.values()]
+        if states == self._written:
+            return
+        me = processes.identify(os.getpid())
+        assert me is not None
+        save_state(self.folder, SupervisorState(format=FORMAT, root=self.root, supervisor=me, services=states))
+        self._written = states
+
+
+def is_ready(service: Service) -> bool:
+    """Whether its file is there, or its port answers."""
+    if service.ready_file is not None:
+        return Path(service.ready_file).exists()
+    if service.ready_port is None:
+        return True
+    connection = http.client.HTTPConnection(service.ready_host, service.ready_port, timeout=PROBE_S)
+    try:
+        connection.request("GET", service.ready_path)
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def end_group(pid: int) -> None:
+    """Ends what a process that led its group has left behind in it; it was not waited for, so the pid is still its own."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def save_state(folder: Path, state: SupervisorState) -> None:
+    aside = folder / "state.aside"
+    aside.write_bytes(msgspec.json.encode(state))
+    aside.replace(folder / "state.json")
+
+
+def load_state(folder: Path) -> SupervisorState | None:
+    """What a supervisor wrote last, whether it lives or not."""
+    try:
+        return msgspec.json.decode((folder / "state.json").read_bytes(), type=SupervisorState)
+    except FileNotFoundError:
+        return None
+
+
+def main(words: Sequence[str]) -> int:
+    """`python -m deploy.supervisor FOLDER OPTIONS`: what `up` starts, detached."""
+    from mixer.pool import pool
+    from streamer import Catalog
+
+    folder, options = Path(words[0]), msgspec.json.decode(words[1], type=Options)
+    catalog = Catalog(options.root)
+    supervisor = Supervisor(options.root, LocalPlan(options, folder), folder, lambda: pool.wanted(catalog))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: supervisor.tell())
+    supervisor.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,110 @@
+"""Writes a file from a seed by rules, not by a model: some of the seed's declarations under other names, with a heading.
+
+Always holds: deterministic in prompt text alone; names are changed consistently, so what parsed still parses.
+"""
+
+import json
+import re
+from typing import Any
+
+import xxhash
+
+from generators.gates.syntax import NOTEBOOK, parser
+
+SEED = re.compile(r"Seed file \(([a-z-]+)\):\n```\n(.*)\n```", re.DOTALL)
+VARIATION = re.compile(r"variation ([0-9]+)")
+NAMES = {
+    "identifier", "type_identifier", "field_identifier", "property_identifier", "simple_identifier", "variable_name",
+    "shorthand_property_identifier", "constant", "namespace_identifier",
+}  # fmt: skip
+WORDS = (
+    "amount", "basket", "branch", "bridge", "budget", "center", "column", "cursor", "digest", "element", "engine", "factor",
+    "folder", "garden", "handle", "island", "journey", "ledger", "margin", "member", "metric", "module", "number", "object",
+    "parcel", "planet", "pocket", "record", "result", "routine", "sample", "season", "signal", "source", "summary", "symbol",
+    "ticket", "total", "valley", "vector", "village", "window", "worker", "zone",
+)  # fmt: skip
+PROSE = {"comment", "line_comment", "block_comment", "string_content", "string_fragment"}
+PROSE_WORD = re.compile(rb"[A-Za-z]{3,}")
+HASH_COMMENTS = {"python", "ruby", "shell"}
+MOST_DECLARATIONS = 12
+
+
+def write_file(prompt: str) -> str:
+    """A file in the language and from the seed that a prompt names; empty when it names none."""
+    found = SEED.search(prompt)
+    if found is None:
+        return ""
+    language, seed = found[1], found[2]
+    variation = int(number[1]) if (number := VARIATION.search(prompt)) else 1
+    key = xxhash.xxh3_64_intdigest(f"{variation}\0{seed}".encode())
+    if language == NOTEBOOK:
+        return write_notebook(seed, key)
+    return heading(language, variation) + rename(seed, language, key)
+
+
+def heading(language: str, variation: int) -> str:
+    mark = "#" if language in HASH_COMMENTS else "--" if language == "sql" else "//"
+    start = "<?php\n" if language == "php" else ""
+    return f"{start}{mark} Variation {variation}, written by rules, not by a model.\n"
+
+
+def rename(seed: str, language: str, key: int) -> str:
+    """Whole declarations from the seed's top, those that parse, with every name changed."""
+    source = seed.encode()
+    root = parser(language).parse(source).root_node
+    kept = [node for node in root.named_children if not node.has_error and node.type != "php_tag"]
+    if len(kept) > MOST_DECLARATIONS:
+        head = kept[:2]  # what a file has to begin with: package, module, imports
+        rest = sorted(kept[2:], key=lambda node: hash_of(key, str(node.start_byte)))[: MOST_DECLARATIONS - 2]
+        kept = [*head, *sorted(rest, key=lambda node: node.start_byte)]
+    names: dict[bytes, bytes] = {}
+    return "\n\n".join(renamed(node, source, key, names).decode(errors="replace") for node in kept) + "\n"
+
+
+def renamed(node: Any, source: bytes, key: int, names: dict[bytes, bytes]) -> bytes:
+    """The bytes of a node with its names changed."""
+    out, place, waiting = [], node.start_byte, [node]
+    while waiting:
+        here = waiting.pop()
+        if here.child_count == 0 and here.type in NAMES and here.end_byte - here.start_byte > 2:
+            old = source[here.start_byte : here.end_byte]
+            out += [source[place : here.start_byte], names.setdefault(old, new_name(old, key))]
+            place = here.end_byte
+        elif here.type in PROSE:
+            words = PROSE_WORD.sub(lambda word: prose_word(word[0], key), source[here.start_byte : here.end_byte])
+            out += [source[place : here.start_byte], words]
+            place = here.end_byte
+            continue
+        waiting += reversed(here.children)
+    out.append(source[place : node.end_byte])
+    return b"".join(out)
+
+
+def new_name(old: bytes, key: int) -> bytes:
+    """Another name with the old one's case at its start."""
+    number = hash_of(key, old.decode(errors="replace"))
+    name = f"{WORDS[number % len(WORDS)]}_{WORDS[number // 64 % len(WORDS)]}{number // 4096 % 100}"
+    return (name.capitalize() if old[:1].isupper() else name).encode()
+
+
+def prose_word(old: bytes, key: int) -> bytes:
+    """Another word for one of a comment or a text."""
+    return WORDS[hash_of(key, old.decode()) % len(WORDS)].encode()
+
+
+def hash_of(key: int, text: str) -> int:
+    return xxhash.xxh3_64_intdigest(text.encode(), seed=key)
+
+
+def write_notebook(seed: str, key: int) -> str:
+    """A notebook of the seed's code cells, their names changed."""
+    try:
+        cells = json.loads(seed)["cells"]
+    except (ValueError, KeyError, TypeError):
+        cells = []
+    code = ["".join(cell.get("source", [])) for cell in cells if cell.get("cell_type") == "code"]
+    made = [{"cell_type": "markdown", "metadata": {}, "source": ["Written by rules, not by a model."]}]
+    for text in code:
+        body = [rename(text, "python", key)]
+        made.append({"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": [], "source": body})  # type: ignore[dict-item]
+    return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": made}, indent=1) + "\n"

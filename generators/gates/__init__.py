@@ -1,0 +1,1 @@
+"""Gates that accept or reject synthetic files."""

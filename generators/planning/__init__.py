@@ -1,0 +1,1 @@
+"""Which jobs are wanted: demand, standing orders, quotas and seed documents."""

@@ -1,0 +1,155 @@
+"""Keeps the queue short and following what is wanted: standing orders and the demand of live runs.
+
+Always holds: a job is planned only while its purpose wants more files than are published or on their way; an identity
+that is published, rejected or dead is not planned again by this planner; what Redis lost is.
+"""
+
+from collections.abc import Callable
+
+from generators.engines.prompt import RECIPE
+from generators.planning.orders import Order, load_orders
+from generators.planning.quota import Want, choose_counts, count_files
+from generators.planning.seed_documents import SeedDocument, load_seed_documents
+from generators.publishing.published_files import PublishedFiles
+from generators.publishing.publishing import KIND
+from generators.queue.job import Job
+from generators.queue.job_queue import JobQueue
+from mixer import demand
+from mixer.pool import pool
+from streamer.catalog.catalog import Catalog
+from streamer.errors import PhasemixError
+
+MOST_PER_SEED = 16  # files wanted of one seed document before it counts as used up
+LOOK = 64  # candidates asked about at once
+
+
+class Candidates:
+    """The jobs that some seed documents can give, first files first; skips over what is done for good."""
+
+    def __init__(self, seeds: list[SeedDocument], model: str) -> None:
+        self._seeds, self._model, self._start = seeds, model, 0
+
+    @property
+    def used_up(self) -> bool:
+        return self._start >= len(self._seeds) * MOST_PER_SEED
+
+    def job(self, place: int, purpose: str) -> Job:
+        index, seed = place // len(self._seeds), self._seeds[place % len(self._seeds)]
+        return Job(
+            language=seed.language,
+            seed_document=seed.document,
+            recipe=RECIPE,
+            model=self._model,
+            index=index,
+            text=seed.text,
+            purpose=purpose,
+        )
+
+    def queue(self, purpose: str, count: int, *, add: Callable[[Job], bool], done: Callable[[list[str]], set[str]]) -> int:
+        """Queues up to `count` jobs; returns how many."""
+        queued, place, all_done = 0, self._start, True
+        while queued < count and place < len(self._seeds) * MOST_PER_SEED:
+            stop = min(place + LOOK, len(self._seeds) * MOST_PER_SEED)
+            jobs = [self.job(at, purpose) for at in range(place, stop)]
+            finished = done([job.identity for job in jobs])
+            for job in jobs:
+                if job.identity in finished:
+                    self._start += all_done
+                elif queued == count:
+                    break
+                else:
+                    all_done = False
+                    queued += add(job)
+            place = stop
+        return queued
+
+
+class Planner:
+    """`model`: the engine's model once it is known, written into identities. `say`: tells people, one line at a time."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        queue: JobQueue,
+        *,
+        model: Callable[[], str | None],
+        demand_glob: str = "scored/*",
+        most_queued: int = 64,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self._catalog, self._queue, self._model, self._say = catalog, queue, model, say
+        self._demand_glob, self._most_queued = demand_glob, most_queued
+        self._candidates: dict[tuple[str, str | None, str], Candidates] = {}
+        self._files: dict[str, PublishedFiles] = {}
+        self._said: set[str] = set()
+
+    @property
+    def accepted(self) -> int:
+        """Files that entries of synthetic streams name."""
+        return sum(len(found.identities) for found in self._files.values())
+
+    def tick(self) -> int:
+        """Queues what is wanted now. Returns: jobs added."""
+        self._refresh()
+        if pool.draining(self._catalog):
+            return 0
+        model = self._model()
+        if model is None:
+            self._say_once("no worker has named its model yet; planning waits")
+            return 0
+        wants, on_the_way = self.wants(), self._queue.purposes()
+        room = self._most_queued - self._queue.depth().waiting
+        counts = choose_counts(wants, on_the_way, room=room)
+        return sum(self._queue_jobs(want, count, model) for want, count in zip(wants, counts, strict=True) if count)
+
+    def wants(self) -> list[Want]:
+        """What runs demand first, then orders in their order; only what is not filled."""
+        found = []
+        for language, tokens in sorted(demand(self._catalog).items()):
+            there = self._files.get(f"{KIND}/{language}")
+            files = count_files(
+                tokens,
+                published_tokens=there.tokens if there is not None else 0,
+                published_files=len(there.identities) if there is not None else 0,
+            )
+            found.append(Want(purpose=f"demand/{language}", glob=self._demand_glob, language=language, files=files))
+        found += [
+            Want(purpose=order.purpose, glob=order.glob, language=order.language, files=order.files - self.filled(order))
+            for order in load_orders(self._catalog)
+        ]
+        return [want for want in found if want.files > 0]
+
+    def filled(self, order: Order) -> int:
+        """Files published for an order."""
+        return sum(found.by_purpose[order.purpose] for found in self._files.values())
+
+    def _queue_jobs(self, want: Want, count: int, model: str) -> int:
+        key = (want.glob, want.language, model)
+        if key not in self._candidates:
+            try:
+                self._candidates[key] = Candidates(load_seed_documents(self._catalog, want.glob, want.language), model)
+            except PhasemixError as error:  # this want waits for documents; the others go on
+                self._say_once(f"{want.purpose}: {error}")
+                return 0
+        candidates = self._candidates[key]
+        if candidates.used_up:
+            self._say_once(
+                f"{want.purpose}: every seed document of {want.glob} was used {MOST_PER_SEED} times, {want.files} files are "
+                "missing; name more documents with phasemix generators seed"
+            )
+            return 0
+        return candidates.queue(want.purpose, count, add=self._queue.add, done=self._done)
+
+    def _done(self, identities: list[str]) -> set[str]:
+        published = {name for name in identities if any(name in found.identities for found in self._files.values())}
+        return published | self._queue.closed([name for name in identities if name not in published])
+
+    def _refresh(self) -> None:
+        for name in self._catalog.names("streams"):
+            if name.startswith(f"{KIND}/"):
+                self._files.setdefault(name, PublishedFiles(self._catalog, name)).refresh()
+
+    def _say_once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self._say(line)

@@ -1,0 +1,1 @@
+"""From accepted files to published parts, exactly once."""

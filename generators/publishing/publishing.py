@@ -1,0 +1,110 @@
+"""From files that wait to parts: the gate that needs all accepted files, then a stream for each language.
+
+Always holds: a file leaves the queue only after an entry names it or a gate refused it; whatever dies in between, it comes
+again and is published once.
+"""
+
+import pyarrow.parquet as pq
+
+from generators.errors import GeneratorError
+from generators.gates.gates import Accepted
+from generators.publishing.publisher import FILES, Publisher
+from generators.queue.job import Reason
+from generators.queue.job_queue import JobQueue, Waiting
+from streamer.catalog.catalog import Catalog, local_copy
+
+KIND = "synthetic"
+MOST_HELD = 4096
+
+
+class Publishing:
+    """Publishes what waits. `max_wait_s`: a file that waited so long is published even if the last sample gets padding."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        queue: JobQueue,
+        *,
+        name: str = "publisher",
+        max_wait_s: float = 30.0,
+        silent_s: float = 15.0,
+    ) -> None:
+        self._catalog, self._queue, self._name = catalog, queue, name
+        self._max_wait_ms, self._silent_ms = int(max_wait_s * 1000), int(silent_s * 1000)
+        self._held: dict[str, Waiting] = {}
+        self._publishers: dict[str, Publisher] = {}
+        self._accepted: dict[str, Accepted] = {}
+        self._parts_read: dict[str, int] = {}
+
+    def tick(self) -> int:
+        """Takes what is new and publishes what packs well or waited long. Returns: files published."""
+        self._queue.keep(self._name, list(self._held))
+        for waiting in self._queue.take(self._name, count=MOST_HELD - len(self._held), silent_ms=self._silent_ms):
+            self._judge(waiting)
+        languages = sorted({waiting.file.document.language for waiting in self._held.values()})
+        return sum(self._publish(language) for language in languages)
+
+    def _judge(self, waiting: Waiting) -> None:
+        language, identity = waiting.file.document.language, waiting.file.identity
+        accepted = self._catch_up(language)
+        if identity not in accepted:
+            if accepted.is_near(waiting.file.document.text):
+                self._queue.reject_file(waiting, Reason.NEAR_DUPLICATE)
+                return
+            accepted.add(identity, waiting.file.document.text)
+        self._held[waiting.entry] = waiting
+
+    def _publish(self, language: str) -> int:
+        held = [waiting for waiting in self._held.values() if waiting.file.document.language == language]
+        oldest_ms = min(waiting.came_ms for waiting in held)
+        overdue = self._queue.clock_ms() - oldest_ms >= self._max_wait_ms
+        done = self._publisher(language).publish([waiting.file for waiting in held], overdue=overdue)
+        gone = [waiting for waiting in held if waiting.file.identity in done]
+        if gone:
+            self._queue.published(gone)
+            for waiting in gone:
+                del self._held[waiting.entry]
+        return len({waiting.file.identity for waiting in gone})
+
+    def _publisher(self, language: str) -> Publisher:
+        if language not in self._publishers:
+            stream = f"{KIND}/{language}"
+            create_like_the_others(self._catalog, stream)
+            self._publishers[language] = Publisher(self._catalog, stream)
+        return self._publishers[language]
+
+    def _catch_up(self, language: str) -> Accepted:
+        """All accepted files of a language, those of other publishers and earlier lives included."""
+        accepted = self._accepted.setdefault(language, Accepted())
+        if not self._catalog.stream_log(f"{KIND}/{language}").read():
+            return accepted
+        parts = self._catalog.stream(f"{KIND}/{language}").parts
+        for part in parts[self._parts_read.get(language, 0) :]:
+            if part.extra.get("files") and any(identity not in accepted for identity in part.extra["jobs"]):
+                with local_copy(self._catalog.store, f"{part.folder}/{FILES}") as path:
+                    table = pq.read_table(path, columns=["document", "text"])
+                for row in table.to_pylist():
+                    if row["document"] not in accepted:
+                        accepted.add(row["document"], row["text"])
+        self._parts_read[language] = len(parts)
+        return accepted
+
+
+def create_like_the_others(catalog: Catalog, stream: str) -> None:
+    """Makes an empty stream with the one shape that the root's token streams have, unless it exists.
+
+    Raises: GeneratorError when the root has no tokens yet, or several shapes.
+    """
+    if catalog.stream_log(stream).read():
+        return
+    found = [info for info in catalog.streams() if info.seq_len is not None and info.tokenizer is not None]
+    shapes = sorted({(info.seq_len or 0, info.dtype or "", info.tokenizer or "") for info in found})
+    if len(shapes) != 1:
+        have = (
+            "; ".join(f"{seq_len} x {dtype}, {tokenizer}" for seq_len, dtype, tokenizer in shapes) or "none with a tokenizer"
+        )
+        raise GeneratorError(
+            f"the shape of stream {stream} is not clear: streams have {have}; make it with phasemix streams create {stream}"
+        )
+    seq_len, dtype, tokenizer = shapes[0]
+    catalog.create_stream(stream, seq_len=seq_len, dtype=dtype, tokenizer=tokenizer)

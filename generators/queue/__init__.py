@@ -1,0 +1,1 @@
+"""Jobs and the queue that workers claim them from."""

@@ -1,0 +1,220 @@
+"""The way of a job in Redis: two Redis Streams with a consumer group each. Nothing needs more than Redis 6.2.
+
+Always holds: silence and age are judged by Redis's clock alone; each change is one transaction; a wiped Redis is an empty
+queue, not an error.
+
+    :queue     stream  jobs; group "workers"; what is closed or delivered is deleted, so XLEN is what is left
+    :files     stream  files that wait to be published; group "publishers"
+    :on_way    hash    identity to purpose, from `add` to the end
+    :rejected  set     identities; :rejections  hash  reason to count
+    :rejected_files  list  the last 200 of them, whose format mixer owns
+    :dead      hash    identity to job and reason
+"""
+
+from collections import Counter
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+import redis
+
+from generators.errors import QueueError
+from generators.queue.job import AcceptedFile, Job, rejected_file, rejected_job
+from generators.queue.job_queue import Claim, DeadJob, Depth, Waiting
+from mixer.pool.files import MOST_KEPT, RejectedFile, rejected_key
+
+WORKERS, PUBLISHERS = "workers", "publishers"
+LONG_SILENT_MS = 10**9
+
+
+class RedisJobQueue:
+    """Raises: QueueError when Redis does not answer."""
+
+    def __init__(self, url: str, *, pool: str = "generators", max_length: int = 1024) -> None:
+        self.url, self._max_length = url, max_length
+        try:
+            self.client: Any = redis.Redis.from_url(url, socket_timeout=5.0)
+        except ValueError as error:
+            raise QueueError(f"{url} is no address of a Redis: {error}") from error
+        names = ("queue", "files", "on_way", "rejected", "rejections", "dead")
+        self._queue, self._files, self._on_way, self._rejected, self._rejections, self._dead = (
+            f"phasemix:{{{pool}}}:{name}" for name in names
+        )
+        self._rejected_files = rejected_key(pool)
+        script = files("generators").joinpath("lua", "add_job.lua").read_text()
+        self._add = self.client.register_script(script)
+
+    # jobs
+
+    def add(self, job: Job) -> bool:
+        words = [job.identity, job.purpose, msgspec.json.encode(job), self._max_length]
+        return bool(self.ask(self._add, keys=[self._queue, self._on_way], args=words) == 1)
+
+    def claim(self, worker: str, *, count: int, silent_ms: int) -> list[Claim]:
+        found = []
+        for entry, fields in self._read(self._queue, WORKERS, worker, count, silent_ms):
+            pending = self.ask(self.client.xpending_range, self._queue, WORKERS, entry, entry, 1)
+            deliveries = int(pending[0]["times_delivered"]) if pending else 1
+            found.append(Claim(entry.decode(), msgspec.json.decode(fields[b"job"], type=Job), deliveries))
+        return found
+
+    def beat(self, worker: str, entries: list[str]) -> None:
+        self._beat(self._queue, WORKERS, worker, entries)
+
+    def release(self, worker: str, entries: list[str]) -> None:
+        self._beat(self._queue, WORKERS, worker, entries, idle=LONG_SILENT_MS)
+
+    def deliver(self, claim: Claim, file: AcceptedFile) -> None:
+        def change(transaction: Any) -> None:
+            transaction.xadd(self._files, {"file": msgspec.json.encode(file)})
+            transaction.xack(self._queue, WORKERS, claim.entry)
+            transaction.xdel(self._queue, claim.entry)
+
+        self._change(change)
+
+    def reject_job(self, claim: Claim, reason: str, text: str) -> None:
+        self._reject(self._queue, WORKERS, claim.entry, rejected_job(claim.job, reason, text, self.clock_ms()))
+
+    def bury(self, claim: Claim, why: str) -> None:
+        def change(transaction: Any) -> None:
+            transaction.xack(self._queue, WORKERS, claim.entry)
+            transaction.xdel(self._queue, claim.entry)
+            transaction.hdel(self._on_way, claim.job.identity)
+            transaction.hset(self._dead, claim.job.identity, msgspec.json.encode(DeadJob(claim.job, why)))
+
+        self._change(change)
+
+    def dead(self) -> list[DeadJob]:
+        return [msgspec.json.decode(data, type=DeadJob) for data in self.ask(self.client.hvals, self._dead)]
+
+    def revive(self) -> int:
+        def change(transaction: Any) -> None:
+            transaction.hlen(self._dead)
+            transaction.delete(self._dead)
+
+        return int(self._change(change)[0])
+
+    # files
+
+    def take(self, publisher: str, *, count: int, silent_ms: int) -> list[Waiting]:
+        found = self._read(self._files, PUBLISHERS, publisher, count, silent_ms)
+        return [
+            Waiting(entry.decode(), msgspec.json.decode(fields[b"file"], type=AcceptedFile), int(entry.split(b"-")[0]))
+            for entry, fields in found
+        ]
+
+    def keep(self, publisher: str, entries: list[str]) -> None:
+        self._beat(self._files, PUBLISHERS, publisher, entries)
+
+    def reject_file(self, waiting: Waiting, reason: str) -> None:
+        self._reject(self._files, PUBLISHERS, waiting.entry, rejected_file(waiting.file, reason, self.clock_ms()))
+
+    def published(self, waiting: list[Waiting]) -> None:
+        def change(transaction: Any) -> None:
+            for entry, file, _ in waiting:
+                transaction.xack(self._files, PUBLISHERS, entry)
+                transaction.xdel(self._files, entry)
+                transaction.hdel(self._on_way, file.identity)
+
+        self._change(change)
+
+    # what is there
+
+    def clock_ms(self) -> int:
+        seconds, microseconds = self.ask(self.client.time)
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    def depth(self) -> Depth:
+        def read() -> Depth:
+            running = int(self.client.xpending(self._queue, WORKERS)["pending"])
+            waiting = int(self.client.xlen(self._queue)) - running
+            return Depth(max(0, waiting), running, int(self.client.xlen(self._files)))
+
+        depth: Depth = self._grouped(self._queue, WORKERS, read)
+        return depth
+
+    def purposes(self) -> Counter[str]:
+        return Counter(purpose.decode() for purpose in self.ask(self.client.hvals, self._on_way))
+
+    def closed(self, identities: list[str]) -> set[str]:
+        if not identities:
+            return set()
+
+        def read(transaction: Any) -> None:
+            transaction.smismember(self._rejected, identities)
+            transaction.hmget(self._dead, identities)
+
+        rejected, dead = self._change(read)
+        found = zip(identities, rejected, dead, strict=True)
+        return {identity for identity, is_rejected, is_dead in found if is_rejected or is_dead}
+
+    def rejections(self) -> Counter[str]:
+        counts = self.ask(self.client.hgetall, self._rejections)
+        return Counter({reason.decode(): int(count) for reason, count in counts.items()})
+
+    def rejected_files(self) -> list[RejectedFile]:
+        kept = self.ask(self.client.lrange, self._rejected_files, 0, -1)
+        return [msgspec.json.decode(data, type=RejectedFile) for data in kept]
+
+    # calls
+
+    def _read(self, stream: str, group: str, name: str, count: int, silent_ms: int) -> list[Any]:
+        """Entries for `name`: first those whose holder is silent, then new ones."""
+
+        def read() -> list[Any]:
+            _, old, *_ = self.client.xautoclaim(stream, group, name, min_idle_time=silent_ms, start_id="0-0", count=count)
+            old = [(entry, fields) for entry, fields in old if fields]  # 6.2 answers nil for entries that were deleted
+            if count <= len(old):
+                return list(old)
+            answer = self.client.xreadgroup(group, name, {stream: ">"}, count=count - len(old))
+            return [*old, *(answer[0][1] if answer else [])]
+
+        entries: list[Any] = self._grouped(stream, group, read)
+        return entries
+
+    def _beat(self, stream: str, group: str, name: str, entries: list[str], idle: int | None = None) -> None:
+        if entries:  # a claim of one's own, without counting as a delivery, sets its idle time
+            self._grouped(stream, group, lambda: self.client.xclaim(stream, group, name, 0, entries, idle=idle, justid=True))
+
+    def _reject(self, stream: str, group: str, entry: str, file: RejectedFile) -> None:
+        def change(transaction: Any) -> None:
+            transaction.xack(stream, group, entry)
+            transaction.xdel(stream, entry)
+            transaction.hdel(self._on_way, file.id)
+            transaction.sadd(self._rejected, file.id)
+            transaction.hincrby(self._rejections, file.reason, 1)
+            transaction.lpush(self._rejected_files, msgspec.json.encode(file))
+            transaction.ltrim(self._rejected_files, 0, MOST_KEPT - 1)
+
+        self._change(change)
+
+    def _change(self, change: Any) -> list[Any]:
+        """One MULTI/EXEC of what `change` asks for."""
+        transaction = self.client.pipeline(transaction=True)
+        change(transaction)
+        answers: list[Any] = self.ask(transaction.execute)
+        return answers
+
+    def _grouped(self, stream: str, group: str, call: Any) -> Any:
+        """Calls; makes the group first where Redis has none, as when it is new or was wiped."""
+        try:
+            return self.ask(call)
+        except redis.ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+        try:
+            self.ask(self.client.xgroup_create, stream, group, id="0", mkstream=True)
+        except redis.ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+        return self.ask(call)
+
+    def ask(self, call: Any, *arguments: Any, **named: Any) -> Any:
+        """Calls Redis. Raises: QueueError when it does not answer."""
+        try:
+            return call(*arguments, **named)
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            address = self.url.rpartition("@")[2] or self.url
+            raise QueueError(
+                f"Redis at {address} does not answer: {type(error).__name__}; start it, or give --redis"
+            ) from error

@@ -1,0 +1,1 @@
+"""The command line's nouns that belong to mixtures and runs."""

@@ -1,0 +1,271 @@
+"""`phasemix mixtures`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from streamer.commands.options import add_json, add_root, add_why, person, print_json, print_table
+
+if TYPE_CHECKING:
+    from mixer.mixture.versions import Mixtures
+    from mixer.preview.preview import Preview, ShareChange
+
+
+MOST_REFUSALS = 5  # that are printed of a preview
+
+
+def add_mixtures(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(required=True, metavar="list|show|apply|edit|diff|preview|schema")
+    listing = verbs.add_parser("list", help="one line a mixture, or one line a version of one")
+    listing.add_argument("mixture", nargs="?", metavar="NAME", help="whose versions, with who made them and why")
+    listing.set_defaults(run=run_list)
+    show = verbs.add_parser("show", help="a version in TOML")
+    show.add_argument("mixture", help="NAME or NAME@VERSION")
+    show.set_defaults(run=run_show)
+    apply = verbs.add_parser("apply", help="check a mixture and make a version of it")
+    apply.add_argument("file", help="a TOML file, or - for standard input")
+    apply.set_defaults(run=run_apply)
+    edit = verbs.add_parser("edit", help="make a version from another, in your editor or with --set")
+    edit.add_argument("mixture", help="NAME or NAME@VERSION")
+    add_settings(edit)
+    edit.add_argument("--yes", action="store_true", help="apply what the editor left without asking")
+    edit.set_defaults(run=run_edit)
+    diff = verbs.add_parser("diff", help="what differs between two versions, in resolved shares")
+    diff.add_argument("mixture", metavar="before", help="NAME or NAME@VERSION")
+    diff.add_argument("after", help="NAME, NAME@VERSION or a TOML file")
+    diff.set_defaults(run=run_diff)
+    preview = verbs.add_parser("preview", help="what each stream would give: tokens, passes, what runs dry")
+    preview.add_argument("mixture", help="NAME, NAME@VERSION or a TOML file")
+    add_settings(preview)
+    preview.add_argument("--run", metavar="RUN", dest="of_run", help="passes and caps go on from where this run is")
+    preview.add_argument("--tokens-per-s", type=float, help="how fast training goes (default: as the run went)")
+    preview.set_defaults(run=run_preview)
+    schema = verbs.add_parser("schema", help="the JSON schema of a mixture file, for editors")
+    schema.set_defaults(run=run_schema)
+    for verb in (edit, preview):
+        verb.add_argument("--tokens", default="0", help="horizon of the preview in tokens (like 50B)")
+    for verb in (apply, edit):
+        add_why(verb)
+    for verb in (apply, listing, show, edit, diff, preview):
+        add_root(verb)
+        add_json(verb)
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="COMPONENT.KEY=VALUE",
+        dest="assignments",
+        help="such as synthetic.pin.python=0.4; may be repeated",
+    )
+    parser.add_argument("--unset", action="append", default=[], metavar="COMPONENT.KEY", help="back to the default")
+
+
+NOUNS = {"mixtures": add_mixtures}
+
+
+def run_list(options: argparse.Namespace) -> int:
+    from datetime import datetime
+
+    import msgspec
+
+    from mixer.mixture.versions import Mixtures
+
+    mixtures = Mixtures(options.root)
+    if options.mixture is None:
+        print_table([{"mixture": name, "versions": count} for name, count in mixtures.list()], options.json)
+        return 0
+    rows = [msgspec.to_builtins(version) for version in mixtures.versions(options.mixture)]
+    if not options.json:
+        for row in rows:
+            row["at"] = datetime.fromtimestamp(row.pop("at_s")).strftime("%Y-%m-%d %H:%M")
+    print_table(rows, options.json)
+    return 0
+
+
+def run_show(options: argparse.Namespace) -> int:
+    from mixer.mixture.versions import Mixtures
+
+    mixtures = Mixtures(options.root)
+    if options.json:
+        print_json(mixtures.document(options.mixture))
+    else:
+        sys.stdout.write(mixtures.text(options.mixture))
+    return 0
+
+
+def run_apply(options: argparse.Namespace) -> int:
+    from mixer.mixture.versions import Mixtures
+
+    text, name = read_argument(options.file)
+    mixtures = Mixtures(options.root)
+    before = dict(mixtures.list())
+    made = mixtures.apply(text, by=person(), why=options.why, name=name)
+    called = made.partition("@")[0]
+    print_made(mixtures, made, f"{called}@{before[called]}" if before.get(called) else None, options.json)
+    return 0
+
+
+def run_edit(options: argparse.Namespace) -> int:
+    from mixer.commands.editor import edit_version
+    from mixer.mixture.mixture import count_tokens
+    from mixer.mixture.versions import Mixtures
+
+    mixtures, horizon = Mixtures(options.root), count_tokens(options.tokens, "--tokens")
+    before = mixtures.load(options.mixture)[0]
+    if options.assignments or options.unset:
+        made: str | None = mixtures.apply_edit(before, settings_of(options), by=person(), why=options.why)
+    else:
+        show = print_outlook if not options.json else lambda preview, changes: None
+        made = edit_version(mixtures, before, show, tokens=horizon, yes=options.yes, by=person(), why=options.why)
+    if made is None:
+        print_table([{"mixture": before}], True) if options.json else print(f"{before} stays: nothing was changed")
+    elif options.assignments or options.unset:
+        print_made(mixtures, made, before, options.json)
+    else:
+        print_table([{"mixture": made}], options.json)
+    return 0
+
+
+def run_diff(options: argparse.Namespace) -> int:
+    from mixer.mixture.versions import Mixtures
+
+    mixtures = Mixtures(options.root)
+    if is_file(options.after):
+        text, name = read_argument(options.after)
+        changes = mixtures.compare_text(options.mixture, text, name)
+    else:
+        changes = mixtures.compare(options.mixture, options.after)
+    print_changes(changes, options.json)
+    return 0
+
+
+def run_preview(options: argparse.Namespace) -> int:
+    import msgspec
+
+    from mixer.errors import MixtureError
+    from mixer.mixture.mixture import count_tokens
+    from mixer.mixture.versions import Mixtures
+
+    mixtures, horizon = Mixtures(options.root), count_tokens(options.tokens, "--tokens")
+    where: dict[str, Any] = {"tokens": horizon, "run": options.of_run, "tokens_per_s": options.tokens_per_s}
+    if is_file(options.mixture):
+        if options.assignments or options.unset:
+            raise MixtureError(f"{options.mixture}: --set and --unset are for a version; change the file itself")
+        text, name = read_argument(options.mixture)
+        preview = mixtures.preview_text(text, name=name, **where)
+    else:
+        preview = mixtures.preview(options.mixture, settings=settings_of(options), **where)
+    if options.json:
+        print_json(msgspec.to_builtins(preview))
+    else:
+        print_preview(preview)
+    return 0
+
+
+def run_schema(options: argparse.Namespace) -> int:
+    from mixer.mixture.grammar import schema
+
+    print_json(schema())
+    return 0
+
+
+def is_file(word: str) -> bool:
+    """Whether an argument names a file and no mixture, whose name has no slash and is no .toml."""
+    return word == "-" or "/" in word or word.endswith(".toml")
+
+
+def read_argument(file: str) -> tuple[str, str]:
+    """(text, what errors call it) of a file or of standard input. Raises: MixtureError."""
+    from mixer.commands.editor import read_text
+    from mixer.errors import MixtureError
+
+    if file != "-":
+        return read_text(file), file
+    try:
+        return sys.stdin.read(), "standard input"
+    except UnicodeDecodeError as error:
+        raise MixtureError(f"standard input is no UTF-8: {error.reason}; send UTF-8") from error
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    from mixer.mixture.file import parse_assignment
+
+    return {**dict(map(parse_assignment, options.assignments)), **dict.fromkeys(options.unset)}
+
+
+def print_made(mixtures: "Mixtures", made: str, before: str | None, as_json: bool) -> None:
+    """The version, and what it changes against the one before."""
+    print_table([{"mixture": made}], as_json)
+    if as_json:
+        return
+    if before == made:
+        print(f"{made} says the same already")
+    elif before is not None:
+        print(f"\nagainst {before}:")
+        print_changes(mixtures.compare(before, made), False)
+
+
+def print_changes(changes: Sequence["ShareChange"], as_json: bool) -> None:
+    import msgspec
+
+    rows = [msgspec.to_builtins(change) for change in changes]
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_table([{**row, "change": row["after"] - row["before"]} for row in rows], False)
+    else:
+        print("no share differs")
+
+
+def print_outlook(preview: "Preview", changes: Sequence["ShareChange"]) -> None:
+    """What an edit would do, before it is applied."""
+    print_preview(preview)
+    print("\nagainst the version before:")
+    print_changes(changes, False)
+
+
+def print_preview(preview: "Preview") -> None:
+    import msgspec
+
+    print(
+        f"{preview.mixture}: {preview.tokens:,} tokens, {preview.repeated_tokens:,} of them seen before; the streams hold "
+        f"{preview.unique_tokens:,}\n"
+    )
+    print_table([msgspec.to_builtins(row) for row in preview.components], False)
+    if 1 < len(preview.keys) < len(preview.streams):
+        print()
+        print_table([msgspec.to_builtins(row) for row in preview.keys], False)
+    print()
+    streams = [msgspec.to_builtins(row) for row in preview.streams]
+    first = ("stream", "share", "tokens", "passes", "max_passes", "unique_tokens", "dry_at_tokens")
+    for row in streams:
+        row["dry_in"], row["growth_tokens_per_s"] = duration(row["dry_in_s"]), round(row["growth_tokens_per_s"])
+    print_table([{key: row[key] for key in (*first, "dry_in", "growth_tokens_per_s")} for row in streams], False)
+    if preview.ends is not None:
+        print(f"\nat {preview.ends_at_tokens:,} tokens {preview.ends}")
+    for refusal in preview.refusals[:MOST_REFUSALS]:
+        print(f"\nnot possible: {refusal.said}")
+    if len(preview.refusals) > MOST_REFUSALS:
+        print(f"\nnot possible of {len(preview.refusals) - MOST_REFUSALS:,} other streams either; --json has all")
+    if preview.feasible is not None:
+        print(f"\nat these shares all caps allow {preview.feasible.tokens:,} tokens")
+        if preview.feasible.shares:
+            print(f"the nearest shares that last {preview.tokens:,} tokens:")
+            rows = zip(preview.streams, preview.feasible.shares.values(), strict=True)
+            print_table([{"stream": row.stream, "share": row.share, "feasible": share} for row, share in rows], False)
+        else:
+            print("no shares last so long: raise max_passes, or lower the horizon")
+
+
+def duration(seconds: float | None) -> str | None:
+    """`90 s`, `2.5 h`, `12 d`."""
+    if seconds is None:
+        return None
+    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,332 @@
+"""`phasemix runs`."""
+
+import argparse
+import contextlib
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mixer.commands.trace import add_trace
+from streamer.commands.options import add_json, add_root, add_why, one_line, person, print_table
+
+if TYPE_CHECKING:
+    from mixer.runs.runs import RunInfo
+    from mixer.steering.schedules import Policy, Schedule, Value
+
+VERBS = "create|list|show|history|switch|fork|skip|pause|resume|end|note|extend|trace"
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(required=True, metavar=VERBS)
+    create = verbs.add_parser("create", help="bind a run to a mixture version")
+    create.add_argument("name")
+    create.add_argument("--mixture", help="NAME or NAME@VERSION; a --schedule takes its place")
+    create.add_argument("--seed", type=int, required=True)
+    create.add_argument("--global-batch", type=int, required=True, help="samples of a global batch")
+    create.add_argument("--canonical-nodes", type=int, default=1)
+    create.add_argument("--num-steps", type=int, help="refuse now what caps cannot give for so long")
+    create.add_argument(
+        "--segment-batches", type=int, default=32, help="batches between moments at which a switch takes effect"
+    )
+    create.add_argument(
+        "--write-ahead", type=int, default=256, help="batches past the ledger's end that a reader may ask for"
+    )
+    create.add_argument("--boundaries", action="store_true", help="batches say where documents begin")
+    create.add_argument("--parent", metavar="RUN", help="go on where this run has brought the streams; caps count on")
+    create.add_argument("--parent-step", type=int, metavar="STEP", help="behind so many of its batches (default: all)")
+    create.set_defaults(run=run_create)
+    listing = verbs.add_parser("list", help="one line a run")
+    listing.set_defaults(run=run_runs)
+    show = verbs.add_parser("show", help="target beside realised shares")
+    show.add_argument("name")
+    show.add_argument("--watch", action="store_true", help="as bars, drawn again as the run goes on")
+    show.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="with --watch (default 2)")
+    show.add_argument("--group", choices=("stream", "key"), default="stream", help="with --watch: what a bar is of")
+    show.set_defaults(run=run_use)
+    switch = verbs.add_parser("switch", help="make another version take effect")
+    switch.add_argument("name")
+    switch.add_argument("mixture", nargs="?", help="NAME or NAME@VERSION; a --schedule takes its place")
+    switch.add_argument("--at-step", type=int, help="default: the next boundary")
+    switch.set_defaults(run=run_switch)
+    for verb in (create, switch):
+        verb.add_argument("--schedule", metavar="FILE", help="TOML: mixtures along the run, docs/policies.md")
+        verb.add_argument("--policy", metavar="NAME", help="a function of ledger and reports that chooses the shares")
+        verb.add_argument("--policy-every", type=int, metavar="N", help="ask it every so many batches (default 32)")
+        verb.add_argument(
+            "--policy-set", action="append", default=[], metavar="KEY=VALUE", help="an argument of it; repeatable"
+        )
+    fork = verbs.add_parser("fork", help="a new run that is another one up to a step")
+    fork.add_argument("of_run", metavar="RUN", help="the run it begins as")
+    fork.add_argument("name", metavar="NEW")
+    fork.add_argument("--at-step", type=int, required=True, metavar="STEP", help="its first own batch, in RUN's ledger")
+    fork.add_argument("--seed", type=int, help="default: RUN's")
+    fork.add_argument("--global-batch", type=int, help="default: RUN's")
+    fork.add_argument("--mixture", help="NAME or NAME@VERSION from there on (default: RUN's shares)")
+    fork.add_argument("--num-steps", type=int, help="in all, from RUN's beginning (default: RUN's)")
+    fork.add_argument("--skip", type=int, default=0, metavar="N", help="leave out so many batches from there on")
+    fork.set_defaults(run=run_fork)
+    skip = verbs.add_parser("skip", help="leave out batches that are not in the ledger yet")
+    skip.add_argument("name")
+    skip.add_argument("start_step", type=int, metavar="STEP", help="the first of them")
+    skip.add_argument("batches", type=int)
+    skip.set_defaults(run=run_skip)
+    acts = {
+        "pause": "write no segment until it is resumed",
+        "resume": "end a pause",
+        "end": "close the run where its ledger ends",
+    }
+    acting = [verbs.add_parser(act_name, help=said) for act_name, said in acts.items()]
+    for act_name, act in zip(acts, acting, strict=True):
+        act.add_argument("name")
+        act.set_defaults(run=run_act, verb=act_name)
+    note = verbs.add_parser("note", help="note a text in the history, at any time")
+    note.add_argument("name")
+    note.add_argument("text")
+    note.set_defaults(run=run_note)
+    history = verbs.add_parser("history", help="which mixture when, by whom and why")
+    history.add_argument("name")
+    history.set_defaults(run=run_history)
+    for verb in (create, switch, fork, skip, *acting, note):
+        verb.add_argument("--by", metavar="NAME", help="who does it (default: PHASEMIX_BY, else the login name)")
+        if verb is not note:
+            add_why(verb)
+    extend = verbs.add_parser("extend", help="write segments on purpose, up to a step")
+    extend.add_argument("name")
+    extend.add_argument("--to", type=int, required=True, metavar="STEP", dest="to_step", help="the batches before it")
+    extend.set_defaults(run=run_extend)
+    for verb in (create, listing, show, switch, fork, skip, *acting, note, history, extend, add_trace(verbs)):
+        add_root(verb)
+        add_json(verb)
+
+
+NOUNS = {"runs": add_runs}
+
+
+def run_create(options: argparse.Namespace) -> int:
+    from mixer.runs.runs import Runs
+
+    info = Runs(options.root).create(
+        options.name,
+        mixture=options.mixture,
+        seed=options.seed,
+        global_batch=options.global_batch,
+        canonical_nodes=options.canonical_nodes,
+        num_steps=options.num_steps,
+        segment_batches=options.segment_batches,
+        write_ahead=options.write_ahead,
+        boundaries=options.boundaries,
+        parent=options.parent,
+        parent_step=options.parent_step,
+        steering=read_steering(options),
+        **signature(options),
+    )
+    print_table([{"run": info.name, "mixture": info.mixture, "streams": len(info.shares)}], options.json)
+    return 0
+
+
+def run_runs(options: argparse.Namespace) -> int:
+    import msgspec
+
+    from mixer.runs.runs import Runs
+
+    runs = Runs(options.root).list()
+    if options.json:
+        print_table(msgspec.to_builtins(runs), True)
+        return 0
+    rows = [
+        {
+            "run": run.name,
+            "mixture": run.mixture,
+            "batches": run.end_step,
+            "of": run.num_steps,
+            "global_batch": run.global_batch,
+            "seed": run.seed,
+            "policy": run.policy,
+            "parent": "" if run.parent is None else f"{run.parent}, {run.parent_step:,}",
+            "state": f"ended: {run.ended}" if run.ended is not None else run.paused or "open",
+        }
+        for run in runs
+    ]
+    print_table(rows, False)
+    return 0
+
+
+def run_use(options: argparse.Namespace) -> int:
+    from mixer.runs.runs import Runs
+
+    runs = Runs(options.root)
+    if options.watch:
+        from mixer.commands.watch import watch
+
+        with contextlib.suppress(KeyboardInterrupt):
+            watch(runs, options.name, interval_s=options.interval, group=options.group, as_json=options.json)
+        return 0
+    info, used = runs.show(options.name), runs.use(options.name)
+    drawn = max(1, sum(use.realised_samples for use in used))
+    rows = [
+        {
+            "stream": use.stream,
+            "share_now": info.shares.get(use.stream, 0.0),
+            "target": use.target_samples / drawn,
+            "realised": use.realised_samples / drawn,
+            "realised_tokens": use.realised_samples * info.seq_len,
+            "passes": use.passes,
+        }
+        for use in used
+    ]
+    if not options.json:
+        policy = "" if info.policy == "fixed" else f", policy {info.policy}"
+        sizes = f"seed {info.seed}, global batch {info.global_batch}, {info.end_step} batches"
+        print(f"{info.name}: {info.mixture}{policy}, {sizes}")
+        for said in remarks(info):
+            print(one_line(said))
+    print_table(rows, options.json)
+    return 0
+
+
+def run_switch(options: argparse.Namespace) -> int:
+    from mixer.runs.runs import Runs
+
+    runs, steering = Runs(options.root), read_steering(options)
+    step = runs.switch(options.name, options.mixture, options.at_step, steering=steering, **signature(options))
+    print_table([{"run": options.name, "mixture": options.mixture or options.schedule, "from_step": step}], options.json)
+    return 0
+
+
+def read_steering(options: argparse.Namespace) -> "Schedule | Policy | None":
+    """What `--schedule` or `--policy` ask for. Raises: RunError."""
+    from pathlib import Path
+
+    from mixer.errors import RunError
+    from mixer.steering.schedules import EVERY, Function, read_schedule, steering_of
+
+    schedule = function = None
+    if options.schedule is not None:
+        try:
+            text = Path(options.schedule).read_text()
+        except OSError as error:
+            raise RunError(f"schedule {options.schedule} cannot be read: {error.strerror}; name a TOML file") from error
+        except UnicodeDecodeError as error:
+            raise RunError(f"schedule {options.schedule} is no UTF-8: {error.reason}; save the file as UTF-8") from error
+        schedule = read_schedule(text, name=options.schedule)
+    if options.policy is not None:
+        arguments = dict(read_argument(assignment) for assignment in options.policy_set)
+        every = EVERY if options.policy_every is None else options.policy_every
+        function = Function(name=options.policy, every=every, arguments=arguments)
+    elif options.policy_set or options.policy_every is not None:
+        raise RunError("--policy-every and --policy-set are of a policy; name it with --policy")
+    return steering_of(schedule, function)
+
+
+def read_argument(assignment: str) -> "tuple[str, Value]":
+    """KEY=VALUE, the value TOML or a bare word. Raises: RunError."""
+    import tomllib
+
+    from mixer.errors import RunError
+
+    key, equals, text = assignment.partition("=")
+    if not equals or not key.isidentifier():
+        raise RunError(f"--policy-set {assignment!r} is not KEY=VALUE, such as rate=0.3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        value = text.strip()
+    if not isinstance(value, bool | int | float | str):
+        raise RunError(f"--policy-set {assignment!r}: give a number, a word, true or false")
+    return key, value
+
+
+def run_extend(options: argparse.Namespace) -> int:
+    from mixer.runs.runs import Runs
+
+    end = Runs(options.root).extend(options.name, options.to_step)
+    print_table([{"run": options.name, "end_step": end}], options.json)
+    return 0
+
+
+def signature(options: argparse.Namespace) -> dict[str, Any]:
+    """Who does it and why, as arguments."""
+    return {"by": options.by or person(), "why": options.why}
+
+
+def remarks(info: "RunInfo") -> list[str]:
+    """What else is to be known of a run, a line each."""
+    said = (
+        [f"{'forked from' if info.fork else 'goes on from'} {info.parent} at step {info.parent_step:,}"]
+        if info.parent
+        else []
+    )
+    said += [f"skips {batches:,} batches from {start:,} on" for start, batches in info.skipped]
+    return said + [text for text in (info.paused, f"ended: {info.ended}" if info.ended else None) if text]
+
+
+def run_fork(options: argparse.Namespace) -> int:
+    from mixer.runs.runs import Runs
+
+    info = Runs(options.root).fork(
+        options.of_run,
+        options.name,
+        at_step=options.at_step,
+        seed=options.seed,
+        global_batch=options.global_batch,
+        mixture=options.mixture,
+        num_steps=options.num_steps,
+        skip=options.skip,
+        **signature(options),
+    )
+    row = {"run": info.name, "parent": info.parent, "from_step": info.parent_step, "mixture": info.mixture}
+    print_table([{**row, "seed": info.seed, "global_batch": info.global_batch, "skip": options.skip}], options.json)
+    return 0
+
+
+def run_skip(options: argparse.Namespace) -> int:
+    from mixer.runs.runs import Runs
+
+    Runs(options.root).skip(options.name, options.start_step, options.batches, **signature(options))
+    print_table([{"run": options.name, "start_step": options.start_step, "batches": options.batches}], options.json)
+    return 0
+
+
+def run_act(options: argparse.Namespace) -> int:
+    """pause, resume and end."""
+    from mixer.runs.runs import Runs
+
+    runs = Runs(options.root)
+    getattr(runs, options.verb)(options.name, **signature(options))
+    info = runs.show(options.name)
+    state = "ended" if info.ended is not None else "paused" if info.paused is not None else "open"
+    print_table([{"run": info.name, "end_step": info.end_step, "state": state}], options.json)
+    return 0
+
+
+def run_note(options: argparse.Namespace) -> int:
+    from mixer.runs.runs import Runs
+
+    Runs(options.root).note(options.name, options.text, by=options.by or person())
+    print_table([{"run": options.name, "noted": options.text}], options.json)
+    return 0
+
+
+def run_history(options: argparse.Namespace) -> int:
+    import msgspec
+
+    from mixer.runs.runs import Runs
+
+    events = Runs(options.root).history(options.name)
+    if options.json:
+        print_table(msgspec.to_builtins(list(events)), True)
+        return 0
+    rows = [
+        {
+            "step": event.step,
+            "event": event.event,
+            "mixture": event.mixture,
+            "by": event.by,
+            "at": "" if event.at_s is None else f"{datetime.fromtimestamp(event.at_s):%Y-%m-%d %H:%M}",
+            "shares": ", ".join(f"{name} {share:.4g}" for name, share in (event.shares or {}).items()),
+            "why": event.why,
+            "run": event.run,
+        }
+        for event in events
+    ]
+    print_table(rows, False)
+    return 0

@@ -1,0 +1,1 @@
+"""Who writes the log of a run and hands out its segments."""

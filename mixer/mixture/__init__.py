@@ -1,0 +1,1 @@
+"""A mixture: its text, its value, its versions and its exact shares."""

@@ -1,0 +1,154 @@
+"""Where in a mixture file something stands: its line, its component and key. Only asked when an error is said.
+
+Always holds: a line is found by the grammar of TOML, not by the look of the text, so a key inside a string is no key.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mixer.mixture.grammar import Path
+
+LONGEST = 60
+DEEPEST = 8  # words of a path; what a mixture may say has five
+
+
+class Places:
+    """The places of one mixture. `name` is the file's, or what stands for it; without a `text` there are no lines.
+
+    `moved`: what stands elsewhere in the text than in the document, as what a [set] line says.
+    """
+
+    def __init__(
+        self, name: str, document: Mapping[str, Any], text: str | None = None, moved: Mapping[Path, Path] | None = None
+    ) -> None:
+        self.name, self.document, self.text, self.moved = name, document, text, moved
+
+    def say(self, *path: str | int) -> str:
+        """`file.toml:12: component synthetic, pin.python`."""
+        return f"{self.where(*path)}: {self.what(path)}"
+
+    def where(self, *path: str | int) -> str:
+        """`file.toml:12`."""
+        if self.text is None:
+            return self.name
+        found: Path = tuple(path)
+        if self.moved is not None:
+            inside = [moved for moved in self.moved if moved[: len(found)] == found]
+            while found and found not in self.moved:
+                found = found[:-1]
+            found = self.moved.get(found or next(iter(inside), ()), ("extends",))
+        return f"{self.name}:{line_of(self.text, found)}"
+
+    def what(self, path: Path) -> str:
+        if path[:1] != ("component",) or len(path) < 2:
+            return dotted(path) or "the mixture"
+        label = label_of(self.document["component"][path[1]])
+        called = f"component {label}" if label else f"component number {int(path[1]) + 1}"
+        return called + (f", {dotted(path[2:])}" if path[2:] else "")
+
+
+def label_of(component: Any) -> str:
+    """`name`, or the first word of the first glob; whatever the document holds."""
+    if not isinstance(component, Mapping):
+        return ""
+    if component.get("name"):
+        return str(component["name"])
+    globs = component.get("streams")
+    first = globs[0] if isinstance(globs, list) and globs else globs
+    return first.split("/")[0] if isinstance(first, str) else ""
+
+
+def dotted(path: Path) -> str:
+    """`pin.python`, `streams[2]`; what is odd is quoted, so that it stays on one line."""
+    words = (f"[{word + 1}]" if isinstance(word, int) else f".{plain(word)}" for word in path)
+    return "".join(words).removeprefix(".")
+
+
+def plain(word: str) -> str:
+    return word if word.isprintable() and word and len(word) <= LONGEST else shown(word)
+
+
+def shown(value: Any) -> str:
+    """A value in an error: one line, not long."""
+    try:
+        text = repr(value)
+    except ValueError:
+        text = f"a number of {value.bit_length()} bits"
+    except RecursionError:
+        text = "a value of many levels"
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'share'?` or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def line_of(text: str, path: Path) -> int:
+    """The line, from 1, on which a path of a valid text, or else the longest part of it, begins."""
+    lines = lines_by_path(text)
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path, 1)
+
+
+def lines_by_path(text: str) -> dict[Path, int]:
+    from tree_sitter_language_pack import get_parser
+
+    found: dict[Path, int] = {}
+    counts: dict[Path, int] = {}
+
+    def note(path: Path, node: Any) -> None:
+        for end in range(1, len(path) + 1):
+            found.setdefault(path[:end], node.start_point.row + 1)
+
+    def pairs(node: Any, base: Path) -> None:
+        for child in node.children:
+            if child.type == "pair":
+                path = base + key_of(child.children[0])
+                note(path, child)
+                value(child.children[-1], path)
+
+    def value(node: Any, path: Path) -> None:
+        if len(path) > DEEPEST:
+            return
+        if node.type == "inline_table":
+            pairs(node, path)
+        elif node.type == "array":
+            items = [child for child in node.children if child.is_named and child.type != "comment"]
+            for place, item in enumerate(items):
+                note((*path, place), item)
+                value(item, (*path, place))
+
+    root = get_parser("toml").parse(text.encode()).root_node
+    pairs(root, ())
+    for node in root.children:
+        if node.type not in ("table", "table_array_element"):
+            continue
+        *outer, last = key_of(node.children[1])
+        path: Path = ()
+        for word in outer:  # a table array that a header goes into means its last table
+            path = (*path, word)
+            path = (*path, counts[path] - 1) if path in counts else path
+        path = (*path, last)
+        if node.type == "table_array_element":
+            counts[path] = counts.get(path, 0) + 1
+            note(path, node)
+            path = (*path, counts[path] - 1)
+        note(path, node)
+        pairs(node, path)
+    return found
+
+
+def key_of(node: Any) -> Path:
+    """The words of a bare, quoted or dotted key."""
+    found: Any = tomllib.loads(f"{node.text.decode()} = 0")
+    words: list[str] = []
+    while found:
+        (word,) = found
+        words.append(word)
+        found = found[word]
+    return tuple(words)

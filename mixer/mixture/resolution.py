@@ -1,0 +1,272 @@
+"""A mixture and a catalog to exact shares.
+
+Always holds: shares are exact rationals until the last step, then integers that sum to ONE, the same on every machine; a
+stream is in one component; nothing that would not resolve passes.
+
+How: what is no rational, tokens^(1/T), is a decimal of 50 digits whose steps are each rounded as IEEE 854 says.
+"""
+
+import fnmatch
+import re
+from collections.abc import Mapping, Sequence
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from fractions import Fraction
+from typing import NamedTuple
+
+import msgspec
+
+from mixer.errors import MixtureError
+from mixer.mixture.grammar import Path
+from mixer.mixture.mixture import Component, Mixture, count_tokens, document_of, globs
+from mixer.mixture.places import Places, did_you_mean, shown
+from mixer.order.slots import to_shares
+from streamer.catalog.manifest import Snapshot
+
+DIGITS = Context(prec=50, rounding=ROUND_HALF_EVEN, Emin=-999_999, Emax=999_999, traps=[])
+PINS_WITHIN = Fraction(1, 10**9)  # of 1 they are taken to be 1, as people write thirds; `mixture_file` refuses more
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a mixture means at one moment. All lists are parallel to `streams`; `limit` in samples."""
+
+    mixture: str
+    streams: list[str]
+    shares: list[int]
+    component: list[str]
+    max_passes: list[int | None]
+    limit: list[int | None]
+    when_dry: list[str]
+    dtype: str
+    tokenizer: str | None
+
+
+class Row(NamedTuple):
+    """A stream that a component takes: what it holds and, under best_tokens or best_share, gives at most, in samples."""
+
+    name: str
+    key: str
+    samples: int
+    limit: int | None
+
+    @property
+    def gives(self) -> int:
+        return self.samples if self.limit is None else self.limit
+
+
+def resolve(mixture: Mixture, reference: str, snapshots: Sequence[Snapshot], places: Places | None = None) -> Plan:
+    """Raises: MixtureError that names the component, the key, its line if it is of a file, and the remedy."""
+    return resolve_exactly(mixture, reference, snapshots, places)[0]
+
+
+def resolve_exactly(
+    mixture: Mixture, reference: str, snapshots: Sequence[Snapshot], places: Places | None = None
+) -> tuple[Plan, list[Fraction]]:
+    """The plan, and its shares before they are rounded to 1/ONE. Raises: MixtureError."""
+    places = places or Places(f"mixture {reference}", document_of(mixture))
+    taken: dict[str, str] = {}
+    rows: list[tuple[Row, Fraction, Component]] = []
+    shapes: dict[tuple[str | None, str | None], str] = {}
+    for number, component in enumerate(mixture.component):
+        matched = match(component, snapshots)
+        check_matches(places, number, component, matched, snapshots)
+        for snapshot in matched:
+            if snapshot.name in taken:
+                raise MixtureError(
+                    f"{places.say('component', number, 'streams')} = {shown(component.streams)}: stream {snapshot.name} "
+                    f"is also in component {taken[snapshot.name]}; exclude it from one"
+                )
+            taken[snapshot.name] = component.label
+            check_seq_len(places, number, mixture, snapshot)
+            shapes.setdefault((snapshot.dtype, snapshot.tokenizer), snapshot.name)
+        check_pins(places, number, component, matched)
+        chosen = [row for row in best_rows(places, number, component, matched) if row.limit != 0]
+        of_run = Fraction(str(component.share))
+        rows += [
+            (row, share * of_run, component)
+            for row, share in zip(chosen, inner_shares(places, number, component, chosen), strict=True)
+        ]
+    if len(shapes) > 1:
+        said = ", ".join(f"{name} {dtype} of tokenizer {tokenizer}" for (dtype, tokenizer), name in shapes.items())
+        raise MixtureError(
+            f"{places.say('component')}: its streams differ in dtype or tokenizer: {said}; exclude those of one"
+        )
+    ((dtype, tokenizer),) = shapes
+    exact = [share for _, share, _ in rows]
+    plan = Plan(
+        mixture=reference,
+        streams=[row.name for row, _, _ in rows],
+        shares=to_shares(exact),
+        component=[component.label for _, _, component in rows],
+        max_passes=[component.max_passes for _, _, component in rows],
+        limit=[row.limit for row, _, _ in rows],
+        when_dry=[component.when_dry for _, _, component in rows],
+        dtype=dtype or "uint16",
+        tokenizer=tokenizer,
+    )
+    total = sum(exact)  # 1 but for 1e-9
+    return plan, [share / total for share in exact]
+
+
+def match(component: Component, snapshots: Sequence[Snapshot]) -> list[Snapshot]:
+    def hit(name: str, patterns: list[str]) -> bool:
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+    taken, left = globs(component.streams), globs(component.exclude)
+    return [s for s in snapshots if s.kind == "tokens" and hit(s.name, taken) and not hit(s.name, left)]
+
+
+def check_matches(
+    places: Places, number: int, component: Component, matched: list[Snapshot], snapshots: Sequence[Snapshot]
+) -> None:
+    """Raises: MixtureError for a glob that takes nothing."""
+    names = [snapshot.name for snapshot in snapshots if snapshot.kind == "tokens"]
+    for place, glob in enumerate(globs(component.streams)):
+        if not any(fnmatch.fnmatchcase(name, glob) for name in names):
+            path: Path = ("component", number, "streams", *(() if isinstance(component.streams, str) else (place,)))
+            first = sorted({name.split("/")[0] + "/*" for name in names})
+            raise MixtureError(
+                f"{places.say(*path)} = {shown(glob)}: no stream matches; the catalog has {', '.join(first) or 'none'}"
+                f"{did_you_mean(glob, [*first, *names]) or '; name one of these, or publish to it first'}"
+            )
+    if not matched:
+        raise MixtureError(
+            f"{places.say('component', number, 'exclude')} = {shown(component.exclude)}: no stream is left of "
+            f"{shown(component.streams)}; exclude fewer"
+        )
+
+
+def check_pins(places: Places, number: int, component: Component, matched: list[Snapshot]) -> None:
+    """Raises: MixtureError for a pin of what the component does not have, or has twice."""
+    names, keys = {snapshot.name: snapshot.key for snapshot in matched}, {snapshot.key for snapshot in matched}
+    for pin, share in component.pin.items():
+        where = f"{places.say('component', number, 'pin', pin)} = {share:g}"
+        if pin not in keys and pin not in names:
+            raise MixtureError(
+                f"{where}: it names no key and no stream of the component; its keys are {', '.join(sorted(keys))}"
+                f"{did_you_mean(pin, [*keys, *names]) or '; pin one of these'}"
+            )
+        if names.get(pin) in component.pin:
+            raise MixtureError(f"{where}: pin.{names[pin]} holds that stream already; leave one of the two out")
+
+
+def check_seq_len(places: Places, number: int, mixture: Mixture, snapshot: Snapshot) -> None:
+    if snapshot.seq_len != mixture.seq_len:
+        raise MixtureError(
+            f"{places.say('component', number, 'streams')}: stream {snapshot.name} has seq_len {snapshot.seq_len}, the "
+            f"mixture {mixture.seq_len}; exclude it or pack it again"
+        )
+
+
+def best_rows(places: Places, number: int, component: Component, matched: list[Snapshot]) -> list[Row]:
+    """What each stream may give under `best_tokens` or `best_share`: whole bins from the top, then the first of the next.
+
+    The budget is split by the keys' tokens, to within one sample.
+    """
+    rows = [Row(snapshot.name, snapshot.key, snapshot.samples, None) for snapshot in matched]
+    if component.best_tokens is None and not isinstance(component.best_share, float):
+        return rows
+    seq_len, have = matched[0].seq_len or 1, sum(row.samples for row in rows)
+    key = "best_share" if component.best_tokens is None else "best_tokens"
+    where = places.say("component", number, key) + f" = {shown(getattr(component, key))}"
+    if component.best_tokens is None:
+        budget = int(Fraction(str(component.best_share)) * have)
+    else:
+        budget = count_tokens(component.best_tokens, where) // seq_len
+    if not 1 <= budget <= have:
+        raise MixtureError(
+            f"{where} is {budget:,} samples; the streams hold {have:,} samples ({have * seq_len:,} tokens): ask for at "
+            f"least {seq_len:,} tokens and at most that"
+        )
+    by_key: dict[str, int] = {}
+    for row in rows:
+        by_key[row.key] = by_key.get(row.key, 0) + row.samples
+    exact = {key: Fraction(budget * samples, have) for key, samples in sorted(by_key.items())}
+    quota = {key: int(value) for key, value in exact.items()}
+    for key in sorted(quota, key=lambda key: (quota[key] - exact[key], key))[: budget - sum(quota.values())]:
+        quota[key] += 1
+    limits: dict[str, int] = {}
+    for row in sorted(rows, key=lambda row: bin_rank(row.name)):
+        limits[row.name] = min(row.samples, quota[row.key])
+        quota[row.key] -= limits[row.name]
+    return [row._replace(limit=limits[row.name]) for row in rows]
+
+
+def bin_rank(name: str) -> tuple[int, str]:
+    """Best bin first: `scored/python/q95` before `scored/python/q80`."""
+    found = re.search(r"/q([0-9]+)$", name)
+    return (-int(found[1]) if found else 1, name)
+
+
+def inner_shares(places: Places, number: int, component: Component, rows: list[Row]) -> list[Fraction]:
+    """Shares inside a component, summing to 1, pins applied."""
+    weights = weigh(places, number, component, rows)
+    if not any(weights):
+        weights = [Fraction(1)] * len(rows)  # nothing published yet: equal
+    groups = pin_groups(places, number, component, rows)
+    pins = {name: Fraction(str(value)) for name, value in component.pin.items()}
+    sums: dict[str | None, Fraction] = {}
+    counts: dict[str | None, int] = {}
+    for weight, group in zip(weights, groups, strict=True):
+        sums[group], counts[group] = sums.get(group, Fraction(0)) + weight, counts.get(group, 0) + 1
+    pinned = sum(pins.values(), Fraction(0))
+    if pinned > 1 or (1 - pinned <= PINS_WITHIN and not sums.get(None)):
+        pins = {name: value / pinned for name, value in pins.items()}
+    rest = 1 - sum(pins.values(), Fraction(0))
+    if rest and not sums.get(None):
+        raise MixtureError(
+            f"{places.say('component', number, 'pin')}: its pins sum to {float(1 - rest):g} and no other key has tokens; "
+            "make them sum to 1"
+        )
+
+    def share(weight: Fraction, group: str | None) -> Fraction:
+        whole = rest if group is None else pins[group]
+        if not whole:
+            return Fraction(0)
+        return whole * weight / sums[group] if sums[group] else whole / counts[group]
+
+    return [share(weight, group) for weight, group in zip(weights, groups, strict=True)]
+
+
+def pin_groups(places: Places, number: int, component: Component, rows: list[Row]) -> list[str | None]:
+    """The pin that holds each stream's share: its name's, else its key's, else None. Raises: MixtureError."""
+    given = {row.key for row in rows} | {row.name for row in rows}
+    for pin in component.pin.keys() - given:
+        raise MixtureError(
+            f"{places.say('component', number, 'pin', pin)} = {component.pin[pin]:g}: none of it is among the "
+            "best; leave it out"
+        )
+    return [next((pin for pin in (row.name, row.key) if pin in component.pin), None) for row in rows]
+
+
+def weigh(places: Places, number: int, component: Component, rows: list[Row]) -> list[Fraction]:
+    """What each stream asks for, before pins."""
+    if isinstance(component.within, dict):
+        return [Fraction(str(given_weight(places, number, component.within, row))) for row in rows]
+    if component.within == "equal":
+        return [Fraction(1)] * len(rows)
+    if component.within == "tokens":
+        return [Fraction(row.gives) for row in rows]
+    by_key: dict[str, int] = {}
+    for row in rows:
+        by_key[row.key] = by_key.get(row.key, 0) + row.gives
+    assert isinstance(component.temperature, float)
+    flat = {key: root(samples, component.temperature) for key, samples in by_key.items()}
+    return [flat[row.key] * row.gives / max(1, by_key[row.key]) for row in rows]
+
+
+def given_weight(places: Places, number: int, weights: Mapping[str, float], row: Row) -> float:
+    for name in (row.name, row.key):
+        if name in weights:
+            return weights[name]
+    raise MixtureError(
+        f"{places.say('component', number, 'within')} has no weight for stream {row.name}; give one for "
+        f"it or its key {row.key}"
+    )
+
+
+def root(samples: int, temperature: float) -> Fraction:
+    """samples^(1/temperature) to 50 digits: ln, quotient and exp are each correctly rounded, so equal on every machine."""
+    if not samples:
+        return Fraction(0)
+    logarithm = DIGITS.divide(DIGITS.ln(Decimal(samples)), Decimal(str(temperature)))
+    return Fraction(DIGITS.exp(logarithm))

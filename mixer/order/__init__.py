@@ -1,0 +1,1 @@
+"""Exact integer arithmetic of the order of samples. Pure: no input or output."""

@@ -1,0 +1,1 @@
+"""What the generator pool reports about itself."""

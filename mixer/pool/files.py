@@ -1,0 +1,128 @@
+"""Files that the generators wrote, newest first, with the classes of their tokens, for people to look at.
+
+Always holds: an accepted file is one that an entry of a stream names; rejected ones are the last 200, in Redis, which may
+lose them. A text goes out as pairs of class and text that together are the text, never as markup.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from mixer.pool.pool import POOL
+from streamer.catalog.catalog import Catalog, local_copy
+
+KIND = "synthetic"
+MOST_KEPT = 200
+MOST_CHARACTERS = 1 << 16
+LEXERS = {"jupyter-notebook": "json"}  # where Pygments has another word than we
+
+
+class RejectedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One element of the list in Redis. `id`: the job's identity; `seed`: the seed document's id."""
+
+    id: str
+    language: str
+    at_s: float
+    reason: str
+    seed: str
+    model: str
+    text: str
+
+
+class PoolFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file and the verdict on it. `tokens`: (class as Pygments' style sheets call it, text)."""
+
+    id: str
+    language: str
+    at_s: float
+    verdict: str
+    reason: str | None
+    seed: str
+    model: str
+    text: str
+    tokens: list[tuple[str, str]]
+
+
+def rejected_key(pool: str = POOL) -> str:
+    """The Redis key of the list of rejected files, newest first."""
+    return f"phasemix:{{{pool}}}:rejected_files"
+
+
+def rejected_files(redis_url: str | None, limit: int, pool: str = POOL) -> list[PoolFile]:
+    """The newest rejected files; none where no Redis answers."""
+    if redis_url is None:
+        return []
+    import redis
+
+    try:
+        with redis.Redis.from_url(redis_url, socket_timeout=1.0) as client:
+            found: Any = client.lrange(rejected_key(pool), 0, limit - 1)
+    except redis.RedisError:
+        return []
+    files = (msgspec.json.decode(data, type=RejectedFile) for data in found)
+    return [file_of("rejected", **msgspec.structs.asdict(file)) for file in files]
+
+
+def accepted_files(catalog: Catalog, limit: int) -> list[PoolFile]:
+    """The newest published files of all languages. Raises: StreamError, StoreError."""
+    snapshots = [snapshot for snapshot in catalog.match(f"{KIND}/*") if snapshot.parts]
+    newest = [
+        (catalog.stream_log(snapshot.name).written_at_s(part.number), snapshot.name, part)
+        for snapshot in snapshots
+        for part in snapshot.parts[-limit:]
+        if part.extra.get("files")
+    ]
+    newest.sort(key=lambda found: found[:2], reverse=True)
+    files: list[PoolFile] = []
+    for at_s, _, part in newest:
+        if len(files) >= limit:
+            break
+        files += read_files(catalog, f"{part.folder}/{part.extra['files']}", at_s, limit - len(files))
+    return files
+
+
+def read_files(catalog: Catalog, key: str, at_s: float, limit: int) -> Iterator[PoolFile]:
+    """The last `limit` files of a part, last first."""
+    import pyarrow.parquet as pq
+
+    with local_copy(catalog.store, key) as path:
+        table = pq.read_table(path, columns=["document", "text", "language", "path", "repository"])
+    for row in table.slice(max(0, len(table) - limit)).to_pylist()[::-1]:
+        yield file_of(
+            "accepted",
+            id=row["document"],
+            language=row["language"],
+            at_s=at_s,
+            reason=None,
+            seed=row["path"].rpartition("/")[0],
+            model=row["repository"].removeprefix(f"{KIND}/"),
+            text=row["text"],
+        )
+
+
+def file_of(verdict: str, *, language: str, text: str, **rest: Any) -> PoolFile:
+    text = text[:MOST_CHARACTERS]
+    return PoolFile(verdict=verdict, language=language, text=text, tokens=tokens_of(text, language), **rest)
+
+
+def tokens_of(text: str, language: str) -> list[tuple[str, str]]:
+    """(class, text) pairs that join to the text; one pair without a class where Pygments does not know the language."""
+    from pygments.lexers import get_lexer_by_name
+    from pygments.token import STANDARD_TYPES
+    from pygments.util import ClassNotFound
+
+    try:
+        lexer = get_lexer_by_name(LEXERS.get(language, language))
+    except ClassNotFound:
+        return [("", text)]
+    found: list[tuple[str, str]] = []
+    for _, kind, piece in lexer.get_tokens_unprocessed(text):
+        while kind not in STANDARD_TYPES:
+            kind = kind.parent
+        name = STANDARD_TYPES[kind]
+        if found and found[-1][0] == name:
+            found[-1] = name, found[-1][1] + piece
+        else:
+            found.append((name, piece))
+    return found

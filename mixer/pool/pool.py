@@ -1,0 +1,103 @@
+"""What mixer knows of the generator pool: its wanted size, durable, and its live state, which Redis may lose.
+
+Always holds: the wanted size is the last entry of the log `pools/NAME`; the live state is one JSON value that expires, so
+a pool that died is soon "not known" and never shown as alive.
+"""
+
+import msgspec
+
+from mixer.errors import MixerError
+from streamer.catalog.catalog import Catalog
+from streamer.store.log import Body
+
+POOL = "generators"
+FORMAT = "pool/1"
+STATE_EXPIRES_S = 30
+MAX_WORKERS = 1024
+
+
+class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker as it last reported; `running` jobs in flight, the rest since it started."""
+
+    name: str
+    endpoint: str
+    engine: str
+    running: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    tokens_per_s: float = 0.0
+
+
+class PoolRates(msgspec.Struct, frozen=True, kw_only=True):
+    """Files a minute, over the last minute or since the pool's state is reported."""
+
+    accepted_per_min: float = 0.0
+    rejected_per_min: dict[str, float] = {}
+
+
+class PoolState(msgspec.Struct, frozen=True, kw_only=True):
+    """The pool as it last reported. `unpublished`: files that wait for a part."""
+
+    workers: list[WorkerState]
+    queue_waiting: int
+    queue_running: int
+    accepted: int
+    rejected: dict[str, int]
+    engine_label: str
+    unpublished: int = 0
+    rates: PoolRates = PoolRates()
+
+
+def state_key(pool: str = POOL) -> str:
+    """The Redis key of the live state."""
+    return f"phasemix:{{{pool}}}:state"
+
+
+def wanted(catalog: Catalog, pool: str = POOL) -> int:
+    """The wanted number of workers; 0 before anybody scaled."""
+    return int(last(catalog, pool).get("workers", 0))
+
+
+def draining(catalog: Catalog, pool: str = POOL) -> bool:
+    """Whether no new jobs are to be planned, which the next `set_wanted` ends."""
+    return bool(last(catalog, pool).get("draining", False))
+
+
+def last(catalog: Catalog, pool: str) -> Body:
+    """The newest entry, empty when there is none. Raises: MixerError for another format."""
+    bodies = catalog.log(f"pools/{pool}").read()
+    if bodies and bodies[-1]["format"] != FORMAT:
+        raise MixerError(f"pool {pool} has format {bodies[-1]['format']}; this version reads {FORMAT}: update phasemix")
+    return bodies[-1] if bodies else {}
+
+
+def set_wanted(catalog: Catalog, workers: int, pool: str = POOL) -> None:
+    """Notes the wanted number. Raises: MixerError outside 0 to 1,024."""
+    if not 0 <= workers <= MAX_WORKERS:
+        raise MixerError(f"pool {pool}: {workers} workers are outside 0 to {MAX_WORKERS}; scale within that")
+    body = {"format": FORMAT, "workers": workers}
+    catalog.log(f"pools/{pool}").append(lambda bodies: None if bodies and bodies[-1] == body else body)
+
+
+def set_draining(catalog: Catalog, pool: str = POOL) -> None:
+    """Notes that no new jobs are to be planned; the workers stay as many as they are."""
+
+    def decide(bodies: list[Body]) -> Body | None:
+        body = {"format": FORMAT, "workers": int(bodies[-1]["workers"]) if bodies else 0, "draining": True}
+        return None if bodies and bodies[-1] == body else body
+
+    catalog.log(f"pools/{pool}").append(decide)
+
+
+def read_state(redis_url: str | None, pool: str = POOL) -> PoolState | None:
+    """The live state, or None when no pool is known: no Redis, no answer, or no report in 30 s."""
+    if redis_url is None:
+        return None
+    import redis
+
+    try:
+        with redis.Redis.from_url(redis_url, socket_timeout=1.0) as client:
+            data = client.get(state_key(pool))
+    except redis.RedisError:
+        return None
+    return msgspec.json.decode(data, type=PoolState) if isinstance(data, bytes) else None

@@ -1,0 +1,1 @@
+"""What a mixture would give over a planned length."""

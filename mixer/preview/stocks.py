@@ -1,0 +1,85 @@
+"""Reads what a preview reckons with: how far a run has come, how fast it goes, how fast streams grow.
+
+Always holds: nothing is written; a stream that has not grown for an hour costs no read.
+"""
+
+import time
+from collections.abc import Sequence
+
+from mixer.errors import RunError
+from mixer.journal.journal import Forecast
+from mixer.ledger.ledger import widen
+from mixer.mixture.resolution import Plan
+from mixer.order.passes import Timeline
+from mixer.preview.preview import Stock
+from streamer.catalog.catalog import Catalog
+from streamer.catalog.manifest import Snapshot
+from streamer.store.log import Log
+
+RECENT_S = 3600.0
+WINDOW = 8  # entries that a speed is measured over
+
+
+def growth_of(catalog: Catalog, snapshots: Sequence[Snapshot], now_s: float) -> list[float]:
+    """Tokens a second that each stream's last parts brought, from the first of them until now."""
+    return [growth(catalog.stream_log(snapshot.name), snapshot, now_s) for snapshot in snapshots]
+
+
+def growth(log: Log, snapshot: Snapshot, now_s: float) -> float:
+    last = snapshot.parts[-WINDOW:]
+    if len(last) < 2 or now_s - log.written_at_s(last[-1].number) > RECENT_S:
+        return 0.0
+    taken = [part for part in last if now_s - log.written_at_s(part.number) <= RECENT_S]
+    return rate(sum(part.samples for part in taken[1:]) * (snapshot.seq_len or 0), log, taken[0].number, now_s)
+
+
+def rate(amount: float, log: Log, number: int, now_s: float) -> float:
+    """An amount that came after entry `number`, a second."""
+    elapsed = now_s - log.written_at_s(number)
+    return amount / elapsed if elapsed > 0 else 0.0
+
+
+def stocks_of(
+    catalog: Catalog, plan: Plan, snapshots: Sequence[Snapshot], growth: Sequence[float], run: str | None
+) -> tuple[list[Stock], float | None]:
+    """Each stream's stock, in a run if one is named, and the run's tokens a second. Raises: RunError."""
+    drawn: dict[str, int] = {}
+    timelines: dict[str, Timeline] = {}
+    speed = None
+    if run is not None:
+        journal = Forecast(catalog, run)
+        ledger = journal.ledger
+        assert ledger.settings is not None
+        if ledger.settings.seq_len != snapshots[0].seq_len:
+            raise RunError(
+                f"run {run} has seq_len {ledger.settings.seq_len}, mixture {plan.mixture} {snapshots[0].seq_len}; preview a "
+                "mixture of the same"
+            )
+        counts = widen(journal.state(ledger.end).drawn, len(ledger.streams)).tolist()
+        drawn = dict(zip(ledger.streams, counts, strict=True))
+        timelines = dict(zip(ledger.streams, ledger.timelines, strict=True))
+        speed = speed_of(catalog, run, time.time())
+    stocks = []
+    for stream, cap, limit, snapshot, grows in zip(
+        plan.streams, plan.max_passes, plan.limit, snapshots, growth, strict=True
+    ):
+        before, timeline = drawn.get(stream, 0), timelines.get(stream, Timeline()).copy()
+        samples = snapshot.samples if limit is None else limit
+        if samples > timeline.total:
+            timeline.extend(before, samples)
+        capacity = timeline.capacity(cap)
+        left = None if capacity is None else max(0, capacity - before)
+        stocks.append(Stock(timeline.total, before, left, grows))
+    return stocks, speed
+
+
+def speed_of(catalog: Catalog, run: str, now_s: float) -> float | None:
+    """Tokens a second of a run, by when its last segments were asked for; None for a run that stands still."""
+    log = catalog.log(f"runs/{run}/ledger")
+    bodies = log.read()
+    places = [place for place, body in enumerate(bodies) if body["event"] == "segment"][-WINDOW:]
+    if len(places) < 2 or now_s - log.written_at_s(places[-1]) > RECENT_S:
+        return None
+    settings = bodies[0]["settings"]
+    batches = sum(bodies[place]["batches"] for place in places[1:])
+    return rate(batches * settings["global_batch"] * settings["seq_len"], log, places[0], now_s) or None

@@ -1,0 +1,1 @@
+"""Batches by position, and the way back from documents to positions."""

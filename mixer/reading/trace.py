@@ -1,0 +1,269 @@
+"""Trace: from a global batch to the documents in it, and from a document to every position of the run that holds it.
+
+Always holds: nothing is written; what is traced is what a reader of the run sees, and what lies past the ledger's end is
+planned in memory and marked "forecast"; a batch that is skipped is traced all the same, marked "skipped". A fork's batches
+before its first step are traced in its parent.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mixer.errors import RunEnded, RunError, StepError, WaitError
+from mixer.journal.journal import Forecast
+from mixer.ledger.ledger import widen
+from mixer.order.ranges import Ranges
+from mixer.planning.planner import Planner
+from mixer.planning.states import States
+from mixer.reading.positions import Positions
+from mixer.reading.run_reader import Tables
+from mixer.reading.turns import Row, Turn, turns_of
+from streamer.catalog.catalog import Catalog
+from streamer.catalog.manifest import PartInfo, Schema
+from streamer.catalog.sidecar import Span, find_spans, spans_of
+from streamer.reading.reader import Reader
+from streamer.store.store import MemoryStore, Store
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+MOST_AHEAD = 1 << 20  # batches past the ledger's end that are forecast
+
+
+class TracedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a global batch. `source`: ledger, forecast or skipped. `documents`: None where the part has no sidecar.
+
+    On request `text`, or `tokens` where the catalog has no tokenizer for it.
+    """
+
+    step: int
+    slot: int
+    stream: str
+    part: int
+    row: int
+    pass_index: int
+    source: str
+    documents: list[Span] | None
+    text: str | None = None
+    tokens: list[int] | None = None
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens [start, end) of a slot hold a document, or what of it stands in this row. `source` as in a row."""
+
+    step: int
+    slot: int
+    start: int
+    end: int
+    pass_index: int
+    stream: str
+    part: int
+    row: int
+    document: str | None
+    repository: str | None
+    path: str | None
+    source: str
+
+
+class Overlay(MemoryStore):
+    """A store over another one that is only read: what is put stays in this process."""
+
+    def __init__(self, below: Store) -> None:
+        super().__init__(below.url)
+        self._below = below
+
+    def get(self, key: str) -> bytes | None:
+        found = super().get(key)
+        return self._below.get(key) if found is None else found
+
+
+class Trace:
+    """Traces one run. Raises: RunError for an unknown run."""
+
+    def __init__(self, root: "str | Path | Store | Catalog", run: str) -> None:
+        self.catalog = root if isinstance(root, Catalog) else Catalog(root)
+        self.run = run
+        self._journal = Forecast(self.catalog, run)
+        self._reader = Reader(self.catalog.store)
+        self._planner: Planner | None = None
+        self._tokenizers: dict[str, Tokenizer] = {}
+        self._searched: dict[tuple[str, str, str], list[Span] | None] = {}  # (part's folder, column, value)
+        parent = self._journal.ledger.parent
+        self._parent = (
+            Trace(self.catalog, parent.run) if parent is not None and self._journal.ledger.fork is not None else None
+        )
+
+    def batch(self, step: int, rank: int = 0, world_size: int = 1, *, text: bool = False) -> list[TracedRow]:
+        """The rows of a global batch, or those of one rank. Raises: StepError, RunEnded, WaitError, RunError, PartError."""
+        if self._parent is not None and 0 <= step < self._journal.ledger.begin:
+            return self._parent.batch(step, rank, world_size, text=text)
+        settings = self._journal.ledger.settings
+        assert settings is not None
+        size = settings.global_batch
+        if world_size < 1 or size % world_size or not 0 <= rank < world_size:
+            raise RunError(
+                f"run {self.run}: rank {rank} of world size {world_size} does not fit a global batch of {size}; use a world "
+                "size that divides it and a rank below it"
+            )
+        self._check_ahead(step)
+        self._journal.ensure(step, to=step)
+        planner, tables = self._plan()
+        own = slice(*(size * r // world_size for r in (rank, rank + 1)))
+        slots, _ = planner.plan(planner.state(step), 1, own)
+        streams, parts, rows = (column[0].tolist() for column in (slots.stream, slots.rows.part, slots.rows.part_row))
+        places = [Row(*place) for place in zip(streams, parts, rows, strict=True)]
+        spans, traced = self._spans(places), []
+        for number, place in enumerate(places):
+            ids = said = None
+            if text:
+                table = tables(place.stream)
+                part, shard = table.shards[int(slots.rows.shard[0, number])]
+                ids = self._reader.rows(part, shard, table.schema)[slots.rows.first[0, number]].tolist()
+                said = self._decode(table.schema, ids)
+            row = TracedRow(
+                step=step,
+                slot=own.start + number,
+                stream=planner.ledger.streams[place.stream],
+                part=place.part,
+                row=place.row,
+                pass_index=int(slots.passes[0, number]),
+                source=self._source(step),
+                documents=spans[place],
+                text=said,
+                tokens=ids if said is None else None,
+            )
+            traced.append(row)
+        return traced
+
+    def document(self, document: str, *, to_step: int | None = None) -> list[Position]:
+        """Every position before `to_step` (default: the ledger's end) that holds a document, by its id or path, in order.
+
+        A run that ends or waits before `to_step` has no positions after that. Raises: StepError for a step below 0, RunError
+        for a document that no sidecar of the run's parts names.
+        """
+        end = self._reach(to_step)
+        spans = self._find(document)
+        found = [
+            Position(
+                step=step,
+                slot=slot,
+                start=span.start,
+                end=span.end,
+                pass_index=turn.pass_index,
+                stream=self._journal.ledger.streams[turn.row.stream],
+                part=turn.row.part,
+                row=turn.row.row,
+                document=span.document,
+                repository=span.repository,
+                path=span.path,
+                source=self._source(step),
+            )
+            for turn, step, slot in self.find(spans, end)
+            for span in spans[turn.row]
+        ]
+        return sorted(found, key=lambda position: (position.step, position.slot, position.start))
+
+    def find(self, rows: Iterable[Row], end: int) -> Iterator[tuple[Turn, int, int]]:
+        """The turns of rows with their steps and slots, in the batches before `end`, which the ledger covers."""
+        rows, begin = list(rows), self._journal.ledger.begin
+        if self._parent is not None:
+            streams = len(self._journal.ledger.drawn_before)
+            of_parent = [row for row in rows if row.stream < streams and self._parent.has(row)]
+            yield from self._parent.find(of_parent, min(begin, end))
+        if end <= begin:
+            return
+        planner, tables = self._plan()
+        drawn = widen(planner.state(end).drawn, len(planner.ledger.streams))
+        turns = (turns_of(planner.ledger, tables(row.stream), row, int(drawn[row.stream])) for row in rows)
+        yield from Positions(planner, end).find(chain.from_iterable(turns))
+
+    def has(self, row: Row) -> bool:
+        """Whether the ledger has taken the row's part in."""
+        snapshots = self._journal.ledger.snapshots
+        return row.stream < len(snapshots) and row.part < snapshots[row.stream]
+
+    def _reach(self, to_step: int | None) -> int:
+        """The step up to which the ledger, with its forecast, goes."""
+        if to_step is not None and to_step < 0:
+            raise StepError(f"run {self.run}: step {to_step} is below 0; give at least 0")
+        self._journal.refresh()
+        end = self._journal.written if to_step is None else to_step
+        self._check_ahead(end)
+        if end > self._journal.ledger.end:
+            with suppress(RunEnded, WaitError):
+                self._journal.ensure(end - 1, to=end)
+        return min(end, self._journal.ledger.end)
+
+    def _check_ahead(self, step: int) -> None:
+        """Raises: StepError for a step that is too far past the ledger's end to be forecast."""
+        if step > self._journal.written + MOST_AHEAD:
+            raise StepError(
+                f"run {self.run}: step {step} is more than {MOST_AHEAD:,} batches past the ledger's end, "
+                f"{self._journal.written}; name one up to there"
+            )
+
+    def _plan(self) -> tuple[Planner, Tables]:
+        """A planner of the ledger as it is now, whose states stay in memory."""
+        ledger = self._journal.ledger
+        if self._planner is None or self._planner.ledger is not ledger:
+            self._tables = Tables(self.catalog, ledger)
+            states = States(Overlay(self.catalog.store), self.run, ledger, write=True)
+            self._planner = Planner(ledger, Ranges(ledger.pool_seed, self._tables), states)
+        return self._planner, self._tables
+
+    def _source(self, step: int) -> str:
+        if self._journal.ledger.skips.next(step) != step:
+            return "skipped"
+        return "ledger" if step < self._journal.written else "forecast"
+
+    def _parts(self, stream: int) -> tuple[PartInfo, ...]:
+        """The parts of a stream that the ledger has taken in."""
+        ledger = self._journal.ledger
+        number = ledger.snapshots[stream]
+        return self.catalog.stream(ledger.streams[stream], number).parts if number else ()
+
+    def _spans(self, rows: list[Row]) -> dict[Row, list[Span] | None]:
+        by_part: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for row in rows:
+            by_part[row.stream, row.part].append(row.row)
+        parts = {(s, part.number): part for s in {row.stream for row in rows} for part in self._parts(s)}
+        found: dict[Row, list[Span] | None] = {}
+        for (stream, part), samples in by_part.items():
+            spans = spans_of(self.catalog.store, parts[stream, part], samples)
+            for sample in samples:
+                own = None if spans is None else [span for span in spans if span.sample == sample]
+                found[Row(stream, part, sample)] = own
+        return found
+
+    def _find(self, document: str) -> dict[Row, list[Span]]:
+        """The rows that hold a document of this id, or where there is none of this path."""
+        parts = [(stream, part) for stream in range(len(self._journal.ledger.streams)) for part in self._parts(stream)]
+        found: dict[Row, list[Span]] = defaultdict(list)
+        for column in ("document", "path"):
+            for stream, part in parts:
+                key = part.folder, column, document
+                if key not in self._searched:
+                    self._searched[key] = find_spans(self.catalog.store, part, column, document)
+                for span in self._searched[key] or []:
+                    found[Row(stream, part.number, span.sample)].append(span)
+            if found:
+                return found
+        without = sum(part.sidecar is None for _, part in parts)
+        raise RunError(
+            f"run {self.run}: no sidecar of its {len(parts):,} parts names document {document} ({without:,} have none); "
+            f"phasemix runs trace {self.run} --batch 0 shows ids"
+        )
+
+    def _decode(self, schema: Schema, ids: list[int]) -> str | None:
+        """None where the catalog has no tokenizer for a stream."""
+        if schema.tokenizer is None or self.catalog.store.get(f"tokenizers/{schema.tokenizer}.json") is None:
+            return None
+        if schema.tokenizer not in self._tokenizers:
+            self._tokenizers[schema.tokenizer] = self.catalog.load_tokenizer(schema.tokenizer)
+        return str(self._tokenizers[schema.tokenizer].decode(ids, skip_special_tokens=False))

@@ -1,0 +1,1 @@
+"""Named runs: create, fork, extend, skip and stop them."""

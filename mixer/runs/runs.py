@@ -1,0 +1,494 @@
+"""Runs of a catalog: created, forked, shown, switched, paused. Everything that decides a run's order is in its one log."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mixer.errors import RunError, StepError
+from mixer.journal.journal import Journal, open_owner
+from mixer.ledger.history import Event, events
+from mixer.ledger.ledger import (
+    FORMAT,
+    ORDER,
+    Fork,
+    Ledger,
+    Parent,
+    Settings,
+    check_plan,
+    signed,
+    widen,
+)
+from mixer.ledger.reports import Report, Reports, check_against
+from mixer.ledger.skips import Skips
+from mixer.mixture.places import shown
+from mixer.mixture.resolution import Plan
+from mixer.mixture.versions import Mixtures
+from mixer.order.slots import ONE
+from mixer.runs.lineage import check_caps, come_to, drawn_by, drawn_in, go_on
+from mixer.runs.stream_use import StreamUse, Target, targets_of, use_of
+from mixer.steering.binding import bind_steering, first_plan, mean_plan
+from mixer.steering.schedules import Policy, Schedule, continued
+from streamer.catalog.catalog import Catalog
+from streamer.catalog.names import check_word, whole_text
+from streamer.store.log import Body
+from streamer.store.store import Store
+
+BOUNDS = {
+    "seed": (0, (1 << 63) - 1),
+    "global_batch": (1, 1 << 20),  # a share of 2^40 times a batch must leave room in 64 bits
+    "canonical_nodes": (1, 64),
+    "num_steps": (1, 1 << 40),
+    "segment_batches": (1, 1 << 16),  # counts of a segment are planned at once
+    "write_ahead": (1, 1 << 40),
+    "skip": (0, 1 << 16),  # segments are written for what is skipped too
+    "start_step": (0, 1 << 40),
+    "batches": (1, 1 << 16),
+    "at_step": (0, 1 << 40),
+    "to_step": (0, 1 << 40),
+}
+Bodies = list[Body]  # in class Runs `list` is a method
+MAX_TEXT = 4000  # characters
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as it is now. `end_step`: global batches in its ledger; `shares` of the plan at its end, by stream.
+
+    `num_steps` counts batches that are handed out, all but the `skipped`, as (start, batches). `fork`: the run is its
+    `parent` up to `parent_step`; else only passes and caps of the parent count on.
+    """
+
+    name: str
+    mixture: str
+    seed: int
+    global_batch: int
+    seq_len: int
+    canonical_nodes: int
+    num_steps: int | None
+    end_step: int
+    ended: str | None
+    shares: dict[str, float]
+    paused: str | None = None
+    parent: str | None = None
+    parent_step: int | None = None
+    fork: bool = False
+    skipped: list[tuple[int, int]] = []
+    policy: str = "fixed"
+
+    @property
+    def streams(self) -> list[str]:
+        return list(self.shares)
+
+
+class Runs:
+    """The runs under a root."""
+
+    def __init__(self, root: "str | Path | Store | Catalog") -> None:
+        self.catalog = root if isinstance(root, Catalog) else Catalog(root)
+        self.mixtures = Mixtures(self.catalog)
+        self._journals: dict[str, Journal] = {}
+        self._lock = threading.RLock()
+
+    def create(
+        self,
+        name: str,
+        *,
+        mixture: str | None = None,
+        seed: int,
+        global_batch: int,
+        canonical_nodes: int = 1,
+        num_steps: int | None = None,
+        segment_batches: int = 32,
+        write_ahead: int = 256,
+        boundaries: bool = False,
+        parent: str | None = None,
+        parent_step: int | None = None,
+        steering: Schedule | Policy | None = None,
+        by: str | None = None,
+        why: str | None = None,
+    ) -> RunInfo:
+        """Binds a new run to a mixture version.
+
+        `segment_batches`: after so many global batches a switch or a new part can take effect; `write_ahead`: how far past
+        the ledger's end a reader may ask; `boundaries`: its batches say where documents begin. With a `parent` the streams
+        go on where `parent_step` batches of that run have brought them (default: all in its ledger), so that passes and
+        caps count through the lineage. `steering`: a schedule, whose mixtures then take the place of `mixture`, or a policy.
+        Raises: RunError when it exists or its caps cannot last `num_steps`.
+        """
+        check_word(name, what="run")
+        check_numbers(name, seed=seed, global_batch=global_batch, canonical_nodes=canonical_nodes,
+                      segment_batches=segment_batches, write_ahead=write_ahead, num_steps=num_steps)  # fmt: skip
+        policy, mixture = bind_steering(self.mixtures, name, steering, mixture, global_batch)
+        plan = first_plan(self.mixtures, policy, mixture, 0)
+        seq_len = self.mixtures.load(mixture)[1].seq_len
+        if parent is None and parent_step is not None:
+            raise RunError(f"run {name}: a parent's step, {parent_step}, needs a parent; name it with --parent")
+        origin = None if parent is None else go_on(self.catalog, name, plan, parent, parent_step, canonical_nodes)
+        mean = mean_plan(self.mixtures, policy, plan, 0, num_steps)
+        check_caps(self.catalog, name, mean, num_steps, global_batch, drawn_by(origin), is_mean=mean is not plan)
+        settings = Settings(
+            mixture=plan.mixture,
+            seed=seed,
+            global_batch=global_batch,
+            seq_len=seq_len,
+            canonical_nodes=canonical_nodes,
+            num_steps=num_steps,
+            segment_batches=segment_batches,
+            write_ahead=write_ahead,
+            boundaries=boundaries,
+        )
+        return self._begin(name, settings, plan, origin, None, policy, by, why)
+
+    def fork(
+        self,
+        parent: str,
+        name: str,
+        *,
+        at_step: int,
+        seed: int | None = None,
+        global_batch: int | None = None,
+        mixture: str | None = None,
+        num_steps: int | None = None,
+        skip: int = 0,
+        by: str | None = None,
+        why: str | None = None,
+    ) -> RunInfo:
+        """Starts a run that is another one up to a step of its ledger, and goes its own way from there.
+
+        What is not given stays as it was there, a policy too: the run then goes on as its parent would have. With
+        another seed the order inside the streams stays the lineage's, so that passes stay exact. `skip`: so many batches
+        from `at_step` on are never handed out; `num_steps` counts from the parent's beginning. The parent's log is not
+        written. Raises: RunError when the name is taken, nothing is left of num_steps or caps cannot last, StepError for a
+        step that is not in the parent's ledger.
+        """
+        check_word(name, what="run")
+        origin, ledger, state = come_to(self.catalog, name, parent, at_step)
+        owner = open_owner(self.catalog, parent, at_step).ledger
+        had = owner.settings
+        assert had is not None
+        seed, size = had.seed if seed is None else seed, had.global_batch if global_batch is None else global_batch
+        check_numbers(name, seed=seed, global_batch=size, canonical_nodes=had.canonical_nodes, skip=skip,
+                      num_steps=num_steps)  # fmt: skip
+        plan = owner.plans[owner.plan_at(at_step)]
+        if mixture is not None:
+            plan = self.mixtures.resolve(mixture)
+            check_length(name, owner, plan.mixture, self.mixtures.load(mixture)[1].seq_len)
+            check_plan(name, ledger, plan)
+        skips = Skips()
+        for start, end in owner.skips.stretches:
+            if start < at_step:
+                skips.add(start, min(end, at_step) - start)
+        if skip:
+            skips.add(at_step, skip)
+        num_steps = had.num_steps if num_steps is None else num_steps
+        settings = msgspec.structs.replace(had, mixture=plan.mixture, seed=seed, global_batch=size, num_steps=num_steps)
+        policy, chosen = None, None
+        if mixture is None:
+            policy = continued(owner.policy_at(at_step), at_step, Fraction(had.global_batch, size))
+            chosen = owner.chosen_at(at_step) if policy is not None and not policy.points else None
+        if num_steps is not None:
+            ahead = skips.behind(0, num_steps) - at_step
+            if ahead <= 0:
+                raise RunError(
+                    f"run {name} would end at batch {at_step}, where it begins: num_steps = {num_steps} counts from the "
+                    f"beginning of {parent}; give more with --num-steps, or fork at an earlier step"
+                )
+            mean = mean_plan(self.mixtures, policy, plan, at_step, at_step + ahead)
+            check_caps(self.catalog, name, mean, ahead, size, drawn_by(origin), is_mean=mean is not plan)
+        fork = Fork(
+            owed=widen(state.credits, len(ledger.streams)).tolist(),
+            skipped=[(start, end - start) for start, end in skips.stretches],
+            chosen=None if chosen == plan else chosen,
+        )
+        decided = policy is not None and at_step in owner.steered
+        return self._begin(name, settings, plan, origin, fork, policy, by, why, decided=decided)
+
+    def _begin(
+        self,
+        name: str,
+        settings: Settings,
+        plan: Plan,
+        parent: Parent | None,
+        fork: Fork | None,
+        policy: Policy | None,
+        by: str | None,
+        why: str | None,
+        *,
+        decided: bool = False,
+    ) -> RunInfo:
+        """Writes the first entry. `decided`: the plan is the policy's already. Raises: RunError when the run exists."""
+        body = entry("created", by, why, order=ORDER, settings=msgspec.to_builtins(settings), plan=msgspec.to_builtins(plan))
+        body |= {} if parent is None else {"parent": msgspec.to_builtins(parent)}
+        body |= {} if fork is None else {"fork": msgspec.to_builtins(fork)}
+        body |= {} if policy is None else {"policy": msgspec.to_builtins(policy)}
+        body |= {"steered": True} if decided else {}
+        self.catalog.register("runs", name)
+        if self.catalog.log(f"runs/{name}/ledger").append(lambda bodies: None if bodies else body) is None:
+            raise RunError(f"run {name} exists already; take another name, or see phasemix runs show {name}")
+        return self.show(name)
+
+    def switch(
+        self,
+        name: str,
+        mixture: str | None = None,
+        at_step: int | None = None,
+        *,
+        steering: Schedule | Policy | None = None,
+        by: str | None = None,
+        why: str | None = None,
+    ) -> int:
+        """Makes another version take effect at the next boundary, or at a step not yet in the ledger; returns the step.
+
+        `steering`: what chooses the shares from there on, as in `create`; without it they are fixed.
+        Raises: StepError for a step in the ledger, RunError when the run has ended or the shapes differ.
+        """
+        check_numbers(name, at_step=at_step)
+
+        def decide(journal: Journal) -> Body:
+            ledger = journal.ledger
+            settings, last = ledger.settings, ledger.last_step
+            assert settings is not None
+            policy, first = bind_steering(self.mixtures, name, steering, mixture, settings.global_batch)
+            check_length(name, ledger, first, self.mixtures.load(first)[1].seq_len)
+            step = ledger.end if at_step is None else at_step
+            if step < ledger.end:
+                raise StepError(f"run {name}: step {step} is in the ledger already; the first free one is {ledger.end}")
+            if last is not None and step >= last:
+                raise StepError(
+                    f"run {name} ends at batch {last} by its num_steps = {settings.num_steps}; switch it before that, or "
+                    "start another run with it as parent"
+                )
+            plan = first_plan(self.mixtures, policy, first, step)
+            self._check_switch(name, journal, plan, mean_plan(self.mixtures, policy, plan, step, last), step)
+            body = entry("switched", by, why, at_step=step, plan=msgspec.to_builtins(plan))
+            if policy is not None:
+                body["policy"] = msgspec.to_builtins(msgspec.structs.replace(policy, start=step))
+            return body
+
+        return int(self._append(name, decide)["at_step"])
+
+    def extend(self, name: str, to_step: int) -> int:
+        """Writes segments on purpose until the ledger covers the batches before `to_step`; returns where it then ends.
+
+        Raises: RunEnded, WaitError, RunError for no number of batches.
+        """
+        check_numbers(name, to_step=to_step)
+        journal = Journal(self.catalog, name)
+        if to_step:
+            journal.ensure(to_step - 1, to=to_step)
+        return journal.ledger.end
+
+    def skip(self, name: str, start_step: int, batches: int, *, by: str | None = None, why: str | None = None) -> None:
+        """Leaves out batches that are not in the ledger yet: they keep their numbers and are never handed out.
+
+        Raises: StepError for one that is in the ledger or skipped, RunError when the run has ended or caps cannot last.
+        """
+        check_numbers(name, start_step=start_step, batches=batches)
+        end_step = start_step + batches
+
+        def decide(journal: Journal) -> Body:
+            ledger = journal.ledger
+            if start_step < ledger.end:
+                raise StepError(
+                    f"run {name}: batch {start_step} is in the ledger already, which goes to {ledger.end}; skip from "
+                    f"there on, or phasemix runs fork {name} NEW --at-step {start_step} --skip {batches}"
+                )
+            found = ledger.skips.overlap(start_step, end_step)
+            if found is not None:
+                raise StepError(f"run {name}: batches {found[0]} to {found[1] - 1} are skipped already; skip others")
+            settings, last = ledger.settings, ledger.last_step
+            assert settings is not None
+            if last is not None and start_step >= last:
+                raise StepError(
+                    f"run {name} ends at batch {last} by its num_steps = {settings.num_steps}; skip one before that"
+                )
+            if last is not None:
+                plan, policy = ledger.plans[ledger.plan_at(ledger.end)], ledger.policy_at(ledger.end)
+                mean = mean_plan(self.mixtures, policy, plan, ledger.end, last + batches)
+                steps, size = last + batches - ledger.end, settings.global_batch
+                check_caps(self.catalog, name, mean, steps, size, drawn_in(journal), is_mean=mean is not plan)
+            return entry("skipped", by, why, start=start_step, batches=batches)
+
+        self._append(name, decide)
+
+    def pause(self, name: str, *, by: str | None = None, why: str | None = None) -> None:
+        """No segment is written until `resume`; readers go on within the ledger. Raises: RunError when ended or paused."""
+
+        def decide(journal: Journal) -> Body:
+            if journal.ledger.paused is not None:
+                raise RunError(f"run {name} was {journal.ledger.paused}; phasemix runs resume {name} first")
+            return entry("paused", by, why)
+
+        self._append(name, decide)
+
+    def resume(self, name: str, *, by: str | None = None, why: str | None = None) -> None:
+        """Ends a pause. Raises: RunError when the run has ended or is not paused."""
+
+        def decide(journal: Journal) -> Body:
+            if journal.ledger.paused is None:
+                raise RunError(f"run {name} is not paused; phasemix runs pause {name} does that")
+            return entry("resumed", by, why)
+
+        self._append(name, decide)
+
+    def end(self, name: str, *, by: str | None = None, why: str | None = None) -> None:
+        """Closes the run where its ledger ends. Raises: RunError when it has ended."""
+        self._append(name, lambda _: entry("ended", by, why, reason=f"it was ended{signed({'by': by, 'why': why})}"))
+
+    def note(self, name: str, text: str, *, by: str | None = None) -> None:
+        """Notes a text in the run's history, at any time. Raises: RunError for an empty or very long one."""
+        if not text.strip():
+            raise RunError(f"run {name}: the note is empty; give a text")
+        self._append(name, lambda _: entry("noted", by, text), after_end=True)
+
+    def _append(self, name: str, decide: Callable[[Journal], Body], *, after_end: bool = False) -> Body:
+        """Appends what is decided on the ledger as it is then, and returns it."""
+        journal = Journal(self.catalog, name)
+
+        def append(bodies: Bodies) -> Body:
+            journal.ledger.take(bodies)
+            if not after_end:
+                refuse_ended(name, journal.ledger)
+            return decide(journal)
+
+        appended = self.catalog.log(f"runs/{name}/ledger").append(append)
+        assert appended is not None
+        return appended[1]
+
+    def history(self, name: str) -> Sequence[Event]:
+        """What happened to the run, in order, a fork's parent up to its step first. Raises: RunError for an unknown run."""
+        with self._lock:
+            ledger = self._ledger(name)
+        own = events(name, self.catalog.log(f"runs/{name}/ledger").read())
+        if ledger.fork is None or ledger.parent is None:
+            return own
+        before = self.history(ledger.parent.run)
+        return [event for event in before if event.step < ledger.begin or event.event == "created"] + own
+
+    def list(self) -> list[RunInfo]:
+        return [self.show(name) for name in self.catalog.names("runs") if self.catalog.log(f"runs/{name}/ledger").read()]
+
+    def show(self, name: str) -> RunInfo:
+        """Raises: RunError when there is no such run. Asked again, only what is new is read."""
+        with self._lock:
+            return describe(name, self._ledger(name))
+
+    def report(self, name: str, report: Report) -> None:
+        """Takes in what a trainer reports of batches. Raises: RunError for what the run cannot have trained on."""
+        with self._lock:
+            check_against(name, self._ledger(name), report)
+        Reports(self.catalog, name).append(report)
+
+    def _ledger(self, name: str) -> Ledger:
+        """A run's ledger as it is now, which is kept; for who holds the lock."""
+        if name in self._journals:
+            self._journals[name].refresh()
+        else:
+            self._journals[name] = Journal(self.catalog, name)
+        return self._journals[name].ledger
+
+    def plan(self, name: str, until_step: int | None = None) -> Plan:
+        """The plan at the ledger's end; with a step, of a schedule the mean from there until then.
+
+        Raises: RunError when there is no such run, MixtureError when a schedule's mixtures do not resolve.
+        """
+        with self._lock:
+            ledger = self._ledger(name)
+            plan, policy, end = ledger.plans[ledger.plan_at(ledger.end)], ledger.policy_at(ledger.end), ledger.end
+        return mean_plan(self.mixtures, policy, plan, end, until_step)
+
+    def use(self, name: str, upto_step: int | None = None) -> Sequence[StreamUse]:
+        """Target beside realised samples of each stream in the ledger's first `upto_step` batches."""
+        return use_of(self.catalog, name, upto_step)
+
+    def targets(self, name: str) -> Sequence[Target]:
+        """What the ledger's segments ask for, in their order, of batches that are handed out."""
+        return targets_of(self.catalog, name)
+
+    def step_behind(self, name: str, batches: int) -> int:
+        """The position behind the first so many batches that the run hands out."""
+        with self._lock:
+            return self._ledger(name).skips.behind(0, batches)
+
+    def _check_switch(self, name: str, journal: Journal, plan: Plan, mean: Plan, step: int) -> None:
+        """Raises: RunError for what does not fit, and for caps that the steps from `step` on cannot keep at `mean`."""
+        ledger = journal.ledger
+        check_plan(name, ledger, plan)
+        settings, last = ledger.settings, ledger.last_step
+        assert settings is not None
+        if last is not None:
+            policy, drawn = ledger.policy_at(ledger.end), drawn_in(journal)
+            until_then = mean_plan(self.mixtures, policy, ledger.plans[ledger.plan_at(ledger.end)], ledger.end, step)
+            for stream, share in zip(until_then.streams, until_then.shares, strict=True):
+                drawn[stream] = drawn.get(stream, 0) + share * (step - ledger.end) * settings.global_batch // ONE
+            steps, size = max(0, last - step), settings.global_batch
+            check_caps(self.catalog, name, mean, steps, size, drawn, is_mean=mean is not plan)
+
+
+def describe(name: str, ledger: Ledger) -> RunInfo:
+    """What a ledger says of its run."""
+    settings, plan, parent = ledger.settings, ledger.plans[ledger.plan_at(ledger.end)], ledger.parent
+    policy = ledger.policy_at(ledger.end)
+    assert settings is not None
+    return RunInfo(
+        name=name,
+        mixture=plan.mixture,
+        seed=settings.seed,
+        global_batch=settings.global_batch,
+        seq_len=settings.seq_len,
+        canonical_nodes=settings.canonical_nodes,
+        num_steps=settings.num_steps,
+        end_step=ledger.end,
+        ended=ledger.ended,
+        shares={stream: share / ONE for stream, share in zip(plan.streams, plan.shares, strict=True)},
+        paused=ledger.paused,
+        parent=None if parent is None else parent.run,
+        parent_step=None if parent is None else parent.step,
+        fork=ledger.fork is not None,
+        skipped=[(start, end - start) for start, end in ledger.skips.stretches],
+        policy="fixed" if policy is None else policy.name,
+    )
+
+
+def entry(event: str, by: str | None, why: str | None, **values: Any) -> Body:
+    """An entry that somebody made. Raises: RunError for a name or a reason that is no short text."""
+    said = {key: value for key, value in (("by", by), ("why", why)) if value is not None}
+    for key, value in said.items():
+        if not isinstance(value, str) or len(value) > MAX_TEXT:
+            raise RunError(f"{key} is no text of up to {MAX_TEXT:,} characters; shorten it")
+        if whole_text(value) != value:
+            raise RunError(f"{key} = {shown(value)} is no UTF-8; write it in UTF-8")
+    return {"format": FORMAT, "event": event, **values, **said, "at_s": round(time.time(), 3)}
+
+
+def check_numbers(name: str, *, global_batch: int = 1, canonical_nodes: int = 1, **others: int | None) -> None:
+    """Raises: RunError for a number that no run can have."""
+    for key, value in {**others, "global_batch": global_batch, "canonical_nodes": canonical_nodes}.items():
+        low, high = BOUNDS[key]
+        if value is not None and (type(value) is not int or not low <= value <= high):
+            raise RunError(f"run {name}: {key} = {value!r} is no whole number from {low} to {high:,}; give one that is")
+    if global_batch % canonical_nodes:
+        raise RunError(
+            f"run {name}: canonical_nodes {canonical_nodes} does not divide the global batch of {global_batch}; use a "
+            "divisor of it"
+        )
+
+
+def check_length(name: str, ledger: Ledger, mixture: str, seq_len: int) -> None:
+    """Raises: RunError when a mixture is of another sequence length than the run."""
+    assert ledger.settings is not None
+    if seq_len != ledger.settings.seq_len:
+        raise RunError(
+            f"run {name} has seq_len {ledger.settings.seq_len}, {mixture} {seq_len}; switch to a mixture of the same, or "
+            "start another run"
+        )
+
+
+def refuse_ended(name: str, ledger: Ledger) -> None:
+    """Raises: RunError when the run has ended."""
+    if ledger.ended is not None:
+        raise RunError(f"run {name} has ended: {ledger.ended}; fork it, or start another run")

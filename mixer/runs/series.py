@@ -1,0 +1,175 @@
+"""A run's target and realised shares and its losses over steps, in a number of points that a chart can show.
+
+Always holds: nothing is written; realised shares are exact; as a run grows the points before stay where they were, or
+every second of them goes.
+
+How: points stand at multiples of a power of two, so what was drawn up to them is kept, and only what is new is counted. A
+long run's points fall on the states that its writers keep, so nothing is replayed.
+"""
+
+import threading
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from mixer.journal.journal import Forecast
+from mixer.ledger.history import Event
+from mixer.ledger.ledger import Ledger, widen
+from mixer.ledger.reports import Report, Reports
+from mixer.order.permutation import Ints
+from mixer.order.slots import ONE
+from mixer.runs.runs import Runs
+from streamer.catalog.catalog import Catalog
+
+MOST_EVENTS = 200
+DIGITS = 6
+Floats = npt.NDArray[np.float64]
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened at a step, the mixture it brought, and all of it as a line."""
+
+    step: int
+    event: str
+    mixture: str | None
+    text: str
+
+
+class Series(msgspec.Struct, frozen=True, kw_only=True):
+    """Of each point the share of each of `groups` in the batches since the point before; the first begins at `first_step`.
+
+    `loss`: the mean of a token, None where nothing was reported.
+    """
+
+    first_step: int
+    steps: list[int]
+    groups: list[str]
+    target: list[list[float]]
+    realised: list[list[float]]
+    loss: list[list[float | None]]
+    events: list[Mark]
+
+
+class Curves:
+    """One run. Threads may share it."""
+
+    def __init__(self, catalog: Catalog, run: str) -> None:
+        self._catalog, self._run = catalog, run
+        self._journal, self._reports = Forecast(catalog, run), Reports(catalog, run)
+        self._drawn: dict[int, Ints] = {}
+        self._lock = threading.Lock()
+        self._last: tuple[tuple[int, list[Report], str, int], Series] | None = None
+
+    def series(self, by: str = "key", *, points: int = 200) -> Series:
+        """At most `points` points; `by` is "key", "stream" or "component". Raises: RunError."""
+        with self._lock:
+            self._journal.refresh()
+            reports = self._reports.read()
+            asked = self._journal.ledger.length, reports, by, points
+            if self._last is None or self._last[0] != asked:
+                self._last = asked, self._series(by, points, reports)
+            return self._last[1]
+
+    def _series(self, by: str, points: int, reports: list[Report]) -> Series:
+        ledger = self._journal.ledger
+        begin = ledger.begin
+        steps = choose_steps(begin, ledger.end, points)
+        groups, member = group_streams(ledger, by)
+        low = np.array([begin, *steps[:-1]], np.int64)[: len(steps)]
+        high = np.array(steps, np.int64)
+        width = len(ledger.streams)
+        drawn = (
+            np.array([self._drawn_at(step, width) for step in (begin, *steps)]) if steps else np.zeros((1, width), np.int64)
+        )
+        return Series(
+            first_step=begin,
+            steps=steps,
+            groups=groups,
+            target=shares(asked_for(ledger, low, high), member, len(groups)),
+            realised=shares(np.diff(drawn, axis=0).astype(np.float64), member, len(groups)),
+            loss=losses(reports, dict(zip(ledger.streams, member.tolist(), strict=True)), low, high, len(groups)),
+            events=[mark(event) for event in Runs(self._catalog).history(self._run)[-MOST_EVENTS:]],
+        )
+
+    def _drawn_at(self, step: int, width: int) -> Ints:
+        """Draws of each stream before a step; those at the ledger's end are not kept, for it moves."""
+        found = self._drawn.get(step)
+        if found is None:
+            found = self._journal.state(step).drawn
+            if step < self._journal.ledger.end:
+                self._drawn[step] = found
+        return widen(found, width)
+
+
+def choose_steps(start: int, end: int, points: int) -> list[int]:
+    """At most `points` steps in (start, end], the last being `end`, the others multiples of a power of two."""
+    stride = 1
+    while (end - 1) // stride - start // stride >= points:
+        stride *= 2
+    return [*range((start // stride + 1) * stride, end, stride), *([end] if end > start else [])]
+
+
+def group_streams(ledger: Ledger, by: str) -> tuple[list[str], Ints]:
+    """The groups in the order of their first stream, and each stream's group."""
+    component: dict[str, str] = {}
+    for plan in ledger.plans.values():
+        component.update(zip(plan.streams, plan.component, strict=True))
+    word: dict[str, Callable[[str], str]] = {
+        "key": lambda name: name.split("/")[1],
+        "stream": lambda name: name,
+        "component": lambda name: component.get(name, ""),
+    }
+    names = [word[by](name) for name in ledger.streams]
+    groups = list(dict.fromkeys(names))
+    place = {name: index for index, name in enumerate(groups)}
+    return groups, np.array([place[name] for name in names], np.int64)
+
+
+def asked_for(ledger: Ledger, low: Ints, high: Ints) -> Floats:
+    """Samples of each stream that the segments ask for in batches [low, high): (windows, streams)."""
+    assert ledger.settings is not None
+    found = np.zeros((len(low), len(ledger.streams)))
+    for segment in ledger.segments:
+        overlap = np.minimum(high, segment.end) - np.maximum(low, segment.start)
+        here = np.flatnonzero(overlap > 0)
+        drawn = segment.shares * (ledger.settings.global_batch / ONE) if segment.counts is None else segment.counts
+        found[here, : len(drawn)] += overlap[here, None] * np.asarray(drawn, np.float64)[None]
+    return found
+
+
+def shares(samples: Floats, member: Ints, groups: int) -> list[list[float]]:
+    """(windows, groups), each row summing to 1."""
+    found = np.zeros((len(samples), groups))
+    for stream, group in enumerate(member.tolist()):
+        found[:, group] += samples[:, stream]
+    totals = found.sum(1, keepdims=True)
+    rows: list[list[float]] = np.round(found / np.where(totals, totals, 1), DIGITS).tolist()
+    return rows
+
+
+def losses(reports: list[Report], group: dict[str, int], low: Ints, high: Ints, groups: int) -> list[list[float | None]]:
+    """Mean loss of each group in each window, a report's samples spread evenly over its batches."""
+    total, weight = np.zeros((2, len(low), groups))
+    for report in reports:
+        overlap = np.minimum(high, report.end_step) - np.maximum(low, report.start_step)
+        here = np.flatnonzero(overlap > 0)
+        part = overlap[here] / (report.end_step - report.start_step)
+        for stream, samples, loss in zip(report.streams, report.samples, report.loss, strict=True):
+            if loss is not None and stream in group:
+                total[here, group[stream]] += part * samples * loss
+                weight[here, group[stream]] += part * samples
+    mean = np.round(total / np.where(weight, weight, 1), DIGITS)
+    return [[float(m) if w else None for m, w in zip(*row, strict=True)] for row in zip(mean, weight, strict=True)]
+
+
+def mark(event: Event) -> Mark:
+    """An event as a line."""
+    words = [event.event, *([event.mixture] if event.mixture else []), *([f"by {event.by}"] if event.by else [])]
+    return Mark(
+        step=event.step,
+        event=event.event,
+        mixture=event.mixture,
+        text=" ".join(words) + (f": {event.why}" if event.why else ""),
+    )

@@ -1,0 +1,1 @@
+"""What chooses the shares while a run goes on."""

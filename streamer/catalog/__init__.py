@@ -1,0 +1,1 @@
+"""The catalog: streams, their parts and sidecars, names, snapshots and growth."""

@@ -1,0 +1,359 @@
+"""Everything under one root: streams, their snapshots, parts and documents.
+
+Always holds:
+- a part becomes visible by the one entry that names it, whole and verified, or not at all;
+- a snapshot, once seen, can be had again by its number.
+"""
+
+import fnmatch
+import math
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from streamer.catalog import parts
+from streamer.catalog.manifest import (
+    Schema,
+    Snapshot,
+    StreamInfo,
+    check_format,
+    condemned_body,
+    created_body,
+    part_body,
+    read_part,
+    read_schema,
+)
+from streamer.catalog.names import check_stream_name
+from streamer.documents.document import Document
+from streamer.errors import StreamError
+from streamer.mds import layout as mds
+from streamer.store.log import Body, Log
+from streamer.store.object_store import ObjectStore
+from streamer.store.store import Store, open_store
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+NAMES_FORMAT = "names/1"
+REMOTE_THREADS = 8
+Decide = Callable[[list[Body]], dict[str, Any] | None]
+
+
+class Catalog:
+    """Streams under a root: a path, an object-store address, or a store.
+
+    An absent or empty root is created by the first write.
+    """
+
+    def __init__(self, root: str | Path | Store) -> None:
+        self.store = open_store(root)
+        self._logs: dict[str, Log] = {}
+        self._snapshots: dict[str, Snapshot] = {}
+
+    def log(self, name: str) -> Log:
+        """The log of that name; one object per name, so that it is read incrementally."""
+        return self._logs.setdefault(name, Log(self.store, name))
+
+    # names
+
+    def names(self, kind: str) -> list[str]:
+        """Names of `kind` (streams, mixtures, runs), in the order of their registration."""
+        return [name_in(body) for body in self.log(f"names/{kind}").read()]
+
+    def register(self, kind: str, name: str) -> None:
+        """Notes a name, once, so that nothing ever needs listing."""
+
+        def decide(bodies: list[Body]) -> Body | None:
+            return None if any(name_in(body) == name for body in bodies) else {"format": NAMES_FORMAT, "name": name}
+
+        self.log(f"names/{kind}").append(decide)
+
+    # streams
+
+    def stream_log(self, name: str) -> Log:
+        return self.log(f"streams/{check_stream_name(name)}/_log")
+
+    def stream(self, name: str, number: int | None = None) -> Snapshot:
+        """The stream now, or its snapshot `number`. Raises: StreamError for one that is absent."""
+        bodies = self.stream_log(name).known() if number is not None else []
+        if number is None or len(bodies) < max(1, number):
+            bodies = self.stream_log(name).read()
+        wanted = len(bodies) if number is None else number
+        schema = read_schema(name, bodies)
+        if schema is None or wanted > len(bodies):
+            near = ", ".join(sorted(self.names("streams"))[:8]) or "none yet"
+            raise StreamError(f"stream {name} has no snapshot {wanted or 1} under {self.store.url}; streams there: {near}")
+        before = self._snapshots.get(name)
+        if before is None or before.number > wanted:
+            before = Snapshot(name=name, number=0, schema=schema, parts=())
+        for place in range(before.number, wanted):
+            check_format(name, bodies[place])
+        condemned = {body["part"] for body in bodies[:wanted] if body["event"] == "condemned"}
+        new = (
+            read_part(name, place, bodies[place])
+            for place in range(before.number, wanted)
+            if bodies[place]["event"] == "part"
+        )
+        found = tuple(part for part in (*before.parts, *new) if part.part_id not in condemned)
+        snapshot = Snapshot(name=name, number=wanted, schema=before.schema, parts=found)
+        if number is None:
+            self._snapshots[name] = snapshot
+        return snapshot
+
+    def snapshots(self, names: Sequence[str]) -> list[Snapshot]:
+        """The streams now, in this order; an object store is asked for several at once."""
+        if len(names) < 2 or not isinstance(self.store, ObjectStore):
+            return [self.stream(name) for name in names]
+        with ThreadPoolExecutor(REMOTE_THREADS) as threads:
+            return list(threads.map(self.stream, names))
+
+    def streams(self, glob: str = "*") -> list[StreamInfo]:
+        """One line a stream, sorted by name."""
+        return [
+            StreamInfo(
+                name=snapshot.name,
+                kind=snapshot.kind,
+                parts=len(snapshot.parts),
+                samples=snapshot.samples,
+                tokens=snapshot.tokens,
+                seq_len=snapshot.seq_len,
+                dtype=snapshot.dtype,
+                tokenizer=snapshot.tokenizer,
+            )
+            for snapshot in self.match(glob)
+        ]
+
+    def match(self, glob: str) -> list[Snapshot]:
+        """Snapshots now of the streams that a glob matches (`*` also crosses `/`), sorted by name."""
+        names = self.match_names(glob)
+        return [self.stream(name) for name in names if read_schema(name, self.stream_log(name).read()) is not None]
+
+    def match_names(self, glob: str) -> list[str]:
+        """Names that a glob matches, sorted; those too of streams whose first part was never named by an entry."""
+        return sorted(name for name in self.names("streams") if fnmatch.fnmatchcase(name, glob))
+
+    def create_stream(self, name: str, *, seq_len: int, dtype: str = "uint16", tokenizer: str | None = None) -> Snapshot:
+        """Makes an empty stream of tokens. Raises: StreamError when it exists with another shape."""
+        schema = token_schema(name, seq_len, dtype, tokenizer)
+
+        def decide(bodies: list[Body]) -> Body | None:
+            parts.check_fits(name, read_schema(name, bodies), schema)
+            return None if bodies else created_body(schema)
+
+        log = self.stream_log(name)
+        self.register("streams", name)
+        log.append(decide)
+        return self.stream(name)
+
+    def append(
+        self,
+        name: str,
+        rows: Iterable[npt.NDArray[Any]],
+        *,
+        seq_len: int,
+        dtype: str = "uint16",
+        tokenizer: str | None = None,
+        documents: list[dict[str, Any]] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> Snapshot:
+        """Publishes rows of `(seq_len,)` token ids as one part, by one entry, and returns the new snapshot.
+
+        `documents` are sidecar rows (sample, start, end, document, ...). Raises: StreamError, PartError, StoreError;
+        the stream is then as it was.
+        """
+        found = self.append_when(
+            name, rows, seq_len=seq_len, dtype=dtype, tokenizer=tokenizer, documents=documents,
+            decide=lambda _: extra or {},
+        )  # fmt: skip
+        assert found is not None
+        return found
+
+    def append_when(
+        self,
+        name: str,
+        rows: Iterable[npt.NDArray[Any]],
+        *,
+        seq_len: int,
+        decide: Decide,
+        dtype: str = "uint16",
+        tokenizer: str | None = None,
+        documents: list[dict[str, Any]] | None = None,
+        files: dict[str, Path] | None = None,
+    ) -> Snapshot | None:
+        """As `append`, but only if `decide` of all bodies of the log gives an `extra`; None leaves nothing behind.
+
+        `decide` is called again whenever another writer was first. `files` go beside the shards, by name.
+        """
+        schema = token_schema(name, seq_len, dtype, tokenizer)
+        parts.check_fits(name, read_schema(name, self.stream_log(name).read()), schema)
+        table = stack_rows(name, rows, seq_len, dtype)
+        with parts.folder_aside() as aside:
+            mds.write_shards(table, aside)
+            return self._publish(name, aside, schema, documents, decide, files or {})
+
+    def publish_directory(
+        self,
+        name: str,
+        path: Path,
+        *,
+        tokenizer: str | None = None,
+        documents: list[dict[str, Any]] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> Snapshot:
+        """Publishes a sealed folder of plain MDS, written by anyone, as one part. Raises: PartError, StreamError."""
+        check_stream_name(name)
+        schema = parts.schema_of(path, tokenizer)
+        parts.check_fits(name, read_schema(name, self.stream_log(name).read()), schema)
+        found = self._publish(name, path, schema, documents, lambda _: extra or {}, {})
+        assert found is not None
+        return found
+
+    def _publish(
+        self,
+        name: str,
+        folder: Path,
+        schema: Schema,
+        documents: list[dict[str, Any]] | None,
+        decide: Decide,
+        files: dict[str, Path],
+    ) -> Snapshot | None:
+        shards = parts.verify_folder(folder, schema)
+        parts.check_space(self.store, sum(shard.size_bytes for shard in shards))
+        self.register("streams", name)  # before anything lies there, so that what a crash leaves can be named
+        log, part_id = self.stream_log(name), ""
+        while True:
+            part_id = parts.store_part(self.store, name, folder, shards, documents, files)
+            sidecar = parts.SIDECAR if documents is not None else None
+
+            def entry(bodies: list[Body], part_id: str = part_id, sidecar: str | None = sidecar) -> Body | None:
+                parts.check_fits(name, read_schema(name, bodies), schema)
+                if any(body["event"] == "condemned" and body["part"] == part_id for body in bodies):
+                    return None
+                extra = decide(bodies)
+                return None if extra is None else part_body(part_id, schema, shards, sidecar, extra)
+
+            try:
+                appended = log.append(entry)
+            except BaseException:
+                if not any(body.get("part") == part_id for body in log.known()):
+                    parts.remove_part(self.store, name, part_id)
+                raise
+            if appended is not None:
+                return self.stream(name)
+            parts.remove_part(self.store, name, part_id)
+            if not any(body["event"] == "condemned" and body["part"] == part_id for body in log.read()):
+                return None
+
+    # documents, tokenizers, garbage
+
+    def documents(self, name: str) -> Iterator[Document]:
+        """The documents of a document stream, in order. Raises: StreamError for a stream of tokens."""
+        snapshot = self.stream(name)
+        if snapshot.kind != "documents":
+            raise StreamError(f"stream {name} holds tokens; name a documents/* stream")
+        for part in snapshot.parts:
+            for shard in part.shards:
+                with local_copy(self.store, f"{part.folder}/{shard.name}") as path:
+                    for row in mds.iterate_rows(parts.plain_bytes(path, shard), name=str(path)):
+                        row["score"] = None if math.isnan(row["score"]) else row["score"]
+                        yield msgspec.convert(row, Document)
+
+    def put_tokenizer(self, json_text: str) -> str:
+        """Keeps a tokenizer.json under the root, once, and returns its fingerprint."""
+        canonical = msgspec.json.encode(msgspec.json.decode(json_text), order="sorted")
+        fingerprint = f"bpe-{xxhash.xxh3_128_hexdigest(canonical)[:16]}"
+        self.store.put_if_absent(f"tokenizers/{fingerprint}.json", canonical)
+        return fingerprint
+
+    def load_tokenizer(self, fingerprint: str | None) -> "Tokenizer":
+        """Raises: StreamError when the root does not have it."""
+        from streamer.packing.tokenizer import parse
+
+        data = self.store.get(f"tokenizers/{fingerprint}.json")
+        if data is None:
+            raise StreamError(f"tokenizer {fingerprint} is not under {self.store.url}; publish with a tokenizer.json")
+        return parse(data.decode(), name=f"tokenizer {fingerprint}")
+
+    def garbage(self, name: str) -> list[str]:
+        """Ids of parts that lie in the store but are named by no entry."""
+        prefix = f"streams/{name}/_parts/"
+        lying = {key[len(prefix) :].split("/")[0] for key in self.store.list(prefix)}
+        named = {body["part"] for body in self.stream_log(name).read() if body["event"] == "part"}
+        return sorted(lying - named)
+
+    def remove_garbage(self, name: str, part_id: str) -> bool:
+        """Condemns a part that no entry names, then deletes it; False when an entry names it after all."""
+
+        def decide(bodies: list[Body]) -> Body | None:
+            return None if any(body.get("part") == part_id for body in bodies) else condemned_body(part_id)
+
+        log = self.stream_log(name)
+        appended = log.append(decide)
+        if appended is None and any(body["event"] == "part" and body["part"] == part_id for body in log.read()):
+            return False
+        parts.remove_part(self.store, name, part_id)
+        return True
+
+
+def name_in(body: Body) -> str:
+    """The name that an entry notes. Raises: StreamError for another format."""
+    if body["format"] != NAMES_FORMAT:
+        raise StreamError(f"the names have format {body['format']}; this version reads {NAMES_FORMAT}: update phasemix")
+    return str(body["name"])
+
+
+class local_copy:
+    """A path to an object: its own place on a local root, else a temporary copy."""
+
+    def __init__(self, store: Store, key: str) -> None:
+        self.store, self.key = store, key
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Path:
+        place = self.store.local_path(self.key)
+        if place is not None:
+            return place
+        self._folder = tempfile.TemporaryDirectory(prefix="phasemix-object-")
+        path = Path(self._folder.name) / "object"
+        data = self.store.get(self.key)
+        if data is None:
+            raise StreamError(f"{self.store.url}/{self.key} is missing; run phasemix streams verify")
+        path.write_bytes(data)
+        return path
+
+    def __exit__(self, *_: object) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+
+def token_schema(name: str, seq_len: int, dtype: str, tokenizer: str | None) -> Schema:
+    check_stream_name(name)
+    if dtype not in mds.DTYPES:
+        raise StreamError(f"stream {name}: dtype {dtype} is not one of {', '.join(mds.DTYPES)}")
+    if seq_len < 1:
+        raise StreamError(f"stream {name}: seq_len {seq_len} is below 1")
+    return Schema(kind="tokens", seq_len=seq_len, dtype=dtype, tokenizer=tokenizer)
+
+
+def stack_rows(name: str, rows: Iterable[npt.NDArray[Any]], seq_len: int, dtype: str) -> npt.NDArray[Any]:
+    """(samples, seq_len) of `dtype`. Raises: StreamError for no rows, another length, or ids that do not fit."""
+    stacked = [np.asarray(row) for row in rows]
+    if not stacked:
+        raise StreamError(f"stream {name}: a part needs at least one row")
+    for index, row in enumerate(stacked):
+        if row.shape != (seq_len,):
+            raise StreamError(f"stream {name}: row {index} has shape {row.shape}, seq_len is {seq_len}; pack it again")
+    table: npt.NDArray[Any] = np.stack(stacked)
+    limit = np.iinfo(dtype).max
+    if table.dtype != np.dtype(dtype):
+        if table.dtype.kind not in "iu" or table.min() < 0 or table.max() > limit:
+            raise StreamError(f"stream {name}: ids from {table.min()} to {table.max()} do not fit {dtype}; use uint32")
+        table = table.astype(dtype)
+    return table

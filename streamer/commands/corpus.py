@@ -1,0 +1,102 @@
+"""`phasemix corpus | tokenizer | annotator`. Imports nothing heavy before a command runs."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from streamer.commands.annotators import add_annotator
+from streamer.commands.options import add_json, add_root, print_table
+from streamer.commands.tokenizers import add_tokenizer
+
+
+def add_corpus(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    ingest = actions.add_parser("ingest", help="read, filter, deduplicate, score, pack and publish")
+    ingest.add_argument("sources", nargs="*", metavar="SOURCE", help="folders, archives or Parquet files")
+    ingest.add_argument("--recipe", metavar="FILE", help="settings in TOML; SOURCE takes the place of its sources")
+    ingest.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes", help="change one setting (a TOML value)"
+    )
+    add_root(ingest)
+    add_json(ingest)
+    ingest.set_defaults(run=run_ingest)
+    stats = actions.add_parser("stats", help="what the corpus under a root consists of")
+    add_root(stats)
+    add_json(stats)
+    stats.set_defaults(run=run_stats)
+
+
+NOUNS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "corpus": add_corpus,
+    "tokenizer": add_tokenizer,
+    "annotator": add_annotator,
+}
+
+
+def read_changes(pairs: list[str]) -> dict[str, Any]:
+    """KEY=VALUE pairs, the value in TOML; a bare word is a string. Raises: CorpusError."""
+    import tomllib
+
+    from streamer.errors import CorpusError
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise CorpusError(f"--set {pair} has no '='; write --set KEY=VALUE, for example --set seq_len=256")
+        try:
+            found[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key] = value
+    return found
+
+
+def run_ingest(args: argparse.Namespace) -> int:
+    from streamer.catalog.catalog import Catalog
+    from streamer.corpus.recipe import load_recipe, parse_recipe
+
+    changes = read_changes(args.changes)
+    if args.sources or not args.recipe:
+        changes["sources"] = [{"path": path} for path in args.sources]
+    recipe = load_recipe(args.recipe, **changes) if args.recipe else parse_recipe("", **changes)
+    from streamer.commands.progress_line import ProgressLine
+    from streamer.corpus.pipeline import build
+
+    progress = ProgressLine(sys.stderr)
+    report = build(Catalog(args.root), recipe, progress=progress)
+    progress.end()
+    print_report(report, args.json)
+    return 0
+
+
+def print_report(report: Any, as_json: bool) -> None:
+    import msgspec
+
+    if as_json:
+        json.dump(msgspec.to_builtins(report), sys.stdout, indent=1)
+        sys.stdout.write("\n")
+        return
+    languages = sorted(report.languages.items())
+    print_table([{"language": name, **msgspec.structs.asdict(found)} for name, found in languages], False)
+    print()
+    print_table([{"dropped because": reason, "files": count} for reason, count in report.dropped.items()], False)
+    print(
+        f"\n{report.documents:,} documents of {report.files:,} files, {report.heldout_documents:,} held out; "
+        f"tokenizer {report.tokenizer} ({report.vocabulary:,} ids); annotator {report.annotator}, "
+        f"{report.annotated_files} files, ROC-AUC {report.annotator_auc:.3f}; student's rank correlation with it "
+        f"{report.student_correlation:.3f}; {report.seconds.get('total', 0):.0f} s"
+    )
+
+
+def run_stats(args: argparse.Namespace) -> int:
+    from streamer.catalog.catalog import Catalog
+    from streamer.corpus.parts.publication import last_report
+    from streamer.errors import CorpusError
+
+    report = last_report(Catalog(args.root))
+    if report is None:
+        raise CorpusError(f"root {args.root} has no finished corpus; build one with phasemix corpus ingest")
+    print_report(report, args.json)
+    return 0

@@ -1,0 +1,97 @@
+"""`phasemix tokenizer`: train, show. Imports nothing heavy before a command runs."""
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+from streamer.commands.options import add_json, add_root, print_table
+
+
+def add_tokenizer(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    train = actions.add_parser("train", help="train a byte-level BPE tokenizer on documents/* or on SOURCEs")
+    train.add_argument("sources", nargs="*", metavar="SOURCE", help="folders, archives or Parquet files")
+    train.add_argument("--vocabulary", type=int, default=8192, metavar="IDS")
+    train.add_argument("--max-mb", type=float, default=4.0, metavar="MB", help="text to train on")
+    train.add_argument("--out", metavar="FILE", help="also write a tokenizer.json")
+    add_root(train)
+    add_json(train)
+    train.set_defaults(run=run_tokenizer_train)
+    show = actions.add_parser("show", help="tokenizers of the streams, or one by fingerprint or tokenizer.json")
+    show.add_argument("name", nargs="?", metavar="FINGERPRINT|FILE")
+    add_root(show)
+    add_json(show)
+    show.set_defaults(run=run_tokenizer_show)
+
+
+def iterate_texts(args: argparse.Namespace) -> Iterator[str]:
+    """The texts of the sources, or of `documents/*`, up to `--max-mb`."""
+    from streamer.catalog.catalog import Catalog
+    from streamer.corpus.filters import DropReason, decode
+    from streamer.corpus.recipe import Source
+    from streamer.corpus.sources.ingest import read_source
+
+    left = args.max_mb * 1e6
+    if args.sources:
+        files = (file for path in args.sources for file in read_source(Source(path=path), seed=0) if file.fault is None)
+        texts = (text for text in (decode(file.data) for file in files) if not isinstance(text, DropReason))
+    else:
+        catalog = Catalog(args.root)
+        texts = (doc.text for found in catalog.streams("documents/*") for doc in catalog.documents(found.name))
+    for text in texts:
+        if left <= 0:
+            return
+        left -= len(text)
+        yield text
+
+
+def run_tokenizer_train(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from streamer.catalog.catalog import Catalog
+    from streamer.errors import CorpusError
+    from streamer.packing import tokenizer as tokenizers
+
+    texts = list(iterate_texts(args))
+    if not texts:
+        raise CorpusError(f"root {args.root} has no documents/* to train on; name a SOURCE or ingest a corpus first")
+    text = tokenizers.train(texts, vocabulary=args.vocabulary).to_str()
+    if args.out:
+        Path(args.out).write_text(text, encoding="utf-8")
+    Catalog(args.root).put_tokenizer(text)
+    print_table([describe_tokenizer(text, texts[:200])], args.json)
+    return 0
+
+
+def run_tokenizer_show(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from streamer.catalog.catalog import Catalog
+    from streamer.packing import tokenizer as tokenizers
+
+    catalog = Catalog(args.root)
+    if args.name and Path(args.name).is_file():
+        print_table([describe_tokenizer(tokenizers.read_text(args.name), [], name=f"tokenizer {args.name}")], args.json)
+        return 0
+    names = [args.name] if args.name else sorted({info.tokenizer for info in catalog.streams() if info.tokenizer})
+    rows = []
+    for name in names:
+        catalog.load_tokenizer(name)  # raises for one that is not there
+        rows.append(describe_tokenizer((catalog.store.get(f"tokenizers/{name}.json") or b"").decode(), []))
+    print_table(rows, args.json)
+    return 0
+
+
+def describe_tokenizer(json_text: str, texts: list[str], *, name: str = "tokenizer") -> dict[str, Any]:
+    from streamer.packing import tokenizer as tokenizers
+
+    found = tokenizers.describe(json_text, name=name)
+    row: dict[str, Any] = {
+        "tokenizer": found.fingerprint,
+        "vocabulary": found.vocabulary,
+        "end_of_document_id": found.end_of_document_id,
+    }
+    if texts:
+        tokens = sum(map(len, tokenizers.encode(tokenizers.parse(json_text), texts)))
+        row["bytes_per_token"] = round(sum(len(text.encode()) for text in texts) / max(1, tokens), 3)
+    return row

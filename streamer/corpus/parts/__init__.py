@@ -1,0 +1,1 @@
+"""From spooled documents to published parts, and the report on them."""

@@ -1,0 +1,104 @@
+"""Puts a build's parts under a root, once.
+
+Always holds: each part is published by one entry, whole; a build that was interrupted publishes, when the same recipe
+is run again over the same files, only the parts that are missing; a root that has a corpus gets no second one.
+
+How: the log `corpus/builds` says which build began and which is done; every part's entry names its build.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from streamer.catalog.catalog import Catalog
+from streamer.corpus.parts.part_manifest import read_manifests
+from streamer.corpus.parts.report import CorpusReport
+from streamer.corpus.progress import Progress
+from streamer.errors import CorpusError
+from streamer.store.log import Body
+
+BUILDS = "corpus/builds"
+FORMAT = "corpus/1"
+KINDS = ("raw", "documents", "scored", "heldout")
+
+
+def filled_streams(catalog: Catalog) -> list[str]:
+    """Names of the corpus's streams that have samples."""
+    return [found.name for found in catalog.streams() if found.name.split("/")[0] in KINDS and found.samples]
+
+
+def pending_build(bodies: list[Body]) -> str | None:
+    """The build that began and is not done, or None. Raises: CorpusError for a format that is not known."""
+    last: Body = bodies[-1] if bodies else {}
+    if last and last["format"] != FORMAT:
+        raise CorpusError(f"log {BUILDS} has format {last['format']}; this version reads {FORMAT}: update phasemix")
+    return last["build"] if last.get("event") == "begun" else None
+
+
+def check_root(catalog: Catalog) -> None:
+    """Raises: CorpusError when the root has a corpus, before any work is done."""
+    there = filled_streams(catalog)
+    if there and pending_build(catalog.log(BUILDS).read()) is None:
+        raise CorpusError(
+            f"root {catalog.store.url} already has {there[0]} and {len(there) - 1} more corpus streams; "
+            "build into another root, or delete this one first"
+        )
+
+
+def begin(catalog: Catalog, build: str) -> None:
+    """Notes that a build begins to publish. Raises: CorpusError when the root has parts of another one."""
+
+    def decide(bodies: list[Body]) -> Body | None:
+        pending = pending_build(bodies)
+        if pending == build:
+            return None
+        there = filled_streams(catalog)
+        if there:
+            raise CorpusError(
+                f"root {catalog.store.url} has {there[0]} of another build ({pending or 'done'}), this one is {build}; "
+                "run the same recipe over the same files to complete it, or build into another root"
+            )
+        return {"format": FORMAT, "event": "begun", "build": build}
+
+    catalog.log(BUILDS).append(decide)
+
+
+def publish(
+    catalog: Catalog, folder: Path, *, build: str, tokenizer: str, extra: dict[str, Any], progress: Progress
+) -> None:
+    """Publishes the parts below `folder` that the root does not have yet."""
+    found = read_manifests(folder)
+    for done, (place, manifest) in enumerate(found, start=1):
+        if not has_part(catalog, manifest.stream, build):
+            catalog.publish_directory(
+                manifest.stream,
+                place,
+                tokenizer=None if manifest.sidecar is None else tokenizer,
+                documents=manifest.sidecar,
+                extra={**extra, "build": build},
+            )
+        progress.report("publish", done, len(found))
+
+
+def has_part(catalog: Catalog, stream: str, build: str) -> bool:
+    """Whether a part of that build is in the stream."""
+    bodies = catalog.stream_log(stream).read()
+    return any(body["event"] == "part" and body["extra"].get("build") == build for body in bodies)
+
+
+def finish(catalog: Catalog, report: CorpusReport) -> None:
+    """Notes that a build is done, with its report."""
+    body: Body = {
+        "format": FORMAT,
+        "event": "done",
+        "build": report.build,
+        "report": msgspec.to_builtins(report),
+    }
+    catalog.log(BUILDS).append(lambda bodies: body)
+
+
+def last_report(catalog: Catalog) -> CorpusReport | None:
+    """The report of the build that filled this root, or None."""
+    done = [body for body in catalog.log(BUILDS).read() if body["event"] == "done"]
+    return msgspec.convert(done[-1]["report"], CorpusReport) if done else None

@@ -1,0 +1,61 @@
+"""What a build did, in numbers."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from streamer.corpus.parts.part_manifest import PartManifest
+
+
+class LanguageReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Documents and tokens (end-of-document tokens included, padding not) of one language."""
+
+    documents: int = 0
+    tokens: int = 0
+    heldout_documents: int = 0
+    heldout_tokens: int = 0
+
+
+class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of a build. `files` = sum of `dropped` + `documents` + held-out documents.
+
+    `streams`: samples of each stream. `annotator_auc`: good against random files, each scored by a head that had not
+    seen it. `student_correlation`: rank correlation of student and annotator on files new to the student.
+    `seconds`: of each step; steps run beside each other, so they may sum to more than `total`.
+    """
+
+    build: str
+    files: int
+    dropped: dict[str, int]
+    documents: int
+    heldout_documents: int
+    text_bytes: int
+    languages: dict[str, LanguageReport]
+    streams: dict[str, int]
+    tokenizer: str
+    vocabulary: int
+    annotator: str
+    annotated_files: int
+    annotator_auc: float
+    student_correlation: float
+    seconds: dict[str, float]
+
+
+def count_languages(manifests: Iterable[PartManifest]) -> dict[str, LanguageReport]:
+    """Documents and tokens of each language, from its bins and its held-out part."""
+    found: dict[str, LanguageReport] = {}
+    for manifest in manifests:
+        kind, language = manifest.stream.split("/")[:2]
+        if kind not in ("scored", "heldout"):
+            continue
+        before = found.get(language, LanguageReport())
+        found[language] = (
+            msgspec.structs.replace(
+                before,
+                documents=before.documents + manifest.documents,
+                tokens=before.tokens + manifest.tokens,
+            )
+            if kind == "scored"
+            else msgspec.structs.replace(before, heldout_documents=manifest.documents, heldout_tokens=manifest.tokens)
+        )
+    return found

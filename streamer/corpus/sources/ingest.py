@@ -1,0 +1,214 @@
+"""Files out of folders, archives and Parquet files, as bytes, with what is known about them.
+
+Always holds: a file that cannot be read is yielded with the reason, never raised; links are not followed and nothing
+but plain files is opened; no more than 1 MB of a file is read; the order is the same on every machine.
+"""
+
+import fnmatch
+import os
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from lzma import LZMAError
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from streamer.corpus.filters import MAX_BYTES, DropReason
+from streamer.corpus.recipe import Source
+from streamer.documents.languages import may_be_source
+from streamer.errors import CorpusError
+from streamer.packing.grouping import random_key
+
+SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", "__pycache__"})
+ZIP_ENDINGS = (".zip", ".whl", ".jar")
+TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
+PARQUET_ENDINGS = (".parquet",)
+HEAD_BYTES = 4096
+ZIP_FAULTS = (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, LZMAError)
+TAR_FAULTS = (OSError, tarfile.TarError, zlib.error, EOFError, LZMAError)
+
+
+class RawFile(msgspec.Struct, kw_only=True):
+    """A file as it was found. `fault` says why `data` is empty; `language` is what the source states, if it does."""
+
+    path: str
+    repository: str
+    license: str
+    data: bytes = b""
+    fault: DropReason | None = None
+    language: str | None = None
+
+
+def read_source(source: Source, *, seed: int) -> Iterator[RawFile]:
+    """The files of a source. Raises: CorpusError when the source itself is not there or is of no known kind."""
+    path = Path(source.path).expanduser()
+    if not path.exists():
+        raise CorpusError(f"source {source.path} does not exist; correct its path in the recipe")
+    return within_budget(source, read_folder(path, source, seed) if path.is_dir() else read_container(path, source))
+
+
+def is_wanted(path: str, source: Source) -> bool:
+    """Whether a path matches the source's globs (`*` crosses `/`)."""
+    return any(fnmatch.fnmatchcase(path, glob) for glob in source.include) and not any(
+        fnmatch.fnmatchcase(path, glob) for glob in source.exclude
+    )
+
+
+def within_budget(source: Source, files: Iterable[RawFile]) -> Iterator[RawFile]:
+    """The files up to the first that the source's `max_mb` have no room for; what lies beyond is not looked at."""
+    left = float("inf") if source.max_mb is None else source.max_mb * 1e6
+    for file in files:
+        if len(file.data) > left:
+            file.fault, file.data = DropReason.OVER_BUDGET, b""
+            yield file
+            return
+        left -= len(file.data)
+        yield file
+
+
+def clean_name(name: str) -> str:
+    """A path that can be written as UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+# folders
+
+
+def read_folder(root: Path, source: Source, seed: int) -> Iterator[RawFile]:
+    """The files below a folder; Parquet files and archives that lie at its top are opened."""
+    for entry in sorted(os.scandir(root), key=lambda entry: (random_key(seed, entry.name), entry.name)):
+        name = clean_name(entry.name)
+        repository = source.repository or f"{root.name}/{name}"
+        if entry.is_dir(follow_symlinks=False):
+            if entry.name not in SKIPPED_FOLDERS:
+                yield from read_tree(entry.path, name, repository, source)
+        elif entry.is_file(follow_symlinks=False) and is_container(entry.name):
+            yield from read_container(Path(entry.path), source, nested=True)
+        elif is_wanted(name, source):
+            yield read_file(entry.path, name, repository, source.license)
+
+
+def read_tree(folder: str, top: str, repository: str, source: Source) -> Iterator[RawFile]:
+    """The wanted files below `folder`, whose path inside the source is `top`; an unreadable folder is one file."""
+    unreadable: list[OSError] = []
+    for place, folders, names in os.walk(folder, onerror=unreadable.append):
+        folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
+        inside = top + clean_name(place[len(folder) :]).replace(os.sep, "/")
+        for name in sorted(names):
+            path = f"{inside}/{clean_name(name)}"
+            if is_wanted(path, source):
+                yield read_file(os.path.join(place, name), path, repository, source.license)
+    for error in unreadable:
+        lost = top + clean_name(os.fsdecode(error.filename)[len(folder) :])
+        yield RawFile(path=lost, repository=repository, license=source.license, fault=DropReason.UNREADABLE)
+
+
+def read_file(place: str, name: str, repository: str, license_name: str) -> RawFile:
+    """One file; of a file whose ending is none of the languages' only the head is read."""
+    file = RawFile(path=name, repository=repository, license=license_name)
+    try:
+        status = os.lstat(place)
+        if not stat.S_ISREG(status.st_mode):
+            file.fault = DropReason.NOT_A_FILE
+        elif status.st_size > MAX_BYTES:
+            file.fault = DropReason.TOO_LARGE
+        else:
+            with open(place, "rb", buffering=0) as opened:
+                if may_be_source(name):
+                    file.data = opened.read(MAX_BYTES + 1)
+                else:
+                    file.fault = judge_head(opened.read(HEAD_BYTES))
+    except OSError:
+        file.fault = DropReason.UNREADABLE
+    return file
+
+
+def judge_head(head: bytes) -> DropReason:
+    """Why a file that is in none of the languages is dropped."""
+    if not head.strip():
+        return DropReason.EMPTY
+    return DropReason.BINARY if b"\0" in head else DropReason.UNKNOWN_LANGUAGE
+
+
+# archives and Parquet
+
+
+def is_container(name: str) -> bool:
+    return name.lower().endswith((*ZIP_ENDINGS, *TAR_ENDINGS, *PARQUET_ENDINGS))
+
+
+def read_container(path: Path, source: Source, *, nested: bool = False) -> Iterator[RawFile]:
+    """The files of an archive or Parquet file. `nested`: one found in a folder, whose faults are counted, not raised."""
+    name = path.name.lower()
+    if name.endswith(PARQUET_ENDINGS):
+        from streamer.corpus.sources.parquet_source import read_parquet
+
+        return read_parquet(path, source, nested=nested)
+    ending = next((ending for ending in (*ZIP_ENDINGS, *TAR_ENDINGS) if name.endswith(ending)), None)
+    if ending is None:
+        known = ", ".join((*ZIP_ENDINGS, *TAR_ENDINGS, *PARQUET_ENDINGS))
+        raise CorpusError(f"source {source.path} is no folder and ends in none of {known}; give one of these")
+    repository = source.repository or clean_name(path.name[: -len(ending)])
+    lost = RawFile(path=clean_name(path.name), repository=repository, license=source.license)
+    return read_zip(path, lost, source) if ending in ZIP_ENDINGS else read_tar(path, lost, source)
+
+
+def read_zip(path: Path, lost: RawFile, source: Source) -> Iterator[RawFile]:
+    """`lost` has the archive's own name, repository and licence; it is yielded when the archive cannot be opened."""
+    try:
+        archive = zipfile.ZipFile(path)
+    except ZIP_FAULTS:
+        yield msgspec.structs.replace(lost, fault=DropReason.UNREADABLE)
+        return
+    with archive:
+        for member in archive.infolist():
+            if member.is_dir():
+                continue
+            file = msgspec.structs.replace(lost, path=clean_name(member.filename))
+            try:
+                with archive.open(member) as opened:
+                    take(file, member.file_size, opened.read)
+            except ZIP_FAULTS:
+                file.fault = DropReason.UNREADABLE
+            yield file
+
+
+def read_tar(path: Path, lost: RawFile, source: Source) -> Iterator[RawFile]:
+    """As `read_zip`; an archive that breaks off gives its files up to there and one `unreadable`."""
+    try:
+        with tarfile.open(path, "r:*") as archive:
+            for member in archive:
+                if member.isdir():
+                    continue
+                file = msgspec.structs.replace(lost, path=clean_name(member.name))
+                if not is_wanted(file.path, source):
+                    continue
+                if member.isreg():
+                    opened = archive.extractfile(member)
+                    assert opened is not None
+                    take(file, member.size, opened.read)
+                else:
+                    file.fault = DropReason.NOT_A_FILE
+                yield file
+    except TAR_FAULTS:
+        yield msgspec.structs.replace(lost, fault=DropReason.UNREADABLE)
+
+
+def take(file: RawFile, size_bytes: int, read: "Reader") -> None:
+    """Fills in a member's bytes, or why it is not read; never more than the limit, whatever the archive declares."""
+    if size_bytes > MAX_BYTES:
+        file.fault = DropReason.TOO_LARGE
+    elif may_be_source(file.path):
+        file.data = read(MAX_BYTES + 1)
+    else:
+        file.fault = judge_head(read(HEAD_BYTES))
+
+
+class Reader(Protocol):
+    """The read method of an opened member (for annotations)."""
+
+    def __call__(self, size: int, /) -> bytes: ...

@@ -1,0 +1,1 @@
+"""Documents: their text, language and origin."""

@@ -1,0 +1,1 @@
+"""The MDS format on disk: shards, compression, and the indexes that list them."""

@@ -1,0 +1,1 @@
+"""From documents to samples: tokenizers, grouping and packing into rows of seq_len tokens."""

@@ -1,0 +1,1 @@
+"""Publishing a user's own files as parts of a stream."""

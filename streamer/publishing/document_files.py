@@ -1,0 +1,147 @@
+"""Documents out of Parquet files, JSONL files and MDS folders that anyone wrote.
+
+Always holds: a row that is no readable text is yielded as the reason, never raised; columns other than a document's own
+are not read, so a pickled one never is.
+
+A row has `text` (or `content`), and may have `path`, `repository` (or `repo_name`), `language`, `license`, `score`.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from streamer.corpus.filters import DropReason, decode
+from streamer.documents.document import COLUMNS, Document, document_id
+from streamer.documents.languages import detect, key_of
+from streamer.errors import PartError
+from streamer.mds import layout as mds
+from streamer.mds.listed_shards import plain_bytes, shard_path
+
+JSONL_ENDINGS = (".jsonl", ".ndjson")
+PARQUET_ENDINGS = (".parquet",)
+TEXT_NAMES = ("text", "content")
+NAMES = (*COLUMNS, "content", "repo_name")
+BATCH_ROWS = 256
+MOST_LINE_BYTES = 1 << 24
+Row = dict[str, Any]
+
+
+def read_documents(path: Path, *, key: str) -> Iterator[Document | DropReason]:
+    """The documents of a file, of the Parquet and JSONL files at a folder's top by name, or of an MDS folder.
+
+    `key` is the language of what states none and whose path tells none. Raises: PartError for what is none of these.
+    """
+    for number, row in enumerate(read_rows(path)):
+        yield row if isinstance(row, DropReason) else to_document(row, number, key=key, origin=path.stem)
+
+
+def read_rows(path: Path) -> Iterator[Row | DropReason]:
+    """The rows of what lies at `path`. Raises: PartError."""
+    if path.is_dir():
+        if (path / "index.json").exists():
+            yield from read_mds(path)
+            return
+        endings = (*JSONL_ENDINGS, *PARQUET_ENDINGS)
+        files = sorted(file for file in path.iterdir() if file.name.endswith(endings) and file.is_file())
+    else:
+        files = [path] if path.is_file() else []
+    if not files:
+        raise PartError(f"{path} is neither a folder of MDS nor has Parquet or JSONL files; name one of these")
+    for file in files:
+        if file.name.endswith(PARQUET_ENDINGS):
+            yield from read_parquet(file)
+        elif file.name.endswith(JSONL_ENDINGS):
+            yield from read_jsonl(file)
+        else:
+            known = ", ".join((*PARQUET_ENDINGS, *JSONL_ENDINGS))
+            raise PartError(f"{file} ends in none of {known}; name such a file, or a folder of stock MDS")
+
+
+def read_jsonl(path: Path) -> Iterator[Row | DropReason]:
+    """One object a line; blank lines are passed over. A line's length is bounded before it is read."""
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(MOST_LINE_BYTES):
+                if len(line) == MOST_LINE_BYTES and not line.endswith(b"\n"):
+                    while (rest := file.readline(MOST_LINE_BYTES)) and not rest.endswith(b"\n"):
+                        pass
+                    yield DropReason.TOO_LARGE
+                elif line.strip():
+                    yield parse_line(line)
+    except OSError as error:
+        raise PartError(f"{path} cannot be read ({error.strerror}); check its rights") from error
+
+
+def parse_line(line: bytes) -> Row | DropReason:
+    try:
+        row = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return DropReason.NOT_UTF8
+    except (ValueError, RecursionError):
+        return DropReason.UNREADABLE
+    return row if isinstance(row, dict) else DropReason.UNREADABLE
+
+
+def read_parquet(path: Path) -> Iterator[Row]:
+    """Raises: PartError for a file that is no Parquet or has no column of texts."""
+    try:
+        with pq.ParquetFile(path) as file:
+            names = [name for name in file.schema_arrow.names if name in NAMES]
+            check_columns(path, file.schema_arrow.names)
+            for batch in file.iter_batches(BATCH_ROWS, columns=names):
+                yield from batch.to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise PartError(f"{path} cannot be read as Parquet ({error}); write it again") from error
+
+
+def read_mds(folder: Path) -> Iterator[Row]:
+    """Raises: PartError for a folder that is no plain MDS or has no column of texts."""
+    for shard in mds.read_index(folder):
+        check_columns(folder, shard.column_names)
+        yield from mds.iterate_rows(plain_bytes(folder, shard), NAMES, name=str(shard_path(folder, shard)))
+
+
+def check_columns(path: Path, names: list[str]) -> None:
+    if not any(name in names for name in TEXT_NAMES):
+        raise PartError(f"{path} has columns {', '.join(names)}; documents need text (or content), samples tokens")
+
+
+def to_document(row: Row, number: int, *, key: str, origin: str) -> Document | DropReason:
+    """The document of a row, or why it is none. `origin` names the repository of a row without one."""
+    stored = next((row[name] for name in TEXT_NAMES if row.get(name) is not None), None)
+    data = stored.encode("utf-8", "surrogatepass") if isinstance(stored, str) else stored
+    text = decode(data) if isinstance(data, bytes) else DropReason.UNREADABLE
+    if isinstance(text, DropReason):
+        return text
+    path = word(row, "path") or f"row-{number}"
+    repository = word(row, "repository") or word(row, "repo_name") or clean(origin)
+    stated = word(row, "language")
+    return Document(
+        text=text,
+        path=path,
+        repository=repository,
+        language=(key_of(stated) or stated) if stated else detect(path, text) or key,
+        license=word(row, "license"),
+        document=document_id(repository, path, text),
+        score=number_of(row.get("score")),
+    )
+
+
+def word(row: Row, name: str) -> str:
+    """A column as text that can be written as UTF-8; empty for none."""
+    value = row.get(name)
+    return clean(value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value or ""))
+
+
+def clean(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def number_of(value: Any) -> float | None:
+    """A score, None for what is no finite number."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

@@ -1,0 +1,91 @@
+"""A finite, ordered pass over streams, for evaluation.
+
+Always holds: the ranks together yield every sample of the snapshot exactly once, in the streams' order.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streamer.catalog.catalog import Catalog
+from streamer.errors import StreamError
+from streamer.reading.reader import Reader
+from streamer.store.store import Store
+
+ORIGIN = np.dtype([("stream", np.int32), ("part", np.int32), ("row", np.int64)])
+
+
+class Batch(NamedTuple):
+    """`tokens` (rows, seq_len), writable; `origin` (rows,) structured: stream index, part's entry number, row in it.
+
+    `boundaries` (rows, width), where asked for: cumulative lengths of a row's documents, from 0 to `seq_len`, which also
+    fills what is left of the width; padding counts as a document.
+    """
+
+    tokens: npt.NDArray[Any]
+    origin: npt.NDArray[Any]
+    boundaries: npt.NDArray[np.int32] | None = None
+
+
+class SnapshotLoader:
+    """Iterates once, in order, over the samples that a glob matches now; rank r of R takes batches r, r+R, ...
+
+    Raises: StreamError for a glob without samples, streams of different shapes, or a rank that cannot be.
+    """
+
+    def __init__(
+        self, root: str | Path | Store, glob: str, rank: int = 0, world_size: int = 1, *, batch_rows: int = 16
+    ) -> None:
+        if world_size < 1 or not 0 <= rank < world_size or batch_rows < 1:
+            raise StreamError(
+                f"rank {rank} of world size {world_size} with batches of {batch_rows} rows cannot be; use a rank from 0, "
+                "below the world size, and at least 1 row"
+            )
+        catalog = Catalog(root)
+        self.snapshots = [found for found in catalog.match(glob) if found.kind == "tokens" and found.samples]
+        if not self.snapshots:
+            raise StreamError(f"no stream with samples matches {glob} under {catalog.store.url}; see phasemix streams list")
+        first = self.snapshots[0].schema
+        for snapshot in self.snapshots:
+            if snapshot.schema != first:
+                raise StreamError(
+                    f"streams {self.snapshots[0].name} and {snapshot.name} differ in seq_len, dtype or tokenizer"
+                )
+        self.streams = [snapshot.name for snapshot in self.snapshots]
+        self.schema, self.rank, self.world_size, self.batch_rows = first, rank, world_size, batch_rows
+        self._reader = Reader(catalog.store)
+
+    @property
+    def samples(self) -> int:
+        return sum(snapshot.samples for snapshot in self.snapshots)
+
+    def __len__(self) -> int:
+        """Batches of this rank."""
+        return len(range(self.rank, -(-self.samples // self.batch_rows), self.world_size))
+
+    def __iter__(self) -> Iterator[Batch]:
+        tokens: list[npt.NDArray[Any]] = []
+        origins: list[tuple[int, int, int]] = []
+        number = 0
+        for view, row, origin in self._samples():
+            tokens.append(view[row])
+            origins.append(origin)
+            if len(tokens) == self.batch_rows:
+                if number % self.world_size == self.rank:
+                    yield Batch(np.stack(tokens), np.array(origins, ORIGIN))
+                tokens, origins, number = [], [], number + 1
+        if tokens and number % self.world_size == self.rank:
+            yield Batch(np.stack(tokens), np.array(origins, ORIGIN))
+
+    def _samples(self) -> Iterator[tuple[npt.NDArray[Any], int, tuple[int, int, int]]]:
+        for stream, snapshot in enumerate(self.snapshots):
+            for part in snapshot.parts:
+                row_in_part = 0
+                for shard in part.shards:
+                    view = self._reader.rows(part, shard, self.schema)
+                    for row in range(shard.samples):
+                        yield view, row, (stream, part.number, row_in_part)
+                        row_in_part += 1

@@ -1,0 +1,1 @@
+"""Scores of documents: annotators, the student model and quality bins."""

@@ -1,0 +1,175 @@
+"""Numbered entries `NAME/00000000`, `NAME/00000001`, ...: the only thing that changes under a root, by growing.
+
+Always holds:
+- an entry, once read, never changes; two appenders never both write number n (`Store.put_if_absent`);
+- an append that succeeded is known to have, also when the store's answer was lost: an entry carries the append's id.
+
+How: entry n holds one body; every 16th is a checkpoint that also holds bodies before it: as many as the largest power of
+two that divides its number. So opening reads a handful of checkpoints, each from where the one after it begins, and a tail
+of at most 15, and all checkpoints together hold each body a logarithmic number of times. The end is found by doubling
+and halving over the checkpoints' fixed numbers; nothing is listed.
+"""
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from streamer.errors import StoreError
+from streamer.store.store import Store, refuse_unless_exclusive
+
+CHECKPOINT_INTERVAL = 16
+FORMAT = "log/1"
+Body = dict[str, Any]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One object of a log. `written_at_s` is the writer's clock, for people; nothing is decided by it.
+
+    `before`, in a checkpoint: the bodies before it, from entry `first_held(number)` on.
+    """
+
+    format: str
+    append_id: str
+    written_at_s: float
+    body: Body
+    before: list[Body] | None = None
+
+
+class Versioned(msgspec.Struct, frozen=True):
+    """What every object of a log has, of whatever format."""
+
+    format: str
+
+
+class Log:
+    """One log, read incrementally. Threads may share it."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self.store, self.name = store, name
+        self._bodies: list[Body] = []
+        self._lock = threading.RLock()
+        self._probed = False
+        self._written_at_s: dict[int, float] = {}
+
+    def __getstate__(self) -> tuple[Store, str]:
+        return self.store, self.name
+
+    def __setstate__(self, state: tuple[Store, str]) -> None:
+        self.__init__(*state)  # type: ignore[misc]
+
+    def key(self, number: int) -> str:
+        return f"{self.name}/{number:08d}"
+
+    def read(self) -> list[Body]:
+        """All bodies there are now, in order. The list is the log's own: do not change it."""
+        with self._lock:
+            if not self._bodies:
+                self._bodies = self._load_checkpoints()
+            while (entry := self._load(len(self._bodies))) is not None:
+                self._bodies.append(entry.body)
+            return self._bodies
+
+    def known(self) -> list[Body]:
+        """The bodies read so far, without a look at the store."""
+        return self._bodies
+
+    def written_at_s(self, number: int) -> float:
+        """When an entry was written, by its writer's clock; read from the store unless it was just read or written.
+
+        Raises: StoreError when there is no such entry.
+        """
+        if number not in self._written_at_s and self._load(number) is None:
+            raise StoreError(f"{self.key(number)} is missing; restore the object from a copy")
+        return self._written_at_s[number]
+
+    def append(self, decide: Callable[[list[Body]], Body | None]) -> tuple[int, Body] | None:
+        """Appends what `decide` makes of all bodies so far.
+
+        `decide` is called again with what is then there whenever another writer was first; None ends the attempt.
+        Returns: the entry's number and body, or None when `decide` said None. Raises: StoreError, what `decide` raises.
+        """
+        if not self._probed:
+            refuse_unless_exclusive(self.store)
+            self._probed = True
+        while True:
+            with self._lock:
+                bodies = self.read()
+                body = decide(bodies)
+                if body is None:
+                    return None
+                number = len(bodies)
+                entry = Entry(
+                    format=FORMAT,
+                    append_id=secrets.token_hex(12),
+                    written_at_s=round(time.time(), 3),
+                    body=body,
+                    before=bodies[first_held(number) :] if is_checkpoint(number) else None,
+                )
+                won = decode(self.store.put_if_absent(self.key(number), msgspec.json.encode(entry)), self.key(number))
+                if won.append_id == entry.append_id:
+                    bodies.append(won.body)
+                    self._written_at_s[number] = won.written_at_s
+                    return number, won.body
+
+    def _load(self, number: int) -> Entry | None:
+        data = self.store.get(self.key(number))
+        if data is None:
+            return None
+        entry = decode(data, self.key(number))
+        self._written_at_s[number] = entry.written_at_s
+        return entry
+
+    def _load_checkpoints(self) -> list[Body]:
+        def present(index: int) -> bool:
+            return self.store.get(self.key(index * CHECKPOINT_INTERVAL)) is not None
+
+        if not present(1):
+            return []
+        low, high = 1, 2
+        while present(high):
+            low, high = high, high * 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if present(middle) else (low, middle)
+        number = low * CHECKPOINT_INTERVAL
+        entry = self._load(number)
+        pieces: list[list[Body]] = [] if entry is None else [[entry.body]]
+        while number:
+            assert entry is not None
+            assert entry.before is not None
+            pieces.append(entry.before)
+            number = first_held(number)
+            entry = self._load(number) if number else None
+        return [body for piece in reversed(pieces) for body in piece]
+
+
+def is_checkpoint(number: int) -> bool:
+    return number > 0 and number % CHECKPOINT_INTERVAL == 0
+
+
+def first_held(number: int) -> int:
+    """The number of the first body that a checkpoint holds."""
+    return number - (number & -number)
+
+
+def decode(data: bytes, key: str) -> Entry:
+    """An entry from its bytes. Raises: StoreError for another format or torn bytes."""
+    try:
+        entry = msgspec.json.decode(data, type=Entry)
+    except msgspec.MsgspecError as error:
+        with contextlib.suppress(msgspec.MsgspecError):
+            check_format(msgspec.json.decode(data, type=Versioned), key)  # another format may have other fields
+        raise StoreError(f"{key} is no log entry: {error}; restore the object from a copy") from error
+    check_format(entry, key)
+    return entry
+
+
+def check_format(entry: Entry | Versioned, key: str) -> None:
+    """Raises: StoreError for another format."""
+    if entry.format != FORMAT:
+        raise StoreError(f"{key} has format {entry.format}; this version reads {FORMAT}: update phasemix")

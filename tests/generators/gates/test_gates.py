@@ -1,0 +1,73 @@
+"""Each gate refuses what it is for, by its name, and lets a good file through."""
+
+import pytest
+
+from generators.gates.gates import Accepted, judge, strip_chatter
+from generators.gates.syntax import parses
+from generators.queue.job import Completion, Job, Reason
+from streamer.documents.languages import LANGUAGES
+
+SEED = """def area(width, height):
+    return width * height
+
+
+def volume(width, height, depth):
+    return area(width, height) * depth
+"""
+GOOD = '''"""Counts words."""
+from collections import Counter
+
+
+def count_words(text: str) -> Counter[str]:
+    """How often each word of a text occurs, letters in lower case."""
+    words = (word.strip(".,;:!?") for word in text.lower().split())
+    return Counter(word for word in words if word)
+'''
+JOB = Job(language="python", seed_document="a" * 32, recipe="file/1", model="m", index=0, text=SEED, purpose="order/0")
+
+
+def verdict(text: str, *, finish_reason: str = "stop") -> Reason | None:
+    return judge(JOB, Completion(text=text, finish_reason=finish_reason, tokens=1)).reason
+
+
+def test_a_good_file_passes_and_its_fence_and_chatter_are_gone() -> None:
+    assert verdict(f"Here it is:\n```python\n{GOOD}```\nEnjoy!") is None
+    assert strip_chatter(f"Here it is:\n```python\n{GOOD}```\nEnjoy!") == GOOD
+
+
+@pytest.mark.parametrize(
+    ("text", "finish_reason", "reason"),
+    [
+        (GOOD, "length", Reason.CUT_OFF),
+        ("```\n\n```", "stop", Reason.EMPTY),
+        ("def broken(:\n", "stop", Reason.DOES_NOT_PARSE),
+        (SEED, "stop", Reason.COPY_OF_SEED),
+    ],
+)
+def test_a_bad_file_is_refused_by_name(text: str, finish_reason: str, reason: Reason) -> None:
+    assert verdict(text, finish_reason=finish_reason) == reason
+
+
+def test_a_near_duplicate_of_an_accepted_file_is_found() -> None:
+    accepted = Accepted()
+    accepted.add("one", GOOD)
+    assert "one" in accepted
+    assert accepted.is_near(GOOD.replace("Counts words.", "Counts the words."))
+    assert not accepted.is_near("def double(value: int) -> int:\n    return value + value\n")
+
+
+def test_an_identity_is_of_what_is_wanted_and_not_of_the_text() -> None:
+    import msgspec
+
+    assert msgspec.structs.replace(JOB, text="other", purpose="demand/python").identity == JOB.identity
+    assert msgspec.structs.replace(JOB, index=1).identity != JOB.identity
+
+
+@pytest.mark.parametrize("language", sorted(set(LANGUAGES) - {"jupyter-notebook"}))
+def test_every_language_has_a_parser(language: str) -> None:
+    assert not parses("", language)
+
+
+def test_a_notebook_is_json_with_cells() -> None:
+    assert parses('{"nbformat": 4, "cells": [{"cell_type": "code", "source": ["1"]}]}', "jupyter-notebook")
+    assert not parses('{"nbformat": 4, "cells": []}', "jupyter-notebook")

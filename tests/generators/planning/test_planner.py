@@ -1,0 +1,158 @@
+"""The planner queues what is wanted and no more, never what is done, and again what Redis lost."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from generators.errors import OrderError
+from generators.planning.orders import place_order
+from generators.planning.planner import MOST_PER_SEED, Planner
+from generators.planning.quota import Want, choose_counts, count_files
+from generators.planning.seed_documents import load_seed_documents
+from generators.publishing.publishing import Publishing
+from generators.queue.job import Reason, accepted_file
+from generators.queue.job_queue import MemoryJobQueue
+from mixer import Mixtures, Runs
+from mixer.pool import pool
+from streamer import Catalog
+
+MIXTURE = """
+name = "enhanced"
+seq_len = 64
+
+[[component]]
+streams = "synthetic/*"
+share = 0.5
+max_passes = 1
+when_dry = "wait"
+
+[[component]]
+streams = "scored/*"
+share = 0.5
+"""
+
+
+def planner(catalog: Catalog, queue: MemoryJobQueue, said: list[str] | None = None, **options: int) -> Planner:
+    say = [].append if said is None else said.append
+    return Planner(catalog, queue, model=lambda: "m", say=say, **options)
+
+
+def work_off(queue: MemoryJobQueue, count: int = 1000) -> None:
+    """Every job gives a file of its own."""
+    for claim in queue.claim("w", count=count, silent_ms=10_000):
+        words = " ".join(f"w{claim.job.identity[:6]}{place}" for place in range(30))
+        queue.deliver(claim, accepted_file(claim.job, f"# {words}\n"))
+
+
+def test_seed_documents_are_those_of_the_streams_best_first(seeded: Catalog) -> None:
+    best = load_seed_documents(seeded, "scored/*")
+    assert len(best) == 5
+    assert best == load_seed_documents(seeded, "documents/*", "python")[:5]
+
+
+def test_an_order_is_filled_exactly_and_then_nothing_is_queued(seeded: Catalog) -> None:
+    queue = MemoryJobQueue()
+    place_order(seeded, "scored/*", files=12)
+    plan = planner(seeded, queue, most_queued=8)
+    assert plan.tick() == 8
+    assert plan.tick() == 0  # the queue is short
+    for _ in range(3):
+        work_off(queue)
+        Publishing(seeded, queue, max_wait_s=0).tick()
+        plan.tick()
+    assert plan.accepted == 12
+    assert queue.depth() == (0, 0, 0)
+
+
+def test_a_rejected_job_is_replaced_by_another(seeded: Catalog) -> None:
+    queue = MemoryJobQueue()
+    place_order(seeded, "scored/*", files=3)
+    plan = planner(seeded, queue)
+    assert plan.tick() == 3
+    claims = queue.claim("w", count=3, silent_ms=10_000)
+    for claim in claims:
+        queue.reject_job(claim, Reason.CUT_OFF, "")
+    assert plan.tick() == 3
+    others = queue.claim("w", count=3, silent_ms=10_000)
+    assert not {claim.job.identity for claim in claims} & {claim.job.identity for claim in others}
+
+
+def test_what_redis_lost_is_planned_again_under_the_same_identities(seeded: Catalog) -> None:
+    place_order(seeded, "scored/*", files=5)
+    before, after = MemoryJobQueue(), MemoryJobQueue()
+    planner(seeded, before).tick()
+    planner(seeded, after).tick()
+    assert {claim.job for claim in before.claim("w", count=9, silent_ms=0)} == {
+        claim.job for claim in after.claim("w", count=9, silent_ms=0)
+    }
+
+
+def test_demand_of_a_run_is_planned_until_it_is_there(seeded: Catalog) -> None:
+    tokenizer = seeded.streams("scored/*")[0].tokenizer
+    seeded.create_stream("synthetic/python", seq_len=64, tokenizer=tokenizer)
+    mixture = Mixtures(seeded).apply(MIXTURE)
+    Runs(seeded).create("alpha", mixture=mixture, seed=1, global_batch=4, num_steps=20)
+    queue = MemoryJobQueue()
+    plan = planner(seeded, queue)
+    plan.tick()
+    assert [want.purpose for want in plan.wants()] == ["demand/python"]
+    while (queued := plan.tick()) or queue.depth().waiting:
+        work_off(queue)
+        Publishing(seeded, queue, max_wait_s=0).tick()
+        assert queued <= 64
+    assert plan.wants() == []
+    assert seeded.stream("synthetic/python").samples >= 40
+
+
+def test_nothing_is_planned_while_the_pool_drains(seeded: Catalog) -> None:
+    place_order(seeded, "scored/*", files=3)
+    pool.set_wanted(seeded, 2)
+    pool.set_draining(seeded)
+    assert pool.wanted(seeded) == 2
+    assert planner(seeded, MemoryJobQueue()).tick() == 0
+    pool.set_wanted(seeded, 2)
+    assert planner(seeded, MemoryJobQueue()).tick() == 3
+
+
+def test_used_up_seed_documents_are_said_once(seeded: Catalog) -> None:
+    said: list[str] = []
+    place_order(seeded, "scored/*", files=1000)
+    queue = MemoryJobQueue()
+    plan = planner(seeded, queue, said, most_queued=10_000)
+    assert plan.tick() == 5 * MOST_PER_SEED
+    for claim in queue.claim("w", count=1000, silent_ms=0):
+        queue.reject_job(claim, Reason.EMPTY, "")
+    assert plan.tick() == plan.tick() == plan.tick() == 0
+    assert len(said) == 1
+    assert "1000 files are missing" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("glob", "files", "language", "words"),
+    [
+        ("scored/*", 0, None, "below 1"),
+        ("nothing/*", 1, None, "no stream with documents matches 'nothing/"),
+        ("scored/*", 1, "go", "of language go .*languages there: python"),
+        ("heldout/*", 1, None, "never seed documents"),
+    ],
+)
+def test_an_order_that_gives_nothing_is_refused(
+    seeded: Catalog, glob: str, files: int, language: str | None, words: str
+) -> None:
+    with pytest.raises(OrderError, match=words):
+        place_order(seeded, glob, files=files, language=language)
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=8), st.integers(-3, 60))
+def test_counts_never_pass_what_is_missing_or_the_room(pairs: list[tuple[int, int]], room: int) -> None:
+    wants = [Want(purpose=str(place), glob="*", language=None, files=files) for place, (files, _) in enumerate(pairs)]
+    on_the_way = {str(place): there for place, (_, there) in enumerate(pairs)}
+    counts = choose_counts(wants, on_the_way, room=room)
+    missing = [max(0, files - there) for files, there in pairs]
+    assert all(count <= most for count, most in zip(counts, missing, strict=True))
+    assert sum(counts) == min(max(0, room), sum(missing))
+
+
+def test_files_are_counted_by_their_mean_length() -> None:
+    assert count_files(1001, published_tokens=0, published_files=0) == 2
+    assert count_files(1000, published_tokens=300, published_files=3) == 10

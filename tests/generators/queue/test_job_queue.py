@@ -1,0 +1,163 @@
+"""The same promises of the queue in memory and in a real Redis."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from generators.errors import QueueError
+from generators.queue.job import Job, Reason, accepted_file
+from generators.queue.job_queue import DeadJob, JobQueue, MemoryJobQueue
+from generators.queue.redis_job_queue import RedisJobQueue
+
+SILENT_MS = 50
+PURPOSE = "order/0"
+
+
+@pytest.fixture(params=["memory", "redis"])
+def queue_and_wait(request: pytest.FixtureRequest) -> tuple[JobQueue, Callable[[], None]]:
+    if request.param == "memory":
+        memory = MemoryJobQueue(max_length=5)
+
+        def pass_time() -> None:
+            memory.now_ms += 2 * SILENT_MS
+
+        return memory, pass_time
+    url = request.getfixturevalue("redis_url")
+    return RedisJobQueue(url, max_length=5), lambda: time.sleep(2 * SILENT_MS / 1000)
+
+
+QueueAndWait = tuple[JobQueue, Callable[[], None]]
+
+
+def job(index: int) -> Job:
+    return Job(
+        language="python", seed_document="s", recipe="file/1", model="m", index=index, text="x = 1\n", purpose=PURPOSE
+    )
+
+
+def test_a_job_is_queued_once_and_claimed_once(queue_and_wait: QueueAndWait) -> None:
+    queue, _ = queue_and_wait
+    assert [queue.add(job(0)), queue.add(job(0)), queue.add(job(1))] == [True, False, True]
+    assert [claim.job for claim in queue.claim("a", count=5, silent_ms=SILENT_MS)] == [job(0), job(1)]
+    assert queue.claim("b", count=5, silent_ms=10_000) == []
+    assert queue.depth() == (0, 2, 0)
+    assert queue.purposes() == {PURPOSE: 2}
+
+
+def test_a_full_queue_refuses(queue_and_wait: QueueAndWait) -> None:
+    queue, _ = queue_and_wait
+    assert [queue.add(job(index)) for index in range(7)] == [True] * 5 + [False] * 2
+
+
+def test_a_silent_claimer_loses_its_jobs_and_a_beating_one_keeps_them(queue_and_wait: QueueAndWait) -> None:
+    queue, wait = queue_and_wait
+    queue.add(job(0))
+    queue.add(job(1))
+    (silent,) = queue.claim("silent", count=1, silent_ms=SILENT_MS)
+    (kept,) = queue.claim("alive", count=1, silent_ms=10_000)
+    wait()
+    queue.beat("alive", [kept.entry])
+    (again,) = queue.claim("other", count=5, silent_ms=SILENT_MS)
+    assert (again.job, again.deliveries) == (silent.job, 2)
+
+
+def test_a_released_job_is_claimed_at_once(queue_and_wait: QueueAndWait) -> None:
+    queue, _ = queue_and_wait
+    queue.add(job(0))
+    (claim,) = queue.claim("a", count=1, silent_ms=10_000)
+    queue.release("a", [claim.entry])
+    assert [claim.job for claim in queue.claim("b", count=1, silent_ms=10_000)] == [job(0)]
+
+
+def test_a_delivered_file_waits_for_its_publisher_and_is_gone_when_published(queue_and_wait: QueueAndWait) -> None:
+    queue, wait = queue_and_wait
+    queue.add(job(0))
+    (claim,) = queue.claim("a", count=1, silent_ms=SILENT_MS)
+    file = accepted_file(claim.job, "y = 2\n")
+    queue.deliver(claim, file)
+    assert queue.depth() == (0, 0, 1)
+    assert not queue.add(job(0))  # still on its way
+    (waiting,) = queue.take("p", count=5, silent_ms=10_000)
+    assert waiting.file == file
+    assert queue.take("p", count=5, silent_ms=10_000) == []
+    wait()
+    assert queue.clock_ms() - waiting.came_ms >= SILENT_MS
+    (again,) = queue.take("other", count=5, silent_ms=SILENT_MS)  # the first publisher fell silent
+    queue.published([again])
+    queue.published([waiting])
+    assert queue.depth() == (0, 0, 0)
+    assert queue.purposes() == {}
+
+
+def test_a_publisher_that_says_it_lives_keeps_its_files(queue_and_wait: QueueAndWait) -> None:
+    queue, wait = queue_and_wait
+    queue.add(job(0))
+    (claim,) = queue.claim("a", count=1, silent_ms=SILENT_MS)
+    queue.deliver(claim, accepted_file(claim.job, "y = 2\n"))
+    (waiting,) = queue.take("p", count=1, silent_ms=10_000)
+    wait()
+    queue.keep("p", [waiting.entry])
+    assert queue.take("other", count=1, silent_ms=SILENT_MS) == []
+
+
+def test_rejected_jobs_and_files_are_counted_by_reason_and_closed(queue_and_wait: QueueAndWait) -> None:
+    queue, _ = queue_and_wait
+    for index in (0, 1):
+        queue.add(job(index))
+    first, second = queue.claim("a", count=2, silent_ms=SILENT_MS)
+    queue.reject_job(first, Reason.CUT_OFF, "half a file")
+    queue.deliver(second, accepted_file(second.job, "y = 2\n"))
+    (waiting,) = queue.take("p", count=1, silent_ms=SILENT_MS)
+    queue.reject_file(waiting, Reason.NEAR_DUPLICATE)
+    assert queue.depth() == (0, 0, 0)
+    assert queue.rejections() == {"cut_off": 1, "near_duplicate": 1}
+    kept = [(file.reason, file.text, file.seed, file.model) for file in queue.rejected_files()]
+    assert kept == [
+        ("near_duplicate", "y = 2\n", job(1).seed_document, job(1).model),
+        ("cut_off", "half a file", job(0).seed_document, job(0).model),
+    ]
+    identities = [job(index).identity for index in range(3)]
+    assert queue.closed(identities) == set(identities[:2])
+    assert queue.closed([]) == set()
+
+
+def test_the_last_200_rejected_files_are_kept(queue_and_wait: QueueAndWait) -> None:
+    queue, _ = queue_and_wait
+    for index in range(205):
+        queue.add(job(index))
+        (claim,) = queue.claim("a", count=1, silent_ms=SILENT_MS)
+        queue.reject_job(claim, Reason.EMPTY, f"{index}")
+    assert [file.text for file in queue.rejected_files()] == [f"{index}" for index in range(204, 4, -1)]
+
+
+def test_a_dead_job_can_be_read_and_revived(queue_and_wait: QueueAndWait) -> None:
+    queue, _ = queue_and_wait
+    queue.add(job(0))
+    (claim,) = queue.claim("a", count=1, silent_ms=SILENT_MS)
+    queue.bury(claim, "too long for the engine")
+    assert queue.dead() == [DeadJob(job(0), "too long for the engine")]
+    assert queue.closed([job(0).identity]) == {job(0).identity}
+    assert queue.revive() == 1
+    assert queue.closed([job(0).identity]) == set()
+    assert queue.add(job(0))
+
+
+def test_a_wiped_redis_is_an_empty_queue(redis_url: str) -> None:
+    queue = RedisJobQueue(redis_url)
+    queue.add(job(0))
+    (claim,) = queue.claim("a", count=1, silent_ms=SILENT_MS)
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    queue.beat("a", [claim.entry])
+    queue.deliver(claim, accepted_file(claim.job, "y = 2\n"))  # the worker's file is not lost
+    assert queue.depth() == (0, 0, 1)
+    assert queue.add(job(0))
+    assert len(queue.claim("a", count=1, silent_ms=SILENT_MS)) == 1
+    assert len(queue.take("p", count=2, silent_ms=SILENT_MS)) == 1
+
+
+def test_no_redis_is_one_line() -> None:
+    with pytest.raises(QueueError, match="does not answer"):
+        RedisJobQueue("unix:///nonexistent/redis.sock").add(job(0))

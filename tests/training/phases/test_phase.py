@@ -1,0 +1,66 @@
+"""Recipes: what they say, and what is refused with its table and key."""
+
+import pytest
+
+from training.commands import read_recipe
+from training.errors import RecipeError
+from training.phases.phase import load_recipe, parse_count
+
+
+def laptop(*overrides: str, phase: str = "general"):
+    name, text = read_recipe("laptop")
+    return load_recipe(text, name=name, phase=phase, overrides=list(overrides))
+
+
+def test_the_laptops_model_has_about_two_million_parameters():
+    from training.composer.model import build_model
+
+    model = build_model(laptop().model, seq_len=256, seed=1)
+    assert 1.7e6 < sum(parameter.numel() for parameter in model.parameters()) < 2.1e6
+
+
+def test_the_papers_model_is_llama_2_of_1_3_billion_parameters():
+    name, text = read_recipe("paper")
+    shape = load_recipe(text, name=name, phase="general", overrides=[]).model
+    attention = 4 * shape.hidden_size**2
+    layer = attention + 3 * shape.hidden_size * shape.intermediate_size
+    assert 1.2e9 < shape.num_layers * layer + shape.vocab_size * shape.hidden_size < 1.4e9
+
+
+def test_a_set_may_name_a_table_or_mean_the_phase_at_hand():
+    recipe = laptop("steps=7", "model.hidden_size=64", "schedule.warm_up_steps=3", phase="enhanced")
+    assert (recipe.num_steps("enhanced"), recipe.model.hidden_size) == (7, 64)
+    assert recipe.enhanced.schedule.warm_up_steps == 3
+    assert recipe.num_steps("general") == 120
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("model.hiden_size=64", "hiden_size"),
+        ("model.hidden_size=big", "model.hidden_size"),
+        ("steps", "KEY=VALUE"),
+        ("steps=0", "general.steps"),
+        ("schedule.kind=step", "schedule.kind"),
+        ("model.num_heads=3", "num_heads"),
+        ("steps.more=1", "general.steps"),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_named(override, says):
+    with pytest.raises(RecipeError, match=says):
+        laptop(override)
+
+
+def test_an_unknown_phase_names_those_there_are():
+    with pytest.raises(RecipeError, match="general, continued, enhanced"):
+        laptop(phase="fourth")
+
+
+@pytest.mark.parametrize(("text", "count"), [("12.5B", 12_500_000_000), (7, 7), ("3k", 3000), ("2 T", 2 * 10**12)])
+def test_counts_are_read_with_their_letter(text, count):
+    assert parse_count(text) == count
+
+
+def test_a_count_that_is_none_is_refused():
+    with pytest.raises(RecipeError, match="many"):
+        parse_count("many")

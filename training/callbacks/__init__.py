@@ -1,1 +1,0 @@
-"""What is watched while training: progress, target and realised shares. Nothing of Composer."""

@@ -1,0 +1,1 @@
+"""The Composer trainer. No other folder knows Composer."""

@@ -1,0 +1,205 @@
+"""What a Composer Trainer calls as it goes: random state restored, checkpoints saved, losses reported, steps watched.
+
+Always holds: what is reported of a step is written before its checkpoint appears; a resumed training writes each line once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from composer import Callback, State, Trainer
+from composer.loggers import Logger
+from composer.utils import checkpoint as composer_checkpoint
+from composer.utils import dist, reproducibility
+
+from mixer.client.client import MixerClient
+from mixer.ledger.reports import Report
+from mixer.runs.runs import Runs
+from training import checkpoints
+from training.loader import MixedLoader
+from training.measures.progress import Progress, Stall
+from training.measures.shares import Shares
+from training.measures.steps_log import StepLine, StepsLog, digest_origin
+from training.measures.stream_losses import ReportWriter, StreamLosses
+from training.phases.run_binding import Job
+
+if TYPE_CHECKING:
+    from training.composer.trainer import LanguageModel
+
+
+class Restore(Callback):  # type: ignore[misc]
+    """Restores the checkpoint's random state before the first batch of a resumed training."""
+
+    def __init__(self) -> None:
+        self.trainer: Trainer | None = None
+
+    def before_dataloader(self, state: State, logger: Logger) -> None:
+        if self.trainer is not None and self.trainer._rng_state is not None:
+            reproducibility.load_rng_state(self.trainer._rng_state)
+            self.trainer._rng_state = None
+
+
+class Save(Callback):  # type: ignore[misc]
+    """Saves a checkpoint every so many steps, at the last one, and where the run ends."""
+
+    def __init__(self, folder: Path, *, every_steps: int, keep: int) -> None:
+        self._folder, self._every_steps, self._keep, self._saved = folder, every_steps, keep, -1
+
+    def batch_checkpoint(self, state: State, logger: Logger) -> None:
+        step = int(state.timestamp.batch)
+        assert state.max_duration is not None
+        if step % self._every_steps == 0 or state.timestamp >= state.max_duration:
+            self.save(state)
+
+    def save(self, state: State) -> None:
+        step = int(state.timestamp.batch)
+        if step == self._saved:
+            return
+        self._saved = step
+        target = checkpoints.path_of(self._folder, step)
+        aside = target.with_name(f".{target.name}")
+        composer_checkpoint.save_checkpoint(state, str(aside))
+        if dist.get_global_rank() == 0:
+            checkpoints.publish(aside, target, keep=self._keep)
+        dist.barrier()
+
+
+class ReportLosses(Callback):  # type: ignore[misc]
+    """Measures the loss of each stream; rank 0 reports it every so many steps, before each checkpoint and at the end."""
+
+    def __init__(self, job: Job, model: LanguageModel, loader: MixedLoader) -> None:
+        self._model, self._loader, self._start = model, loader, 0
+        self._every_steps = (job.recipe.reports.every_steps, job.recipe.checkpoints.every_steps)
+        self._losses = StreamLosses(dist.all_reduce)
+        self._writer = ReportWriter(report_to(job), lambda text: print(f"{job.phase}: {text}", flush=True))
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        self._start = self._loader.step
+
+    def after_loss(self, state: State, logger: Logger) -> None:
+        self._losses.add(state.batch["stream"], self._model.row_losses)
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        if any(int(state.timestamp.batch) % steps == 0 for steps in self._every_steps):
+            self._report(logger)
+
+    def batch_checkpoint(self, state: State, logger: Logger) -> None:
+        if int(state.timestamp.batch) % self._every_steps[1] == 0:
+            self._writer.wait()
+
+    def epoch_end(self, state: State, logger: Logger) -> None:
+        self._report(logger)
+        self._writer.wait()
+
+    def fit_end(self, state: State, logger: Logger) -> None:
+        self._report(logger)
+
+    def _report(self, logger: Logger) -> None:
+        step = self._loader.step
+        if step == self._start:
+            return
+        samples, losses = self._losses.take()
+        if dist.get_global_rank() == 0:
+            streams = self._loader.names(len(losses))
+            self._writer.write(self._start, step, streams, samples, losses)
+            for stream, loss in zip(streams, losses, strict=False):
+                if loss is not None:
+                    logger.log_metrics({f"loss/{stream}": loss})
+        self._start = step
+
+    def close(self, state: State, logger: Logger) -> None:
+        self._writer.close()
+
+
+class Watch(Callback):  # type: ignore[misc]
+    """Writes each step's line, counts shares, prints progress, and stops where the run ends."""
+
+    def __init__(self, job: Job, loader: MixedLoader, shares: Shares, save: Save) -> None:
+        self._job, self.loader, self._save, self.shares = job, loader, save, shares
+        self._folder = Path(job.save_folder)
+        self._log: StepsLog | None = None
+        self._progress: Progress | None = None
+        self._stall = Stall(self._say)
+        self._origin: list[bytes] = []
+        self._streams: npt.NDArray[Any] = np.zeros(0, np.int32)
+        self._learning_rate, self._batch = 0.0, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.shares.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.shares.load_state_dict(state)
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        step = int(state.timestamp.batch)
+        if dist.get_global_rank() == 0:
+            self._log = StepsLog(self._folder / "steps.jsonl", start_step=step)
+            self.shares.cut(step)
+        batch = self._job.recipe.batch
+        self._progress = Progress(
+            num_steps=self._job.num_steps,
+            start_step=step,
+            tokens_per_step=batch.global_batch * batch.seq_len,
+            now=time.monotonic(),
+        )
+
+    def before_dataloader(self, state: State, logger: Logger) -> None:
+        self._stall.begin()
+
+    def after_dataloader(self, state: State, logger: Logger) -> None:
+        self._stall.end()
+
+    def batch_start(self, state: State, logger: Logger) -> None:
+        mine = (state.batch.pop("origin").numpy().tobytes(), state.batch["stream"].numpy().tobytes())
+        ranks = dist.all_gather_object(mine) if dist.get_world_size() > 1 else [mine]
+        self._batch = self.loader.step - 1
+        self._origin = [origin for origin, _ in ranks]
+        self._streams = np.frombuffer(b"".join(streams for _, streams in ranks), np.int32)
+        self._learning_rate = float(state.optimizers[0].param_groups[0]["lr"])
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        step = int(state.timestamp.batch)
+        loss = float(state.total_loss_dict["loss/train/total"])
+        self.shares.count(self._streams)
+        if self._log is not None:
+            origin = digest_origin(self._origin)
+            rate = self._learning_rate
+            self._log.append(StepLine(step=step - 1, batch=self._batch, loss=loss, learning_rate=rate, origin=origin))
+        assert self._progress is not None
+        line = self._progress.line(step, loss, time.monotonic())
+        if line is not None:
+            self._say(line)
+        if step % self._job.recipe.checkpoints.every_steps == 0 and dist.get_global_rank() == 0:
+            for row in self.shares.write(step):
+                logger.log_metrics({f"shares/target/{row.stream}": row.target_share})
+                logger.log_metrics({f"shares/realised/{row.stream}": row.realised_share})
+
+    def epoch_end(self, state: State, logger: Logger) -> None:
+        if self.loader.ended is not None:
+            self.loader.begin_epoch()
+            self._save.save(state)
+            state.stop_training()
+            self._stall.end()
+            self._say(str(self.loader.ended))
+
+    def _say(self, text: str) -> None:
+        if dist.get_global_rank() == 0:
+            print(f"{self._job.phase}: {text}", flush=True)
+
+    def close(self, state: State, logger: Logger) -> None:
+        self._stall.close()
+        if self._log is not None:
+            self._log.close()
+
+
+def report_to(job: Job) -> Callable[[Report], None]:
+    """Where reports go: to the mixer's service where there is one, else to the root."""
+    if job.service is not None:
+        return partial(MixerClient(job.service).report, job.run)
+    return partial(Runs(job.root).report, job.run)

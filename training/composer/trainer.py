@@ -1,0 +1,230 @@
+"""The one file that builds a Composer Trainer: a phase's model, loader, schedule and checkpoints in it.
+
+Always holds:
+- step s is taken at the schedule's rate for s, with the s-th global batch that the run hands out, before and after any
+  crash; that is batch s but for those skipped, so all that counts steps here counts trained ones;
+- a checkpoint holds model, optimizer, random state, counts and position together, and appears whole (`checkpoints.py`).
+
+How: Composer counts one endless epoch, in which `sample_in_epoch` is the position; it restores no random state inside an
+epoch when the dataset resumes itself, so `trainer_callbacks.Restore` does.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import torch
+from composer import Callback, ComposerModel, State, Trainer
+from composer.algorithms import GradientClipping
+from composer.core import DataSpec
+from composer.utils import dist, get_device
+
+from training import checkpoints
+from training.composer.callbacks import ReportLosses, Restore, Save, Watch
+from training.composer.model import build_model, to_model_dtype, token_losses
+from training.errors import CheckpointError
+from training.evaluation.heldout import Totals, measure, merge
+from training.loader import MixedLoader
+from training.measures.shares import Shares, StreamShare
+from training.measures.steps_log import read_steps
+from training.phases.phase import Phase
+from training.phases.run_binding import Job
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What a training came to; `result.json`. `ended`: why the run stopped before the horizon, if it did."""
+
+    phase: str
+    run: str
+    mixture: str
+    steps: int
+    tokens: int
+    parameters: int
+    final_loss: float | None
+    heldout_bits_per_byte: float | None
+    heldout: dict[str, dict[str, float | int | None]]
+    streams: list[StreamShare]
+    ended: str | None
+    wall_s: float
+
+
+class LanguageModel(ComposerModel):  # type: ignore[misc]
+    """Composer's view of the model: a batch to logits, logits to the loss. `row_losses`: of the last microbatch, (rows,)."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.row_losses = torch.zeros(0)
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        logits: torch.Tensor = self.model(input_ids=batch["input_ids"]).logits
+        return logits
+
+    def loss(self, outputs: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        losses = token_losses(outputs, batch["input_ids"])
+        self.row_losses = losses.detach().mean(1)
+        return losses.mean()
+
+
+class PhaseSchedule:
+    """A phase's schedule as a Composer scheduler.
+
+    Composer asks once when it starts, for the first step, then at the end of each step, before it moves its clock, for the
+    next one.
+    """
+
+    def __init__(self, phase: Phase, num_steps: int) -> None:
+        self._schedule, self._num_steps, self._started = phase.schedule, num_steps, False
+
+    def __call__(self, state: State, ssr: float = 1.0) -> float:
+        step = int(state.timestamp.batch) + (1 if self._started else 0)
+        self._started = True
+        return self._schedule.multiplier(step, self._num_steps)
+
+
+def train(job: Job) -> Result | None:
+    """Trains a phase to its horizon or the run's end, evaluates it and writes `result.json`; None on ranks above 0.
+
+    Raises: PhasemixError of what the run, the catalog or a checkpoint refuses, CheckpointError when the disk is full.
+    """
+    folder = Path(job.save_folder)
+    try:
+        return train_in(folder, job)
+    except (OSError, RuntimeError) as error:  # torch makes a RuntimeError of a full disk
+        if not checkpoints.met_full_disk(error):
+            raise
+        checkpoints.remove_unfinished(folder)
+        raise CheckpointError(
+            f"{folder} has no room for what training writes; free space, then go on with --resume"
+        ) from error
+
+
+def train_in(folder: Path, job: Job) -> Result | None:
+    """As `train`; a full disk is still whatever it came as."""
+    began = time.monotonic()
+    recipe = job.recipe
+    device = get_device(recipe.numerics.device)
+    dist.initialize_dist(device)
+    folder.mkdir(parents=True, exist_ok=True)
+    if dist.get_global_rank() == 0:
+        checkpoints.remove_unfinished(folder)
+        take_over_logs(folder, job)
+    loader = MixedLoader(
+        job.root,
+        job.run,
+        rank=dist.get_global_rank(),
+        world_size=dist.get_world_size(),
+        num_workers=recipe.batch.loader_workers,
+        wait_s=job.wait_s,
+        with_origin=True,
+        service=job.service,
+    )
+    model = LanguageModel(build_model(recipe.model, seq_len=recipe.batch.seq_len, seed=recipe.batch.seed))
+    shares = Shares(job.root, job.run, folder / "shares.jsonl")
+    save = Save(folder, every_steps=recipe.checkpoints.every_steps, keep=recipe.checkpoints.keep)
+    watch, restore = Watch(job, loader, shares, save), Restore()
+    report = ReportLosses(job, model, loader)
+    trainer = build_trainer(job, model, loader, [restore, report, watch, save])
+    restore.trainer = trainer
+    if job.resume_step < job.num_steps:
+        trainer.fit()
+    heldout = evaluate(job, trainer.state)
+    result = summarise(job, trainer.state, watch, heldout, wall_s=time.monotonic() - began)
+    if dist.get_global_rank() == 0:
+        aside = folder / ".result.json"
+        aside.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1))
+        aside.replace(folder / "result.json")
+    trainer.close()
+    return result if dist.get_global_rank() == 0 else None
+
+
+def take_over_logs(folder: Path, job: Job) -> None:
+    """A fork that begins with a checkpoint of its parent begins with the parent's lines too; later ones are cut off."""
+    source = Path(job.resume).parent if job.resume is not None else folder
+    for name in ("steps.jsonl", "shares.jsonl"):
+        if source != folder and (source / name).exists():
+            aside = folder / f".{name}"
+            shutil.copyfile(source / name, aside)
+            aside.replace(folder / name)
+
+
+def build_trainer(job: Job, model: LanguageModel, loader: MixedLoader, callbacks: list[Callback]) -> Trainer:
+    """The Trainer, at the position of the checkpoint that is resumed."""
+    recipe, phase = job.recipe, job.recipe.phase(job.phase)
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=phase.schedule.peak_learning_rate,
+        betas=(recipe.optimizer.beta1, recipe.optimizer.beta2),
+        eps=recipe.optimizer.epsilon,
+        weight_decay=recipe.optimizer.weight_decay,
+    )
+    rows = loader.dataset.global_batch // dist.get_world_size()
+    return Trainer(
+        model=model,
+        train_dataloader=DataSpec(loader, microbatch_transforms=to_model_dtype),
+        max_duration=f"{job.num_steps}ba",
+        optimizers=optimizer,
+        schedulers=PhaseSchedule(phase, job.num_steps),
+        step_schedulers_every_batch=True,
+        algorithms=[GradientClipping(clipping_type="norm", clipping_threshold=recipe.optimizer.clip_norm)],
+        callbacks=callbacks,
+        device=recipe.numerics.device,
+        precision=recipe.numerics.precision,
+        deterministic_mode=recipe.numerics.deterministic,
+        device_train_microbatch_size=min(recipe.batch.microbatch, rows),
+        seed=recipe.batch.seed,
+        run_name=job.run,
+        load_path=job.resume or job.weights,
+        load_weights_only=job.resume is None,
+        load_progress_bar=False,
+        progress_bar=False,
+        dist_timeout=max(300.0, job.wait_s + 60.0),
+    )
+
+
+def evaluate(job: Job, state: State) -> dict[str, Totals]:
+    """Held-out sums by stream, over all ranks."""
+    state.model.eval()
+
+    def score(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        ids = state.device.tensor_to_device(torch.from_numpy(rows)).to(torch.int64)
+        with (
+            torch.inference_mode(),
+            torch.autocast(ids.device.type, torch.bfloat16, enabled=state.precision.value == "amp_bf16"),
+        ):
+            losses = token_losses(state.model({"input_ids": ids}), ids)
+        return losses.double().cpu().numpy()
+
+    rank, world_size = dist.get_global_rank(), dist.get_world_size()
+    mine = measure(job.root, job.recipe.heldout, score, rank=rank, world_size=world_size)
+    return merge(dist.all_gather_object(mine))
+
+
+def summarise(job: Job, state: State, watch: Watch, heldout: dict[str, Totals], *, wall_s: float) -> Result:
+    """What came of it, from this rank's view."""
+    steps = int(state.timestamp.batch)
+    streams = watch.shares.table(steps)
+    lines = read_steps(Path(job.save_folder) / "steps.jsonl")
+    return Result(
+        phase=job.phase,
+        run=job.run,
+        mixture=job.mixture,
+        steps=steps,
+        tokens=sum(row.trained_samples for row in streams) * job.recipe.batch.seq_len,
+        parameters=sum(parameter.numel() for parameter in state.model.parameters()),
+        final_loss=lines[-1].loss if lines else None,
+        heldout_bits_per_byte=heldout["all"].bits_per_byte if heldout else None,
+        heldout={
+            name: {"bits_per_byte": totals.bits_per_byte, "text_bytes": totals.text_bytes, "tokens": totals.tokens}
+            for name, totals in heldout.items()
+        },
+        streams=streams,
+        ended=str(watch.loader.ended) if watch.loader.ended is not None else None,
+        wall_s=round(wall_s, 1),
+    )

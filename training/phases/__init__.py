@@ -1,0 +1,1 @@
+"""Phases: their recipes, schedules, and how a phase is bound to a run."""

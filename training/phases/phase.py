@@ -1,0 +1,234 @@
+"""What a recipe says about a phase: its horizon, its schedule, the model, the optimizer, the batch.
+
+Always holds:
+- frozen and complete: an unknown key, a missing one or one of the wrong type is refused with its table and key;
+- the paper's numbers stand in `deploy/recipes/paper.toml` alone; defaults here are ours and say nothing about the paper.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from training.errors import RecipeError
+from training.phases.schedule import Kind, multiplier
+
+PhaseName = Literal["general", "continued", "enhanced"]
+PHASES: tuple[str, ...] = get_args(PhaseName)
+
+Count = int | str  # a number, or one with K, M, B or T behind it: "12.5B"
+
+
+class ModelShape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A Llama's shape; sizes in units of the model's own vectors."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    vocab_size: int
+    rope_theta: float = 10_000.0
+    tied_embeddings: bool = True
+    dropout: float = 0.0
+
+
+class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Adam, with decoupled weight decay where it is not zero."""
+
+    beta1: float = 0.9
+    beta2: float = 0.95
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a step takes: samples of `seq_len` tokens."""
+
+    seq_len: int
+    global_batch: int
+    microbatch: int
+    seed: int
+    canonical_nodes: int = 1
+    loader_workers: int = 0
+
+
+class Checkpoints(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often a checkpoint is saved and how many stay; the last step is always saved."""
+
+    every_steps: int = 1000
+    keep: int = 2
+
+
+class Reporting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often the samples and losses of each stream are reported to the run, besides at each checkpoint."""
+
+    every_steps: int = 32
+
+
+class Heldout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is evaluated after the phase: at most `max_samples` evenly spread samples of the streams that match."""
+
+    streams: str = "heldout/*"
+    max_samples: int = 1024
+    batch_samples: int = 16
+
+
+class Numerics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Composer's names of the precision and the device; None: what Composer finds."""
+
+    precision: Literal["fp32", "amp_bf16"] = "fp32"
+    device: Literal["cpu", "gpu"] | None = None
+    deterministic: bool = False
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Learning rates of a phase; `training/phases/schedule.py` has the kinds."""
+
+    kind: Kind
+    peak_learning_rate: float
+    final_learning_rate: float = 0.0
+    warm_up_steps: int = 0
+
+    def multiplier(self, step: int, num_steps: int) -> float:
+        """The multiplier of the peak rate at step `step` of `num_steps`."""
+        final = self.final_learning_rate / self.peak_learning_rate
+        return multiplier(
+            self.kind, step, num_steps=num_steps, warm_up_steps=min(self.warm_up_steps, num_steps), final=final
+        )
+
+
+class Phase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One phase: a horizon in tokens or in steps (steps go first), and its schedule."""
+
+    schedule: Schedule
+    tokens: Count | None = None
+    steps: int | None = None
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole recipe: what the phases share, and each phase."""
+
+    model: ModelShape
+    batch: Batch
+    general: Phase
+    continued: Phase
+    enhanced: Phase
+    optimizer: Optimizer = Optimizer()
+    checkpoints: Checkpoints = Checkpoints()
+    reports: Reporting = Reporting()
+    heldout: Heldout = Heldout()
+    numerics: Numerics = Numerics()
+
+    def phase(self, name: str) -> Phase:
+        """The phase of that name. Raises: RecipeError."""
+        check_phase_name(name)
+        phase: Phase = getattr(self, name)
+        return phase
+
+    def num_steps(self, name: str) -> int:
+        """The horizon of a phase in whole global batches; what is left of the tokens is not trained."""
+        phase = self.phase(name)
+        if phase.steps is not None:
+            return phase.steps
+        assert phase.tokens is not None
+        return max(1, parse_count(phase.tokens) // (self.batch.global_batch * self.batch.seq_len))
+
+
+def check_phase_name(name: str) -> None:
+    """Raises: RecipeError when no phase has this name."""
+    if name not in PHASES:
+        raise RecipeError(f"unknown phase {name!r}; the phases are {', '.join(PHASES)}")
+
+
+def load_recipe(text: str, *, name: str, phase: str, overrides: list[str]) -> Recipe:
+    """Reads a recipe from TOML, with `--set` overrides.
+
+    Args: text; name, of the file, for errors; phase, which an override means that names no table of the recipe (`steps=20`,
+    `schedule.warm_up_steps=5`); overrides, each KEY=VALUE with a dotted key and a TOML value (or a bare word).
+    Raises: RecipeError, with the table and key.
+    """
+    check_phase_name(phase)
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{name}: not a TOML file: {error}") from error
+    for override in overrides:
+        _override(document, override, phase)
+    try:
+        recipe = msgspec.convert(document, Recipe)
+    except msgspec.ValidationError as error:
+        raise RecipeError(f"recipe {name}: {error}; correct it in the file or with --set KEY=VALUE") from error
+    _check(recipe, name)
+    return recipe
+
+
+def parse_count(count: Count) -> int:
+    """12.5B -> 12,500,000,000. Raises: RecipeError."""
+    if isinstance(count, int):
+        return count
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMBT]?)", count.strip().upper())
+    if match is None:
+        raise RecipeError(f"{count!r} is not a number of tokens; write a number, with K, M, B or T behind it if you like")
+    return round(float(match[1]) * {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}[match[2]])
+
+
+def _override(document: dict[str, Any], override: str, phase: str) -> None:
+    key, equals, value = override.partition("=")
+    words = key.strip().split(".")
+    if not equals or not all(words):
+        raise RecipeError(f"--set {override!r} is not KEY=VALUE, such as general.steps=200")
+    if words[0] not in Recipe.__struct_fields__:
+        words = [phase, *words]
+    table: Any = document
+    for depth, word in enumerate(words[:-1]):
+        table = table.setdefault(word, {})
+        if not isinstance(table, dict):
+            raise RecipeError(f"--set {override!r}: {'.'.join(words[: depth + 1])} is a value, not a table")
+    table[words[-1]] = _value(value.strip())
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _check(recipe: Recipe, name: str) -> None:
+    for phase_name in PHASES:
+        phase = recipe.phase(phase_name)
+        if phase.tokens is None and phase.steps is None:
+            raise RecipeError(f"recipe {name}: {phase_name} has neither tokens nor steps; give one")
+        if phase.schedule.peak_learning_rate <= 0:
+            raise RecipeError(f"recipe {name}: {phase_name}.schedule.peak_learning_rate must be above 0")
+        if phase.tokens is not None:
+            parse_count(phase.tokens)
+    positive = {
+        "model.hidden_size": recipe.model.hidden_size,
+        "model.num_layers": recipe.model.num_layers,
+        "model.num_heads": recipe.model.num_heads,
+        "model.num_kv_heads": recipe.model.num_kv_heads,
+        "model.intermediate_size": recipe.model.intermediate_size,
+        "model.vocab_size": recipe.model.vocab_size,
+        "batch.seq_len": recipe.batch.seq_len,
+        "batch.global_batch": recipe.batch.global_batch,
+        "batch.microbatch": recipe.batch.microbatch,
+        "checkpoints.every_steps": recipe.checkpoints.every_steps,
+        "checkpoints.keep": recipe.checkpoints.keep,
+        "reports.every_steps": recipe.reports.every_steps,
+        **{f"{p}.steps": recipe.num_steps(p) for p in PHASES},
+    }
+    for key, value in positive.items():
+        least = 2 if key == "batch.seq_len" else 1
+        if value < least:
+            raise RecipeError(f"recipe {name}: {key} = {value} is below the least, {least}; give at least that")
+    if recipe.model.hidden_size % recipe.model.num_heads or recipe.model.num_heads % recipe.model.num_kv_heads:
+        raise RecipeError(
+            f"recipe {name}: model.num_heads = {recipe.model.num_heads} must divide hidden_size = "
+            f"{recipe.model.hidden_size} and be a multiple of num_kv_heads = {recipe.model.num_kv_heads}"
+        )
