@@ -20,7 +20,7 @@ from mixer.planning.states import State, States
 from mixer.steering.schedules import Policy, chosen, scheduled, spoken
 from streamer.catalog.catalog import Catalog
 from streamer.errors import StoreError
-from streamer.store.log import Body
+from streamer.store.log import Bodies, Body
 
 POLL_S = 0.5
 
@@ -83,7 +83,7 @@ class Journal:
     def _write(self) -> Waits | None:
         found: list[Waits] = []
 
-        def decide(bodies: list[Body]) -> Body | None:
+        def decide(bodies: Bodies) -> Body | None:
             before = self.ledger.end
             self.ledger.take(bodies)
             if self.ledger.end > before or self.ledger.ended is not None:

@@ -24,6 +24,7 @@ from mixer.mixture.resolution import Plan
 from mixer.order.passes import Era, Timeline
 from mixer.order.permutation import Ints
 from mixer.steering.schedules import Policy, policy_of
+from streamer.store.log import Bodies
 
 FORMAT = "ledger/1"
 ORDER = "order/1"
@@ -145,9 +146,11 @@ class Ledger:
         assert self.settings is not None
         return None if self.settings.num_steps is None else self.skips.behind(0, self.settings.num_steps)
 
-    def take(self, bodies: list[dict[str, Any]]) -> None:
+    def take(self, bodies: Bodies) -> None:
         """Takes in the bodies it has not seen. Raises: RunError for a format or order it does not know."""
-        self.add(bodies[self.length :])
+        for number in range(self.length, len(bodies)):
+            with bodies.understood(number):
+                self.add([bodies[number]])
 
     def add(self, bodies: list[dict[str, Any]]) -> None:
         """Takes in bodies that follow those it has seen."""

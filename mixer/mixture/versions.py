@@ -22,7 +22,7 @@ from mixer.preview.stocks import growth_of, stocks_of
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.export import export_shares
 from streamer.catalog.manifest import Snapshot
-from streamer.store.log import Body
+from streamer.store.log import Bodies, Body
 from streamer.store.store import Store
 
 FORMAT = "mixture/1"
@@ -81,7 +81,7 @@ class Mixtures:
         body |= {key: said for key, said in (("by", by), ("why", why), ("extends", parsed.extends)) if said is not None}
         number = 0
 
-        def decide(bodies: list[Body]) -> Body | None:
+        def decide(bodies: Bodies) -> Body | None:
             nonlocal number
             check_formats(mixture.name, bodies)
             same = bool(bodies) and bodies[-1]["mixture"] == document

@@ -8,7 +8,7 @@ import msgspec
 
 from mixer.errors import MixerError
 from streamer.catalog.catalog import Catalog
-from streamer.store.log import Body
+from streamer.store.log import Bodies, Body
 
 POOL = "generators"
 FORMAT = "pool/1"
@@ -82,7 +82,7 @@ def set_wanted(catalog: Catalog, workers: int, pool: str = POOL) -> None:
 def set_draining(catalog: Catalog, pool: str = POOL) -> None:
     """Notes that no new jobs are to be planned; the workers stay as many as they are."""
 
-    def decide(bodies: list[Body]) -> Body | None:
+    def decide(bodies: Bodies) -> Body | None:
         body = {"format": FORMAT, "workers": int(bodies[-1]["workers"]) if bodies else 0, "draining": True}
         return None if bodies and bodies[-1] == body else body
 

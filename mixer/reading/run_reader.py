@@ -326,7 +326,7 @@ class RunReader:
     def _shard(self, key: int) -> tuple[PartInfo, Shard, Schema]:
         assert self._tables is not None
         table = self._tables(key >> KEY_BITS)
-        return *table.shards[key & (1 << KEY_BITS) - 1], table.schema
+        return *table.shard(key & (1 << KEY_BITS) - 1), table.schema
 
     def _hold(self, *stretches: Stretch) -> None:
         """Has the shards of stretches fetched or hashed ahead, in the order of their use."""

@@ -6,7 +6,7 @@ before its first step are traced in its parent.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -123,7 +123,7 @@ class Trace:
             ids = said = None
             if text:
                 table = tables(place.stream)
-                part, shard = table.shards[int(slots.rows.shard[0, number])]
+                part, shard = table.shard(int(slots.rows.shard[0, number]))
                 ids = self._reader.rows(part, shard, table.schema)[slots.rows.first[0, number]].tolist()
                 said = self._decode(table.schema, ids)
             row = TracedRow(
@@ -222,7 +222,7 @@ class Trace:
             return "skipped"
         return "ledger" if step < self._journal.written else "forecast"
 
-    def _parts(self, stream: int) -> tuple[PartInfo, ...]:
+    def _parts(self, stream: int) -> Sequence[PartInfo]:
         """The parts of a stream that the ledger has taken in."""
         ledger = self._journal.ledger
         number = ledger.snapshots[stream]

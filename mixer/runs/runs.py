@@ -35,7 +35,7 @@ from mixer.steering.binding import bind_steering, first_plan, mean_plan
 from mixer.steering.schedules import Policy, Schedule, continued
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.names import check_word, whole_text
-from streamer.store.log import Body
+from streamer.store.log import Bodies, Body
 from streamer.store.store import Store
 
 BOUNDS = {
@@ -51,7 +51,6 @@ BOUNDS = {
     "at_step": (0, 1 << 40),
     "to_step": (0, 1 << 40),
 }
-Bodies = list[Body]  # in class Runs `list` is a method
 MAX_TEXT = 4000  # characters
 
 
