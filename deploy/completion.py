@@ -68,7 +68,7 @@ def phases(**_: Any) -> Iterable[str]:
 
 def policies(**_: Any) -> Iterable[str]:
     """The policies that are installed."""
-    from mixer.steering.schedules import installed
+    from mixer.steering.functions import installed
 
     return sorted(installed())
 

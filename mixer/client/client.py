@@ -19,8 +19,9 @@ from mixer.client.answers import MixturePage, MixtureRow, MixtureText, PoolPage,
 from mixer.errors import RunError, ServiceAwayError
 from mixer.ledger.history import Event
 from mixer.ledger.reports import Report
+from mixer.mixture.plan import ShareChange
 from mixer.pool.files import PoolFile
-from mixer.preview.preview import Preview, ShareChange
+from mixer.preview.preview import Preview
 from mixer.runs.runs import RunInfo
 from mixer.runs.series import Series
 from streamer import errors as streamer_errors

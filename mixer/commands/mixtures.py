@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from streamer.commands.options import add_json, add_root, add_why, person, print_json, print_table
 
 if TYPE_CHECKING:
+    from mixer.mixture.plan import ShareChange
     from mixer.mixture.versions import Mixtures
-    from mixer.preview.preview import Preview, ShareChange
+    from mixer.preview.preview import Preview
 
 
 MOST_REFUSALS = 5  # that are printed of a preview

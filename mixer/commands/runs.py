@@ -9,8 +9,9 @@ from mixer.commands.trace import add_trace
 from streamer.commands.options import add_json, add_root, add_why, one_line, person, print_table
 
 if TYPE_CHECKING:
+    from mixer.ledger.policy import Policy, Value
     from mixer.runs.runs import RunInfo
-    from mixer.steering.schedules import Policy, Schedule, Value
+    from mixer.steering.schedules import Schedule
 
 VERBS = "create|list|show|history|switch|fork|skip|pause|resume|end|note|extend|trace"
 

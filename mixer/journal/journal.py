@@ -11,13 +11,14 @@ import msgspec
 
 from mixer.errors import RunEnded, RunError, StepError, WaitError
 from mixer.ledger.ledger import FORMAT, Ledger, check_plan
+from mixer.ledger.policy import Policy, scheduled
 from mixer.ledger.reports import Report, Reports, standing
-from mixer.mixture.resolution import Plan
+from mixer.mixture.plan import Plan
 from mixer.order.ranges import Ranges, StreamShards
 from mixer.planning.planner import Planner
 from mixer.planning.segment import Rows, Waits, plan_segment
 from mixer.planning.states import State, States
-from mixer.steering.schedules import Policy, chosen, scheduled, spoken
+from mixer.steering.functions import chosen, spoken
 from streamer.catalog.catalog import Catalog
 from streamer.errors import StoreError
 from streamer.store.log import Body

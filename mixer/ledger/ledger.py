@@ -19,11 +19,11 @@ import numpy.typing as npt
 import xxhash
 
 from mixer.errors import RunError
+from mixer.ledger.policy import Policy, policy_of
 from mixer.ledger.skips import Skips
-from mixer.mixture.resolution import Plan
+from mixer.mixture.plan import Plan
 from mixer.order.passes import Era, Timeline
 from mixer.order.permutation import Ints
-from mixer.steering.schedules import Policy, policy_of
 
 FORMAT = "ledger/1"
 ORDER = "order/1"

@@ -15,9 +15,10 @@ from mixer.errors import MixtureError
 from mixer.mixture.file import Parsed, change, check_document, parse_assignment, parse_mixture
 from mixer.mixture.mixture import NEWER_KEYS, Mixture, document_of, split_reference, text_of
 from mixer.mixture.places import Places, did_you_mean, shown
-from mixer.mixture.resolution import Plan, resolve, resolve_exactly
-from mixer.order.slots import ONE
-from mixer.preview.preview import Preview, ShareChange, Shares, compare_shares, forecast
+from mixer.mixture.plan import Plan, ShareChange, Shares, compare_shares
+from mixer.mixture.resolution import resolve, resolve_exactly
+from mixer.order.shares import ONE
+from mixer.preview.preview import Preview, forecast
 from mixer.preview.stocks import growth_of, stocks_of
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.export import export_shares

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixer.ledger.ledger import FORMAT, Ledger, widen
-from mixer.mixture.resolution import Plan
+from mixer.mixture.plan import Plan
 from mixer.order.passes import Timeline
 from mixer.order.permutation import Ints
 from mixer.order.slots import count_draws

@@ -12,7 +12,7 @@ import numpy as np
 
 from mixer.ledger.ledger import Ledger, widen
 from mixer.order.permutation import Ints
-from mixer.order.slots import ONE_BITS
+from mixer.order.shares import ONE_BITS
 from streamer.errors import StoreError
 from streamer.store.store import Store
 

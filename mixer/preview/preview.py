@@ -5,7 +5,7 @@ within a few samples a stream of what a run over the same streams then draws.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -14,12 +14,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from mixer.mixture.resolution import Plan
-from mixer.order.slots import ONE
+from mixer.mixture.plan import Plan
+from mixer.order.shares import ONE
 from mixer.preview.feasible import Pins, nearest_shares
 
 Reals = npt.NDArray[np.float64]
-Shares = Mapping[str, Fraction]  # of each stream, exact
 ALMOST = 0.5  # samples left below which a stream is dry: shares are integers, so streams that end together differ by less
 FARTHEST = 50.0  # e-foldings of a growing stream after which it counts as never dry
 
@@ -103,14 +102,6 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     feasible: Feasible | None
 
 
-class ShareChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A stream's resolved share in two plans, 0.0 where it is absent."""
-
-    stream: str
-    before: float
-    after: float
-
-
 class Course(NamedTuple):
     """How a run over fixed stocks goes, in samples: draws at the horizon, when streams ran dry, where and why it ends."""
 
@@ -118,15 +109,6 @@ class Course(NamedTuple):
     dry_at: Reals
     end: float
     ends: str
-
-
-def compare_shares(before: Shares, after: Shares) -> list[ShareChange]:
-    """The streams whose shares differ."""
-    return [
-        ShareChange(stream=stream, before=float(before.get(stream, 0)), after=float(after.get(stream, 0)))
-        for stream in dict.fromkeys([*before, *after])
-        if before.get(stream, 0) != after.get(stream, 0)
-    ]
 
 
 def forecast(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from mixer.errors import RunError
 from mixer.journal.journal import Forecast
 from mixer.ledger.ledger import widen
-from mixer.mixture.resolution import Plan
+from mixer.mixture.plan import Plan
 from mixer.order.passes import Timeline
 from mixer.preview.preview import Stock
 from streamer.catalog.catalog import Catalog

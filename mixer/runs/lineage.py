@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from mixer.errors import RunError, StepError
 from mixer.journal.journal import Forecast, Journal, open_owner
 from mixer.ledger.ledger import Ledger, Parent, Pool, check_limits, widen
-from mixer.mixture.resolution import Plan
-from mixer.order.slots import ONE
+from mixer.mixture.plan import Plan
+from mixer.order.shares import ONE
 from mixer.planning.states import State
 from mixer.preview.preview import Stock, follow
 from streamer.catalog.catalog import Catalog

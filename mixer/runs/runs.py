@@ -23,16 +23,17 @@ from mixer.ledger.ledger import (
     signed,
     widen,
 )
+from mixer.ledger.policy import Policy, continued
 from mixer.ledger.reports import Report, Reports, check_against
 from mixer.ledger.skips import Skips
 from mixer.mixture.places import shown
-from mixer.mixture.resolution import Plan
+from mixer.mixture.plan import Plan
 from mixer.mixture.versions import Mixtures
-from mixer.order.slots import ONE
+from mixer.order.shares import ONE
 from mixer.runs.lineage import check_caps, come_to, drawn_by, drawn_in, go_on
 from mixer.runs.stream_use import StreamUse, Target, targets_of, use_of
 from mixer.steering.binding import bind_steering, first_plan, mean_plan
-from mixer.steering.schedules import Policy, Schedule, continued
+from mixer.steering.schedules import Schedule
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.names import check_word, whole_text
 from streamer.store.log import Body

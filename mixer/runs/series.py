@@ -19,7 +19,7 @@ from mixer.ledger.history import Event
 from mixer.ledger.ledger import Ledger, widen
 from mixer.ledger.reports import Report, Reports
 from mixer.order.permutation import Ints
-from mixer.order.slots import ONE
+from mixer.order.shares import ONE
 from mixer.runs.runs import Runs
 from streamer.catalog.catalog import Catalog
 

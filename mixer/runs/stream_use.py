@@ -10,7 +10,7 @@ import msgspec
 
 from mixer.journal.journal import Forecast, Journal
 from mixer.ledger.ledger import Segment, widen
-from mixer.order.slots import ONE
+from mixer.order.shares import ONE
 from streamer.catalog.catalog import Catalog
 
 

@@ -8,9 +8,10 @@ from itertools import pairwise
 
 from mixer.errors import RunError
 from mixer.ledger.ledger import check_limits, check_tokens
-from mixer.mixture.resolution import Plan
+from mixer.ledger.policy import Policy, scheduled
+from mixer.mixture.plan import Plan
 from mixer.mixture.versions import Mixtures
-from mixer.steering.schedules import Policy, Schedule, average, bind_schedule, scheduled
+from mixer.steering.schedules import Schedule, average, bind_schedule
 
 
 def bind_steering(
