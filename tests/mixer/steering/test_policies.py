@@ -18,7 +18,7 @@ from mixer.ledger.ledger import Ledger
 from mixer.ledger.policy import Policy
 from mixer.ledger.reports import Report, Reports
 from mixer.mixture.plan import shares_of
-from mixer.steering import schedules as policies
+from mixer.steering import functions as policies
 from mixer.steering.functions import Choice
 from mixer.steering.schedules import Schedule, SchedulePoint, function_policy, read_schedule
 from streamer import Catalog
