@@ -20,9 +20,10 @@ import numpy as np
 
 from benchmarks.report import Report, main
 from mixer import Mixtures, RunReader, Runs
-from mixer.journal.journal import Journal, make_planner
+from mixer.journal.journal import Journal
 from mixer.order.permutation import Ints
-from mixer.reading.run_reader import Tables
+from mixer.planning.planner import make_planner
+from mixer.planning.tables import Tables
 from streamer import Catalog
 from streamer.catalog.manifest import Schema, Shard, part_body
 from streamer.store.object_store import ObjectStore

@@ -9,8 +9,8 @@ from streamer.commands.options import add_json, add_root, add_why, person, print
 
 if TYPE_CHECKING:
     from mixer.mixture.plan import ShareChange
-    from mixer.mixture.versions import Mixtures
     from mixer.preview.preview import Preview
+    from mixer.preview.previews import Mixtures
 
 
 MOST_REFUSALS = 5  # that are printed of a preview
@@ -73,7 +73,7 @@ def run_list(options: argparse.Namespace) -> int:
 
     import msgspec
 
-    from mixer.mixture.versions import Mixtures
+    from mixer.preview.previews import Mixtures
 
     mixtures = Mixtures(options.root)
     if options.mixture is None:
@@ -88,7 +88,7 @@ def run_list(options: argparse.Namespace) -> int:
 
 
 def run_show(options: argparse.Namespace) -> int:
-    from mixer.mixture.versions import Mixtures
+    from mixer.preview.previews import Mixtures
 
     mixtures = Mixtures(options.root)
     if options.json:
@@ -99,7 +99,7 @@ def run_show(options: argparse.Namespace) -> int:
 
 
 def run_apply(options: argparse.Namespace) -> int:
-    from mixer.mixture.versions import Mixtures
+    from mixer.preview.previews import Mixtures
 
     text, name = read_argument(options.file)
     mixtures = Mixtures(options.root)
@@ -113,7 +113,7 @@ def run_apply(options: argparse.Namespace) -> int:
 def run_edit(options: argparse.Namespace) -> int:
     from mixer.commands.editor import edit_version
     from mixer.mixture.mixture import count_tokens
-    from mixer.mixture.versions import Mixtures
+    from mixer.preview.previews import Mixtures
 
     mixtures, horizon = Mixtures(options.root), count_tokens(options.tokens, "--tokens")
     before = mixtures.load(options.mixture)[0]
@@ -132,7 +132,7 @@ def run_edit(options: argparse.Namespace) -> int:
 
 
 def run_diff(options: argparse.Namespace) -> int:
-    from mixer.mixture.versions import Mixtures
+    from mixer.preview.previews import Mixtures
 
     mixtures = Mixtures(options.root)
     if is_file(options.after):
@@ -149,7 +149,7 @@ def run_preview(options: argparse.Namespace) -> int:
 
     from mixer.errors import MixtureError
     from mixer.mixture.mixture import count_tokens
-    from mixer.mixture.versions import Mixtures
+    from mixer.preview.previews import Mixtures
 
     mixtures, horizon = Mixtures(options.root), count_tokens(options.tokens, "--tokens")
     where: dict[str, Any] = {"tokens": horizon, "run": options.of_run, "tokens_per_s": options.tokens_per_s}

@@ -5,7 +5,6 @@ is appended to, or planned again; so is what the run's policy chooses before it.
 """
 
 import time
-from collections.abc import Callable
 
 import msgspec
 
@@ -14,10 +13,10 @@ from mixer.ledger.ledger import FORMAT, Ledger, check_plan
 from mixer.ledger.policy import Policy, scheduled
 from mixer.ledger.reports import Report, Reports, standing
 from mixer.mixture.plan import Plan
-from mixer.order.ranges import Ranges, StreamShards
-from mixer.planning.planner import Planner
+from mixer.mixture.versions import Versions
+from mixer.planning.planner import Planner, make_planner
 from mixer.planning.segment import Rows, Waits, plan_segment
-from mixer.planning.states import State, States
+from mixer.planning.states import State
 from mixer.steering.functions import chosen, spoken
 from streamer.catalog.catalog import Catalog
 from streamer.errors import StoreError
@@ -133,9 +132,7 @@ class Journal:
 
     def _choose(self, policy: Policy, step: int) -> tuple[Plan, str] | None:
         if policy.points:
-            from mixer.mixture.versions import Mixtures  # whose previews are made of forecasts
-
-            return scheduled(policy, step, Mixtures(self.catalog).resolve)
+            return scheduled(policy, step, Versions(self.catalog).resolve)
         return chosen(policy, self.ledger.plans[self.ledger.plan_at(step)], self.ledger, self._reports())
 
     def _reports(self) -> list[Report]:
@@ -206,11 +203,3 @@ def open_owner(catalog: Catalog, run: str, step: int) -> "Forecast":
         assert journal.ledger.parent is not None
         journal = Forecast(catalog, journal.ledger.parent.run)
     return journal
-
-
-def make_planner(
-    ledger: Ledger, catalog: Catalog, run: str, *, write: bool, tables: Callable[[int], StreamShards] | None = None
-) -> Planner:
-    """A planner of a run. `write`: whether it keeps states that it had to derive."""
-    assert ledger.settings is not None
-    return Planner(ledger, Ranges(ledger.pool_seed, tables), States(catalog.store, run, ledger, write=write))

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mixer.errors import RunError, StepError
-from mixer.journal.journal import Forecast, Journal, make_planner
+from mixer.journal.journal import Forecast, Journal
 from mixer.journal.service_journal import ServiceJournal
 from mixer.ledger.ledger import Ledger, Settings
-from mixer.order.permutation import Ints, fold
-from mixer.order.ranges import StreamShards
-from mixer.planning.planner import Planner
+from mixer.order.permutation import Ints
+from mixer.planning.planner import Planner, make_planner
 from mixer.planning.states import State
+from mixer.planning.tables import Tables
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo, Schema, Shard
 from streamer.errors import CacheFullError, StoreError
@@ -34,21 +34,6 @@ KEY_BITS = 32  # a shard's key: its stream's index, then its own in that stream
 PLANNED_AT_ONCE = 1 << 15  # slots
 MAX_PLANNED = 512  # batches
 MAX_VIEWS = 2048  # shards that a reader refers to; the others that are mapped are its Reader's
-
-
-class Tables:
-    """The shards of a run's streams by index, as of the newest snapshot in its ledger."""
-
-    def __init__(self, catalog: Catalog, ledger: Ledger) -> None:
-        self._catalog, self._ledger = catalog, ledger
-        self._found: dict[int, tuple[int, StreamShards]] = {}
-
-    def __call__(self, index: int) -> StreamShards:
-        number = self._ledger.snapshots[index]
-        if index not in self._found or self._found[index][0] != number:
-            snapshot = self._catalog.stream(self._ledger.streams[index], number)
-            self._found[index] = number, StreamShards(snapshot, fold(self._ledger.pool_seed, 2, index))
-        return self._found[index][1]
 
 
 class Stretch(NamedTuple):

@@ -20,8 +20,8 @@ from mixer.ledger.ledger import widen
 from mixer.order.ranges import Ranges
 from mixer.planning.planner import Planner
 from mixer.planning.states import States
+from mixer.planning.tables import Tables
 from mixer.reading.positions import Positions
-from mixer.reading.run_reader import Tables
 from mixer.reading.turns import Row, Turn, turns_of
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo, Schema

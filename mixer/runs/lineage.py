@@ -10,9 +10,7 @@ from mixer.errors import RunError, StepError
 from mixer.journal.journal import Forecast, Journal, open_owner
 from mixer.ledger.ledger import Ledger, Parent, Pool, check_limits, widen
 from mixer.mixture.plan import Plan
-from mixer.order.shares import ONE
 from mixer.planning.states import State
-from mixer.preview.preview import Stock, follow
 from streamer.catalog.catalog import Catalog
 from streamer.store.log import Body
 
@@ -76,44 +74,3 @@ def pools(ledger: Ledger, state: State) -> list[Pool]:
         )
         for index, stream in enumerate(ledger.streams)
     ]
-
-
-def check_caps(
-    catalog: Catalog,
-    name: str,
-    plan: Plan,
-    num_steps: int | None,
-    global_batch: int,
-    drawn: dict[str, int],
-    *,
-    is_mean: bool = False,
-) -> None:
-    """Raises: RunError when a run could not last so many steps, of whose streams so much was drawn before.
-
-    A stream that is empty, or waits when dry, may grow: it is let through. `is_mean`: the shares are a schedule's mean.
-    """
-    if num_steps is None:
-        return
-    horizon, stocks = num_steps * global_batch, []
-    rows = (plan.streams, plan.shares, plan.max_passes, plan.limit, plan.when_dry)
-    for stream, share, cap, limit, when_dry in zip(*rows, strict=True):
-        samples = min(catalog.stream(stream).samples, limit if limit is not None else 1 << 62)
-        wanted, before = share * horizon / ONE, drawn.get(stream, 0)
-        grows = cap is None or when_dry == "wait" or not samples
-        left = None if grows or cap is None else max(0, cap * samples - before)
-        stocks.append(Stock(samples, before, left, 0.0))
-        if left is None or when_dry != "stop" or wanted <= left + 1:
-            continue
-        lowered = f"its share from {share / ONE:.4f} to at most {left / horizon:.4f}"
-        shorter = "num_steps" if is_mean else f"num_steps to {int(left / (share / ONE) / global_batch)}"
-        raise RunError(
-            f"run {name}: stream {stream} would be seen {(before + wanted) / samples:.2f} times in {num_steps} steps"
-            f"{' and those before' if before else ''}; max_passes is {cap}. Lower {lowered}"
-            f"{', the mean of the schedule,' if is_mean else ''} or {shorter}"
-        )
-    course = follow(plan, stocks, horizon)
-    if course.end < horizon - len(stocks):
-        raise RunError(
-            f"run {name}: {course.ends} after about {int(course.end / global_batch):,} of its {num_steps:,} steps, for what "
-            "dry streams leave goes to the others; lower num_steps, or raise max_passes or the shares of what is larger"
-        )

@@ -28,9 +28,10 @@ from mixer.ledger.reports import Report, Reports, check_against
 from mixer.ledger.skips import Skips
 from mixer.mixture.places import shown
 from mixer.mixture.plan import Plan
-from mixer.mixture.versions import Mixtures
+from mixer.mixture.versions import Versions
 from mixer.order.shares import ONE
-from mixer.runs.lineage import check_caps, come_to, drawn_by, drawn_in, go_on
+from mixer.preview.caps import check_caps
+from mixer.runs.lineage import come_to, drawn_by, drawn_in, go_on
 from mixer.runs.stream_use import StreamUse, Target, targets_of, use_of
 from mixer.steering.binding import bind_steering, first_plan, mean_plan
 from mixer.steering.schedules import Schedule
@@ -90,7 +91,7 @@ class Runs:
 
     def __init__(self, root: "str | Path | Store | Catalog") -> None:
         self.catalog = root if isinstance(root, Catalog) else Catalog(root)
-        self.mixtures = Mixtures(self.catalog)
+        self.mixtures = Versions(self.catalog)
         self._journals: dict[str, Journal] = {}
         self._lock = threading.RLock()
 

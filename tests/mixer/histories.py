@@ -18,7 +18,7 @@ from mixer import Mixtures, RunEnded, RunReader, Runs, WaitError
 from mixer.journal.journal import Journal
 from mixer.ledger.ledger import Ledger, widen
 from mixer.planning import planner
-from mixer.reading.run_reader import Tables
+from mixer.planning.tables import Tables
 from streamer import Catalog
 from streamer.reading.snapshot_loader import ORIGIN
 from streamer.store.store import DirectoryStore, Store
