@@ -15,7 +15,7 @@ from mixer.ledger.reports import Report
 from mixer.mixture.plan import ShareChange
 from mixer.pool.files import PoolFile
 from mixer.preview.preview import Preview
-from mixer.runs.runs import RunInfo
+from mixer.runs.run_info import RunInfo
 from mixer.runs.series import Series
 from streamer.catalog.growth import Grown
 

@@ -10,7 +10,7 @@ from streamer.commands.options import add_json, add_root, add_why, one_line, per
 
 if TYPE_CHECKING:
     from mixer.ledger.policy import Policy, Value
-    from mixer.runs.runs import RunInfo
+    from mixer.runs.run_info import RunInfo
     from mixer.steering.schedules import Schedule
 
 VERBS = "create|list|show|history|switch|fork|skip|pause|resume|end|note|extend|trace"

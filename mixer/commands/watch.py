@@ -10,7 +10,8 @@ import time
 from collections.abc import Sequence
 
 from mixer.errors import RunError
-from mixer.runs.runs import RunInfo, Runs
+from mixer.runs.run_info import RunInfo
+from mixer.runs.runs import Runs
 from mixer.runs.stream_use import StreamUse
 from streamer.commands.options import one_line, shorten
 

@@ -26,7 +26,7 @@ POLL_S = 0.5
 
 
 class Journal:
-    """One run of one catalog. `written`: batches that segments of the log cover."""
+    """One run of one catalog. `written`: batches that segments of the log cover; `writes`: whether it stores anything."""
 
     writes = True
 

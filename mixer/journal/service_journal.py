@@ -58,6 +58,8 @@ class ServiceJournal:
     hand should last. `clock`, `sleep` and `say` are the world's.
     """
 
+    writes = False
+
     def __init__(
         self,
         service: str,

@@ -1,11 +1,9 @@
 """Runs of a catalog: created, forked, shown, switched, paused. Everything that decides a run's order is in its one log."""
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -13,7 +11,6 @@ from mixer.errors import RunError, StepError
 from mixer.journal.journal import Journal, open_owner
 from mixer.ledger.history import Event, events
 from mixer.ledger.ledger import (
-    FORMAT,
     ORDER,
     Fork,
     Ledger,
@@ -26,64 +23,22 @@ from mixer.ledger.ledger import (
 from mixer.ledger.policy import Policy, continued
 from mixer.ledger.reports import Report, Reports, check_against
 from mixer.ledger.skips import Skips
-from mixer.mixture.places import shown
 from mixer.mixture.plan import Plan
 from mixer.mixture.versions import Versions
 from mixer.order.shares import ONE
 from mixer.preview.caps import check_caps
+from mixer.runs.entries import check_length, check_numbers, entry, refuse_ended
 from mixer.runs.lineage import come_to, drawn_by, drawn_in, go_on
+from mixer.runs.run_info import RunInfo, describe
 from mixer.runs.stream_use import StreamUse, Target, targets_of, use_of
 from mixer.steering.binding import bind_steering, first_plan, mean_plan
 from mixer.steering.schedules import Schedule
 from streamer.catalog.catalog import Catalog
-from streamer.catalog.names import check_word, whole_text
+from streamer.catalog.names import check_word
 from streamer.store.log import Body
 from streamer.store.store import Store
 
-BOUNDS = {
-    "seed": (0, (1 << 63) - 1),
-    "global_batch": (1, 1 << 20),  # a share of 2^40 times a batch must leave room in 64 bits
-    "canonical_nodes": (1, 64),
-    "num_steps": (1, 1 << 40),
-    "segment_batches": (1, 1 << 16),  # counts of a segment are planned at once
-    "write_ahead": (1, 1 << 40),
-    "skip": (0, 1 << 16),  # segments are written for what is skipped too
-    "start_step": (0, 1 << 40),
-    "batches": (1, 1 << 16),
-    "at_step": (0, 1 << 40),
-    "to_step": (0, 1 << 40),
-}
 Bodies = list[Body]  # in class Runs `list` is a method
-MAX_TEXT = 4000  # characters
-
-
-class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as it is now. `end_step`: global batches in its ledger; `shares` of the plan at its end, by stream.
-
-    `num_steps` counts batches that are handed out, all but the `skipped`, as (start, batches). `fork`: the run is its
-    `parent` up to `parent_step`; else only passes and caps of the parent count on.
-    """
-
-    name: str
-    mixture: str
-    seed: int
-    global_batch: int
-    seq_len: int
-    canonical_nodes: int
-    num_steps: int | None
-    end_step: int
-    ended: str | None
-    shares: dict[str, float]
-    paused: str | None = None
-    parent: str | None = None
-    parent_step: int | None = None
-    fork: bool = False
-    skipped: list[tuple[int, int]] = []
-    policy: str = "fixed"
-
-    @property
-    def streams(self) -> list[str]:
-        return list(self.shares)
 
 
 class Runs:
@@ -429,68 +384,3 @@ class Runs:
                 drawn[stream] = drawn.get(stream, 0) + share * (step - ledger.end) * settings.global_batch // ONE
             steps, size = max(0, last - step), settings.global_batch
             check_caps(self.catalog, name, mean, steps, size, drawn, is_mean=mean is not plan)
-
-
-def describe(name: str, ledger: Ledger) -> RunInfo:
-    """What a ledger says of its run."""
-    settings, plan, parent = ledger.settings, ledger.plans[ledger.plan_at(ledger.end)], ledger.parent
-    policy = ledger.policy_at(ledger.end)
-    assert settings is not None
-    return RunInfo(
-        name=name,
-        mixture=plan.mixture,
-        seed=settings.seed,
-        global_batch=settings.global_batch,
-        seq_len=settings.seq_len,
-        canonical_nodes=settings.canonical_nodes,
-        num_steps=settings.num_steps,
-        end_step=ledger.end,
-        ended=ledger.ended,
-        shares={stream: share / ONE for stream, share in zip(plan.streams, plan.shares, strict=True)},
-        paused=ledger.paused,
-        parent=None if parent is None else parent.run,
-        parent_step=None if parent is None else parent.step,
-        fork=ledger.fork is not None,
-        skipped=[(start, end - start) for start, end in ledger.skips.stretches],
-        policy="fixed" if policy is None else policy.name,
-    )
-
-
-def entry(event: str, by: str | None, why: str | None, **values: Any) -> Body:
-    """An entry that somebody made. Raises: RunError for a name or a reason that is no short text."""
-    said = {key: value for key, value in (("by", by), ("why", why)) if value is not None}
-    for key, value in said.items():
-        if not isinstance(value, str) or len(value) > MAX_TEXT:
-            raise RunError(f"{key} is no text of up to {MAX_TEXT:,} characters; shorten it")
-        if whole_text(value) != value:
-            raise RunError(f"{key} = {shown(value)} is no UTF-8; write it in UTF-8")
-    return {"format": FORMAT, "event": event, **values, **said, "at_s": round(time.time(), 3)}
-
-
-def check_numbers(name: str, *, global_batch: int = 1, canonical_nodes: int = 1, **others: int | None) -> None:
-    """Raises: RunError for a number that no run can have."""
-    for key, value in {**others, "global_batch": global_batch, "canonical_nodes": canonical_nodes}.items():
-        low, high = BOUNDS[key]
-        if value is not None and (type(value) is not int or not low <= value <= high):
-            raise RunError(f"run {name}: {key} = {value!r} is no whole number from {low} to {high:,}; give one that is")
-    if global_batch % canonical_nodes:
-        raise RunError(
-            f"run {name}: canonical_nodes {canonical_nodes} does not divide the global batch of {global_batch}; use a "
-            "divisor of it"
-        )
-
-
-def check_length(name: str, ledger: Ledger, mixture: str, seq_len: int) -> None:
-    """Raises: RunError when a mixture is of another sequence length than the run."""
-    assert ledger.settings is not None
-    if seq_len != ledger.settings.seq_len:
-        raise RunError(
-            f"run {name} has seq_len {ledger.settings.seq_len}, {mixture} {seq_len}; switch to a mixture of the same, or "
-            "start another run"
-        )
-
-
-def refuse_ended(name: str, ledger: Ledger) -> None:
-    """Raises: RunError when the run has ended."""
-    if ledger.ended is not None:
-        raise RunError(f"run {name} has ended: {ledger.ended}; fork it, or start another run")

@@ -9,7 +9,7 @@ import msgspec
 
 from mixer import Mixtures, RunError, Runs
 from mixer.client.client import MixerClient
-from mixer.runs.runs import RunInfo
+from mixer.runs.run_info import RunInfo
 from streamer import Catalog
 from streamer.packing.tokenizer import highest_id
 from training.errors import RecipeError, RunMismatchError
