@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from streamer.commands.options import add_json, add_root, add_why, person, print_json, print_table
+from streamer.commands.options import add_json, add_root, add_why, person
+from streamer.commands.table import print_json, print_table
 
 if TYPE_CHECKING:
     from mixer.mixture.plan import ShareChange
