@@ -66,7 +66,6 @@ def count(store: Store, run: str, steps: int) -> Fetched:
     journal = Journal(catalog, run)
     journal.ensure(steps - 1, to=steps)
     settings, ledger = journal.ledger.settings, journal.ledger
-    assert settings is not None
     tables = Tables(catalog, ledger)
     planner = make_planner(ledger, catalog, run, write=False, tables=tables)
     shards = [np.array([shard.size_bytes for _, shard in tables(index).shards]) for index in range(len(ledger.streams))]

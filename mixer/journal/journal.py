@@ -31,14 +31,15 @@ class Journal:
     writes = True
 
     def __init__(self, catalog: Catalog, run: str) -> None:
-        self.catalog, self.run, self.ledger = catalog, run, Ledger()
+        self.catalog, self.run = catalog, run
         self._log = catalog.log(f"runs/{run}/ledger")
         self._planner: Planner | None = None
-        self.written = 0
-        self.refresh()
-        if self.ledger.settings is None:
+        bodies = self._log.read()
+        if not bodies:
             have = ", ".join(catalog.names("runs")) or "none yet"
             raise RunError(f"run {run} does not exist under {catalog.store.url}; runs there: {have}")
+        self.ledger = Ledger(bodies)
+        self.written = self.ledger.end
 
     def refresh(self) -> None:
         """Takes in what was written since."""
@@ -61,7 +62,6 @@ class Journal:
         if step >= self.written:
             self.refresh()
         settings = self.ledger.settings
-        assert settings is not None
         if step < self.ledger.end:
             return
         furthest = self.ledger.skips.behind(self.written, settings.write_ahead) - 1
@@ -92,7 +92,6 @@ class Journal:
                 found.append(Waits(None))
                 return None
             settings = self.ledger.settings
-            assert settings is not None
             steered = self._steer()
             if steered is not None:
                 return {**steered, "at_s": round(time.time(), 3)}
@@ -112,8 +111,7 @@ class Journal:
         A policy that fails leaves the shares as they are, and a note says so.
         """
         ledger = self.ledger
-        step, policy, settings = ledger.end, ledger.policy_at(ledger.end), ledger.settings
-        assert settings is not None
+        step, policy = ledger.end, ledger.policy_at(ledger.end)
         if policy is None or step in ledger.steered or not policy.is_due(step) or step == ledger.last_step:
             return None
         entry: Body = {"format": FORMAT, "at_step": step, "by": policy.name, "steered": True}
@@ -157,20 +155,20 @@ class Forecast(Journal):
     writes = False
 
     def __init__(self, catalog: Catalog, run: str) -> None:
-        self._entries = 0
         super().__init__(catalog, run)
+        self._entries = self.ledger.length
 
     def refresh(self) -> None:
         bodies = self._log.read()
-        if self.ledger.length > self._entries and len(bodies) > self._entries:
-            self.ledger, self._planner = Ledger(), None
-        if len(bodies) > self._entries:
-            self.ledger.take(bodies)
-            self._entries, self.written = len(bodies), self.ledger.end
+        if len(bodies) == self._entries:
+            return
+        if self.ledger.length > self._entries:
+            self.ledger, self._planner = Ledger(bodies), None
+        self.ledger.take(bodies)
+        self._entries, self.written = len(bodies), self.ledger.end
 
     def _write(self) -> Waits | None:
         settings, policy = self.ledger.settings, self.ledger.policy_at(self.ledger.end)
-        assert settings is not None
         steered = self._steer() if policy is not None and policy.points else None
         if steered is not None:
             self.ledger.add([steered])

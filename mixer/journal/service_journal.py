@@ -72,7 +72,7 @@ class ServiceJournal:
         sleep: Callable[[float], None] = time.sleep,
         say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     ) -> None:
-        self.service, self.run, self.ledger = service.rstrip("/"), run, Ledger()
+        self.service, self.run = service.rstrip("/"), run
         self._patience_s, self._hold_s = patience_s, hold_s
         self._clock, self._sleep, self._say = clock, sleep, say
         self._connection, self._ahead = (Connection(service, token=token) for _ in range(2))
@@ -80,7 +80,7 @@ class ServiceJournal:
         self._arrived: deque[tuple[int, list[Body]]] = deque()
         self._fetching: threading.Thread | None = None
         self._not_before_s = -math.inf
-        self.refresh()
+        self.ledger = Ledger(self._patiently(lambda: entries_from(self._connection, run, 0)))
 
     @property
     def written(self) -> int:
@@ -150,7 +150,6 @@ class ServiceJournal:
     def _hold(self, step: int) -> None:
         """Has segments fetched in the background, for what the trainer will do in `hold_s` from `step` on."""
         settings = self.ledger.settings
-        assert settings is not None
         ahead = choose_ahead(self._pace.steps_per_s, self._hold_s, settings.segment_batches, settings.write_ahead)
         until = self.ledger.skips.behind(step, ahead + 1) - 1
         until = min(until, self.ledger.end + settings.write_ahead - 1)  # the most that one request may add

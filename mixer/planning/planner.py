@@ -49,7 +49,6 @@ class Planner:
     """Plans one run. `states` finds and keeps states; `ranges` may lack its tables where only states are asked for."""
 
     def __init__(self, ledger: Ledger, ranges: Ranges, states: States) -> None:
-        assert ledger.settings is not None
         self.ledger, self._ranges, self._states = ledger, ranges, states
         self._seed, self._nodes = ledger.settings.seed, ledger.settings.canonical_nodes
         self._size = ledger.settings.global_batch

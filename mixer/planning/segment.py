@@ -34,7 +34,6 @@ def plan_segment(ledger: Ledger, rows: Rows, state: State, *, at_most: int) -> d
     `state` is that at the ledger's end.
     """
     settings = ledger.settings
-    assert settings is not None
     start, size = ledger.end, settings.global_batch
     last_step = ledger.last_step
     if last_step is not None and start >= last_step:

@@ -163,7 +163,6 @@ def credits_of(ledger: Ledger, step: int, drawn: Ints) -> Ints:
 
     `drawn` is as wide as there are streams: one that has not been drawn yet is owed something all the same.
     """
-    assert ledger.settings is not None
     asked = widen(ledger.owed_before, len(drawn)).copy()
     with np.errstate(over="ignore"):
         for segment in ledger.segments:

@@ -27,7 +27,6 @@ def stocks_of(
     if run is not None:
         journal = Forecast(catalog, run)
         ledger = journal.ledger
-        assert ledger.settings is not None
         if ledger.settings.seq_len != snapshots[0].seq_len:
             raise RunError(
                 f"run {run} has seq_len {ledger.settings.seq_len}, mixture {plan.mixture} {snapshots[0].seq_len}; preview a "

@@ -51,7 +51,6 @@ class RunReader:
         self._service, self._read_only = service, read_only
         self._journal = self._open_journal(run)
         settings = self._journal.ledger.settings
-        assert settings is not None
         if world_size < 1 or settings.global_batch % world_size or not 0 <= rank < world_size:
             raise RunError(
                 f"run {run}: rank {rank} of world size {world_size} does not fit a global batch of {settings.global_batch}; "
@@ -104,9 +103,7 @@ class RunReader:
 
     def settings_at(self, step: int) -> Settings:
         """What a batch of the run is bound to: before a fork's first step its parent's."""
-        settings = self._owner(step).settings
-        assert settings is not None
-        return settings
+        return self._owner(step).settings
 
     def forked_from(self) -> dict[str, int]:
         """The runs that the run is the same as, each with the step up to which it is."""

@@ -51,7 +51,6 @@ class Stretches:
 
     def __init__(self, catalog: Catalog, journal: Journal | ServiceJournal, part: slice, *, boundaries: bool) -> None:
         ledger, self._catalog, self._journal = journal.ledger, catalog, journal
-        assert ledger.settings is not None
         self._settings, self._part, self._rows = ledger.settings, part, part.stop - part.start
         self._reader = Reader(catalog.store)
         self._memory = Memory(ledger.plans[0].dtype, ledger.settings.seq_len)

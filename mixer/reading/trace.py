@@ -104,7 +104,6 @@ class Trace:
         if self._parent is not None and 0 <= step < self._journal.ledger.begin:
             return self._parent.batch(step, rank, world_size, text=text)
         settings = self._journal.ledger.settings
-        assert settings is not None
         size = settings.global_batch
         if world_size < 1 or size % world_size or not 0 <= rank < world_size:
             raise RunError(

@@ -51,7 +51,6 @@ def check_numbers(name: str, *, global_batch: int = 1, canonical_nodes: int = 1,
 
 def check_length(name: str, ledger: Ledger, mixture: str, seq_len: int) -> None:
     """Raises: RunError when a mixture is of another sequence length than the run."""
-    assert ledger.settings is not None
     if seq_len != ledger.settings.seq_len:
         raise RunError(
             f"run {name} has seq_len {ledger.settings.seq_len}, {mixture} {seq_len}; switch to a mixture of the same, or "

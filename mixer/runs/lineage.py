@@ -18,7 +18,6 @@ from streamer.store.log import Body
 def go_on(catalog: Catalog, name: str, plan: Plan, parent: str, step: int | None, nodes: int) -> Parent:
     """Where a run of a lineage begins. Raises: RunError when the parent is absent, shorter, or does not fit."""
     settings = Forecast(catalog, parent).ledger.settings
-    assert settings is not None
     if settings.canonical_nodes != nodes:
         raise RunError(
             f"run {name}: its parent {parent} has {settings.canonical_nodes} canonical nodes, not {nodes}; use as many"
@@ -55,9 +54,7 @@ def drawn_in(journal: Journal) -> dict[str, int]:
 
 def until(bodies: Sequence[Body], step: int) -> Ledger:
     """The ledger as it was when its segments first covered the batches before `step`."""
-    ledger = Ledger()
-    ledger.add([body for body in bodies if body["event"] != "segment" or body["start"] < step])
-    return ledger
+    return Ledger([body for body in bodies if body["event"] != "segment" or body["start"] < step])
 
 
 def pools(ledger: Ledger, state: State) -> list[Pool]:

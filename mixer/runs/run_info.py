@@ -39,7 +39,6 @@ def describe(name: str, ledger: Ledger) -> RunInfo:
     """What a ledger says of its run."""
     settings, plan, parent = ledger.settings, ledger.plans[ledger.plan_at(ledger.end)], ledger.parent
     policy = ledger.policy_at(ledger.end)
-    assert settings is not None
     return RunInfo(
         name=name,
         mixture=plan.mixture,

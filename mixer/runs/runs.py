@@ -208,7 +208,6 @@ class Runs:
         def decide(journal: Journal) -> Body:
             ledger = journal.ledger
             settings, last = ledger.settings, ledger.last_step
-            assert settings is not None
             policy, first = bind_steering(self.mixtures, name, steering, mixture, settings.global_batch)
             check_length(name, ledger, first, self.mixtures.load(first)[1].seq_len)
             step = ledger.end if at_step is None else at_step
@@ -258,7 +257,6 @@ class Runs:
             if found is not None:
                 raise StepError(f"run {name}: batches {found[0]} to {found[1] - 1} are skipped already; skip others")
             settings, last = ledger.settings, ledger.last_step
-            assert settings is not None
             if last is not None and start_step >= last:
                 raise StepError(
                     f"run {name} ends at batch {last} by its num_steps = {settings.num_steps}; skip one before that"
@@ -376,7 +374,6 @@ class Runs:
         ledger = journal.ledger
         check_plan(name, ledger, plan)
         settings, last = ledger.settings, ledger.last_step
-        assert settings is not None
         if last is not None:
             policy, drawn = ledger.policy_at(ledger.end), drawn_in(journal)
             until_then = mean_plan(self.mixtures, policy, ledger.plans[ledger.plan_at(ledger.end)], ledger.end, step)

@@ -129,7 +129,6 @@ def group_streams(ledger: Ledger, by: str) -> tuple[list[str], Ints]:
 
 def asked_for(ledger: Ledger, low: Ints, high: Ints) -> Floats:
     """Samples of each stream that the segments ask for in batches [low, high): (windows, streams)."""
-    assert ledger.settings is not None
     found = np.zeros((len(low), len(ledger.streams)))
     for segment in ledger.segments:
         overlap = np.minimum(high, segment.end) - np.maximum(low, segment.start)

@@ -84,7 +84,6 @@ def use_of(catalog: Catalog, name: str, upto_step: int | None = None) -> list[St
 def targets_of(catalog: Catalog, name: str) -> list[Target]:
     """What the ledger's segments ask for, in their order, of batches that are handed out."""
     ledger = Journal(catalog, name).ledger
-    assert ledger.settings is not None
     global_batch = ledger.settings.global_batch
     before: list[Target] = []
     if ledger.fork is not None and ledger.parent is not None:

@@ -206,7 +206,6 @@ def draws(store: Store, ledger: Ledger, tables: Tables) -> Iterator[list[tuple[i
     for index in range(len(ledger.streams)):
         table = tables(index)
         shards.append([(int(start), int(end - start)) for start, end in zip(table.starts, table.ends, strict=True)])
-    assert ledger.settings is not None
     return reference.order(
         ledger.pool_seed, ledger.settings.canonical_nodes, shards, segments(store, ledger, len(ledger.streams), ledger.end)
     )
