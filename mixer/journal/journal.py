@@ -5,10 +5,12 @@ is appended to, or planned again; so is what the run's policy chooses before it.
 """
 
 import time
+from functools import partial
 
 import msgspec
 
 from mixer.errors import RunEnded, RunError, StepError, WaitError
+from mixer.ledger.ancestry import Ancestry
 from mixer.ledger.ledger import FORMAT, Ledger, check_plan
 from mixer.ledger.policy import Policy, scheduled
 from mixer.ledger.reports import Report, Reports, standing
@@ -135,11 +137,12 @@ class Journal:
 
     def _reports(self) -> list[Report]:
         """The reports on the run's batches; of a fork also its parents' on those before its own."""
-        own, ledger = Reports(self.catalog, self.run).read(), self.ledger
-        if ledger.fork is None or ledger.parent is None:
-            return own
-        before = Forecast(self.catalog, ledger.parent.run)._reports()
-        return standing([*(report for report in before if report.end_step <= ledger.begin), *own])
+        line: Ancestry[Journal] = Ancestry(self, partial(Forecast, self.catalog))
+        found: list[Report] = []
+        for span in line.oldest_first():
+            reports = Reports(self.catalog, span.of.run).read()
+            found += [report for report in reports if report.end_step <= span.end]
+        return standing(found)
 
     def _rows(self) -> Rows:
         plan = self.ledger.plans[self.ledger.plan_at(self.ledger.end)]
@@ -194,10 +197,6 @@ def waiting(run: str, ledger: Ledger, waits: Waits, wait_s: float) -> str:
     )
 
 
-def open_owner(catalog: Catalog, run: str, step: int) -> "Forecast":
-    """The run in whose own log a batch of a run stands, or will: of a fork the parent up to its first step."""
-    journal = Forecast(catalog, run)
-    while journal.ledger.fork is not None and step < journal.ledger.begin:
-        assert journal.ledger.parent is not None
-        journal = Forecast(catalog, journal.ledger.parent.run)
-    return journal
+def line_of(catalog: Catalog, run: str) -> Ancestry[Forecast]:
+    """The line of a run, without writing. Raises: RunError for an unknown run."""
+    return Ancestry(Forecast(catalog, run), partial(Forecast, catalog))

@@ -12,7 +12,8 @@ from typing import Any
 from mixer.errors import RunError, StepError
 from mixer.journal.journal import Forecast, Journal
 from mixer.journal.service_journal import ServiceJournal
-from mixer.ledger.ledger import Ledger, Settings
+from mixer.ledger.ancestry import Ancestry
+from mixer.ledger.ledger import Settings
 from mixer.reading.stretches import Stretches
 from streamer.catalog.catalog import Catalog
 from streamer.errors import StoreError
@@ -64,7 +65,7 @@ class RunReader:
         with_boundaries = settings.boundaries if boundaries is None else boundaries
         self._stretches = Stretches(self._catalog, self._journal, part, boundaries=with_boundaries)
         self._parent: RunReader | None = None
-        self._parents: list[Journal | ServiceJournal] = []
+        self._line = Ancestry(self._journal, self._open_journal)
 
     def __getstate__(self) -> tuple[Any, ...]:
         return self._arguments
@@ -99,20 +100,15 @@ class RunReader:
 
     def ledger_digest(self, step: int) -> str:
         """A digest of what decides the batches before `step`; up to its first step a fork's is its parent's."""
-        return self._owner(step - 1).digest(step)
+        return self._line.owner(step - 1).ledger.digest(step)
 
     def settings_at(self, step: int) -> Settings:
         """What a batch of the run is bound to: before a fork's first step its parent's."""
-        return self._owner(step).settings
+        return self._line.owner(step).ledger.settings
 
     def forked_from(self) -> dict[str, int]:
         """The runs that the run is the same as, each with the step up to which it is."""
-        found: dict[str, int] = {}
-        step, above = 1 << 62, self._journal
-        for journal in self._history():
-            step, above = min(step, above.ledger.begin), journal
-            found[journal.run] = step
-        return found
+        return {span.of.run: span.end for span in self._line if span.of is not self._journal}
 
     def next_step(self, step: int) -> int:
         """The first batch at or after `step` that is handed out, once the ledger has it.
@@ -129,10 +125,9 @@ class RunReader:
 
     def behind(self, step: int, samples: int) -> int:
         """The position behind so many samples of all ranks that were handed out from `step` on."""
-        edges = [0, *sorted({*self.forked_from().values(), self._journal.ledger.begin}), 1 << 62]
-        for start, end in zip(edges, edges[1:], strict=False):
-            size = self.settings_at(start).global_batch
-            for first, last in self._journal.ledger.skips.handed_out(max(start, step), end):
+        for span in self._line.oldest_first():
+            size = span.of.ledger.settings.global_batch
+            for first, last in self._journal.ledger.skips.handed_out(max(span.start, step), span.end):
                 batches = min(last - first, samples // size)
                 step, samples = first + batches if batches else step, samples - batches * size
                 if batches < last - first:
@@ -165,26 +160,12 @@ class RunReader:
             return ServiceJournal(self._service, run)
         return Forecast(self._catalog, run) if self._read_only else Journal(self._catalog, run)
 
-    def _history(self) -> list[Journal | ServiceJournal]:
-        """The journals of the runs that the run forked from, its parent first."""
-        newest = self._parents[-1] if self._parents else self._journal
-        while newest.ledger.fork is not None:
-            assert newest.ledger.parent is not None
-            newest = self._open_journal(newest.ledger.parent.run)
-            self._parents.append(newest)
-        return self._parents
-
-    def _owner(self, step: int) -> Ledger:
-        """The ledger in which a batch stands."""
-        ledgers = [journal.ledger for journal in (self._journal, *self._history())]
-        return next(ledger for ledger in ledgers if ledger.fork is None or step >= ledger.begin)
-
     def _open_parent(self) -> "RunReader":
         """A reader of the parent, which looks no further than its ledger. Raises: RunError for another one of its name."""
         if self._parent is None:
             parent = self._journal.ledger.parent
             assert parent is not None
-            found = self._owner(parent.step - 1).digest(parent.step)
+            found = self._line.owner(parent.step - 1).ledger.digest(parent.step)
             if found != parent.ledger:
                 raise RunError(
                     f"run {self.run} forked from {parent.run} at step {parent.step}, where its ledger's digest was "

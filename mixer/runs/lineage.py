@@ -5,9 +5,10 @@ later; caps and passes go on from there.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from mixer.errors import RunError, StepError
-from mixer.journal.journal import Forecast, Journal, open_owner
+from mixer.journal.journal import Journal, line_of
 from mixer.ledger.ledger import Ledger, Parent, Pool, check_limits, widen
 from mixer.mixture.plan import Plan
 from mixer.planning.states import State
@@ -15,29 +16,40 @@ from streamer.catalog.catalog import Catalog
 from streamer.store.log import Body
 
 
+class Arrival(NamedTuple):
+    """What a run has come to at a step: `origin`, for a run that begins there; the `ledger` and `state` of that moment.
+
+    `owner`: the ledger as it is now, of the run in whose own log the step stands.
+    """
+
+    origin: Parent
+    owner: Ledger
+    ledger: Ledger
+    state: State
+
+
 def go_on(catalog: Catalog, name: str, plan: Plan, parent: str, step: int | None, nodes: int) -> Parent:
     """Where a run of a lineage begins. Raises: RunError when the parent is absent, shorter, or does not fit."""
-    settings = Forecast(catalog, parent).ledger.settings
-    if settings.canonical_nodes != nodes:
-        raise RunError(
-            f"run {name}: its parent {parent} has {settings.canonical_nodes} canonical nodes, not {nodes}; use as many"
-        )
-    origin, ledger, _ = come_to(catalog, name, parent, step)
-    check_limits(name, plan, dict(zip(ledger.streams, ledger.totals, strict=True)))
-    return origin
+    come = come_to(catalog, name, parent, step)
+    had = come.owner.settings.canonical_nodes
+    if had != nodes:
+        raise RunError(f"run {name}: its parent {parent} has {had} canonical nodes, not {nodes}; use as many")
+    check_limits(name, plan, dict(zip(come.ledger.streams, come.ledger.totals, strict=True)))
+    return come.origin
 
 
-def come_to(catalog: Catalog, name: str, parent: str, step: int | None) -> tuple[Parent, Ledger, State]:
-    """What a run has come to at a step of its ledger (default: its end), with its ledger and state there."""
-    end = Forecast(catalog, parent).ledger.end
+def come_to(catalog: Catalog, name: str, parent: str, step: int | None) -> Arrival:
+    """What a run has come to at a step of its ledger (default: its end). Raises: StepError for one that is not in it."""
+    line = line_of(catalog, parent)
+    end = line.newest.ledger.end
     step = end if step is None else step
     if type(step) is not int or not 0 <= step <= end:
         raise StepError(f"run {name}: its parent {parent} has {end} batches in its ledger, not {step}; name one up to {end}")
-    owner = open_owner(catalog, parent, step)
+    owner = line.owner(step)
     ledger, state = until(catalog.log(f"runs/{owner.run}/ledger").read(), step), owner.state(step)
-    digest = open_owner(catalog, parent, step - 1).ledger.digest(step)
-    origin = Parent(run=parent, step=step, ledger=digest, seed=owner.ledger.pool_seed, pools=pools(ledger, state))
-    return origin, ledger, state
+    digest, seed = line.owner(step - 1).ledger.digest(step), owner.ledger.pool_seed
+    origin = Parent(run=parent, step=step, ledger=digest, seed=seed, pools=pools(ledger, state))
+    return Arrival(origin, owner.ledger, ledger, state)
 
 
 def drawn_by(parent: Parent | None) -> dict[str, int]:

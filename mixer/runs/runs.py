@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 from mixer.errors import RunError, StepError
-from mixer.journal.journal import Journal, open_owner
+from mixer.journal.journal import Journal
+from mixer.ledger.ancestry import Ancestry
 from mixer.ledger.history import Event, events
 from mixer.ledger.ledger import (
     ORDER,
@@ -123,8 +124,7 @@ class Runs:
         step that is not in the parent's ledger.
         """
         check_word(name, what="run")
-        origin, ledger, state = come_to(self.catalog, name, parent, at_step)
-        owner = open_owner(self.catalog, parent, at_step).ledger
+        origin, owner, ledger, state = come_to(self.catalog, name, parent, at_step)
         had = owner.settings
         assert had is not None
         seed, size = had.seed if seed is None else seed, had.global_batch if global_batch is None else global_batch
@@ -317,12 +317,13 @@ class Runs:
     def history(self, name: str) -> Sequence[Event]:
         """What happened to the run, in order, a fork's parent up to its step first. Raises: RunError for an unknown run."""
         with self._lock:
-            ledger = self._ledger(name)
-        own = events(name, self.catalog.log(f"runs/{name}/ledger").read())
-        if ledger.fork is None or ledger.parent is None:
-            return own
-        before = self.history(ledger.parent.run)
-        return [event for event in before if event.step < ledger.begin or event.event == "created"] + own
+            line = Ancestry(self._journal(name), self._journal).oldest_first()
+        return [
+            event
+            for span in line
+            for event in events(span.of.run, self.catalog.log(f"runs/{span.of.run}/ledger").read())
+            if event.step < span.end or event.event == "created"
+        ]
 
     def list(self) -> list[RunInfo]:
         return [self.show(name) for name in self.catalog.names("runs") if self.catalog.log(f"runs/{name}/ledger").read()]
@@ -339,12 +340,16 @@ class Runs:
         Reports(self.catalog, name).append(report)
 
     def _ledger(self, name: str) -> Ledger:
-        """A run's ledger as it is now, which is kept; for who holds the lock."""
+        """A run's ledger as it is now; for who holds the lock."""
+        return self._journal(name).ledger
+
+    def _journal(self, name: str) -> Journal:
+        """A run's journal, which is kept, with what was written since; for who holds the lock."""
         if name in self._journals:
             self._journals[name].refresh()
         else:
             self._journals[name] = Journal(self.catalog, name)
-        return self._journals[name].ledger
+        return self._journals[name]
 
     def plan(self, name: str, until_step: int | None = None) -> Plan:
         """The plan at the ledger's end; with a step, of a schedule the mean from there until then.
