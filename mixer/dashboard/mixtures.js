@@ -6,7 +6,7 @@ import { editor } from "./editor.js";
 import { field, form, readOnly } from "./form.js";
 import { preview } from "./preview.js";
 import { changed, grouped } from "./ratios.js";
-import { isDone } from "./runs.js";
+import { isDone } from "./run_state.js";
 import { table } from "./table.js";
 
 const addressOf = (reference) => `#/mixtures/${reference.replace("@", "/")}`;

@@ -4,7 +4,7 @@ import { get, named, poll, post } from "./api.js";
 import { chart, colour, cut, narrow } from "./chart.js";
 import { count, h, link, points, say, section, share, short, when } from "./dom.js";
 import { field, form, readOnly, versionField } from "./form.js";
-import { stateOf } from "./runs.js";
+import { stateOf } from "./run_state.js";
 import { table } from "./table.js";
 
 const PHASES = ["general", "continued", "enhanced"];

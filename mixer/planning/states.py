@@ -14,7 +14,7 @@ import xxhash
 
 from mixer.ledger.ledger import Ledger, widen
 from mixer.order.permutation import Ints
-from mixer.order.slots import ONE_BITS
+from mixer.order.shares import ONE_BITS
 from streamer.errors import StoreError
 from streamer.store.store import Store
 
@@ -69,10 +69,10 @@ class States:
     """The states of one run. Without `write` none is ever stored."""
 
     def __init__(self, store: Store, run: str, ledger: Ledger, *, write: bool) -> None:
-        self._store, self._folder, self._ledger, self._write = store, f"runs/{run}/states", ledger, write
+        self._store, self._run, self._ledger, self._write = store, run, ledger, write
 
     def key(self, step: int) -> str:
-        return f"{self._folder}/{step:010d}"
+        return state_key(self._run, step)
 
     def nearest(self, number: int, interval: int) -> State | None:
         """The last state at or before interval `number` that is there; found by halving."""
@@ -133,6 +133,10 @@ class States:
         return State(step, credits_of(self._ledger, step, drawn), drawn, lanes)
 
 
+def state_key(run: str, step: int) -> str:
+    return f"runs/{run}/states/{step:010d}"
+
+
 def sealed(content: bytes) -> bytes:
     """The content with its xxh3-128 behind it."""
     return content + xxhash.xxh3_128_digest(content)
@@ -159,7 +163,6 @@ def credits_of(ledger: Ledger, step: int, drawn: Ints) -> Ints:
 
     `drawn` is as wide as there are streams: one that has not been drawn yet is owed something all the same.
     """
-    assert ledger.settings is not None
     asked = widen(ledger.owed_before, len(drawn)).copy()
     with np.errstate(over="ignore"):
         for segment in ledger.segments:

@@ -67,10 +67,7 @@ class Bodies(Sequence[Body]):
         return not_an_entry(key_of(self.log, number), error)
 
     def _decode(self, place: int) -> Body:
-        try:
-            return BODY.decode(self.raw[place])
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise self.not_understood(range(len(self.raw))[place], error) from error
+        return decode_body(self.raw[place], self.log, range(len(self.raw))[place])
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +175,14 @@ def decode(data: bytes, log: str, number: int) -> Entry:
         seal=seal,
         is_sealed=True,
     )
+
+
+def decode_body(raw: msgspec.Raw, log: str, number: int) -> Body:
+    """A body as values. Raises: LogError for one of log/1 that has been damaged."""
+    try:
+        return BODY.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise not_an_entry(key_of(log, number), error) from error
 
 
 def convert(data: bytes, key: str, kind: type[T], wanted: str) -> T:

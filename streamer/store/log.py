@@ -30,6 +30,7 @@ from streamer.store.entries import (
     Entry,
     Sealed,
     decode,
+    decode_body,
     encode,
     first_held,
     is_checkpoint,
@@ -74,6 +75,17 @@ class Log:
     def known(self) -> Bodies:
         """The bodies read so far, without a look at the store."""
         return self._bodies
+
+    def newest(self) -> tuple[int, Body] | None:
+        """The newest entry's number and body, of which the others need not be read. Raises: LogError."""
+        with self._lock:
+            if not self._is_open:
+                numbers, may_be_more = self.store.numbers(self.name, -1)
+                if not may_be_more:
+                    number = self._check_whole(0, numbers) - 1
+                    return None if number < 0 else (number, decode_body(self._load_known(number).body, self.name, number))
+            bodies = self.read()
+            return (len(bodies) - 1, bodies[-1]) if bodies else None
 
     def written_at_s(self, number: int) -> float:
         """When an entry was written, by its writer's clock; read from the store unless it was just read or written.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from streamer.errors import StoreError
+from streamer.store.store import Numbers, is_number
 
 RETRY_S = 60
 CLIENT_OPTIONS = {
@@ -24,7 +25,6 @@ RETRY = {
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
 }
 CHUNK_BYTES = 4 << 20
-Numbers = tuple[list[int], bool]  # in the classes of stores `list` is a method
 LISTED = 1000  # keys that one answer of S3 and GCS holds; Azure gives 5,000
 
 _used_by: list[int] = []  # the process in which obstore has threads
@@ -167,7 +167,7 @@ def _numbers(store: Any, folder: str, after: int) -> Numbers:
     offset = f"{folder}/{after:08d}" if after >= 0 else None
     page = next(iter(obstore.list(store, folder, offset=offset, chunk_size=LISTED)), [])
     names = (item["path"].rpartition("/")[2] for item in page)
-    return sorted(int(name) for name in names if len(name) == 8 and name.isdecimal()), len(page) >= LISTED
+    return sorted(int(name) for name in names if is_number(name)), len(page) >= LISTED
 
 
 OPERATIONS: dict[str, Any] = {

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from selenium.webdriver.common.by import By
 
 from mixer import Runs
-from mixer.mixture.versions import Mixtures
+from mixer.preview.previews import Mixtures
 from streamer import Catalog
 
 OpenPage = Callable[[str], Page]

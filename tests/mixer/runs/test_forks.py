@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixer import Mixtures, RunEnded, RunError, RunReader, Runs, StepError, Trace, WaitError
-from mixer.journal.journal import Journal, make_planner
+from mixer.journal.journal import Journal
 from mixer.ledger.ledger import widen
+from mixer.planning.planner import make_planner
 from mixer.planning.states import States
-from mixer.reading.run_reader import Tables
+from mixer.planning.tables import Tables
 from mixer.reading.turns import Row
 from streamer import Catalog
 from streamer.store.store import MemoryStore, Store
@@ -85,7 +86,7 @@ def lead(store: Store, run: str, history: History, data: st.DataObject) -> None:
 def check(store: Store, run: str, data: st.DataObject) -> None:
     catalog = Catalog(store)
     ledger = Journal(catalog, run).ledger
-    reader, trace, tables = RunReader(store, run), Trace(store, run), Tables(catalog, ledger)
+    reader, trace, tables = RunReader(store, run), Trace(store, run), Tables(catalog, ledger, run)
     seen, expected = Counter[int](), list(draws(store, ledger, tables))
     assert len(expected) == ledger.end
     handed_out = [step for stretch in ledger.skips.handed_out(0, ledger.end) for step in range(*stretch)]
