@@ -19,7 +19,7 @@ from streamer.errors import StoreError
 from streamer.store.store import Store
 
 FORMAT = "state/2"
-FORMATS = ("state/1", FORMAT)  # which this version may replace
+OLD_FORMAT = "state/1"
 SEAL_BYTES = 16
 TRIED = 8  # states that are tried, latest first, where some cannot be used
 Lanes = dict[tuple[int, int], tuple[int, Ints]]
@@ -92,7 +92,7 @@ class States:
 
     def load(self, step: int) -> State | None:
         """The state kept for a step; None when there is none that can be used."""
-        return self._read(self._store.get(self.key(step)), step)
+        return self.read(self._store.get(self.key(step)), step)
 
     def keep(self, state: State) -> None:
         """Stores a state, in place of one that cannot be used. A store that cannot be written is no reason to stop."""
@@ -109,13 +109,15 @@ class States:
         key, data = self.key(state.step), sealed(msgspec.msgpack.encode(kept))
         try:
             there = self._store.put_if_absent(key, data)
-            if there != data and is_replaceable(there) and self._read(there, state.step) is None:
+            is_ours = format_of(there) in (None, OLD_FORMAT, FORMAT)  # one of a later format stays
+            if there != data and is_ours and self.read(there, state.step) is None:
                 self._store.delete(key)
                 self._store.put_if_absent(key, data)
         except StoreError:
             self._write = False
 
-    def _read(self, data: bytes | None, step: int) -> State | None:
+    def read(self, data: bytes | None, step: int) -> State | None:
+        """The state in an object that was kept for a step; None when it cannot be used."""
         content = None if data is None else unsealed(data)
         if content is None:
             return None
@@ -148,14 +150,14 @@ def unsealed(data: bytes) -> bytes | None:
     return content if seal == xxhash.xxh3_128_digest(content) else None
 
 
-def is_replaceable(data: bytes) -> bool:
-    """Whether an object that cannot be used may go: it is damaged, old or of another ledger, but not of a later format."""
+def format_of(data: bytes) -> str | None:
+    """The format that a kept state says it has; None for one that is damaged."""
+    content = unsealed(data)
     try:
-        content = unsealed(data)
         written = msgspec.msgpack.decode(data if content is None else content, type=Versioned).format
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return True
-    return content is None or written in FORMATS
+        return None
+    return None if content is None and written == FORMAT else written
 
 
 def credits_of(ledger: Ledger, step: int, drawn: Ints) -> Ints:

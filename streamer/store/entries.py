@@ -88,7 +88,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     is_sealed: bool
 
 
-class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+class Sealed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The fields of log/2 in the order in which they are written; the seal follows."""
 
     format: str
