@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import msgspec
 
+from mixer.errors import RunError
 from mixer.journal.journal import Forecast, line_of
 from mixer.ledger.ledger import Ledger
 from mixer.ledger.reports import Reports
@@ -35,6 +36,9 @@ def verify_runs(catalog: Catalog, names: Iterable[str] = ()) -> Iterator[Finding
     """Checks the runs that are named; without names all runs, the mixtures, and what else is kept in logs."""
     names = list(names)
     for name in names:
+        if not logs_under(catalog.store, f"runs/{name}") and name not in catalog.names("runs"):
+            have = ", ".join(catalog.names("runs")) or "none yet"
+            raise RunError(f"run {name} does not exist under {catalog.store.url}; runs there: {have}")
         yield from verify_run(catalog, name)
     if names:
         return
@@ -145,9 +149,7 @@ def verify_parent(catalog: Catalog, run: str, ledger: Ledger) -> Iterator[Findin
         return
     found = line_of(catalog, parent.run).owner(parent.step - 1).ledger.digest(parent.step)
     if found != parent.ledger:
-        state = (
-            f"run {run} goes on from its step {parent.step}: its digest there was {parent.ledger}, now {found}; {RESTORE}"
-        )
+        state = f"run {run} goes on from step {parent.step}: its digest there was {parent.ledger}, now {found}; {RESTORE}"
         yield Finding(run=run, object=f"runs/{parent.run}/ledger", state=state)
 
 
