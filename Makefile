@@ -30,7 +30,7 @@ check: install
 	.venv/bin/python -m pytest tests/architecture
 
 test: install
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 # More of what is random: histories of runs, and kills.
 test-deep: install
