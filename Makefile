@@ -27,6 +27,7 @@ check: install
 	.venv/bin/ruff format --check $(PACKAGES) tests benchmarks
 	.venv/bin/ruff check $(PACKAGES) tests benchmarks
 	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
 	.venv/bin/python -m pytest tests/architecture
 
 test: install

@@ -276,7 +276,7 @@ class Demo:
 
     def tell(self, found: dict[str, Any], *, kept: bool) -> None:
         """The last table and what stands beside it."""
-        from streamer.commands.options import print_table
+        from streamer.commands.table import print_table
 
         if self.out is sys.stdout:
             print_table(found["phases"], as_json=False)

@@ -17,11 +17,11 @@ from types import TracebackType
 import msgspec
 import xxhash
 
-from streamer.corpus.filters import DropReason, decode
 from streamer.corpus.progress import Progress
 from streamer.corpus.recipe import Recipe, default_positives
 from streamer.corpus.spool import read_spool
 from streamer.documents.document import Document
+from streamer.documents.text import DropReason, decode
 from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
 from streamer.scoring.annotator import NGRAMS, Annotation, annotate, embed_files, load_embedder
