@@ -41,11 +41,11 @@ def imported(path: Path, name: str, known: Iterable[str]) -> Iterator[str]:
 
 
 def script_graph() -> Graph:
-    """Every module of the dashboard with those that it imports."""
-    found: Graph = {}
-    for path in (ROOT / "mixer/dashboard").glob("*.js"):
-        names = re.findall(r"""(?:\bfrom|\bimport)\s*\(?\s*["']\./([\w.-]+)["']""", path.read_text())
-        found[path.name] = set(names)
+    """Every module of the dashboard's pages, by its path, with those that it imports."""
+    folder, found = ROOT / "mixer/dashboard", Graph()
+    for path in folder.rglob("*.js"):
+        places = re.findall(r"""\b(?:from|import)\s*\(?\s*["'](\.[^"']+\.js)["']""", path.read_text())
+        found[str(path.relative_to(folder))] = {str((path.parent / place).resolve().relative_to(folder)) for place in places}
     return found
 
 

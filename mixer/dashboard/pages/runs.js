@@ -1,11 +1,11 @@
 // Runs: the list, and a form that starts one.
 
-import { get, named, poll, post } from "./api.js";
-import { count, empty, h, link } from "./dom.js";
-import { field, form, readOnly, versionField } from "./form.js";
+import { get, named, poll, post } from "../api.js";
+import { count, empty, h, link } from "../dom.js";
+import { field, form, readOnly, versionField } from "../form.js";
 import { showRun } from "./run.js";
-import { stateOf } from "./run_state.js";
-import { table } from "./table.js";
+import { stateOf } from "../run_state.js";
+import { table } from "../table.js";
 
 const STARTING = "phasemix runs create first --mixture general@1 --seed 17 --global-batch 512";
 
