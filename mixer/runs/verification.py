@@ -49,7 +49,7 @@ def verify_runs(catalog: Catalog, names: Iterable[str] = ()) -> Iterator[Finding
             known = set(catalog.names(kind))
             lying = {key.split("/")[1] for key in logs_under(catalog.store, kind)}
             for name in sorted(lying - known):
-                state = f"no entry of {log.name} names it: the newest entries are missing there; {RESTORE}"
+                state = f"{key_of(log.name, log.entries)} is missing: no entry there names this; {RESTORE}"
                 yield Finding(object=f"{kind}/{name}", state=state)
             for name in sorted(known) if kind == "runs" else ():
                 yield from verify_run(catalog, name)

@@ -23,6 +23,7 @@ from streamer.errors import StreamError
 from streamer.store.log import Bodies, Body, Log
 
 FORMAT, NEWER_FORMAT = "stream/1", "stream/2"
+FORMATS = (FORMAT, NEWER_FORMAT)
 COMPRESSION = ("compression", "raw_bytes", "raw_xxh3")
 MOST_KEPT = 4096  # parts of a stream that stay decoded
 
@@ -79,11 +80,11 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
     tokenizer: str | None = None
 
 
-class ShardSamples(msgspec.Struct):
+class ShardSamples(msgspec.Struct, gc=False):
     samples: list[int]
 
 
-class Line(msgspec.Struct):
+class Line(msgspec.Struct, gc=False):
     """What a manifest keeps of a body."""
 
     format: str
@@ -107,6 +108,7 @@ class Manifest:
         self.part_ends = array("q")  # samples up to and with each part
         self.shard_ends = array("q")  # shards up to and with each part
         self.shard_samples = array("q")
+        self._samples = 0
         self._decoded: dict[int, PartInfo] = {}
         self._lock = threading.Lock()
 
@@ -115,20 +117,27 @@ class Manifest:
         with self._lock:
             if self.schema is None:
                 self.schema = read_schema(self.name, bodies)
-            for number in range(self.length, len(bodies)):
-                self._take(number, read_line(self.name, bodies, number))
-                self.length = number + 1
-
-    def _take(self, number: int, line: Line) -> None:
-        if line.event == "condemned" and line.part is not None:
-            self.condemned.add(line.part)
-        if line.event != "part" or line.part is None or line.shards is None or line.part in self.condemned:
-            return
-        self.part_ids.append(line.part)
-        self.numbers.append(number)
-        self.part_ends.append((self.part_ends[-1] if self.part_ends else 0) + sum(line.shards.samples))
-        self.shard_ends.append(len(self.shard_samples) + len(line.shards.samples))
-        self.shard_samples.extend(line.shards.samples)
+            raw, decode = bodies.raw, LINE.decode
+            while self.length < len(raw):  # a million times a second, for catalogs of hundreds of thousands of parts
+                try:
+                    line = decode(raw[self.length])
+                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                    check_format(self.name, bodies[self.length].get("format", FORMAT))  # others may have other fields
+                    raise bodies.not_understood(self.length, error) from error
+                if line.format not in FORMATS:
+                    check_format(self.name, line.format)
+                part, shards = line.part, line.shards
+                if line.event == "part" and part is not None and shards is not None and part not in self.condemned:
+                    samples = shards.samples
+                    self.part_ids.append(part)
+                    self.numbers.append(self.length)
+                    self._samples += samples[0] if len(samples) == 1 else sum(samples)
+                    self.part_ends.append(self._samples)
+                    self.shard_samples.extend(samples)
+                    self.shard_ends.append(len(self.shard_samples))
+                elif line.event == "condemned" and part is not None:
+                    self.condemned.add(part)
+                self.length += 1
 
     def part(self, place: int) -> PartInfo:
         """The part at a place among those of the stream."""
@@ -308,20 +317,9 @@ def read_schema(name: str, bodies: Bodies) -> Schema | None:
     return None
 
 
-def read_line(name: str, bodies: Bodies, number: int) -> Line:
-    """Raises: StreamError for another format, LogError for a body that cannot be understood."""
-    try:
-        line = LINE.decode(bodies.raw[number])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        check_format(name, bodies[number].get("format", FORMAT))  # another format may have other fields
-        raise bodies.not_understood(number, error) from error
-    check_format(name, line.format)
-    return line
-
-
 def check_format(name: str, found: Any) -> None:
     """Raises: StreamError for another format."""
-    if found not in (FORMAT, NEWER_FORMAT):
+    if found not in FORMATS:
         raise StreamError(f"stream {name} has format {found}; this version reads up to {NEWER_FORMAT}: update phasemix")
 
 

@@ -42,7 +42,7 @@ def verify_streams(
     if names.faults:
         return
     if glob == "*":
-        yield from verify_names(catalog)
+        yield from verify_names(catalog, key_of(names.name, names.entries))
     tokenizers: dict[str, str] = {}  # fingerprint -> the first stream of it
     for name in catalog.match_names(glob):
         log = LogCheck(catalog.store, f"streams/{name}/_log")
@@ -69,13 +69,13 @@ def verify_streams(
         yield from verify_tokenizer(catalog, fingerprint, name)
 
 
-def verify_names(catalog: Catalog) -> Iterator[Finding]:
+def verify_names(catalog: Catalog, missing: str) -> Iterator[Finding]:
     """Streams that lie under the root and that no entry of the log of names names."""
     known = set(catalog.names("streams"))
     for log in logs_under(catalog.store, "streams"):
         name = log.removeprefix("streams/").removesuffix("/_log")
         if log.endswith("/_log") and name not in known:
-            state = f"no entry of names/streams names this stream: the newest entries are missing there; {RESTORE}"
+            state = f"{missing} is missing: no entry there names this stream; {RESTORE}"
             yield Finding(stream=name, state=state)
 
 

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import threading
-from bisect import bisect_right
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -91,10 +91,11 @@ class MemoryStore:
         return sorted(key for key in self._objects if key.startswith(prefix.rstrip("/") + "/"))
 
     def numbers(self, folder: str, after: int) -> Numbers:
+        if after >= 0:
+            return numbers_behind(after, lambda number: f"{folder}/{number:08d}" in self._objects), False
         with self._lock:
             names = [key.rpartition("/") for key in self._objects if key.startswith(folder)]
-        found = sorted(int(name) for place, _, name in names if place == folder and is_number(name))
-        return found[bisect_right(found, after) :], False
+        return sorted(int(name) for place, _, name in names if place == folder and is_number(name)), False
 
     def local_path(self, key: str) -> Path | None:
         return None
@@ -186,19 +187,14 @@ class DirectoryStore:
         return sorted(path.relative_to(self.root).as_posix() for path in found)
 
     def numbers(self, folder: str, after: int) -> Numbers:
-        """Lists the folder when all numbers are asked for. Behind a known one it looks only for the next ones, and in
-        steps that double for one behind a gap: listing 31,000 files takes 10 ms, this 0.1 ms.
+        """Lists the folder only when all numbers are asked for: of 31,000 files that takes 10 ms, looking behind a known one
+        0.1 ms.
         """
         place = self.root / folder
         try:
             if after < 0:
-                return sorted(int(name) for name in os.listdir(place) if is_number(name)), False
-            found, number = [], after + 1
-            while is_there(place / f"{number:08d}"):
-                found.append(number)
-                number += 1
-            steps = (number + (1 << doubling) for doubling in range(DOUBLINGS))
-            return found + [far for far in steps if is_there(place / f"{far:08d}")], False
+                return sorted([int(name) for name in os.listdir(place) if is_number(name)]), False
+            return numbers_behind(after, lambda number: is_there(place / f"{number:08d}")), False
         except (FileNotFoundError, NotADirectoryError):
             return [], False
         except OSError as error:
@@ -211,6 +207,18 @@ class DirectoryStore:
 def is_number(name: str) -> bool:
     """Whether a file is a numbered object, and not what a writer left aside."""
     return len(name) == 8 and name.isdecimal()
+
+
+def numbers_behind(after: int, is_there: Callable[[int], bool]) -> list[int]:
+    """The numbers behind `after` up to the first that is missing, and such as are there farther on in steps that double.
+
+    So a gap is found whenever more entries lie behind it than are missing in it.
+    """
+    number = after + 1
+    while is_there(number):
+        number += 1
+    farther = (number + (1 << doubling) for doubling in range(DOUBLINGS))
+    return [*range(after + 1, number), *filter(is_there, farther)]
 
 
 def is_there(path: Path) -> bool:
