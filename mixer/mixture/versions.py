@@ -19,7 +19,7 @@ from mixer.order.shares import ONE
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.export import export_shares
 from streamer.catalog.manifest import Snapshot
-from streamer.store.log import Bodies, Body
+from streamer.store.log import Bodies, Body, Log
 from streamer.store.store import Store
 
 FORMAT = "mixture/1"
@@ -104,14 +104,14 @@ class Versions:
 
     def load(self, reference: str) -> tuple[str, Mixture]:
         """(`name@version`, mixture); a bare name is its newest version. Raises: MixtureError."""
-        version, body = self._find(reference)
-        return version, msgspec.convert(body["mixture"], Mixture)
+        version, mixture, _ = self._find(reference)
+        return version, mixture
 
     def text(self, reference: str) -> str:
         """A version in TOML. Raises: MixtureError."""
-        reference, body = self._find(reference)
+        reference, mixture, body = self._find(reference)
         comments = [reference, *([f"extends {body['extends']}"] if "extends" in body else [])]
-        return text_of(msgspec.convert(body["mixture"], Mixture), comments)
+        return text_of(mixture, comments)
 
     def document(self, reference: str) -> dict[str, Any]:
         """A version as its file would say it, without defaults. Raises: MixtureError."""
@@ -169,7 +169,7 @@ class Versions:
     def _streams(self) -> "Sequence[Snapshot]":
         return self.catalog.match("*")
 
-    def _find(self, reference: str) -> tuple[str, Body]:
+    def _find(self, reference: str) -> tuple[str, Mixture, Body]:
         name, version = split_reference(reference)
         bodies = self._read(name)
         if not bodies or (version or 1) > len(bodies):
@@ -180,14 +180,16 @@ class Versions:
                 + did_you_mean(name, [one for one in there if one != name])
             )
         version = version or len(bodies)
-        return f"{name}@{version}", bodies[version - 1]
+        with bodies.understood(version - 1):
+            body = bodies[version - 1]
+            return f"{name}@{version}", msgspec.convert(body["mixture"], Mixture), body
 
-    def _read(self, name: str) -> Sequence[Body]:
-        bodies: Sequence[Body] = self._log(name).read()
+    def _read(self, name: str) -> Bodies:
+        bodies = self._log(name).read()
         check_formats(name, bodies)
         return bodies
 
-    def _log(self, name: str) -> Any:
+    def _log(self, name: str) -> Log:
         return self.catalog.log(f"mixtures/{name}")
 
 
@@ -199,11 +201,10 @@ def check_note(key: str, note: str | None) -> None:
         )
 
 
-def check_formats(name: str, bodies: Sequence[Body]) -> None:
+def check_formats(name: str, bodies: Bodies) -> None:
     """Raises: MixtureError for another format."""
-    for number, body in enumerate(bodies, start=1):
-        if body["format"] not in (FORMAT, NEWER_FORMAT):
+    for number, written in enumerate(bodies.read_each(lambda body: body["format"]), start=1):
+        if written not in (FORMAT, NEWER_FORMAT):
             raise MixtureError(
-                f"mixture {name}@{number} has format {body['format']}; this version reads up to "
-                f"{NEWER_FORMAT}: update phasemix"
+                f"mixture {name}@{number} has format {written}; this version reads up to {NEWER_FORMAT}: update phasemix"
             )

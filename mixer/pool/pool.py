@@ -66,9 +66,13 @@ def draining(catalog: Catalog, pool: str = POOL) -> bool:
 def last(catalog: Catalog, pool: str) -> Body:
     """The newest entry, empty when there is none. Raises: MixerError for another format."""
     bodies = catalog.log(f"pools/{pool}").read()
-    if bodies and bodies[-1]["format"] != FORMAT:
-        raise MixerError(f"pool {pool} has format {bodies[-1]['format']}; this version reads {FORMAT}: update phasemix")
-    return bodies[-1] if bodies else {}
+    if not bodies:
+        return {}
+    body = bodies[-1]
+    with bodies.understood(len(bodies) - 1):
+        if body["format"] != FORMAT:
+            raise MixerError(f"pool {pool} has format {body['format']}; this version reads {FORMAT}: update phasemix")
+        return {"workers": int(body["workers"]), "draining": bool(body.get("draining", False))}
 
 
 def set_wanted(catalog: Catalog, workers: int, pool: str = POOL) -> None:

@@ -10,7 +10,7 @@ stop somebody who forges entries. An entry of log/1 has no seal of its own; the 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, overload
 
@@ -62,6 +62,14 @@ class Bodies(Sequence[Body]):
             yield
         except UNREADABLE as error:
             raise self.not_understood(number, error) from error
+
+    def read_each(self, read: Callable[[Body], T]) -> list[T]:
+        """What `read` makes of each body. Raises: LogError for one that it cannot understand, what it raises else."""
+        found = []
+        for number, body in enumerate(self):
+            with self.understood(number):
+                found.append(read(body))
+        return found
 
     def not_understood(self, number: int, error: Exception) -> LogError:
         return not_an_entry(key_of(self.log, number), error)
