@@ -12,7 +12,6 @@ are linear between two mixtures; the paper has none.
 """
 
 import math
-import tomllib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -26,6 +25,8 @@ from mixer.mixture.mixture import count_tokens
 from mixer.mixture.resolution import Plan
 from mixer.order.slots import ONE, to_shares
 from streamer.catalog.names import whole_text
+from streamer.documents.toml_text import parse_toml
+from streamer.errors import TomlError
 
 if TYPE_CHECKING:
     from mixer.ledger.ledger import Ledger
@@ -128,11 +129,10 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 def read_schedule(text: str, *, name: str) -> Schedule:
     """A schedule from TOML. Raises: RunError that names the file and what is wrong."""
     try:
-        return msgspec.convert(tomllib.loads(text.removeprefix("\ufeff")), Schedule)
-    except (ValueError, RecursionError) as error:  # of TOML, of a number with too many digits, of msgspec
-        said = "values are nested too deep" if isinstance(error, RecursionError) else str(error).replace("\n", " ")
+        return msgspec.convert(parse_toml(text.removeprefix("\ufeff")), Schedule)
+    except (TomlError, ValueError) as error:
         raise RunError(
-            f"schedule {name}: {said}; it has unit (steps or tokens), every, and [[point]] tables of at and mixture"
+            f"schedule {name}: {error}; it has unit (steps or tokens), every, and [[point]] tables of at and mixture"
         ) from error
 
 
