@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from generators.engines.rule_based import write_file
 from generators.gates.gates import strip_chatter
 from generators.gates.syntax import is_notebook
-from streamer.corpus.filters import MAX_BYTES, DropReason, decode, judge
+from streamer.corpus.filters import judge
 from streamer.documents.languages import CPP_MARKS, OBJECTIVE_C_MARKS, detect
+from streamer.documents.text import MAX_BYTES, DropReason, decode
 
 # what the marks mean, in patterns that go back over blank lines and long words
 OBVIOUS_CPP = re.compile(
