@@ -46,12 +46,13 @@ def read_parquet_rows(path: Path, columns: Sequence[str], check_columns: Callabl
         size = path.stat().st_size
         left = FREE_BYTES + MOST_UNPACKED * size
         for batch in file.iter_batches(max(1, min(MOST_BATCH_ROWS, MOST_BATCH_BYTES // max(1, largest))), columns=names):
-            left -= batch.nbytes
+            unpacked = [unpack(column) for column in batch.columns]
+            left -= sum(column.nbytes for column in unpacked)
             if left < 0:
                 raise pa.ArrowInvalid(
                     f"its rows take more than {MOST_UNPACKED} times the file's {size:,} bytes; write it in several files"
                 )
-            values = [to_values(column) for column in batch.columns]
+            values = [to_values(column) for column in unpacked]
             yield from (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
 
 
@@ -90,10 +91,13 @@ def is_flat(schema: pa.Schema, name: str) -> bool:
     )
 
 
+def unpack(column: pa.Array) -> pa.Array:
+    """The column with each row's own value, also where a dictionary holds them."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
 def to_values(column: pa.Array) -> list[Any]:
     """The values of a column; the library would end the whole batch for one text that is no UTF-8."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
     binary = BINARY.get(str(column.type))
     if binary is None:
         return list(column.to_pylist())
