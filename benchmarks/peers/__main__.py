@@ -1,8 +1,8 @@
 """Rows a second and fidelity of every loader on the same mixing work, in one table.
 
 Four streams in shares of 50, 30, 15 and 5 %, rows of 8,192 uint16 tokens, a warm page cache. Ratios compare like with like:
-no workers with no workers, two with two, each the median of rounds in which the loaders take turns. Fidelity is judged by what
-each loader returns:
+no workers with no workers, two with two, each the median of rounds in which the loaders take turns. Fidelity is judged by
+the batches that each loader returns:
 
 - `worst_error`: samples from the cumulative target, the worst of all streams after any batch;
 - `repeats_%`: rows drawn again before their stream's pass had ended; `lost_%`: rows not drawn in two passes;
