@@ -1,6 +1,6 @@
 # Each target does its own set-up when it is missing.
 PYTHON ?= python3
-PACKAGES = streamer mixer generators training deploy
+PACKAGES = phasemix.py streamer mixer generators training deploy
 
 .PHONY: install engine demo test test-deep check bench screenshots sizes
 install: .venv/installed
@@ -31,7 +31,7 @@ check: install
 	.venv/bin/python -m pytest tests/architecture
 
 test: install
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 # More of what is random: histories of runs, and kills.
 test-deep: install

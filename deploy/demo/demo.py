@@ -314,7 +314,7 @@ class Demo:
         print(f"\n[{time.monotonic() - self.began:4.0f} s] == {line}", file=self.out, flush=True)
 
     def argv(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "deploy.command_line", *words]
+        return [sys.executable, "-P", "-m", "phasemix", *words]
 
     def run(self, *words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
         options.setdefault("stdout", self.out)

@@ -98,4 +98,4 @@ class Shelf:
 
 
 def digest(lines: Iterator[str]) -> str:
-    return xxhash.xxh3_64_hexdigest("\n".join(lines))
+    return xxhash.xxh3_64_hexdigest("\n".join(lines).encode())

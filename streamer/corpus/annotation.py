@@ -111,7 +111,7 @@ class AnnotatorProcess:
 
     def __enter__(self) -> "AnnotatorProcess":
         if self.recipe.annotator_model != NGRAMS:
-            command = [sys.executable, "-m", "streamer.scoring.annotator_process", self.recipe.annotator_model]
+            command = [sys.executable, "-P", "-m", "streamer.scoring.annotator_process", self.recipe.annotator_model]
             command += [str(self.recipe.section_tokens), str(self._request), str(self._result)]
             paths = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
             with self._errors.open("w") as errors:

@@ -34,7 +34,7 @@ def call(store: Called, operation: str, *arguments: Any) -> Any:
     try:
         process = _idle.pop()
     except IndexError:
-        command = [sys.executable, "-m", "streamer.store.store_process"]
+        command = [sys.executable, "-P", "-m", "streamer.store.store_process"]
         path = os.pathsep.join(entry for entry in sys.path if entry)
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}
