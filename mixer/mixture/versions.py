@@ -4,21 +4,22 @@ Always holds: a refused apply leaves nothing; of two people who apply at once ea
 """
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from mixer.errors import MixtureError
-from mixer.mixture.file import Parsed, change, check_document, parse_assignment, parse_mixture
-from mixer.mixture.mixture import NEWER_KEYS, Mixture, document_of, split_reference, text_of
-from mixer.mixture.places import Places, did_you_mean, shown
+from mixer.mixture.faults import did_you_mean, shown
+from mixer.mixture.file import Parsed, change, check_document, parse_assignment, parse_mixture, text_of
+from mixer.mixture.mixture import NEWER_KEYS, Mixture, document_of, split_reference
+from mixer.mixture.places import Places
 from mixer.mixture.plan import Plan, ShareChange, Shares, compare_shares
-from mixer.mixture.resolution import resolve, resolve_exactly
+from mixer.mixture.resolution import resolve
 from mixer.order.shares import ONE
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.export import export_shares
-from streamer.catalog.manifest import Snapshot
 from streamer.store.log import Body
 from streamer.store.store import Store
 
@@ -70,7 +71,7 @@ class Versions:
         mixture = parsed.mixture
         check_note("by", by)
         check_note("why", why)
-        resolve(mixture, mixture.name, self._streams(), parsed.places)
+        self.resolve_parsed(parsed, mixture.name)
         document = msgspec.to_builtins(mixture)
         newer = any(key in component for component in document["component"] for key in NEWER_KEYS)
         body: Body = {"format": NEWER_FORMAT if newer else FORMAT, "mixture": document}
@@ -95,10 +96,12 @@ class Versions:
         reference, mixture = self.load(reference)
         if not settings:
             return Parsed(mixture, Places(f"mixture {reference}", document_of(mixture)), None)
-        said = f"mixture {reference}, set"
-        document = change(document_of(mixture), dict(settings), said)
-        places = Places(said, document)
-        return Parsed(check_document(document, places), places, reference)
+        before = document_of(mixture)
+        with Places(f"mixture {reference}", before).named():
+            document = change(before, dict(settings))
+        places = Places(f"mixture {reference}, set", document)
+        with places.named():
+            return Parsed(check_document(document), places, reference)
 
     # reading them
 
@@ -141,7 +144,13 @@ class Versions:
     def resolve(self, reference: str) -> Plan:
         """What a version means against the catalog now. Raises: MixtureError."""
         reference, mixture = self.load(reference)
-        return resolve(mixture, reference, self._streams())
+        with Places(f"mixture {reference}", document_of(mixture)).named():
+            return resolve(mixture, reference, self.catalog.match("*"))[0]
+
+    def resolve_parsed(self, parsed: Parsed, reference: str) -> tuple[Plan, Sequence[Fraction]]:
+        """What a mixture means against the catalog now, and its exact shares. Raises: MixtureError."""
+        with parsed.places.named():
+            return resolve(parsed.mixture, reference, self.catalog.match("*"))
 
     def compare(self, before: str, after: str) -> Sequence[ShareChange]:
         """The streams whose resolved shares differ between two versions, against the catalog now. Raises: MixtureError."""
@@ -163,11 +172,8 @@ class Versions:
         return export_shares(self.catalog, [*zip(snapshots, shares, plan.limit, strict=True)], cache=cache)
 
     def _shares(self, parsed: Parsed) -> Shares:
-        plan, shares = resolve_exactly(parsed.mixture, parsed.mixture.name, self._streams(), parsed.places)
+        plan, shares = self.resolve_parsed(parsed, parsed.mixture.name)
         return dict(zip(plan.streams, shares, strict=True))
-
-    def _streams(self) -> "Sequence[Snapshot]":
-        return self.catalog.match("*")
 
     def _find(self, reference: str) -> tuple[str, Body]:
         name, version = split_reference(reference)

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mixer.errors import MixtureError
+from mixer.mixture.faults import shown
 from mixer.mixture.file import Parsed
-from mixer.mixture.places import shown
-from mixer.mixture.resolution import resolve_exactly
 from mixer.mixture.versions import Versions
 from mixer.preview.preview import Preview, forecast
 from mixer.preview.stocks import stocks_of
@@ -51,10 +50,8 @@ class Mixtures(Versions):
             raise MixtureError(f"mixture {reference}: {tokens_per_s!r} tokens a second is no speed; give a number above 0")
         if not 0 <= tokens <= MOST_TOKENS:
             raise MixtureError(f"mixture {reference}: a horizon of {shown(tokens)} tokens is outside 0 to {MOST_TOKENS:,}")
-        streams = self._streams()
-        plan, shares = resolve_exactly(parsed.mixture, reference, streams, parsed.places)
-        found = {snapshot.name: snapshot for snapshot in streams}
-        taken = [found[name] for name in plan.streams]
+        plan, shares = self.resolve_parsed(parsed, reference)
+        taken = self.catalog.snapshots(plan.streams)
         growth = speeds_of(self.catalog, taken, time.time())
         stocks, measured = stocks_of(self.catalog, plan, taken, growth, run)
         pins = {component.label: component.pin for component in parsed.mixture.component}
