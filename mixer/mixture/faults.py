@@ -1,7 +1,7 @@
 """What is wrong with a mixture, named by its path in the document; and how errors show a value."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mixer.errors import MixtureError
@@ -13,12 +13,31 @@ LONGEST = 60
 class Fault(MixtureError):
     """A mistake at a path of a mixture's document. `said` follows the name of that place, or of `of` where it is given.
 
-    Who knows where the document came from names the place too: `Places.name`.
+    Who knows the document says it; who knows the text that it came from, with its line: `Places.named`.
     """
 
     def __init__(self, path: Path, said: str, *, of: Path | None = None) -> None:
         self.path, self.said, self.of = path, said, path if of is None else of
         super().__init__(f"{dotted(self.of) or 'the mixture'}{said}")
+
+    def say(self, document: Mapping[str, Any]) -> str:
+        """`component synthetic, pin.python = 2: it must be ...`."""
+        if self.of[:1] != ("component",) or len(self.of) < 2:
+            return str(self)
+        label = label_of(document["component"][self.of[1]])
+        called = f"component {label}" if label else f"component number {int(self.of[1]) + 1}"
+        return called + (f", {dotted(self.of[2:])}" if self.of[2:] else "") + self.said
+
+
+def label_of(component: Any) -> str:
+    """`name`, or the first word of the first glob; whatever the document holds."""
+    if not isinstance(component, Mapping):
+        return ""
+    if component.get("name"):
+        return str(component["name"])
+    globs = component.get("streams")
+    first = globs[0] if isinstance(globs, list) and globs else globs
+    return first.split("/")[0] if isinstance(first, str) else ""
 
 
 def dotted(path: Path) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mixer.errors import MixtureError
-from mixer.mixture.faults import Fault, Path, dotted
+from mixer.mixture.faults import Fault, Path
 
 DEEPEST = 8  # words of a path; what a mixture may say has five
 
@@ -31,7 +31,7 @@ class Places:
         try:
             yield
         except Fault as fault:
-            raise MixtureError(f"{self.where(fault.path)}: {self.what(fault.of)}{fault.said}") from fault
+            raise MixtureError(f"{self.where(fault.path)}: {fault.say(self.document)}") from fault
 
     def where(self, path: Path) -> str:
         """`file.toml:12`."""
@@ -43,24 +43,6 @@ class Places:
                 path = path[:-1]
             path = self.moved.get(path or next(iter(inside), ()), ("extends",))
         return f"{self.name}:{line_of(self.text, path)}"
-
-    def what(self, path: Path) -> str:
-        if path[:1] != ("component",) or len(path) < 2:
-            return dotted(path) or "the mixture"
-        label = label_of(self.document["component"][path[1]])
-        called = f"component {label}" if label else f"component number {int(path[1]) + 1}"
-        return called + (f", {dotted(path[2:])}" if path[2:] else "")
-
-
-def label_of(component: Any) -> str:
-    """`name`, or the first word of the first glob; whatever the document holds."""
-    if not isinstance(component, Mapping):
-        return ""
-    if component.get("name"):
-        return str(component["name"])
-    globs = component.get("streams")
-    first = globs[0] if isinstance(globs, list) and globs else globs
-    return first.split("/")[0] if isinstance(first, str) else ""
 
 
 def line_of(text: str, path: Path) -> int:
