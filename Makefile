@@ -43,7 +43,7 @@ screenshots: install
 
 # Ratios to a rival measured in the same run; each script fails below its target.
 bench: install
-	@missed=; for name in reading startup planning fidelity egress service dashboard; do \
+	@missed=; for name in reading startup planning fidelity egress service dashboard demand; do \
 		.venv/bin/python -m benchmarks.$$name || missed="$$missed $$name"; echo; \
 	done; if [ -n "$$missed" ]; then echo "below target or failed:$$missed"; exit 1; fi
 
