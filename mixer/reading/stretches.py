@@ -129,8 +129,8 @@ class Stretches:
         """The rows of up to so many batches from `step` on."""
         ledger = self._journal.ledger
         if self._planner is None or self._planner.ledger is not ledger:
-            self._tables = Tables(self._catalog, ledger)
             run = self._journal.run
+            self._tables = Tables(self._catalog, ledger, run)
             self._planner = make_planner(ledger, self._catalog, run, write=self._journal.writes, tables=self._tables)
             self._state = None
         size, state = self._settings.global_batch, self._state
@@ -153,7 +153,7 @@ class Stretches:
     def _shard(self, key: int) -> tuple[PartInfo, Shard, Schema]:
         assert self._tables is not None
         table = self._tables(key >> KEY_BITS)
-        return *table.shards[key & (1 << KEY_BITS) - 1], table.schema
+        return *table.shard(key & (1 << KEY_BITS) - 1), table.schema
 
     def _hold(self, *stretches: Stretch) -> None:
         """Has the shards of stretches fetched or hashed ahead, in the order of their use."""
