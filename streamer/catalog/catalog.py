@@ -36,7 +36,8 @@ from streamer.errors import StreamError
 from streamer.mds import layout as mds
 from streamer.store.log import Body, Log
 from streamer.store.object_store import ObjectStore
-from streamer.store.store import Store, open_store
+from streamer.store.roots import open_store
+from streamer.store.store import Store
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -16,9 +16,6 @@ from pathlib import Path
 from typing import Protocol
 
 from streamer.errors import StoreError
-from streamer.store.object_store import ObjectStore
-
-SCHEMES = ("s3://", "gs://", "az://", "azure://", "abfs://")
 
 
 class Store(Protocol):
@@ -183,22 +180,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def open_store(root: "str | Path | Store") -> Store:
-    """The store behind a root: a path, an object-store address, or a store. Raises: StoreError."""
-    if not isinstance(root, str | Path):
-        return root
-    if root == "":
-        raise StoreError("the root is empty; name a directory, which may be absent or empty, or an object-store address")
-    if str(root).startswith(SCHEMES):
-        return ObjectStore(str(root))
-    if "://" in str(root):
-        raise StoreError(f"root {root} has an unknown scheme; use a path or one of {', '.join(SCHEMES)}")
-    path = Path(root).expanduser()
-    if path.exists() and not path.is_dir():
-        raise StoreError(f"root {path} is a file; name a directory, which may be absent or empty")
-    return DirectoryStore(path)
 
 
 def refuse_unless_exclusive(store: Store) -> None:

@@ -11,18 +11,22 @@ import pickle
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from streamer.errors import StoreError
-
-if TYPE_CHECKING:
-    from streamer.store.object_store import ObjectStore
 
 _idle: list["subprocess.Popen[bytes]"] = []
 _owner: list[int] = []
 
 
-def call(store: "ObjectStore", operation: str, *arguments: Any) -> Any:
+class Called(Protocol):
+    """An object store: it pickles, and is known by its address and options."""
+
+    url: str
+    options: dict[str, Any]
+
+
+def call(store: Called, operation: str, *arguments: Any) -> Any:
     """Runs one call elsewhere; returns what it returns, raises what it raises."""
     if _owner != [os.getpid()]:
         _owner[:] = [os.getpid()]
@@ -30,7 +34,7 @@ def call(store: "ObjectStore", operation: str, *arguments: Any) -> Any:
     try:
         process = _idle.pop()
     except IndexError:
-        command = [sys.executable, "-m", "streamer.store.store_process"]
+        command = [sys.executable, "-P", "-m", "streamer.store.store_process"]
         path = os.pathsep.join(entry for entry in sys.path if entry)
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}
@@ -60,7 +64,7 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Control-C is for the process that asks
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not stand among the answers
-    stores: dict[str, ObjectStore] = {}  # with their open connections
+    stores: dict[str, Called] = {}  # with their open connections
     while True:
         try:
             store, operation, arguments = pickle.load(sys.stdin.buffer)

@@ -10,7 +10,8 @@ import pytest
 from streamer.errors import StoreError
 from streamer.store.log import CHECKPOINT_INTERVAL, Log
 from streamer.store.object_store import ObjectStore
-from streamer.store.store import DirectoryStore, MemoryStore, Store, open_store
+from streamer.store.roots import open_store
+from streamer.store.store import DirectoryStore, MemoryStore, Store
 
 
 @pytest.fixture(params=["memory", "directory", "object_store"])

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixer import RunReader
-from mixer.journal.journal import make_planner
 from mixer.ledger.ledger import Segment, widen
-from mixer.order.slots import ONE
+from mixer.order.shares import ONE
+from mixer.planning.planner import make_planner
 from mixer.planning.states import States
 from streamer import Catalog
 from streamer.store.store import MemoryStore, Store
@@ -33,7 +33,7 @@ def test_a_history_keeps_every_invariant(history: History, data: st.DataObject) 
 def test_a_history_on_disk_keeps_every_invariant(
     tmp_path_factory: pytest.TempPathFactory, history: History, data: st.DataObject
 ) -> None:
-    from streamer.store.store import open_store
+    from streamer.store.roots import open_store
 
     check(history, open_store(tmp_path_factory.mktemp("root") / "catalog"), data)
 
