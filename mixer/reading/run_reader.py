@@ -97,6 +97,11 @@ class RunReader:
         return self._journal.ledger.streams
 
     @property
+    def row_bytes(self) -> int:
+        """Bytes of one sample's tokens."""
+        return self._stretches.row_bytes
+
+    @property
     def fetched_bytes(self) -> int:
         """Bytes of shards that this reader has fetched from an object store."""
         return self._stretches.fetched_bytes + (0 if self._parent is None else self._parent.fetched_bytes)

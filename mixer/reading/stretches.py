@@ -63,6 +63,11 @@ class Stretches:
         self._looked = -1  # the start of the last stretch that was looked ahead from
 
     @property
+    def row_bytes(self) -> int:
+        """Bytes of one sample's tokens."""
+        return self._memory.row_bytes
+
+    @property
     def fetched_bytes(self) -> int:
         """Bytes of shards that were fetched from an object store."""
         return self._reader.fetched_bytes
