@@ -2,6 +2,7 @@
 
 PhasemixError
 |- StoreError        a root that cannot be used, an object that cannot be written or read
+|  |- LogError       an entry of a log that is missing, damaged, or another one
 |  `- CacheFullError what readers of this node hold fills the cache's bound
 |- BadNameError      a name that no stream, mixture or run may have
 |- StreamError       a stream that is absent, or of another seq_len, dtype or tokenizer
@@ -17,6 +18,10 @@ class PhasemixError(Exception):
 
 class StoreError(PhasemixError):
     """A root that cannot be used, or an object that cannot be written or read."""
+
+
+class LogError(StoreError):
+    """An entry of a log that is missing, damaged or another one; some object must be restored."""
 
 
 class CacheFullError(StoreError):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mixer.runs.run_info import RunInfo
     from mixer.steering.schedules import Schedule
 
-VERBS = "create|list|show|history|switch|fork|skip|pause|resume|end|note|extend|trace"
+VERBS = "create|list|show|history|switch|fork|skip|pause|resume|end|note|extend|trace|verify"
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +95,10 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     extend.add_argument("name")
     extend.add_argument("--to", type=int, required=True, metavar="STEP", dest="to_step", help="the batches before it")
     extend.set_defaults(run=run_extend)
-    for verb in (create, listing, show, switch, fork, skip, *acting, note, history, extend, add_trace(verbs)):
+    verify = verbs.add_parser("verify", help="read everything again; name what is damaged or missing")
+    verify.add_argument("names", nargs="*", metavar="RUN", help="default: all runs, the mixtures and the other logs")
+    verify.set_defaults(run=run_verify)
+    for verb in (create, listing, show, switch, fork, skip, *acting, note, history, extend, add_trace(verbs), verify):
         add_root(verb)
         add_json(verb)
 
@@ -334,3 +337,13 @@ def run_history(options: argparse.Namespace) -> int:
     ]
     print_table(rows, False)
     return 0
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    """Exit code 1 when something must be restored or deleted; each such thing is a line."""
+    from mixer.runs.verification import verify_runs
+    from streamer.catalog.catalog import Catalog
+
+    found = list(verify_runs(Catalog(options.root), options.names))
+    print_table([{"run": one.run, "object": one.object, "state": one.state} for one in found], options.json)
+    return int(any(one.is_fault for one in found))

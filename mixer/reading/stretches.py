@@ -63,6 +63,11 @@ class Stretches:
         self._looked = -1  # the start of the last stretch that was looked ahead from
 
     @property
+    def row_bytes(self) -> int:
+        """Bytes of one sample's tokens."""
+        return self._memory.row_bytes
+
+    @property
     def fetched_bytes(self) -> int:
         """Bytes of shards that were fetched from an object store."""
         return self._reader.fetched_bytes
@@ -129,8 +134,8 @@ class Stretches:
         """The rows of up to so many batches from `step` on."""
         ledger = self._journal.ledger
         if self._planner is None or self._planner.ledger is not ledger:
-            self._tables = Tables(self._catalog, ledger)
             run = self._journal.run
+            self._tables = Tables(self._catalog, ledger, run)
             self._planner = make_planner(ledger, self._catalog, run, write=self._journal.writes, tables=self._tables)
             self._state = None
         size, state = self._settings.global_batch, self._state
@@ -153,7 +158,7 @@ class Stretches:
     def _shard(self, key: int) -> tuple[PartInfo, Shard, Schema]:
         assert self._tables is not None
         table = self._tables(key >> KEY_BITS)
-        return *table.shards[key & (1 << KEY_BITS) - 1], table.schema
+        return *table.shard(key & (1 << KEY_BITS) - 1), table.schema
 
     def _hold(self, *stretches: Stretch) -> None:
         """Has the shards of stretches fetched or hashed ahead, in the order of their use."""

@@ -98,8 +98,7 @@ def run_tokenizer_show(args: argparse.Namespace) -> int:
     names = [args.name] if args.name else sorted({info.tokenizer for info in catalog.streams() if info.tokenizer})
     rows = []
     for name in names:
-        catalog.load_tokenizer(name)  # raises for one that is not there
-        rows.append(describe_tokenizer((catalog.store.get(f"tokenizers/{name}.json") or b"").decode(), []))
+        rows.append(describe_tokenizer(catalog.tokenizer_text(name), []))
     print_table(rows, args.json)
     return 0
 
