@@ -67,7 +67,7 @@ class Planner:
             mark = (state.step // self.interval + 1) * self.interval
             state = self.advance(state, min(step, mark))
             if state.step == mark:
-                self._states.keep(state, self.interval)
+                self._states.keep(state)
         self._kept = state
         return state
 

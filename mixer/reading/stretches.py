@@ -76,6 +76,11 @@ class Stretches:
         self._offsets: Ints = np.zeros(0, np.int64)  # of each row in hand
 
     @property
+    def row_bytes(self) -> int:
+        """Bytes of one sample's tokens."""
+        return self._memory.row_bytes
+
+    @property
     def fetched_bytes(self) -> int:
         """Bytes of shards that were fetched from an object store."""
         return self._reader.fetched_bytes
@@ -187,8 +192,8 @@ class Stretches:
         """The rows of up to so many batches from `step` on."""
         ledger = self._journal.ledger
         if self._planner is None or self._planner.ledger is not ledger:
-            self._tables = Tables(self._catalog, ledger)
             run = self._journal.run
+            self._tables = Tables(self._catalog, ledger, run)
             self._planner = make_planner(ledger, self._catalog, run, write=self._journal.writes, tables=self._tables)
             self._planned = None
         size, before = self._settings.global_batch, self._planned
@@ -216,7 +221,7 @@ class Stretches:
     def _shard(self, key: int) -> tuple[PartInfo, Shard, Schema]:
         assert self._tables is not None
         table = self._tables(key >> KEY_BITS)
-        return *table.shards[key & (1 << KEY_BITS) - 1], table.schema
+        return *table.shard(key & (1 << KEY_BITS) - 1), table.schema
 
     def _hold(self, *stretches: Stretch) -> None:
         """Has the shards of stretches fetched or hashed ahead, in the order of their use."""
