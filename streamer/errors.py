@@ -8,6 +8,7 @@ PhasemixError
 |- StreamError       a stream that is absent, or of another seq_len, dtype or tokenizer
 |- PartError         a part that is not what its manifest says
 |- CorpusError       a source, recipe or tokenizer that corpus work cannot use
+|- TomlError         a TOML text that is malformed, or longer or deeper than is read
 """
 
 
@@ -41,3 +42,14 @@ class PartError(PhasemixError):
 
 class CorpusError(PhasemixError):
     """A source, recipe or tokenizer that corpus work cannot use."""
+
+
+class TomlError(PhasemixError):
+    """A TOML text that is malformed, or longer or deeper than is read.
+
+    `line` counts from 1. `grammar` says whether the text is no TOML at all, rather than beyond a limit.
+    """
+
+    def __init__(self, line: int, reason: str, *, grammar: bool = False) -> None:
+        super().__init__(f"line {line}: {reason}")
+        self.line, self.reason, self.grammar = line, reason, grammar

@@ -199,19 +199,21 @@ def run_switch(options: argparse.Namespace) -> int:
 
 def read_steering(options: argparse.Namespace) -> "Schedule | Policy | None":
     """What `--schedule` or `--policy` ask for. Raises: RunError."""
-    from pathlib import Path
-
     from mixer.errors import RunError
     from mixer.steering.schedules import EVERY, Function, read_schedule, steering_of
+    from streamer.documents.toml_text import read_text
+    from streamer.errors import TomlError
 
     schedule = function = None
     if options.schedule is not None:
         try:
-            text = Path(options.schedule).read_text()
+            text = read_text(options.schedule)
         except OSError as error:
             raise RunError(f"schedule {options.schedule} cannot be read: {error.strerror}; name a TOML file") from error
         except UnicodeDecodeError as error:
             raise RunError(f"schedule {options.schedule} is no UTF-8: {error.reason}; save the file as UTF-8") from error
+        except TomlError as error:
+            raise RunError(f"schedule {options.schedule}: {error.reason}") from error
         schedule = read_schedule(text, name=options.schedule)
     if options.policy is not None:
         arguments = dict(read_argument(assignment) for assignment in options.policy_set)
@@ -224,17 +226,17 @@ def read_steering(options: argparse.Namespace) -> "Schedule | Policy | None":
 
 def read_argument(assignment: str) -> "tuple[str, Value]":
     """KEY=VALUE, the value TOML or a bare word. Raises: RunError."""
-    import tomllib
-
     from mixer.errors import RunError
+    from streamer.documents.toml_text import parse_value
+    from streamer.errors import TomlError
 
     key, equals, text = assignment.partition("=")
     if not equals or not key.isidentifier():
         raise RunError(f"--policy-set {assignment!r} is not KEY=VALUE, such as rate=0.3")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
-        value = text.strip()
+        value = parse_value(text)
+    except TomlError as error:
+        raise RunError(f"--policy-set {key}: {error.reason}") from error
     if not isinstance(value, bool | int | float | str):
         raise RunError(f"--policy-set {assignment!r}: give a number, a word, true or false")
     return key, value

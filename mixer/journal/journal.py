@@ -8,22 +8,14 @@ import time
 from functools import partial
 from typing import NamedTuple
 
-import msgspec
-
 from mixer.errors import RunEnded, RunError, StepError, WaitError
 from mixer.ledger.ancestry import Ancestry
-from mixer.ledger.ledger import FORMAT, Ledger, check_plan
-from mixer.ledger.policy import Policy, scheduled
-from mixer.ledger.reports import Report, Reports, standing
-from mixer.mixture.plan import Plan
-from mixer.mixture.versions import Versions
+from mixer.ledger.ledger import Ledger
 from mixer.planning.planner import Planner, make_planner
 from mixer.planning.segment import Rows, Waits, plan_segment
 from mixer.planning.states import State, state_key
 from mixer.planning.tables import BoundParts
-from mixer.steering.functions import chosen, spoken
 from streamer.catalog.catalog import Catalog
-from streamer.errors import StoreError
 from streamer.store.entries import RESTORE
 from streamer.store.log import Bodies, Body
 
@@ -133,41 +125,14 @@ class Journal:
         return found[-1] if found and self.ledger.ended is None else None
 
     def _steer(self) -> Body | None:
-        """The entry by which the run's policy changes the shares at the ledger's end; None: they stay.
-
-        A policy that fails leaves the shares as they are, and a note says so.
-        """
+        """The entry by which the run's policy changes the shares at the ledger's end; None: they stay."""
         ledger = self.ledger
         step, policy = ledger.end, ledger.policy_at(ledger.end)
         if policy is None or step in ledger.steered or not policy.is_due(step) or step == ledger.last_step:
             return None
-        entry: Body = {"format": FORMAT, "at_step": step, "by": policy.name, "steered": True}
-        try:
-            found = self._choose(policy, step)
-            if found is not None:
-                check_plan(self.run, ledger, found[0])
-        except StoreError:
-            raise
-        except (Exception, SystemExit) as error:  # a function of somebody's may raise anything
-            why = f"{policy.name} left the shares as they are: {spoken(str(error))}"
-            return None if why == ledger.failure else {**entry, "event": "noted", "why": why}
-        if found is None:
-            return None
-        return {**entry, "event": "switched", "plan": msgspec.to_builtins(found[0]), "why": found[1]}
+        from mixer.steering.decision import steer  # few runs have a policy: a reader of the others loads none of it
 
-    def _choose(self, policy: Policy, step: int) -> tuple[Plan, str] | None:
-        if policy.points:
-            return scheduled(policy, step, Versions(self.catalog).resolve)
-        return chosen(policy, self.ledger.plans[self.ledger.plan_at(step)], self.ledger, self._reports())
-
-    def _reports(self) -> list[Report]:
-        """The reports on the run's batches; of a fork also its parents' on those before its own."""
-        line: Ancestry[Journal] = Ancestry(self, partial(Forecast, self.catalog))
-        found: list[Report] = []
-        for span in line.oldest_first():
-            reports = Reports(self.catalog, span.of.run).read()
-            found += [report for report in reports if report.end_step <= span.end]
-        return standing(found)
+        return steer(self.catalog, Ancestry[Journal](self, partial(Forecast, self.catalog)), policy, step)
 
     def _rows(self) -> Rows:
         """The streams of the plan as they are now; they still have the parts that the run took in."""

@@ -1,6 +1,6 @@
 """What happened to a run, for people: which mixture when, by whom and why.
 
-Always holds: pure; the ledger's entries in their order, without the segments, except where shares changed because a stream
+Always holds: the ledger's entries in their order, without the segments, except where shares changed because a stream
 ran dry.
 """
 
@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 
+from mixer.ledger.ancestry import Ancestry, L
 from mixer.ledger.ledger import understood
 from mixer.mixture.plan import Plan
 from mixer.order.shares import ONE
+from streamer.catalog.catalog import Catalog
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +71,16 @@ def events(run: str, bodies: Sequence[Mapping[str, Any]]) -> list[Event]:
                 )
             )  # fmt: skip
     return found
+
+
+def history(catalog: Catalog, line: Ancestry[L]) -> list[Event]:
+    """What happened to a run, in order, a fork's parent up to its step first."""
+    return [
+        event
+        for span in line.oldest_first()
+        for event in events(span.of.run, catalog.log(f"runs/{span.of.run}/ledger").read())
+        if event.step < span.end or event.event == "created"
+    ]
 
 
 def by_component(plan: Plan, shares: Sequence[int]) -> dict[str, float]:

@@ -31,6 +31,7 @@ from streamer.store.log import Body
 
 FORMAT = "ledger/1"
 ORDER = "order/1"
+FOREVER = 1 << 62  # behind every batch
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,6 +271,22 @@ class Ledger:
         """The next later step at which another plan takes effect."""
         later = [at for at, entry in self.switches if at > step]
         return min(later, default=None)
+
+    def next_change(self, step: int) -> int | None:
+        """The next later step at which a segment must end, as far as the ledger knows.
+
+        That is where another plan takes effect, where the policy is asked, or where the run ends.
+        """
+        policy = self.policy_at(step)
+        decision = None if policy is None else policy.next_decision(step)
+        return min((end for end in (self.next_switch(step), decision, self.last_step) if end is not None), default=None)
+
+    def reach(self, segment: Segment) -> int:
+        """How far a segment goes on if no later entry changes that: to its end, unless it is the last one."""
+        if segment is not self.segments[-1] or segment.counts is not None or self.ended is not None:
+            return segment.end
+        change = self.next_change(segment.end - 1)
+        return FOREVER if change is None else change
 
     def segment_at(self, step: int) -> Segment:
         """The segment that holds a batch of the ledger."""

@@ -38,11 +38,13 @@ def mix(keys: Words, words: Ints) -> Words:
 class Tables:
     """The permutations of small blocks that were asked for last: `permute` of sizes below SMALL, by looking up.
 
-    A block stands where the low bits of its key say, and a newer one takes its place: 32 MB when all are filled.
+    A block stands where the low bits of its key say, and a newer one takes its place: 32 MB when all are filled. One that was
+    planned beyond the ledger's end may come to have another size under the same key.
     """
 
     def __init__(self) -> None:
         self._keys = ~np.arange(TABLES, dtype=np.uint64)  # no key has such low bits at its own place
+        self._sizes = np.zeros(TABLES, np.uint8)
         self._rows = np.empty((TABLES, SMALL), np.uint8)
 
     def __call__(self, keys: Words, sizes: Ints, places: Ints) -> Ints:
@@ -51,16 +53,21 @@ class Tables:
         out = np.empty(len(keys), np.int64)
         left = np.arange(len(keys))
         while len(left):
-            missing = left[self._keys[slots[left]] != keys[left]]
+            missing = left[~self._has(slots[left], keys[left], sizes[left])]
             if len(missing):
                 _, first = np.unique(slots[missing], return_index=True)
                 new = missing[first]
-                self._keys[slots[new]], self._rows[slots[new]] = keys[new], sort_hashes(keys[new], sizes[new])
-            there = self._keys[slots[left]] == keys[left]
+                self._keys[slots[new]], self._sizes[slots[new]] = keys[new], sizes[new]
+                self._rows[slots[new]] = sort_hashes(keys[new], sizes[new])
+            there = self._has(slots[left], keys[left], sizes[left])
             found = left[there]
             out[found] = self._rows[slots[found], places[found]]
             left = left[~there]
         return out
+
+    def _has(self, slots: Ints, keys: Words, sizes: Ints) -> npt.NDArray[np.bool_]:
+        found: npt.NDArray[np.bool_] = (self._keys[slots] == keys) & (self._sizes[slots] == sizes)
+        return found
 
 
 def permute(keys: Words, sizes: Ints, places: Ints, tables: Tables) -> Ints:

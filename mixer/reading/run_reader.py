@@ -66,7 +66,13 @@ class RunReader:
         self._asks_ahead = not read_only and (service is not None or isinstance(self._catalog.store, ObjectStore))
         part = slice(rank * self._rows, (rank + 1) * self._rows)
         with_boundaries = settings.boundaries if boundaries is None else boundaries
-        self._stretches = Stretches(self._catalog, self._journal, part, boundaries=with_boundaries)
+        self._stretches = Stretches(
+            self._catalog,
+            self._journal,
+            part,
+            boundaries=with_boundaries,
+            beyond=not read_only and not self._asks_ahead,
+        )
         self._parent: RunReader | None = None
         self._line = Ancestry(self._journal, self._open_journal)
 
@@ -95,6 +101,11 @@ class RunReader:
     def streams(self) -> list[str]:
         """Names by the index that `origin["stream"]` holds; only ever grows."""
         return self._journal.ledger.streams
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one sample's tokens."""
+        return self._stretches.row_bytes
 
     @property
     def fetched_bytes(self) -> int:
@@ -146,11 +157,14 @@ class RunReader:
 
         A skipped batch is a StepError, which names the next one.
         """
+        stretches = self._stretches
+        batch = stretches.at_hand(step)
+        if batch is not None:
+            return batch
         if 0 <= step < self._journal.ledger.begin:
             self._refuse_skipped(step)
             return self._open_parent().read(step)
-        stretches = self._stretches
-        if not stretches.holds(step) or (self._read_only and self.is_forecast(step)):
+        if not stretches.holds(step):
             self._journal.ensure(step, wait_s=self._wait_s)
             self._refuse_skipped(step)
             stretches.open(step, anew=self._read_only)

@@ -46,10 +46,14 @@ class Memory:
         self._arrays.append(array)
         return low
 
-    def gather(self, addresses: Ints) -> npt.NDArray[Any]:
-        """The rows that begin at these addresses: a writable (len(addresses), seq_len) array of the caller's own."""
-        found: npt.NDArray[Any] = self._rows[addresses - self._low].view(self.dtype)
-        return found.reshape(len(addresses), self.seq_len)
+    def offsets(self, addresses: Ints) -> Ints:
+        """Addresses as `gather` takes them, until another array is added."""
+        return addresses - self._low
+
+    def gather(self, offsets: Ints) -> npt.NDArray[Any]:
+        """The rows that begin at these offsets: a writable (len(offsets), seq_len) array of the caller's own."""
+        found: npt.NDArray[Any] = self._rows[offsets].view(self.dtype)
+        return found.reshape(-1, self.seq_len)
 
 
 class _Span:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from streamer import background
 from streamer.errors import StoreError
 from streamer.store.store import Numbers, is_number
 
@@ -121,6 +122,7 @@ def _fetch(store: Any, key: str, path: Path, size_bytes: int) -> int | None:
     if found.meta["size"] == size_bytes:
         with path.open("r+b") as file:
             for block in found.stream(min_chunk_size=CHUNK_BYTES):
+                background.check()
                 file.write(block)
     return int(found.meta["size"])
 
