@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from streamer.documents.document import COLUMNS, Document, document_id
 from streamer.documents.json_lines import Bad, Row, read_json_lines
 from streamer.documents.languages import detect, key_of
+from streamer.documents.parquet_rows import read_parquet_rows
 from streamer.documents.text import DropReason, decode
 from streamer.errors import PartError
 from streamer.mds import layout as mds
@@ -26,7 +26,6 @@ JSONL_ENDINGS = (".jsonl", ".ndjson")
 PARQUET_ENDINGS = (".parquet",)
 TEXT_NAMES = ("text", "content")
 NAMES = (*COLUMNS, "content", "repo_name")
-BATCH_ROWS = 256
 REASONS = {Bad.TOO_LONG: DropReason.TOO_LARGE, Bad.NOT_UTF8: DropReason.NOT_UTF8, Bad.NO_OBJECT: DropReason.UNREADABLE}
 
 
@@ -74,11 +73,7 @@ def read_jsonl(path: Path) -> Iterator[Row | DropReason]:
 def read_parquet(path: Path) -> Iterator[Row]:
     """Raises: PartError for a file that is no Parquet or has no column of texts."""
     try:
-        with pq.ParquetFile(path) as file:
-            names = [name for name in file.schema_arrow.names if name in NAMES]
-            check_columns(path, file.schema_arrow.names)
-            for batch in file.iter_batches(BATCH_ROWS, columns=names):
-                yield from batch.to_pylist()
+        yield from read_parquet_rows(path, NAMES, lambda names: check_columns(path, names))
     except (OSError, pa.ArrowException) as error:
         raise PartError(f"{path} cannot be read as Parquet ({error}); write it again") from error
 
