@@ -64,7 +64,7 @@ def test_rows_are_views_and_a_gather_is_the_callers_own(catalog: Catalog, tmp_pa
     assert_all_right(reader, catalog)
     view = reader.rows(*wants(catalog)[1])
     memory = Memory(view.dtype.name, view.shape[1])
-    batch = memory.gather(memory.add(view) + np.array([3, 0]) * memory.row_bytes)
+    batch = memory.gather(memory.offsets(memory.add(view) + np.array([3, 0]) * memory.row_bytes))
     batch[0] = 0
     assert batch[1, 0] == 64
     assert view[3, 0] == 67
