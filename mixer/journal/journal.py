@@ -6,16 +6,16 @@ is appended to, or planned again; so is what the run's policy chooses before it.
 
 import time
 from functools import partial
+from typing import NamedTuple
 
 from mixer.errors import RunEnded, RunError, StepError, WaitError
-from mixer.journal.cut import later_witness
 from mixer.journal.lead import Lead
 from mixer.ledger.ancestry import Ancestry
 from mixer.ledger.ledger import Ledger
-from mixer.planning.bound_parts import BoundParts
 from mixer.planning.planner import Planner, make_planner
 from mixer.planning.segment import Rows, Waits, plan_segment
-from mixer.planning.states import State
+from mixer.planning.states import State, state_key
+from mixer.planning.tables import BoundParts
 from streamer.catalog.catalog import Catalog
 from streamer.store.entries import RESTORE
 from streamer.store.log import Bodies, Body
@@ -52,7 +52,7 @@ class Journal:
         return self._planned_by().state(step)
 
     def refuse_cut(self) -> None:
-        """Raises: RunError when the newest entries of the log are missing, as far as other objects tell (cut.py)."""
+        """Raises: RunError when the newest entries of the log are missing, as far as other objects tell."""
         if self._is_whole:
             return
         interval = self._planned_by().interval
@@ -184,6 +184,31 @@ class Forecast(Journal):
             return planned
         self.ledger.add([planned])
         return None
+
+
+class Witness(NamedTuple):
+    """An object that was written when the log had come to a later step."""
+
+    key: str
+    step: int
+
+
+def later_witness(catalog: Catalog, run: str, end: int, interval: int) -> Witness | None:
+    """A witness of a step past `end`, where the log ends: the next kept state, or the newest report.
+
+    A log cannot tell by itself that its newest entries are gone. But states and reports are only written for batches that
+    it covers; states are kept every `interval` batches without gaps, so that looking at one of them is enough.
+    """
+    step = (end // interval + 1) * interval
+    if catalog.store.get(state_key(run, step)) is not None:
+        return Witness(state_key(run, step), step)
+    log = catalog.log(f"runs/{run}/reports")
+    newest = log.newest()
+    if newest is not None:
+        number, body = newest
+        if body.get("end_step", 0) > end:
+            return Witness(log.key(number), body["end_step"])
+    return None
 
 
 def waiting(run: str, ledger: Ledger, waits: Waits, wait_s: float) -> str:

@@ -97,6 +97,18 @@ def test_torn_and_foreign_lines_of_the_memory_merely_cost_hashing(catalog: Catal
     assert third.hashed_bytes == 0
 
 
+def test_a_flipped_bit_in_a_line_of_the_memory_makes_no_file_known(catalog: Catalog, tmp_path: Path) -> None:
+    assert_all_right(Reader(catalog.store, tmp_path / "cache"), catalog)
+    (memory,) = [path for path in (tmp_path / "cache" / "hashes").iterdir() if path.stat().st_size]
+    lines = [bytearray(line) for line in memory.read_bytes().split(b"\n") if line]
+    for place_in_line, line in enumerate(lines):
+        line[7 * place_in_line % len(line)] ^= 1 << place_in_line % 8
+    memory.write_bytes(b"\n".join([b"", *lines, b""]))
+    reader = Reader(catalog.store, tmp_path / "cache")
+    assert_all_right(reader, catalog)
+    assert reader.hashed_bytes == sum(shard.size_bytes for _, shard, _ in wants(catalog))
+
+
 @pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.parametrize("damage", ["truncated", "bit-flipped", "swapped", "missing", "empty"])
 def test_a_damaged_shard_is_named_with_the_remedy(catalog: Catalog, tmp_path: Path, damage: str, ahead: bool) -> None:
