@@ -7,7 +7,7 @@ import pytest
 
 from mixer import Mixtures, RunReader, Runs
 from mixer.journal.journal import Journal
-from mixer.journal.lead import ENTRIES, LEAD_S, Lead
+from mixer.journal.lead import BATCHES, LEAD_S, Lead
 from streamer import Catalog
 
 MIXTURE = 'name = "m"\nseq_len = 8\n[[component]]\nstreams = "raw/*"\nshare = 1\n'
@@ -37,17 +37,35 @@ def test_a_loop_that_only_reads_gets_up_to_write_ahead_but_no_more_than_an_insta
 
 
 def test_a_pace_counts_only_when_it_lasts() -> None:
-    found = go_through(Lead(32, 256), LEAD_S / 1000, entries=ENTRIES + 1)
-    assert found == [32] * ENTRIES + [64]
+    for length in (1, 32):
+        entries = BATCHES // length
+        found = go_through(Lead(length, 256), LEAD_S / 1000, entries=entries + 1)
+        assert found == [length] * entries + [2 * length]
 
 
-def test_after_a_pause_or_another_writers_entry_it_begins_anew() -> None:
-    for pause_s, jump in [(LEAD_S, 0), (0.0, 32)]:
-        lead = Lead(32, 256)
-        start = sum(go_through(lead, LEAD_S / 1000, entries=100))
-        lead.wrote(100.0, start, start + 256)
-        assert lead.choose(100.0, start + 256, 1) == 256
-        assert lead.choose(100.0 + 1.1 * pause_s, start + 256 + jump, 1) == 32
+def test_after_a_pause_an_entry_is_one_segment_again() -> None:
+    lead = Lead(32, 256)
+    start = sum(go_through(lead, LEAD_S / 1000, entries=200))
+    for now_s in range(100, 110):
+        lead.wrote(now_s, start, start + 256)
+        start += 256
+        assert lead.choose(now_s + 1.1 * LEAD_S, start, 1) == 32
+
+
+def test_behind_another_writers_entry_the_pace_is_not_known() -> None:
+    lead = Lead(32, 256)
+    start = sum(go_through(lead, LEAD_S / 1000, entries=200))
+    lead.wrote(100.0, start, start + 256)
+    assert lead.choose(100.0, start + 256, 1) == 256
+    assert go_through(lead, LEAD_S / 1000, entries=10, start=start + 288, now_s=100.0) == [32] * 10
+
+
+def test_a_reader_that_is_slow_every_third_time_gets_a_segment_at_a_time() -> None:
+    lead, now_s = Lead(32, 256), 0.0
+    for number in range(500):
+        assert lead.choose(now_s, 32 * number, 1) == 32
+        lead.wrote(now_s, 32 * number, 32 * number + 32)
+        now_s += LEAD_S * (1.1 if number % 3 == 0 else 0.01)
 
 
 @pytest.mark.parametrize("asked", [1, 32, 33, 100, 255, 256])
