@@ -83,19 +83,21 @@ def such_as(rule: Rule, before: str) -> str:
 
 
 def rule_at(kind: Any, path: Path) -> Rule:
-    """The rule of the values at a path, in JSON Schema."""
+    """The rule of the values at a path, in JSON Schema; of a value of several kinds with what is said of each."""
     (rule,), definitions = msgspec.json.schema_components([kind], ref_template="{name}")
-    for word in (None, *path):
-        choices = [rule, *rule.get("anyOf", [])]
-        if isinstance(word, int):
-            rule = next(one["items"] for one in choices if "items" in one)
-        elif word is not None:
-            tables = (one.get("properties", {}).get(word) or one.get("additionalProperties") for one in choices)
-            rule = next(table for table in tables if table)
+
+    def whole(rule: Rule) -> Rule:
         if "$ref" in rule:
-            rule = {**definitions[rule["$ref"]], **rule}
-    titled = (one for one in rule.get("anyOf", []) if "title" in one)  # of a value that may also be absent
-    return rule if "title" in rule else {**next(titled, {}), **rule}
+            rule = {**definitions[rule["$ref"]], "title": "a table", **rule}
+        for one in rule.get("anyOf", []):
+            rule = {**whole(one), **rule}
+        return rule
+
+    rule = whole(rule)
+    for word in path:
+        rules = rule["items"] if isinstance(word, int) else rule.get("properties", {}).get(word)
+        rule = whole(rules or rule["additionalProperties"])
+    return rule
 
 
 def look_up(document: Any, path: Path) -> Any:
