@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -78,3 +79,25 @@ def s3_store(s3_endpoint: str) -> Callable[..., ObjectStore]:
         )
 
     return make
+
+
+@pytest.fixture
+def count_calls() -> Callable[..., int]:
+    """count_calls(function, *arguments): the calls that Python makes meanwhile, of C functions too: work without a clock."""
+
+    def count(function: Callable[..., object], *arguments: object) -> int:
+        calls = 0
+
+        def note(*_: object) -> None:
+            nonlocal calls
+            calls += 1
+
+        before = sys.getprofile()
+        sys.setprofile(note)
+        try:
+            function(*arguments)
+        finally:
+            sys.setprofile(before)
+        return calls
+
+    return count

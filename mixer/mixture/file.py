@@ -8,8 +8,7 @@ a mixture parses to the same mixture.
 import copy
 import json
 import re
-import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from typing import Any, NamedTuple
 
 from mixer.errors import MixtureError
@@ -17,9 +16,10 @@ from mixer.faults import Fault, Path, check, did_you_mean, fits, plain, shown
 from mixer.mixture.grammar import COMPONENT, Extension
 from mixer.mixture.mixture import Component, Mixture, Word, count_tokens, document_of, label_of
 from mixer.mixture.places import Places
-from streamer.errors import BadNameError
+from streamer.documents import toml_text
+from streamer.errors import BadNameError, TomlError
 
-LONGEST_TEXT = 1 << 20
+MOST_SETTINGS = 1000  # of one [set] or one edit
 Document = dict[str, Any]
 Load = Callable[[str], Document]  # the document of `name@version`; raises MixtureError
 
@@ -47,27 +47,15 @@ def parse_mixture(text: str, load: Load, name: str = "mixture") -> Parsed:
 
 def parse_toml(text: str, name: str) -> Document:
     """Raises: MixtureError with the line and what stands there."""
-    if len(text) > LONGEST_TEXT:
-        raise MixtureError(f"{name}: the file has {len(text):,} characters, at most {LONGEST_TEXT:,} are read; shorten it")
     if not text.strip():
         raise MixtureError(f"{name}:1: the file is empty; it needs name, seq_len and [[component]], see docs/mixtures.md")
     try:
-        text.encode()
-        return tomllib.loads(text)
-    except UnicodeEncodeError as error:
-        line = text[: error.start].count("\n") + 1
-        raise MixtureError(f"{name}:{line}: half a surrogate pair is no text; save the file as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"line (\d+)", str(error))
-        line = int(found[1]) if found else text.count("\n") + (not text.endswith("\n"))
-        said, reason = shown(text.split("\n")[line - 1].strip()), str(error).replace("\n", " ")
-        raise MixtureError(f"{name}:{line}: {said} is no TOML: {reason}; correct the line") from error
-    except ValueError as error:
-        raise MixtureError(f"{name}:1: a number has too many digits: {error}; write a smaller one") from error
-    except RecursionError as error:
-        raise MixtureError(
-            f"{name}:1: values are nested too deep; a mixture has no value deeper than a flat table"
-        ) from error
+        return toml_text.parse_toml(text)
+    except TomlError as error:
+        if not error.grammar:
+            raise MixtureError(f"{name}:{error.line}: {error.reason}") from error
+        line = shown(text.split("\n")[error.line - 1].strip())
+        raise MixtureError(f"{name}:{error.line}: {line} is no TOML: {error.reason}; correct the line") from error
 
 
 def expand(document: Document, load: Load) -> tuple[Document, dict[Path, Path]]:
@@ -80,6 +68,8 @@ def expand(document: Document, load: Load) -> tuple[Document, dict[Path, Path]]:
         base = load(extension.extends)
     except (MixtureError, BadNameError) as error:
         raise Fault(("extends",), f" = {shown(extension.extends)}: {error}") from error
+    check_count(extension.set, ("set",))
+    check_count(extension.unset, ("unset",))
     found = {**copy.deepcopy(base), "name": document.get("name", base["name"])}
     moved: dict[Path, Path] = {("name",): ("name",)} if "name" in document else {}
     for key, value in extension.set.items():
@@ -91,6 +81,7 @@ def expand(document: Document, load: Load) -> tuple[Document, dict[Path, Path]]:
 
 def change(document: Document, settings: dict[str, Any]) -> Document:
     """The document with settings such as {"synthetic.pin.python": 0.35}; None removes. Raises: Fault."""
+    check_count(settings, ("set",))
     found = copy.deepcopy(document)
     for key, value in settings.items():
         if value is None:
@@ -98,6 +89,12 @@ def change(document: Document, settings: dict[str, Any]) -> Document:
         else:
             assign(found, key, value, ("set", key))
     return found
+
+
+def check_count(settings: Sized, at: Path) -> None:
+    """Raises: Fault for more settings than one change may have."""
+    if len(settings) > MOST_SETTINGS:
+        raise Fault(at, f" has {len(settings):,} settings, and at most {MOST_SETTINGS:,} are read; write the mixture out")
 
 
 def assign(document: Document, key: str, value: Any, at: Path) -> Path:
@@ -154,9 +151,9 @@ def parse_assignment(assignment: str) -> tuple[str, Any]:
     if not equals or "." not in key:
         raise MixtureError(f"--set {shown(assignment)}: write COMPONENT.KEY=VALUE, such as raw.pin.python=0.4")
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):
-        return key.strip(), value.strip()
+        return key.strip(), toml_text.parse_value(value)
+    except TomlError as error:
+        raise MixtureError(f"--set {shown(assignment)}: {error.reason}") from error
 
 
 def check_document(document: Document) -> Mixture:

@@ -12,7 +12,7 @@ from mixer.mixture.mixture import Mixture, document_of, say, split_reference
 from mixer.mixture.plan import Plan
 from mixer.mixture.resolution import resolve
 from streamer.catalog.catalog import Catalog
-from streamer.store.log import Body
+from streamer.store.log import Bodies, Body, Log
 from streamer.store.store import Store
 
 FORMAT = "mixture/1"
@@ -37,8 +37,8 @@ class Versions:
 
     def load(self, reference: str) -> tuple[str, Mixture]:
         """(`name@version`, mixture); a bare name is its newest version. Raises: MixtureError."""
-        version, body = self.find(reference)
-        return version, msgspec.convert(body["mixture"], Mixture)
+        version, mixture, _ = self.find(reference)
+        return version, mixture
 
     def document(self, reference: str) -> dict[str, Any]:
         """A version as its file would say it, without defaults. Raises: MixtureError."""
@@ -71,8 +71,8 @@ class Versions:
         except Fault as fault:
             raise MixtureError(f"mixture {reference}: {say(fault, document_of(mixture))}") from fault
 
-    def find(self, reference: str) -> tuple[str, Body]:
-        """(`name@version`, its entry). Raises: MixtureError."""
+    def find(self, reference: str) -> tuple[str, Mixture, Body]:
+        """(`name@version`, mixture, its entry). Raises: MixtureError."""
         name, version = split_reference(reference)
         bodies = self._read(name)
         if not bodies or (version or 1) > len(bodies):
@@ -83,22 +83,23 @@ class Versions:
                 + did_you_mean(name, [one for one in there if one != name])
             )
         version = version or len(bodies)
-        return f"{name}@{version}", bodies[version - 1]
+        with bodies.understood(version - 1):
+            body = bodies[version - 1]
+            return f"{name}@{version}", msgspec.convert(body["mixture"], Mixture), body
 
-    def _read(self, name: str) -> Sequence[Body]:
-        bodies: Sequence[Body] = self._log(name).read()
+    def _read(self, name: str) -> Bodies:
+        bodies = self._log(name).read()
         check_formats(name, bodies)
         return bodies
 
-    def _log(self, name: str) -> Any:
+    def _log(self, name: str) -> Log:
         return self.catalog.log(f"mixtures/{name}")
 
 
-def check_formats(name: str, bodies: Sequence[Body]) -> None:
+def check_formats(name: str, bodies: Bodies) -> None:
     """Raises: MixtureError for another format."""
-    for number, body in enumerate(bodies, start=1):
-        if body["format"] not in (FORMAT, NEWER_FORMAT):
+    for number, written in enumerate(bodies.read_each(lambda body: body["format"]), start=1):
+        if written not in (FORMAT, NEWER_FORMAT):
             raise MixtureError(
-                f"mixture {name}@{number} has format {body['format']}; this version reads up to "
-                f"{NEWER_FORMAT}: update phasemix"
+                f"mixture {name}@{number} has format {written}; this version reads up to {NEWER_FORMAT}: update phasemix"
             )

@@ -15,7 +15,7 @@ import msgspec
 from mixer.errors import MixtureError
 from mixer.faults import shown
 from mixer.mixture.file import Parsed, change, check_document, parse_assignment, parse_mixture, text_of
-from mixer.mixture.mixture import NEWER_KEYS, Mixture, document_of
+from mixer.mixture.mixture import NEWER_KEYS, document_of
 from mixer.mixture.places import Places
 from mixer.mixture.plan import Plan, ShareChange, Shares, compare_shares
 from mixer.mixture.resolution import resolve
@@ -25,7 +25,7 @@ from mixer.preview.preview import Preview, forecast
 from mixer.preview.stocks import stocks_of
 from streamer.catalog.export import export_shares
 from streamer.catalog.growth import speeds_of
-from streamer.store.log import Body
+from streamer.store.log import Bodies, Body
 
 LONGEST_NOTE = 1000
 MOST_TOKENS = 10**18
@@ -66,7 +66,7 @@ class Mixtures(Versions):
         body |= {key: said for key, said in (("by", by), ("why", why), ("extends", parsed.extends)) if said is not None}
         number = 0
 
-        def decide(bodies: list[Body]) -> Body | None:
+        def decide(bodies: Bodies) -> Body | None:
             nonlocal number
             check_formats(mixture.name, bodies)
             same = bool(bodies) and bodies[-1]["mixture"] == document
@@ -93,9 +93,9 @@ class Mixtures(Versions):
 
     def text(self, reference: str) -> str:
         """A version in TOML. Raises: MixtureError."""
-        reference, body = self.find(reference)
+        reference, mixture, body = self.find(reference)
         comments = [reference, *([f"extends {body['extends']}"] if "extends" in body else [])]
-        return text_of(msgspec.convert(body["mixture"], Mixture), comments)
+        return text_of(mixture, comments)
 
     def preview(
         self,

@@ -38,10 +38,8 @@ from mixer.steering.binding import Bound, bind
 from mixer.steering.schedules import Schedule
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.names import check_word
-from streamer.store.log import Body
+from streamer.store.log import Bodies, Body
 from streamer.store.store import Store
-
-Bodies = list[Body]  # in class Runs `list` is a method
 
 
 class Runs:
@@ -287,6 +285,7 @@ class Runs:
     def _append(self, name: str, decide: Callable[[Journal], Body], *, after_end: bool = False) -> Body:
         """Appends what is decided on the ledger as it is then, and returns it."""
         journal = Journal(self.catalog, name)
+        journal.refuse_cut()
 
         def append(bodies: Bodies) -> Body:
             journal.ledger.take(bodies)

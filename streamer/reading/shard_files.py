@@ -18,6 +18,7 @@ from pathlib import Path
 
 import xxhash
 
+from streamer import background
 from streamer.catalog.manifest import PartInfo, Shard
 from streamer.errors import PartError, StoreError
 from streamer.mds import zstd
@@ -143,6 +144,7 @@ class ShardFiles:
         size_bytes, digest = raw(shard)
         with path.open("r+b") as file:
             for block in zstd.blocks(packed, size_bytes):
+                background.check()
                 file.write(block)
         self._check(map_file(path, size_bytes).data, packed, digest)
 
@@ -151,7 +153,7 @@ class ShardFiles:
         place, is_second = f"{self.store.url}/{key}", False
         for attempt in range(FETCH_ATTEMPTS):
             if attempt:
-                time.sleep(RETRY_WAIT_S * 2 ** (attempt - 1))
+                background.pause(RETRY_WAIT_S * 2 ** (attempt - 1))
             try:
                 size = self.store.fetch(key, path, shard.size_bytes)
             except StoreError:
@@ -181,6 +183,7 @@ class ShardFiles:
         digest = xxhash.xxh3_64()
         with memoryview(data) as view:
             for start in range(0, len(view), HASH_BLOCK_BYTES):
+                background.check()
                 digest.update(view[start : start + HASH_BLOCK_BYTES])
         with self._counting:
             self.hashed_bytes += len(data)

@@ -10,7 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from streamer import background
 from streamer.errors import StoreError
+from streamer.store.store import Numbers, is_number
 
 RETRY_S = 60
 CLIENT_OPTIONS = {
@@ -24,6 +26,7 @@ RETRY = {
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
 }
 CHUNK_BYTES = 4 << 20
+LISTED = 1000  # keys that one answer of S3 and GCS holds; Azure gives 5,000
 
 _used_by: list[int] = []  # the process in which obstore has threads
 
@@ -78,6 +81,9 @@ class ObjectStore:
     def list(self, prefix: str) -> list[str]:
         return self._call("list", prefix)  # type: ignore[no-any-return]
 
+    def numbers(self, folder: str, after: int) -> Numbers:
+        return self._call("numbers", folder, after)  # type: ignore[no-any-return]
+
     def local_path(self, key: str) -> Path | None:
         return None
 
@@ -91,7 +97,7 @@ class ObjectStore:
 
             return call(self, operation, key, *rest)
         except BaseError as error:
-            verb = "read" if operation in ("get", "fetch", "list") else "written"
+            verb = "read" if operation in ("get", "fetch", "list", "numbers") else "written"
             raise StoreError(
                 f"{self.url}/{key} cannot be {verb}: {type(error).__name__}; is the address reachable?"
             ) from error
@@ -116,6 +122,7 @@ def _fetch(store: Any, key: str, path: Path, size_bytes: int) -> int | None:
     if found.meta["size"] == size_bytes:
         with path.open("r+b") as file:
             for block in found.stream(min_chunk_size=CHUNK_BYTES):
+                background.check()
                 file.write(block)
     return int(found.meta["size"])
 
@@ -155,6 +162,16 @@ def _list(store: Any, prefix: str) -> list[str]:
     return sorted(item["path"] for batch in obstore.list(store, prefix) for item in batch)
 
 
+def _numbers(store: Any, folder: str, after: int) -> Numbers:
+    """From one answer of the platform, which holds up to `LISTED` keys."""
+    import obstore
+
+    offset = f"{folder}/{after:08d}" if after >= 0 else None
+    page = next(iter(obstore.list(store, folder, offset=offset, chunk_size=LISTED)), [])
+    names = (item["path"].rpartition("/")[2] for item in page)
+    return sorted(int(name) for name in names if is_number(name)), len(page) >= LISTED
+
+
 OPERATIONS: dict[str, Any] = {
     "get": _get,
     "fetch": _fetch,
@@ -162,4 +179,5 @@ OPERATIONS: dict[str, Any] = {
     "put_file": _put_file,
     "delete": _delete,
     "list": _list,
+    "numbers": _numbers,
 }

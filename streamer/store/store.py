@@ -12,10 +12,14 @@ import os
 import secrets
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from streamer.errors import StoreError
+
+DOUBLINGS = 20
+Numbers = tuple[list[int], bool]  # in the classes of stores `list` is a method
 
 
 class Store(Protocol):
@@ -44,6 +48,12 @@ class Store(Protocol):
 
     def list(self, prefix: str) -> list[str]:
         """Keys under a folder, sorted. Only for garbage and never to open a log."""
+
+    def numbers(self, folder: str, after: int) -> Numbers:
+        """Numbers above `after` of the numbered objects in a folder, ascending, and whether there may be more.
+
+        Where a number is missing, some of those behind the gap are returned, not all.
+        """
 
     def local_path(self, key: str) -> Path | None:
         """Where the object lies on this machine, when it does."""
@@ -79,6 +89,13 @@ class MemoryStore:
 
     def list(self, prefix: str) -> list[str]:
         return sorted(key for key in self._objects if key.startswith(prefix.rstrip("/") + "/"))
+
+    def numbers(self, folder: str, after: int) -> Numbers:
+        if after >= 0:
+            return numbers_behind(after, lambda number: f"{folder}/{number:08d}" in self._objects), False
+        with self._lock:
+            names = [key.rpartition("/") for key in self._objects if key.startswith(folder)]
+        return sorted(int(name) for place, _, name in names if place == folder and is_number(name)), False
 
     def local_path(self, key: str) -> Path | None:
         return None
@@ -169,8 +186,48 @@ class DirectoryStore:
         found = (path for path in folder.rglob("*") if path.is_file())
         return sorted(path.relative_to(self.root).as_posix() for path in found)
 
+    def numbers(self, folder: str, after: int) -> Numbers:
+        """Lists the folder only when all numbers are asked for: of 31,000 files that takes 10 ms, looking behind a known one
+        0.1 ms.
+        """
+        place = self.root / folder
+        try:
+            if after < 0:
+                return sorted([int(name) for name in os.listdir(place) if is_number(name)]), False
+            return numbers_behind(after, lambda number: is_there(place / f"{number:08d}")), False
+        except (FileNotFoundError, NotADirectoryError):
+            return [], False
+        except OSError as error:
+            raise StoreError(f"{place} cannot be read: {error.strerror}") from error
+
     def local_path(self, key: str) -> Path | None:
         return self.root / key
+
+
+def is_number(name: str) -> bool:
+    """Whether a file is a numbered object, and not what a writer left aside."""
+    return len(name) == 8 and name.isdecimal()
+
+
+def numbers_behind(after: int, is_there: Callable[[int], bool]) -> list[int]:
+    """The numbers behind `after` up to the first that is missing, and such as are there farther on in steps that double.
+
+    So a gap is found whenever more entries lie behind it than are missing in it.
+    """
+    number = after + 1
+    while is_there(number):
+        number += 1
+    farther = (number + (1 << doubling) for doubling in range(DOUBLINGS))
+    return [*range(after + 1, number), *filter(is_there, farther)]
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file exists. Raises: OSError when the disk does not say."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def sync_folder(folder: Path) -> None:
