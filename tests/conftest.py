@@ -68,13 +68,13 @@ def s3_store(s3_endpoint: str) -> Callable[..., ObjectStore]:
     bucket = f"bucket{secrets.token_hex(6)}"
     boto3.client("s3", endpoint_url=s3_endpoint, **keys).create_bucket(Bucket=bucket)
 
-    def make(endpoint: str = s3_endpoint, *, retry_config: dict[str, Any] | None = None, **client: Any) -> ObjectStore:
+    def make(endpoint: str = s3_endpoint, *, retry_s: float = 20.0, **client: Any) -> ObjectStore:
         config = {"endpoint": endpoint, "access_key_id": "test", "secret_access_key": "test", "region": "us-east-1"}
         return ObjectStore(
             f"s3://{bucket}/root",
             config=config,
             client_options={"allow_http": True, **client},
-            retry_config=retry_config or {},
+            retry_s=retry_s,
         )
 
     return make

@@ -6,6 +6,7 @@ Always holds:
 """
 
 import fnmatch
+import functools
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,7 +37,8 @@ from streamer.errors import StreamError
 from streamer.mds import layout as mds
 from streamer.store.log import Body, Log
 from streamer.store.object_store import ObjectStore
-from streamer.store.store import Store, open_store
+from streamer.store.roots import open_store
+from streamer.store.store import Store
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -90,7 +92,7 @@ class Catalog:
         if schema is None or wanted > len(bodies):
             near = ", ".join(sorted(self.names("streams"))[:8]) or "none yet"
             raise StreamError(f"stream {name} has no snapshot {wanted or 1} under {self.store.url}; streams there: {near}")
-        before = self._snapshots.get(name)
+        before = newest = self._snapshots.get(name)
         if before is None or before.number > wanted:
             before = Snapshot(name=name, number=0, schema=schema, parts=())
         for place in range(before.number, wanted):
@@ -103,7 +105,7 @@ class Catalog:
         )
         found = tuple(part for part in (*before.parts, *new) if part.part_id not in condemned)
         snapshot = Snapshot(name=name, number=wanted, schema=before.schema, parts=found)
-        if number is None:
+        if newest is None or newest.number < wanted:
             self._snapshots[name] = snapshot
         return snapshot
 
@@ -165,8 +167,8 @@ class Catalog:
     ) -> Snapshot:
         """Publishes rows of `(seq_len,)` token ids as one part, by one entry, and returns the new snapshot.
 
-        `documents` are sidecar rows (sample, start, end, document, ...). Raises: StreamError, PartError, StoreError;
-        the stream is then as it was.
+        `documents` are sidecar rows (sample, start, end, document, ...). Raises: StreamError, PartError, StoreError; the
+        stream is then as it was, except after an UnknownOutcomeError: look at the stream before appending again.
         """
         found = self.append_when(
             name, rows, seq_len=seq_len, dtype=dtype, tokenizer=tokenizer, documents=documents,
@@ -239,15 +241,11 @@ class Catalog:
                 extra = decide(bodies)
                 return None if extra is None else part_body(part_id, schema, shards, sidecar, extra)
 
-            try:
-                appended = log.append(entry)
-            except BaseException:
-                if not any(body.get("part") == part_id for body in log.known()):
-                    parts.remove_part(self.store, name, part_id)
-                raise
+            remove = functools.partial(parts.remove_part, self.store, name, part_id)
+            appended = log.append(entry, undo=remove)
             if appended is not None:
-                return self.stream(name)
-            parts.remove_part(self.store, name, part_id)
+                return self.stream(name, appended[0] + 1)
+            remove()
             if not any(body["event"] == "condemned" and body["part"] == part_id for body in log.read()):
                 return None
 

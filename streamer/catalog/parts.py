@@ -4,6 +4,7 @@ Always holds: nothing under a root is a part until an entry names it; a failed p
 `garbage` names. Temporary files go, whatever happens.
 """
 
+import contextlib
 import secrets
 import shutil
 import tempfile
@@ -20,7 +21,7 @@ import xxhash
 from streamer.catalog import sidecar
 from streamer.catalog.manifest import PartInfo, Schema, Shard
 from streamer.documents.document import COLUMNS
-from streamer.errors import PartError, StreamError
+from streamer.errors import PartError, StoreError, StreamError
 from streamer.mds import layout as mds
 from streamer.mds import listed_shards, zstd
 from streamer.mds.listed_shards import shard_path
@@ -55,11 +56,16 @@ def hash_file(path: Path) -> str:
 
 @contextmanager
 def folder_aside() -> Iterator[Path]:
-    """A temporary folder in which a part is written. Raises: PartError when there is no room for it."""
+    """A temporary folder in which a part is written. Raises: PartError when there is no room, or a source cannot be read."""
+    folder = ""
     try:
         with tempfile.TemporaryDirectory(prefix="phasemix-part-") as folder:
             yield Path(folder)
     except OSError as error:
+        if folder and error.filename is not None and not str(error.filename).startswith(folder):
+            raise PartError(
+                f"{error.filename} cannot be used: {error.strerror}; check that it exists and its rights"
+            ) from error
         raise PartError(
             f"a part cannot be written aside: {error.strerror or error}; free space for temporary files, "
             "or set TMPDIR to a roomier folder"
@@ -179,7 +185,8 @@ def store_part(
         for file_name, path in files.items():
             store.put_file(f"{target}/{file_name}", path)
     except BaseException:
-        remove_part(store, name, part_id)
+        with contextlib.suppress(StoreError):  # what cannot be removed now is garbage
+            remove_part(store, name, part_id)
         raise
     return part_id
 

@@ -2,7 +2,8 @@
 
 Always holds:
 - an entry, once read, never changes; two appenders never both write number n (`Store.put_if_absent`);
-- an append that succeeded is known to have, also when the store's answer was lost: an entry carries the append's id.
+- an append that succeeded is known to have, also when the store's answer was lost: an entry carries the append's id;
+- whoever must clean up after an append that failed first learns from the log whether the entry stands (`append`, `undo`).
 
 How: entry n holds one body; every 16th is a checkpoint that also holds bodies before it: as many as the largest power of
 two that divides its number. So opening reads a handful of checkpoints, each from where the one after it begins, and a tail
@@ -19,8 +20,8 @@ from typing import Any
 
 import msgspec
 
-from streamer.errors import StoreError
-from streamer.store.store import Store, refuse_unless_exclusive
+from streamer.errors import StoreError, UnknownOutcomeError
+from streamer.store.store import Store
 
 CHECKPOINT_INTERVAL = 16
 FORMAT = "log/1"
@@ -53,7 +54,6 @@ class Log:
         self.store, self.name = store, name
         self._bodies: list[Body] = []
         self._lock = threading.RLock()
-        self._probed = False
         self._written_at_s: dict[int, float] = {}
 
     def __getstate__(self) -> tuple[Store, str]:
@@ -87,34 +87,63 @@ class Log:
             raise StoreError(f"{self.key(number)} is missing; restore the object from a copy")
         return self._written_at_s[number]
 
-    def append(self, decide: Callable[[list[Body]], Body | None]) -> tuple[int, Body] | None:
+    def append(
+        self, decide: Callable[[list[Body]], Body | None], *, undo: Callable[[], None] | None = None
+    ) -> tuple[int, Body] | None:
         """Appends what `decide` makes of all bodies so far.
 
-        `decide` is called again with what is then there whenever another writer was first; None ends the attempt.
+        `decide` is called again with what is then there whenever another writer was first; None ends the attempt. `undo`
+        removes what the entry would have named. After an error or an interrupt it is called when it is certain that no entry
+        of this append stands or ever will, and never otherwise: what is then left over `streams verify` finds.
         Returns: the entry's number and body, or None when `decide` said None. Raises: StoreError, what `decide` raises.
         """
-        if not self._probed:
-            refuse_unless_exclusive(self.store)
-            self._probed = True
-        while True:
-            with self._lock:
-                bodies = self.read()
-                body = decide(bodies)
-                if body is None:
-                    return None
-                number = len(bodies)
-                entry = Entry(
-                    format=FORMAT,
-                    append_id=secrets.token_hex(12),
-                    written_at_s=round(time.time(), 3),
-                    body=body,
-                    before=bodies[first_held(number) :] if is_checkpoint(number) else None,
-                )
-                won = decode(self.store.put_if_absent(self.key(number), msgspec.json.encode(entry)), self.key(number))
-                if won.append_id == entry.append_id:
-                    bodies.append(won.body)
-                    self._written_at_s[number] = won.written_at_s
-                    return number, won.body
+        put: tuple[int, str] | None = None  # number and id of an entry that may stand
+        try:
+            self.store.opened.claim()
+            while True:
+                with self._lock:
+                    bodies = self.read()
+                    body = decide(bodies)
+                    if body is None:
+                        return None
+                    number = len(bodies)
+                    entry = Entry(
+                        format=FORMAT,
+                        append_id=secrets.token_hex(12),
+                        written_at_s=round(time.time(), 3),
+                        body=body,
+                        before=bodies[first_held(number) :] if is_checkpoint(number) else None,
+                    )
+                    put = number, entry.append_id
+                    try:
+                        stored = self.store.put_if_absent(self.key(number), msgspec.json.encode(entry))
+                    except UnknownOutcomeError:
+                        raise
+                    except StoreError:
+                        put = None  # it was refused
+                        raise
+                    won = decode(stored, self.key(number))
+                    if won.append_id == entry.append_id:
+                        bodies.append(won.body)
+                        self._written_at_s[number] = won.written_at_s
+                        return number, won.body
+                    put = None  # another entry has the number
+        except BaseException as error:
+            if undo is not None and (put is None or self._is_void(*put, error)):
+                with contextlib.suppress(StoreError):  # what cannot be removed now is garbage
+                    undo()
+            raise
+
+    def _is_void(self, number: int, append_id: str, error: BaseException) -> bool:
+        """Whether the entry of an append that ended in `error` does not stand and never will."""
+        try:
+            data = self.store.get(self.key(number))
+            if data is not None:
+                return decode(data, self.key(number)).append_id != append_id
+        except StoreError:
+            return False
+        # An interrupted call of this machine's file system has ended; a request to a server may yet be on its way.
+        return not isinstance(error, UnknownOutcomeError) and self.store.local_path(self.name) is not None
 
     def _load(self, number: int) -> Entry | None:
         data = self.store.get(self.key(number))

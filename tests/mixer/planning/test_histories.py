@@ -33,7 +33,7 @@ def test_a_history_keeps_every_invariant(history: History, data: st.DataObject) 
 def test_a_history_on_disk_keeps_every_invariant(
     tmp_path_factory: pytest.TempPathFactory, history: History, data: st.DataObject
 ) -> None:
-    from streamer.store.store import open_store
+    from streamer.store.roots import open_store
 
     check(history, open_store(tmp_path_factory.mktemp("root") / "catalog"), data)
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from faulty_proxy import FaultyProxy, faulty_proxy
 
 from streamer import Catalog
 from streamer.errors import StoreError
-from streamer.reading import shard_files
 from streamer.reading.reader import Reader
 from streamer.store.object_store import ObjectStore
 
@@ -26,8 +24,7 @@ def proxy(s3_endpoint: str) -> Iterator[FaultyProxy]:
 
 @pytest.fixture
 def catalog(proxy: FaultyProxy, s3_store: Callable[..., ObjectStore]) -> Catalog:
-    retry = {"max_retries": 1, "backoff": {"init_backoff": timedelta(milliseconds=20), "max_backoff": timedelta(seconds=1)}}
-    catalog = Catalog(s3_store(proxy.url, read_timeout="1s", retry_config=retry))
+    catalog = Catalog(s3_store(proxy.url, read_timeout="1s"))
     for _ in range(2):
         catalog.append("raw/python", ROWS, seq_len=2048)
     return catalog
@@ -54,7 +51,7 @@ def test_what_passes_is_waited_for(
 def test_what_does_not_pass_ends_with_the_shards_name(
     catalog: Catalog, proxy: FaultyProxy, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shard_files, "FETCH_ATTEMPTS", 2)
+    monkeypatch.setattr(catalog.store, "_retry_s", 2.0)
     snapshot, reader = catalog.stream("raw/python"), Reader(catalog.store, tmp_path / "cache")
     proxy.for_ever = fault
     (shard,) = snapshot.parts[0].shards
