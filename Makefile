@@ -1,6 +1,6 @@
 # Each target does its own set-up when it is missing.
 PYTHON ?= python3
-PACKAGES = streamer mixer generators training deploy
+PACKAGES = phasemix.py streamer mixer generators training deploy
 
 .PHONY: install engine demo test test-deep check bench screenshots sizes
 install: .venv/installed
@@ -27,10 +27,11 @@ check: install
 	.venv/bin/ruff format --check $(PACKAGES) tests benchmarks
 	.venv/bin/ruff check $(PACKAGES) tests benchmarks
 	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
 	.venv/bin/python -m pytest tests/architecture
 
 test: install
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 # More of what is random: histories of runs, and kills.
 test-deep: install

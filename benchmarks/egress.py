@@ -20,9 +20,10 @@ import numpy as np
 
 from benchmarks.report import Report, main
 from mixer import Mixtures, RunReader, Runs
-from mixer.journal.journal import Journal, make_planner
+from mixer.journal.journal import Journal
 from mixer.order.permutation import Ints
-from mixer.reading.run_reader import Tables
+from mixer.planning.planner import make_planner
+from mixer.planning.tables import Tables
 from streamer import Catalog
 from streamer.catalog.manifest import Schema, Shard, part_body
 from streamer.store.object_store import ObjectStore
@@ -65,7 +66,6 @@ def count(store: Store, run: str, steps: int) -> Fetched:
     journal = Journal(catalog, run)
     journal.ensure(steps - 1, to=steps)
     settings, ledger = journal.ledger.settings, journal.ledger
-    assert settings is not None
     tables = Tables(catalog, ledger)
     planner = make_planner(ledger, catalog, run, write=False, tables=tables)
     shards = [np.array([shard.size_bytes for _, shard in tables(index).shards]) for index in range(len(ledger.streams))]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from streamer.commands.options import print_table
+from streamer.commands.table import print_table
 
 
 class Report(NamedTuple):

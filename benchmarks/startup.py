@@ -116,7 +116,7 @@ def build(world: World, root: Path, known: Path) -> int:
             memory.append(describe(part, shard.name, digest, (place / shard.name).stat()))
         write_index(place, shards)
         add_stream(catalog, name, seq_len=SEQ_LEN, shards=shards, part_id=part)
-    lines = HashMemory(known / "hashes" / xxhash.xxh3_64_hexdigest(str(root.resolve())))
+    lines = HashMemory(known / "hashes" / xxhash.xxh3_64_hexdigest(str(root.resolve()).encode()))
     for line in memory:
         lines.add(line)
     middle = world.samples // GLOBAL_BATCH // 2

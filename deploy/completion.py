@@ -68,7 +68,7 @@ def phases(**_: Any) -> Iterable[str]:
 
 def policies(**_: Any) -> Iterable[str]:
     """The policies that are installed."""
-    from mixer.steering.schedules import installed
+    from mixer.steering.functions import installed
 
     return sorted(installed())
 
@@ -87,7 +87,7 @@ class Names:
 
         name, at, _version = prefix.partition("@")
         if self.kind == "mixtures" and at:
-            from mixer.mixture.versions import Mixtures
+            from mixer.mixture.versions import Versions
 
-            return [version.mixture for version in Mixtures(root).versions(name)]
+            return [version.mixture for version in Versions(root).versions(name)]
         return Catalog(root).names(self.kind)

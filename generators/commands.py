@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from streamer.commands.options import add_json, add_root, print_table
+from streamer.commands.options import add_json, add_root
+from streamer.commands.table import print_table
 
 if TYPE_CHECKING:
     from generators.queue.redis_job_queue import RedisJobQueue

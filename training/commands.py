@@ -48,7 +48,7 @@ def train(args: argparse.Namespace) -> int:
     if result is not None:
         import msgspec
 
-        from streamer.commands.options import print_table
+        from streamer.commands.table import print_table
 
         row = msgspec.to_builtins(result)
         print_table([row] if args.json else [{k: v for k, v in row.items() if not isinstance(v, dict | list)}], args.json)

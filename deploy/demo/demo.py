@@ -276,7 +276,7 @@ class Demo:
 
     def tell(self, found: dict[str, Any], *, kept: bool) -> None:
         """The last table and what stands beside it."""
-        from streamer.commands.options import print_table
+        from streamer.commands.table import print_table
 
         if self.out is sys.stdout:
             print_table(found["phases"], as_json=False)
@@ -314,7 +314,7 @@ class Demo:
         print(f"\n[{time.monotonic() - self.began:4.0f} s] == {line}", file=self.out, flush=True)
 
     def argv(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "deploy.command_line", *words]
+        return [sys.executable, "-P", "-m", "phasemix", *words]
 
     def run(self, *words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
         options.setdefault("stdout", self.out)

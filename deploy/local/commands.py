@@ -74,7 +74,7 @@ def down(args: argparse.Namespace) -> int:
 def status(args: argparse.Namespace) -> int:
     """Prints each service: name, state, pid, restarts, address, log."""
     from deploy.local import local_machine
-    from streamer.commands.options import print_table
+    from streamer.commands.table import print_table
 
     print_table(local_machine.rows(args.root), args.json)
     return 0

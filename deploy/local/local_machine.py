@@ -72,7 +72,14 @@ def start(
                 redis_url=redis_url,
                 engine_url=engine_url,
             )
-            argv = [sys.executable, "-m", "deploy.local.supervisor", str(folder), msgspec.json.encode(options).decode()]
+            argv = [
+                sys.executable,
+                "-P",
+                "-m",
+                "deploy.local.supervisor",
+                str(folder),
+                msgspec.json.encode(options).decode(),
+            ]
             log = folder / "logs" / "supervisor.log"
             process = processes.start(argv, log=log, pass_fds=(fd,), tied=False)
             problem = wait_until_running(folder, process.poll, timeout_s=timeout_s)
@@ -183,7 +190,7 @@ def absolute(root: str) -> str:
 
 def runtime_folder(root: str) -> Path:
     """Where the supervisor of a root keeps its state, sockets and logs: under XDG_RUNTIME_DIR, else with temporary files."""
-    name = f"phasemix-{xxhash.xxh3_64_hexdigest(root)}-{os.getuid()}"
+    name = f"phasemix-{xxhash.xxh3_64_hexdigest(root.encode())}-{os.getuid()}"
     bases = [Path(base) for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp") if base]
     return next(base for base in bases if (base.is_dir() and len(str(base)) <= LONGEST_BASE) or base == bases[-1]) / name
 

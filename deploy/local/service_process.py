@@ -49,8 +49,8 @@ def serve_mixer(root: str, redis_url: str, descriptor: int, reach: str, tokens: 
 
     `reach`: "loopback", or "network" where others can connect. Raises: AccessError.
     """
-    from mixer.service import create_app
     from mixer.service.access import load_tokens
+    from mixer.service.application import create_app
     from mixer.service.server import serve
 
     app = create_app(root, redis_url, tokens=load_tokens(tokens), loopback=reach == "loopback")

@@ -79,7 +79,7 @@ def reachable(host: str) -> str:
 
 
 def module(name: str, *arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", name, *arguments)
+    return (sys.executable, "-P", "-m", name, *arguments)
 
 
 class Plan(Protocol):
@@ -149,7 +149,7 @@ class LocalPlan:
         return Service(name=name, argv=argv, stage=3, drain_s=30.0)
 
     def _generators(self, redis_url: str, verb: str) -> tuple[str, ...]:
-        return module("deploy.command_line", "generators", verb, "--root", self._options.root, "--redis", redis_url)
+        return module("phasemix", "generators", verb, "--root", self._options.root, "--redis", redis_url)
 
 
 def back_off_s(restarts: int, *, ran_s: float) -> float:

@@ -41,7 +41,7 @@ class RedisJobQueue:
             f"phasemix:{{{pool}}}:{name}" for name in names
         )
         self._rejected_files = rejected_key(pool)
-        script = files("generators").joinpath("lua", "add_job.lua").read_text()
+        script = files("generators.queue").joinpath("lua", "add_job.lua").read_text()
         self._add = self.client.register_script(script)
 
     # jobs

@@ -6,7 +6,7 @@ import msgspec
 
 from mixer.mixture.versions import Version
 from mixer.pool.pool import PoolRates, PoolState
-from mixer.runs.runs import RunInfo
+from mixer.runs.run_info import RunInfo
 from mixer.runs.stream_use import StreamUse
 
 

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mixer.errors import MixtureError
-from mixer.mixture.versions import Mixtures, check_note
-from mixer.preview.preview import Preview, ShareChange
+from mixer.mixture.plan import ShareChange
+from mixer.mixture.versions import check_note
+from mixer.preview.preview import Preview
+from mixer.preview.previews import Mixtures
 from streamer.errors import PhasemixError
 
 INVITATION = "# Change what you like, save and leave the editor; you will be asked before anything is applied."

@@ -5,11 +5,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from streamer.commands.options import add_json, add_root, add_why, person, print_json, print_table
+from streamer.commands.options import add_json, add_root, add_why, person
+from streamer.commands.table import print_json, print_table
 
 if TYPE_CHECKING:
-    from mixer.mixture.versions import Mixtures
-    from mixer.preview.preview import Preview, ShareChange
+    from mixer.mixture.plan import ShareChange
+    from mixer.preview.preview import Preview
+    from mixer.preview.previews import Mixtures
 
 
 MOST_REFUSALS = 5  # that are printed of a preview
@@ -72,7 +74,7 @@ def run_list(options: argparse.Namespace) -> int:
 
     import msgspec
 
-    from mixer.mixture.versions import Mixtures
+    from mixer.preview.previews import Mixtures
 
     mixtures = Mixtures(options.root)
     if options.mixture is None:
@@ -87,7 +89,7 @@ def run_list(options: argparse.Namespace) -> int:
 
 
 def run_show(options: argparse.Namespace) -> int:
-    from mixer.mixture.versions import Mixtures
+    from mixer.preview.previews import Mixtures
 
     mixtures = Mixtures(options.root)
     if options.json:
@@ -98,7 +100,7 @@ def run_show(options: argparse.Namespace) -> int:
 
 
 def run_apply(options: argparse.Namespace) -> int:
-    from mixer.mixture.versions import Mixtures
+    from mixer.preview.previews import Mixtures
 
     text, name = read_argument(options.file)
     mixtures = Mixtures(options.root)
@@ -112,7 +114,7 @@ def run_apply(options: argparse.Namespace) -> int:
 def run_edit(options: argparse.Namespace) -> int:
     from mixer.commands.editor import edit_version
     from mixer.mixture.mixture import count_tokens
-    from mixer.mixture.versions import Mixtures
+    from mixer.preview.previews import Mixtures
 
     mixtures, horizon = Mixtures(options.root), count_tokens(options.tokens, "--tokens")
     before = mixtures.load(options.mixture)[0]
@@ -131,7 +133,7 @@ def run_edit(options: argparse.Namespace) -> int:
 
 
 def run_diff(options: argparse.Namespace) -> int:
-    from mixer.mixture.versions import Mixtures
+    from mixer.preview.previews import Mixtures
 
     mixtures = Mixtures(options.root)
     if is_file(options.after):
@@ -148,7 +150,7 @@ def run_preview(options: argparse.Namespace) -> int:
 
     from mixer.errors import MixtureError
     from mixer.mixture.mixture import count_tokens
-    from mixer.mixture.versions import Mixtures
+    from mixer.preview.previews import Mixtures
 
     mixtures, horizon = Mixtures(options.root), count_tokens(options.tokens, "--tokens")
     where: dict[str, Any] = {"tokens": horizon, "run": options.of_run, "tokens_per_s": options.tokens_per_s}

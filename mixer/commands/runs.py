@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mixer.commands.trace import add_trace
-from streamer.commands.options import add_json, add_root, add_why, one_line, person, print_table
+from streamer.commands.options import add_json, add_root, add_why, person
+from streamer.commands.table import one_line, print_table
 
 if TYPE_CHECKING:
-    from mixer.runs.runs import RunInfo
-    from mixer.steering.schedules import Policy, Schedule, Value
+    from mixer.ledger.policy import Policy, Value
+    from mixer.runs.run_info import RunInfo
+    from mixer.steering.schedules import Schedule
 
 VERBS = "create|list|show|history|switch|fork|skip|pause|resume|end|note|extend|trace"
 

@@ -26,7 +26,7 @@ NOUNS = {"streams": add_streams}
 
 
 def run_export(options: argparse.Namespace) -> int:
-    from mixer.mixture.versions import Mixtures
+    from mixer.preview.previews import Mixtures
     from streamer.catalog.export import export_glob
     from streamer.errors import StreamError
 

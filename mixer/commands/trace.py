@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from streamer.commands.options import print_table
+from streamer.commands.table import print_table
 
 
 def add_trace(verbs: Any) -> argparse.ArgumentParser:

@@ -10,9 +10,10 @@ import time
 from collections.abc import Sequence
 
 from mixer.errors import RunError
-from mixer.runs.runs import RunInfo, Runs
+from mixer.runs.run_info import RunInfo
+from mixer.runs.runs import Runs
 from mixer.runs.stream_use import StreamUse
-from streamer.commands.options import one_line, shorten
+from streamer.commands.table import one_line, shorten
 
 INTERVALS_S = (0.1, 86400.0)
 LEAST_BAR = 4

@@ -77,7 +77,7 @@ async function show(anew = false) {
   const mine = { path: now.path };
   shown = mine;
   try {
-    const [session, page] = await Promise.all([get("session"), import(`./${now.page}.js`)]);
+    const [session, page] = await Promise.all([get("session"), import(`./pages/${now.page}.js`)]);
     if (shown !== mine) return;
     drawSession(session);
     main.replaceChildren();

@@ -5,19 +5,21 @@ is appended to, or planned again; so is what the run's policy chooses before it.
 """
 
 import time
-from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
 from mixer.errors import RunEnded, RunError, StepError, WaitError
+from mixer.ledger.ancestry import Ancestry
 from mixer.ledger.ledger import FORMAT, Ledger, check_plan
+from mixer.ledger.policy import Policy, scheduled
 from mixer.ledger.reports import Report, Reports, standing
-from mixer.mixture.resolution import Plan
-from mixer.order.ranges import Ranges, StreamShards
-from mixer.planning.planner import Planner
+from mixer.mixture.plan import Plan
+from mixer.mixture.versions import Versions
+from mixer.planning.planner import Planner, make_planner
 from mixer.planning.segment import Rows, Waits, plan_segment
-from mixer.planning.states import State, States
-from mixer.steering.schedules import Policy, chosen, scheduled, spoken
+from mixer.planning.states import State
+from mixer.steering.functions import chosen, spoken
 from streamer.catalog.catalog import Catalog
 from streamer.errors import StoreError
 from streamer.store.log import Body
@@ -26,19 +28,20 @@ POLL_S = 0.5
 
 
 class Journal:
-    """One run of one catalog. `written`: batches that segments of the log cover."""
+    """One run of one catalog. `written`: batches that segments of the log cover; `writes`: whether it stores anything."""
 
     writes = True
 
     def __init__(self, catalog: Catalog, run: str) -> None:
-        self.catalog, self.run, self.ledger = catalog, run, Ledger()
+        self.catalog, self.run = catalog, run
         self._log = catalog.log(f"runs/{run}/ledger")
         self._planner: Planner | None = None
-        self.written = 0
-        self.refresh()
-        if self.ledger.settings is None:
+        bodies = self._log.read()
+        if not bodies:
             have = ", ".join(catalog.names("runs")) or "none yet"
             raise RunError(f"run {run} does not exist under {catalog.store.url}; runs there: {have}")
+        self.ledger = Ledger(bodies)
+        self.written = self.ledger.end
 
     def refresh(self) -> None:
         """Takes in what was written since."""
@@ -61,7 +64,6 @@ class Journal:
         if step >= self.written:
             self.refresh()
         settings = self.ledger.settings
-        assert settings is not None
         if step < self.ledger.end:
             return
         furthest = self.ledger.skips.behind(self.written, settings.write_ahead) - 1
@@ -92,7 +94,6 @@ class Journal:
                 found.append(Waits(None))
                 return None
             settings = self.ledger.settings
-            assert settings is not None
             steered = self._steer()
             if steered is not None:
                 return {**steered, "at_s": round(time.time(), 3)}
@@ -112,8 +113,7 @@ class Journal:
         A policy that fails leaves the shares as they are, and a note says so.
         """
         ledger = self.ledger
-        step, policy, settings = ledger.end, ledger.policy_at(ledger.end), ledger.settings
-        assert settings is not None
+        step, policy = ledger.end, ledger.policy_at(ledger.end)
         if policy is None or step in ledger.steered or not policy.is_due(step) or step == ledger.last_step:
             return None
         entry: Body = {"format": FORMAT, "at_step": step, "by": policy.name, "steered": True}
@@ -132,18 +132,17 @@ class Journal:
 
     def _choose(self, policy: Policy, step: int) -> tuple[Plan, str] | None:
         if policy.points:
-            from mixer.mixture.versions import Mixtures  # whose previews are made of forecasts
-
-            return scheduled(policy, step, Mixtures(self.catalog).resolve)
+            return scheduled(policy, step, Versions(self.catalog).resolve)
         return chosen(policy, self.ledger.plans[self.ledger.plan_at(step)], self.ledger, self._reports())
 
     def _reports(self) -> list[Report]:
         """The reports on the run's batches; of a fork also its parents' on those before its own."""
-        own, ledger = Reports(self.catalog, self.run).read(), self.ledger
-        if ledger.fork is None or ledger.parent is None:
-            return own
-        before = Forecast(self.catalog, ledger.parent.run)._reports()
-        return standing([*(report for report in before if report.end_step <= ledger.begin), *own])
+        line: Ancestry[Journal] = Ancestry(self, partial(Forecast, self.catalog))
+        found: list[Report] = []
+        for span in line.oldest_first():
+            reports = Reports(self.catalog, span.of.run).read()
+            found += [report for report in reports if report.end_step <= span.end]
+        return standing(found)
 
     def _rows(self) -> Rows:
         plan = self.ledger.plans[self.ledger.plan_at(self.ledger.end)]
@@ -159,20 +158,20 @@ class Forecast(Journal):
     writes = False
 
     def __init__(self, catalog: Catalog, run: str) -> None:
-        self._entries = 0
         super().__init__(catalog, run)
+        self._entries = self.ledger.length
 
     def refresh(self) -> None:
         bodies = self._log.read()
-        if self.ledger.length > self._entries and len(bodies) > self._entries:
-            self.ledger, self._planner = Ledger(), None
-        if len(bodies) > self._entries:
-            self.ledger.take(bodies)
-            self._entries, self.written = len(bodies), self.ledger.end
+        if len(bodies) == self._entries:
+            return
+        if self.ledger.length > self._entries:
+            self.ledger, self._planner = Ledger(bodies), None
+        self.ledger.take(bodies)
+        self._entries, self.written = len(bodies), self.ledger.end
 
     def _write(self) -> Waits | None:
         settings, policy = self.ledger.settings, self.ledger.policy_at(self.ledger.end)
-        assert settings is not None
         steered = self._steer() if policy is not None and policy.points else None
         if steered is not None:
             self.ledger.add([steered])
@@ -198,18 +197,6 @@ def waiting(run: str, ledger: Ledger, waits: Waits, wait_s: float) -> str:
     )
 
 
-def open_owner(catalog: Catalog, run: str, step: int) -> "Forecast":
-    """The run in whose own log a batch of a run stands, or will: of a fork the parent up to its first step."""
-    journal = Forecast(catalog, run)
-    while journal.ledger.fork is not None and step < journal.ledger.begin:
-        assert journal.ledger.parent is not None
-        journal = Forecast(catalog, journal.ledger.parent.run)
-    return journal
-
-
-def make_planner(
-    ledger: Ledger, catalog: Catalog, run: str, *, write: bool, tables: Callable[[int], StreamShards] | None = None
-) -> Planner:
-    """A planner of a run. `write`: whether it keeps states that it had to derive."""
-    assert ledger.settings is not None
-    return Planner(ledger, Ranges(ledger.pool_seed, tables), States(catalog.store, run, ledger, write=write))
+def line_of(catalog: Catalog, run: str) -> Ancestry[Forecast]:
+    """The line of a run, without writing. Raises: RunError for an unknown run."""
+    return Ancestry(Forecast(catalog, run), partial(Forecast, catalog))

@@ -13,10 +13,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from mixer.client.client import MixerClient
 from mixer.errors import MixerError, RunError, ServiceAwayError, StepError, WaitError
+from mixer.journal.connection import Body, Connection, word
 from mixer.ledger.ledger import Ledger
 
 PATIENCE_S = 900.0
@@ -58,6 +58,8 @@ class ServiceJournal:
     hand should last. `clock`, `sleep` and `say` are the world's.
     """
 
+    writes = False
+
     def __init__(
         self,
         service: str,
@@ -70,15 +72,15 @@ class ServiceJournal:
         sleep: Callable[[float], None] = time.sleep,
         say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     ) -> None:
-        self.service, self.run, self.ledger = service.rstrip("/"), run, Ledger()
+        self.service, self.run = service.rstrip("/"), run
         self._patience_s, self._hold_s = patience_s, hold_s
         self._clock, self._sleep, self._say = clock, sleep, say
-        self._client, self._ahead = (MixerClient(service, token=token) for _ in range(2))
+        self._connection, self._ahead = (Connection(service, token=token) for _ in range(2))
         self._pace = Pace()
-        self._arrived: deque[tuple[int, list[dict[str, Any]]]] = deque()
+        self._arrived: deque[tuple[int, list[Body]]] = deque()
         self._fetching: threading.Thread | None = None
         self._not_before_s = -math.inf
-        self.refresh()
+        self.ledger = Ledger(self._patiently(lambda: entries_from(self._connection, run, 0)))
 
     @property
     def written(self) -> int:
@@ -87,7 +89,7 @@ class ServiceJournal:
 
     def refresh(self) -> None:
         """Takes in what was written since."""
-        self._take(self.ledger.length, self._patiently(lambda: self._client.ledger(self.run, self.ledger.length)))
+        self._take(self.ledger.length, self._patiently(lambda: entries_from(self._connection, self.run, self.ledger.length)))
 
     def ensure(self, step: int, *, wait_s: float = 0.0, patience_s: float | None = None) -> None:
         """Has the ledger cover `step`. Raises: StepError, RunEnded, WaitError, RunError when the service stays away.
@@ -116,13 +118,13 @@ class ServiceJournal:
         while step >= self.ledger.end:
             start = self.ledger.length
             try:
-                self._take(start, self._patiently(lambda: self._client.segments(self.run, step, start), patience_s))  # noqa: B023
+                self._take(start, self._patiently(lambda: covering(self._connection, self.run, step, start), patience_s))  # noqa: B023
             except WaitError:
                 if self._clock() >= deadline_s:
                     raise
                 self._sleep(2 * FIRST_WAIT_S)
 
-    def _take(self, start: int, bodies: list[dict[str, Any]]) -> None:
+    def _take(self, start: int, bodies: list[Body]) -> None:
         """Takes in bodies from entry `start` on, of which some may be known."""
         self.ledger.add(bodies[self.ledger.length - start :])
 
@@ -148,7 +150,6 @@ class ServiceJournal:
     def _hold(self, step: int) -> None:
         """Has segments fetched in the background, for what the trainer will do in `hold_s` from `step` on."""
         settings = self.ledger.settings
-        assert settings is not None
         ahead = choose_ahead(self._pace.steps_per_s, self._hold_s, settings.segment_batches, settings.write_ahead)
         until = self.ledger.skips.behind(step, ahead + 1) - 1
         until = min(until, self.ledger.end + settings.write_ahead - 1)  # the most that one request may add
@@ -164,14 +165,24 @@ class ServiceJournal:
         """Fetches what there is up to a step; that it cannot be had now is no error."""
         try:
             try:
-                bodies = self._ahead.segments(self.run, until, start)
+                bodies = covering(self._ahead, self.run, until, start)
             except ServiceAwayError:
                 raise
             except MixerError:  # the run ends, waits or may not go so far: what there is will do
-                bodies = self._ahead.ledger(self.run, start)
+                bodies = entries_from(self._ahead, self.run, start)
             self._arrived.append((start, bodies))
         except MixerError:
             self._not_before_s = self._clock() + LONGEST_WAIT_S
+
+
+def entries_from(connection: Connection, run: str, start: int) -> list[Body]:
+    """The entries of a run's log from one on."""
+    return connection.get(f"runs/{word(run)}/ledger", list[Body], start=start)
+
+
+def covering(connection: Connection, run: str, step: int, start: int) -> list[Body]:
+    """The same, once the ledger covers a step."""
+    return connection.post(f"runs/{word(run)}/segments", list[Body], {"step": step, "start": start})
 
 
 def choose_ahead(steps_per_s: float, hold_s: float, segment_batches: int, write_ahead: int) -> int:

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from mixer.mixture.resolution import Plan
-from mixer.order.slots import ONE
+from mixer.mixture.plan import Plan
+from mixer.order.shares import ONE
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ says so (`steered`).
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,11 +20,12 @@ import numpy.typing as npt
 import xxhash
 
 from mixer.errors import RunError
+from mixer.ledger.policy import Policy, policy_of
 from mixer.ledger.skips import Skips
-from mixer.mixture.resolution import Plan
+from mixer.mixture.plan import Plan
 from mixer.order.passes import Era, Timeline
 from mixer.order.permutation import Ints
-from mixer.steering.schedules import Policy, policy_of
+from streamer.store.log import Body
 
 FORMAT = "ledger/1"
 ORDER = "order/1"
@@ -106,28 +108,40 @@ class Segment(NamedTuple):
 
 
 class Ledger:
-    """A ledger's bodies, taken in one after the other, with what they imply."""
+    """A run's bodies, the first being its creation, taken in one after the other, with what they imply.
 
-    def __init__(self) -> None:
-        self.settings: Settings | None = None
-        self.parent: Parent | None = None
-        self.fork: Fork | None = None
-        self.streams: list[str] = []
+    `forked_from`: the run that it is up to its `begin`. Raises: RunError for a format or order that it does not know.
+    """
+
+    def __init__(self, bodies: Sequence[Body]) -> None:
+        if not bodies or bodies[0].get("event") != "created":
+            raise RunError("the run's ledger does not begin with the run's creation; restore its first entry from a copy")
+        created = bodies[0]
+        check_format(created)
+        self.settings = msgspec.convert(created["settings"], Settings)
+        self.parent = msgspec.convert(created.get("parent"), Parent | None)
+        self.fork = msgspec.convert(created.get("fork"), Fork | None)
+        self.forked_from = self.parent.run if self.parent is not None and self.fork is not None else None
+        pools = self.parent.pools if self.parent is not None else []
+        self.streams = [pool.stream for pool in pools]
+        self.timelines = [Timeline(pool.eras, pool.total) for pool in pools]
+        self.totals = [pool.total for pool in pools]
+        self.snapshots = [pool.snapshot for pool in pools]
         self.plans: dict[int, Plan] = {}
         self.switches: list[tuple[int, int]] = []  # (step, entry of the plan)
         self.policies: list[tuple[int, int, Policy | None]] = []  # (step, entry, what holds from there)
         self.steered: dict[int, int] = {}  # step -> entry in which the policy decided
         self.failure: str | None = None  # why its last decision came to nothing
         self.segments: list[Segment] = []
-        self.timelines: list[Timeline] = []
-        self.totals: list[int] = []
-        self.snapshots: list[int] = []
         self.ended: str | None = None
         self.paused: str | None = None
         self.skips = Skips()
+        for start, batches in self.fork.skipped if self.fork is not None else []:
+            self.skips.add(start, batches)
         self.length = 0
         self._digest = xxhash.xxh3_64()
         self._digests: list[tuple[int, str]] = []  # (end of a segment's entry, digest up to it)
+        self.add(bodies)
 
     @property
     def end(self) -> int:
@@ -137,33 +151,28 @@ class Ledger:
     @property
     def begin(self) -> int:
         """The first batch of the run's own: a fork's batches before it are its parent's."""
-        return self.parent.step if self.fork is not None and self.parent is not None else 0
+        return self.parent.step if self.forked_from is not None and self.parent is not None else 0
 
     @property
     def last_step(self) -> int | None:
         """Where the order ends by `num_steps`, which counts batches that are handed out."""
-        assert self.settings is not None
         return None if self.settings.num_steps is None else self.skips.behind(0, self.settings.num_steps)
 
-    def take(self, bodies: list[dict[str, Any]]) -> None:
-        """Takes in the bodies it has not seen. Raises: RunError for a format or order it does not know."""
+    def take(self, bodies: Sequence[Body]) -> None:
+        """Takes in the bodies that it has not seen. Raises: RunError for a format or order that it does not know."""
         self.add(bodies[self.length :])
 
-    def add(self, bodies: list[dict[str, Any]]) -> None:
+    def add(self, bodies: Sequence[Body]) -> None:
         """Takes in bodies that follow those it has seen."""
         for body in bodies:
             self._take(body)
             self.length += 1
 
-    def _take(self, body: dict[str, Any]) -> None:
+    def _take(self, body: Body) -> None:
         self._digest.update(msgspec.json.encode(body, order="sorted"))
-        if body["format"] != FORMAT or body.get("order", ORDER) != ORDER:
-            raise RunError(f"the run's ledger has format {body['format']}, order {body.get('order')}; update phasemix")
+        check_format(body)
         match body["event"]:
             case "created":
-                self.settings = msgspec.convert(body["settings"], Settings)
-                self._take_parent(msgspec.convert(body.get("parent"), Parent | None))
-                self._take_fork(msgspec.convert(body.get("fork"), Fork | None))
                 self._take_plan(0, body["plan"])
                 self._take_policy(self.begin, body)
             case "switched":
@@ -184,25 +193,9 @@ class Ledger:
             case other:
                 raise RunError(f"the run's ledger has an entry {other!r} that this version does not know; update phasemix")
 
-    def _take_parent(self, parent: Parent | None) -> None:
-        self.parent = parent
-        if parent is None:
-            return
-        for pool in parent.pools:
-            self.streams.append(pool.stream)
-            self.timelines.append(Timeline(pool.eras, pool.total))
-            self.totals.append(pool.total)
-            self.snapshots.append(pool.snapshot)
-
-    def _take_fork(self, fork: Fork | None) -> None:
-        self.fork = fork
-        for start, batches in fork.skipped if fork is not None else []:
-            self.skips.add(start, batches)
-
     @property
     def pool_seed(self) -> int:
         """What decides the order inside the streams: the seed of the first run of the lineage."""
-        assert self.settings is not None
         return self.settings.seed if self.parent is None else self.parent.seed
 
     @property
@@ -225,7 +218,7 @@ class Ledger:
                 self.totals.append(0)
                 self.snapshots.append(0)
 
-    def _take_policy(self, step: int, body: dict[str, Any]) -> None:
+    def _take_policy(self, step: int, body: Body) -> None:
         """The entry's policy; of a switched one that people made, that none holds from its step on."""
         decided = body.get("steered", False)
         if "policy" in body or (body["event"] == "switched" and not decided):
@@ -234,7 +227,7 @@ class Ledger:
             self.steered[step] = self.length
             self.failure = body["why"] if body["event"] == "noted" else None
 
-    def _take_segment(self, body: dict[str, Any]) -> None:
+    def _take_segment(self, body: Body) -> None:
         joins, before = body.get("joins", []), self.segments[-1] if self.segments else None
         self._digests.append((body["start"] + body["batches"], self._digest.hexdigest()))
         if before is not None and not joins and continues(before, body):
@@ -279,12 +272,18 @@ class Ledger:
         return self._digests[bisect_left(self._digests, (step, ""))][1] if self.begin < step <= self.end else ""
 
 
-def continues(before: Segment, body: dict[str, Any]) -> bool:
+def check_format(body: Body) -> None:
+    """Raises: RunError for a format or order that this version does not know."""
+    if body["format"] != FORMAT or body.get("order", ORDER) != ORDER:
+        raise RunError(f"the run's ledger has format {body['format']}, order {body.get('order')}; update phasemix")
+
+
+def continues(before: Segment, body: Body) -> bool:
     """Whether a segment without joins draws by the rule of the one before it."""
     return before.plan == body["plan"] and before.counts is None and "shares" not in body and "counts" not in body
 
 
-def signed(body: dict[str, Any]) -> str:
+def signed(body: Body) -> str:
     """Who made an entry and why: " by ana: the loss rose"; empty where it does not say."""
     by, why = body.get("by"), body.get("why")
     return f"{f' by {by}' if by else ''}{f': {why}' if why else ''}"

@@ -5,16 +5,13 @@ from there on.
 """
 
 import time
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from mixer.errors import RunError
+from mixer.ledger.ledger import Ledger
 from streamer.catalog.catalog import Catalog
 from streamer.store.log import Body
-
-if TYPE_CHECKING:
-    from mixer.ledger.ledger import Ledger
 
 FORMAT = "report/1"
 MOST_SAMPLES, MOST_LOSS = 1 << 62, 1e9
@@ -50,7 +47,7 @@ class Reports:
         return standing([read_body(self._run, body) for body in self._log.read()])
 
 
-def check_against(run: str, ledger: "Ledger", report: Report) -> None:
+def check_against(run: str, ledger: Ledger, report: Report) -> None:
     """Raises: RunError for batches that the run has not come to, or streams that it does not have."""
     if report.end_step > ledger.end:
         raise RunError(

@@ -13,31 +13,16 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-import msgspec
-
 from mixer.errors import MixtureError
 from mixer.mixture.grammar import Path
 from mixer.mixture.mixture import Component, Mixture, count_tokens, document_of, globs
 from mixer.mixture.places import Places, did_you_mean, shown
-from mixer.order.slots import to_shares
+from mixer.mixture.plan import Plan
+from mixer.order.shares import to_shares
 from streamer.catalog.manifest import Snapshot
 
 DIGITS = Context(prec=50, rounding=ROUND_HALF_EVEN, Emin=-999_999, Emax=999_999, traps=[])
 PINS_WITHIN = Fraction(1, 10**9)  # of 1 they are taken to be 1, as people write thirds; `mixture_file` refuses more
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a mixture means at one moment. All lists are parallel to `streams`; `limit` in samples."""
-
-    mixture: str
-    streams: list[str]
-    shares: list[int]
-    component: list[str]
-    max_passes: list[int | None]
-    limit: list[int | None]
-    when_dry: list[str]
-    dtype: str
-    tokenizer: str | None
 
 
 class Row(NamedTuple):

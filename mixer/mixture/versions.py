@@ -3,8 +3,6 @@
 Always holds: a refused apply leaves nothing; of two people who apply at once each gets a version of its own.
 """
 
-import math
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +13,9 @@ from mixer.errors import MixtureError
 from mixer.mixture.file import Parsed, change, check_document, parse_assignment, parse_mixture
 from mixer.mixture.mixture import NEWER_KEYS, Mixture, document_of, split_reference, text_of
 from mixer.mixture.places import Places, did_you_mean, shown
-from mixer.mixture.resolution import Plan, resolve, resolve_exactly
-from mixer.order.slots import ONE
-from mixer.preview.preview import Preview, ShareChange, Shares, compare_shares, forecast
-from mixer.preview.stocks import growth_of, stocks_of
+from mixer.mixture.plan import Plan, ShareChange, Shares, compare_shares
+from mixer.mixture.resolution import resolve, resolve_exactly
+from mixer.order.shares import ONE
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.export import export_shares
 from streamer.catalog.manifest import Snapshot
@@ -27,7 +24,6 @@ from streamer.store.store import Store
 
 FORMAT = "mixture/1"
 LONGEST_NOTE = 1000
-MOST_TOKENS = 10**18
 NEWER_FORMAT = "mixture/2"  # of a version that says what mixture/1 cannot
 
 
@@ -41,8 +37,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     at_s: float
 
 
-class Mixtures:
-    """The mixtures under a root."""
+class Versions:
+    """The versions of the mixtures under a root."""
 
     def __init__(self, root: "str | Path | Store | Catalog") -> None:
         self.catalog = root if isinstance(root, Catalog) else Catalog(root)
@@ -55,7 +51,7 @@ class Mixtures:
         `name` is what errors call the file. Raises: MixtureError for what is malformed or does not resolve against the
         catalog now; nothing is then written.
         """
-        return self._apply(self._parse(text, name), by, why)
+        return self._apply(self.parse(text, name), by, why)
 
     def apply_edit(
         self, reference: str, settings: Mapping[str, Any], *, by: str | None = None, why: str | None = None
@@ -64,7 +60,7 @@ class Mixtures:
 
         Raises: MixtureError.
         """
-        return self._apply(self._changed(reference, settings), by, why)
+        return self._apply(self.changed(reference, settings), by, why)
 
     def edit(self, name: str, assignments: Sequence[str], *, by: str | None = None, why: str | None = None) -> str:
         """`apply_edit` of the newest version with `COMPONENT.KEY=VALUE` texts. Raises: MixtureError."""
@@ -92,10 +88,10 @@ class Mixtures:
         self._log(mixture.name).append(decide)
         return f"{mixture.name}@{number}"
 
-    def _parse(self, text: str, name: str) -> Parsed:
+    def parse(self, text: str, name: str) -> Parsed:
         return parse_mixture(text, lambda reference: document_of(self.load(reference)[1]), name)
 
-    def _changed(self, reference: str, settings: Mapping[str, Any]) -> Parsed:
+    def changed(self, reference: str, settings: Mapping[str, Any]) -> Parsed:
         reference, mixture = self.load(reference)
         if not settings:
             return Parsed(mixture, Places(f"mixture {reference}", document_of(mixture)), None)
@@ -147,37 +143,14 @@ class Mixtures:
         reference, mixture = self.load(reference)
         return resolve(mixture, reference, self._streams())
 
-    def preview(
-        self,
-        reference: str,
-        *,
-        settings: Mapping[str, Any] = {},
-        tokens: int = 0,
-        run: str | None = None,
-        tokens_per_s: float | None = None,
-    ) -> Preview:
-        """What a version, or it with some settings changed, would give over `tokens` from now; writes nothing.
-
-        With a `run`, passes and caps go on from where its ledger ends; `tokens_per_s` is how fast training goes, by default
-        as the run went. Raises: MixtureError, RunError.
-        """
-        return self._preview(self._changed(reference, settings), self.load(reference)[0], tokens, run, tokens_per_s)
-
-    def preview_text(
-        self, text: str, *, tokens: int = 0, run: str | None = None, tokens_per_s: float | None = None, name: str = "mixture"
-    ) -> Preview:
-        """The same of a TOML text. Raises: MixtureError."""
-        parsed = self._parse(text, name)
-        return self._preview(parsed, parsed.mixture.name, tokens, run, tokens_per_s)
-
     def compare(self, before: str, after: str) -> Sequence[ShareChange]:
         """The streams whose resolved shares differ between two versions, against the catalog now. Raises: MixtureError."""
-        return compare_shares(self._shares(self._changed(before, {})), self._shares(self._changed(after, {})))
+        return compare_shares(self._shares(self.changed(before, {})), self._shares(self.changed(after, {})))
 
     def compare_text(self, before: str | None, text: str, name: str = "mixture") -> Sequence[ShareChange]:
         """The same of a version, or of nothing, and a TOML text. Raises: MixtureError."""
-        after = self._shares(self._parse(text, name))
-        return compare_shares(self._shares(self._changed(before, {})) if before else {}, after)
+        after = self._shares(self.parse(text, name))
+        return compare_shares(self._shares(self.changed(before, {})) if before else {}, after)
 
     def export(self, reference: str, *, cache: str | None = None) -> Sequence[dict[str, Any]]:
         """Arguments of stock `streaming.Stream` that train on about a version's shares: see `streamer.catalog.export`.
@@ -192,22 +165,6 @@ class Mixtures:
     def _shares(self, parsed: Parsed) -> Shares:
         plan, shares = resolve_exactly(parsed.mixture, parsed.mixture.name, self._streams(), parsed.places)
         return dict(zip(plan.streams, shares, strict=True))
-
-    def _preview(self, parsed: Parsed, reference: str, tokens: int, run: str | None, tokens_per_s: float | None) -> Preview:
-        if tokens_per_s is not None and not 0 < tokens_per_s < math.inf:
-            raise MixtureError(f"mixture {reference}: {tokens_per_s!r} tokens a second is no speed; give a number above 0")
-        if not 0 <= tokens <= MOST_TOKENS:
-            raise MixtureError(f"mixture {reference}: a horizon of {shown(tokens)} tokens is outside 0 to {MOST_TOKENS:,}")
-        streams = self._streams()
-        plan, shares = resolve_exactly(parsed.mixture, reference, streams, parsed.places)
-        found = {snapshot.name: snapshot for snapshot in streams}
-        taken = [found[name] for name in plan.streams]
-        growth = growth_of(self.catalog, taken, time.time())
-        stocks, measured = stocks_of(self.catalog, plan, taken, growth, run)
-        pins = {component.label: component.pin for component in parsed.mixture.component}
-        return forecast(
-            plan, shares, parsed.mixture.seq_len, stocks, tokens, pins=pins, tokens_per_s=tokens_per_s or measured
-        )
 
     def _streams(self) -> "Sequence[Snapshot]":
         return self.catalog.match("*")

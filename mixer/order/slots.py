@@ -10,27 +10,14 @@ earliest deadline first. Draw k of a stream stands at `hash + k * PHI mod 2^64`;
 """
 
 from collections.abc import Iterator
-from fractions import Fraction
 
 import numpy as np
 
 from mixer.order.permutation import PHI, Ints, Words, fold, mix
+from mixer.order.shares import ONE, ONE_BITS
 
-ONE_BITS = 40
-ONE = 1 << ONE_BITS
 FEW = 8
 LATE = np.int64(1 << 61)  # added to the deadline of a draw that is not released yet
-
-
-def to_shares(weights: list[Fraction]) -> list[int]:
-    """Integers that sum to ONE, in proportion to weights; what rounding leaves goes out by largest remainder."""
-    total = sum(weights)
-    exact = [weight * ONE / total for weight in weights]
-    shares = [int(value) for value in exact]
-    order = sorted(range(len(weights)), key=lambda place: (shares[place] - exact[place], place))
-    for place in order[: ONE - sum(shares)]:
-        shares[place] += 1
-    return shares
 
 
 def count_draws(shares: Ints, credits: Ints, size: int, batches: int) -> Ints:

@@ -8,6 +8,7 @@ How: counts, then slots, then passes, ranges and lanes, then a keyed permutation
 shard. Blocks are gone through in one order; a stretch of batches is planned at once, with arrays over all its slots.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,9 +18,10 @@ from mixer.order.blocks import has_lanes, places_of
 from mixer.order.lanes import bounds, take
 from mixer.order.passes import unmerge
 from mixer.order.permutation import Ints, Tables
-from mixer.order.ranges import Pieces, Ranges
+from mixer.order.ranges import Pieces, Ranges, StreamShards
 from mixer.order.slots import arrange, count_draws, settle, stream_hashes
 from mixer.planning.states import State, States
+from streamer.catalog.catalog import Catalog
 
 INTERVAL, LANED_INTERVAL = 512, 256  # batches between the states that are kept
 PLANNED_AT_ONCE = 1 << 15  # slots
@@ -47,7 +49,6 @@ class Planner:
     """Plans one run. `states` finds and keeps states; `ranges` may lack its tables where only states are asked for."""
 
     def __init__(self, ledger: Ledger, ranges: Ranges, states: States) -> None:
-        assert ledger.settings is not None
         self.ledger, self._ranges, self._states = ledger, ranges, states
         self._seed, self._nodes = ledger.settings.seed, ledger.settings.canonical_nodes
         self._size = ledger.settings.global_batch
@@ -183,3 +184,10 @@ class Planner:
         return places_of(
             kept.size[ranges], kept.keys[ranges], drawn.passes, drawn.lanes, drawn.offsets, self._nodes, self._small
         )
+
+
+def make_planner(
+    ledger: Ledger, catalog: Catalog, run: str, *, write: bool, tables: Callable[[int], StreamShards] | None = None
+) -> Planner:
+    """A planner of a run. `write`: whether it keeps states that it had to derive."""
+    return Planner(ledger, Ranges(ledger.pool_seed, tables), States(catalog.store, run, ledger, write=write))

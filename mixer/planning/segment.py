@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixer.ledger.ledger import FORMAT, Ledger, widen
-from mixer.mixture.resolution import Plan
+from mixer.mixture.plan import Plan
 from mixer.order.passes import Timeline
 from mixer.order.permutation import Ints
 from mixer.order.slots import count_draws
@@ -34,7 +34,6 @@ def plan_segment(ledger: Ledger, rows: Rows, state: State, *, at_most: int) -> d
     `state` is that at the ledger's end.
     """
     settings = ledger.settings
-    assert settings is not None
     start, size = ledger.end, settings.global_batch
     last_step = ledger.last_step
     if last_step is not None and start >= last_step:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mixer.ledger.ledger import Ledger, widen
 from mixer.order.permutation import Ints
-from mixer.order.slots import ONE_BITS
+from mixer.order.shares import ONE_BITS
 from streamer.errors import StoreError
 from streamer.store.store import Store
 
@@ -163,7 +163,6 @@ def credits_of(ledger: Ledger, step: int, drawn: Ints) -> Ints:
 
     `drawn` is as wide as there are streams: one that has not been drawn yet is owed something all the same.
     """
-    assert ledger.settings is not None
     asked = widen(ledger.owed_before, len(drawn)).copy()
     with np.errstate(over="ignore"):
         for segment in ledger.segments:

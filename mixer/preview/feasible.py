@@ -7,8 +7,8 @@ component's keys without one have no room left.
 import math
 from collections.abc import Collection, Iterable, Mapping
 
-from mixer.mixture.resolution import Plan
-from mixer.order.slots import ONE
+from mixer.mixture.plan import Plan
+from mixer.order.shares import ONE
 
 Pins = Mapping[str, Collection[str]]  # of a component, the keys and streams whose share is pinned
 

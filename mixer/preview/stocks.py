@@ -9,34 +9,12 @@ from collections.abc import Sequence
 from mixer.errors import RunError
 from mixer.journal.journal import Forecast
 from mixer.ledger.ledger import widen
-from mixer.mixture.resolution import Plan
+from mixer.mixture.plan import Plan
 from mixer.order.passes import Timeline
-from mixer.preview.preview import Stock
+from mixer.preview.course import Stock
 from streamer.catalog.catalog import Catalog
+from streamer.catalog.growth import RECENT_S, WINDOW, rate
 from streamer.catalog.manifest import Snapshot
-from streamer.store.log import Log
-
-RECENT_S = 3600.0
-WINDOW = 8  # entries that a speed is measured over
-
-
-def growth_of(catalog: Catalog, snapshots: Sequence[Snapshot], now_s: float) -> list[float]:
-    """Tokens a second that each stream's last parts brought, from the first of them until now."""
-    return [growth(catalog.stream_log(snapshot.name), snapshot, now_s) for snapshot in snapshots]
-
-
-def growth(log: Log, snapshot: Snapshot, now_s: float) -> float:
-    last = snapshot.parts[-WINDOW:]
-    if len(last) < 2 or now_s - log.written_at_s(last[-1].number) > RECENT_S:
-        return 0.0
-    taken = [part for part in last if now_s - log.written_at_s(part.number) <= RECENT_S]
-    return rate(sum(part.samples for part in taken[1:]) * (snapshot.seq_len or 0), log, taken[0].number, now_s)
-
-
-def rate(amount: float, log: Log, number: int, now_s: float) -> float:
-    """An amount that came after entry `number`, a second."""
-    elapsed = now_s - log.written_at_s(number)
-    return amount / elapsed if elapsed > 0 else 0.0
 
 
 def stocks_of(
@@ -49,7 +27,6 @@ def stocks_of(
     if run is not None:
         journal = Forecast(catalog, run)
         ledger = journal.ledger
-        assert ledger.settings is not None
         if ledger.settings.seq_len != snapshots[0].seq_len:
             raise RunError(
                 f"run {run} has seq_len {ledger.settings.seq_len}, mixture {plan.mixture} {snapshots[0].seq_len}; preview a "

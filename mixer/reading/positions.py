@@ -26,7 +26,6 @@ class Positions:
 
     def __init__(self, planner: Planner, end: int) -> None:
         settings = planner.ledger.settings
-        assert settings is not None
         self._planner, self._end = planner, end
         self._has_lanes, self._at_once = settings.canonical_nodes > 1, max(1, PLANNED_AT_ONCE // settings.global_batch)
         self._first, self._marks = planner.ledger.begin // planner.interval, -(-end // planner.interval)

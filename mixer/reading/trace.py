@@ -16,12 +16,13 @@ import msgspec
 
 from mixer.errors import RunEnded, RunError, StepError, WaitError
 from mixer.journal.journal import Forecast
-from mixer.ledger.ledger import widen
+from mixer.ledger.ancestry import Ancestry
+from mixer.ledger.ledger import Ledger, widen
 from mixer.order.ranges import Ranges
 from mixer.planning.planner import Planner
 from mixer.planning.states import States
+from mixer.planning.tables import Tables
 from mixer.reading.positions import Positions
-from mixer.reading.run_reader import Tables
 from mixer.reading.turns import Row, Turn, turns_of
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo, Schema
@@ -94,17 +95,18 @@ class Trace:
         self._planner: Planner | None = None
         self._tokenizers: dict[str, Tokenizer] = {}
         self._searched: dict[tuple[str, str, str], list[Span] | None] = {}  # (part's folder, column, value)
-        parent = self._journal.ledger.parent
-        self._parent = (
-            Trace(self.catalog, parent.run) if parent is not None and self._journal.ledger.fork is not None else None
-        )
+        self._line: Ancestry[Trace] = Ancestry(self, lambda parent: Trace(self.catalog, parent))
+
+    @property
+    def ledger(self) -> Ledger:
+        """The run's ledger, with what is forecast so far."""
+        return self._journal.ledger
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1, *, text: bool = False) -> list[TracedRow]:
         """The rows of a global batch, or those of one rank. Raises: StepError, RunEnded, WaitError, RunError, PartError."""
-        if self._parent is not None and 0 <= step < self._journal.ledger.begin:
-            return self._parent.batch(step, rank, world_size, text=text)
-        settings = self._journal.ledger.settings
-        assert settings is not None
+        if 0 <= step < self.ledger.begin:
+            return self._line.owner(step).batch(step, rank, world_size, text=text)
+        settings = self.ledger.settings
         size = settings.global_batch
         if world_size < 1 or size % world_size or not 0 <= rank < world_size:
             raise RunError(
@@ -156,7 +158,7 @@ class Trace:
                 start=span.start,
                 end=span.end,
                 pass_index=turn.pass_index,
-                stream=self._journal.ledger.streams[turn.row.stream],
+                stream=self.ledger.streams[turn.row.stream],
                 part=turn.row.part,
                 row=turn.row.row,
                 document=span.document,
@@ -171,13 +173,14 @@ class Trace:
 
     def find(self, rows: Iterable[Row], end: int) -> Iterator[tuple[Turn, int, int]]:
         """The turns of rows with their steps and slots, in the batches before `end`, which the ledger covers."""
-        rows, begin = list(rows), self._journal.ledger.begin
-        if self._parent is not None:
-            streams = len(self._journal.ledger.drawn_before)
-            of_parent = [row for row in rows if row.stream < streams and self._parent.has(row)]
-            yield from self._parent.find(of_parent, min(begin, end))
-        if end <= begin:
-            return
+        rows = list(rows)
+        for span in self._line:
+            if end > span.start:
+                yield from span.of.find_own([row for row in rows if span.of.has(row)], min(end, span.end))
+            rows = [row for row in rows if row.stream < len(span.of.ledger.drawn_before)]
+
+    def find_own(self, rows: list[Row], end: int) -> Iterator[tuple[Turn, int, int]]:
+        """As `find`, in the batches of the run's own log."""
         planner, tables = self._plan()
         drawn = widen(planner.state(end).drawn, len(planner.ledger.streams))
         turns = (turns_of(planner.ledger, tables(row.stream), row, int(drawn[row.stream])) for row in rows)
@@ -185,7 +188,7 @@ class Trace:
 
     def has(self, row: Row) -> bool:
         """Whether the ledger has taken the row's part in."""
-        snapshots = self._journal.ledger.snapshots
+        snapshots = self.ledger.snapshots
         return row.stream < len(snapshots) and row.part < snapshots[row.stream]
 
     def _reach(self, to_step: int | None) -> int:
@@ -195,10 +198,10 @@ class Trace:
         self._journal.refresh()
         end = self._journal.written if to_step is None else to_step
         self._check_ahead(end)
-        if end > self._journal.ledger.end:
+        if end > self.ledger.end:
             with suppress(RunEnded, WaitError):
                 self._journal.ensure(end - 1, to=end)
-        return min(end, self._journal.ledger.end)
+        return min(end, self.ledger.end)
 
     def _check_ahead(self, step: int) -> None:
         """Raises: StepError for a step that is too far past the ledger's end to be forecast."""
@@ -210,7 +213,7 @@ class Trace:
 
     def _plan(self) -> tuple[Planner, Tables]:
         """A planner of the ledger as it is now, whose states stay in memory."""
-        ledger = self._journal.ledger
+        ledger = self.ledger
         if self._planner is None or self._planner.ledger is not ledger:
             self._tables = Tables(self.catalog, ledger)
             states = States(Overlay(self.catalog.store), self.run, ledger, write=True)
@@ -218,13 +221,13 @@ class Trace:
         return self._planner, self._tables
 
     def _source(self, step: int) -> str:
-        if self._journal.ledger.skips.next(step) != step:
+        if self.ledger.skips.next(step) != step:
             return "skipped"
         return "ledger" if step < self._journal.written else "forecast"
 
     def _parts(self, stream: int) -> tuple[PartInfo, ...]:
         """The parts of a stream that the ledger has taken in."""
-        ledger = self._journal.ledger
+        ledger = self.ledger
         number = ledger.snapshots[stream]
         return self.catalog.stream(ledger.streams[stream], number).parts if number else ()
 
@@ -243,7 +246,7 @@ class Trace:
 
     def _find(self, document: str) -> dict[Row, list[Span]]:
         """The rows that hold a document of this id, or where there is none of this path."""
-        parts = [(stream, part) for stream in range(len(self._journal.ledger.streams)) for part in self._parts(stream)]
+        parts = [(stream, part) for stream in range(len(self.ledger.streams)) for part in self._parts(stream)]
         found: dict[Row, list[Span]] = defaultdict(list)
         for column in ("document", "path"):
             for stream, part in parts:

@@ -79,7 +79,6 @@ def turns_in(
 ) -> Iterator[Turn]:
     """The turns in some passes of an era, for a row at a place of the range that its join `join` brought (0: the base)."""
     settings, (low, high) = ledger.settings, low_high
-    assert settings is not None
     index = np.arange(passes.start, passes.stop) + era.pass_index
     sizes, places = np.full_like(index, high - low), np.full_like(index, place)
     keys = np.full(len(index), range_key(ledger.pool_seed, row.stream, low), np.uint64)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mixer.errors import MixtureError
-from mixer.order.slots import ONE
+from mixer.order.shares import ONE
 from mixer.runs.runs import Runs
 from streamer.catalog.catalog import Catalog
 from streamer.store.store import Store

@@ -5,42 +5,51 @@ later; caps and passes go on from there.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from mixer.errors import RunError, StepError
-from mixer.journal.journal import Forecast, Journal, open_owner
+from mixer.journal.journal import Journal, line_of
 from mixer.ledger.ledger import Ledger, Parent, Pool, check_limits, widen
-from mixer.mixture.resolution import Plan
-from mixer.order.slots import ONE
+from mixer.mixture.plan import Plan
 from mixer.planning.states import State
-from mixer.preview.preview import Stock, follow
 from streamer.catalog.catalog import Catalog
 from streamer.store.log import Body
 
 
+class Arrival(NamedTuple):
+    """What a run has come to at a step: `origin`, for a run that begins there; the `ledger` and `state` of that moment.
+
+    `owner`: the ledger as it is now, of the run in whose own log the step stands.
+    """
+
+    origin: Parent
+    owner: Ledger
+    ledger: Ledger
+    state: State
+
+
 def go_on(catalog: Catalog, name: str, plan: Plan, parent: str, step: int | None, nodes: int) -> Parent:
     """Where a run of a lineage begins. Raises: RunError when the parent is absent, shorter, or does not fit."""
-    settings = Forecast(catalog, parent).ledger.settings
-    assert settings is not None
-    if settings.canonical_nodes != nodes:
-        raise RunError(
-            f"run {name}: its parent {parent} has {settings.canonical_nodes} canonical nodes, not {nodes}; use as many"
-        )
-    origin, ledger, _ = come_to(catalog, name, parent, step)
-    check_limits(name, plan, dict(zip(ledger.streams, ledger.totals, strict=True)))
-    return origin
+    come = come_to(catalog, name, parent, step)
+    had = come.owner.settings.canonical_nodes
+    if had != nodes:
+        raise RunError(f"run {name}: its parent {parent} has {had} canonical nodes, not {nodes}; use as many")
+    check_limits(name, plan, dict(zip(come.ledger.streams, come.ledger.totals, strict=True)))
+    return come.origin
 
 
-def come_to(catalog: Catalog, name: str, parent: str, step: int | None) -> tuple[Parent, Ledger, State]:
-    """What a run has come to at a step of its ledger (default: its end), with its ledger and state there."""
-    end = Forecast(catalog, parent).ledger.end
+def come_to(catalog: Catalog, name: str, parent: str, step: int | None) -> Arrival:
+    """What a run has come to at a step of its ledger (default: its end). Raises: StepError for one that is not in it."""
+    line = line_of(catalog, parent)
+    end = line.newest.ledger.end
     step = end if step is None else step
     if type(step) is not int or not 0 <= step <= end:
         raise StepError(f"run {name}: its parent {parent} has {end} batches in its ledger, not {step}; name one up to {end}")
-    owner = open_owner(catalog, parent, step)
+    owner = line.owner(step)
     ledger, state = until(catalog.log(f"runs/{owner.run}/ledger").read(), step), owner.state(step)
-    digest = open_owner(catalog, parent, step - 1).ledger.digest(step)
-    origin = Parent(run=parent, step=step, ledger=digest, seed=owner.ledger.pool_seed, pools=pools(ledger, state))
-    return origin, ledger, state
+    digest, seed = line.owner(step - 1).ledger.digest(step), owner.ledger.pool_seed
+    origin = Parent(run=parent, step=step, ledger=digest, seed=seed, pools=pools(ledger, state))
+    return Arrival(origin, owner.ledger, ledger, state)
 
 
 def drawn_by(parent: Parent | None) -> dict[str, int]:
@@ -57,9 +66,7 @@ def drawn_in(journal: Journal) -> dict[str, int]:
 
 def until(bodies: Sequence[Body], step: int) -> Ledger:
     """The ledger as it was when its segments first covered the batches before `step`."""
-    ledger = Ledger()
-    ledger.add([body for body in bodies if body["event"] != "segment" or body["start"] < step])
-    return ledger
+    return Ledger([body for body in bodies if body["event"] != "segment" or body["start"] < step])
 
 
 def pools(ledger: Ledger, state: State) -> list[Pool]:
@@ -76,44 +83,3 @@ def pools(ledger: Ledger, state: State) -> list[Pool]:
         )
         for index, stream in enumerate(ledger.streams)
     ]
-
-
-def check_caps(
-    catalog: Catalog,
-    name: str,
-    plan: Plan,
-    num_steps: int | None,
-    global_batch: int,
-    drawn: dict[str, int],
-    *,
-    is_mean: bool = False,
-) -> None:
-    """Raises: RunError when a run could not last so many steps, of whose streams so much was drawn before.
-
-    A stream that is empty, or waits when dry, may grow: it is let through. `is_mean`: the shares are a schedule's mean.
-    """
-    if num_steps is None:
-        return
-    horizon, stocks = num_steps * global_batch, []
-    rows = (plan.streams, plan.shares, plan.max_passes, plan.limit, plan.when_dry)
-    for stream, share, cap, limit, when_dry in zip(*rows, strict=True):
-        samples = min(catalog.stream(stream).samples, limit if limit is not None else 1 << 62)
-        wanted, before = share * horizon / ONE, drawn.get(stream, 0)
-        grows = cap is None or when_dry == "wait" or not samples
-        left = None if grows or cap is None else max(0, cap * samples - before)
-        stocks.append(Stock(samples, before, left, 0.0))
-        if left is None or when_dry != "stop" or wanted <= left + 1:
-            continue
-        lowered = f"its share from {share / ONE:.4f} to at most {left / horizon:.4f}"
-        shorter = "num_steps" if is_mean else f"num_steps to {int(left / (share / ONE) / global_batch)}"
-        raise RunError(
-            f"run {name}: stream {stream} would be seen {(before + wanted) / samples:.2f} times in {num_steps} steps"
-            f"{' and those before' if before else ''}; max_passes is {cap}. Lower {lowered}"
-            f"{', the mean of the schedule,' if is_mean else ''} or {shorter}"
-        )
-    course = follow(plan, stocks, horizon)
-    if course.end < horizon - len(stocks):
-        raise RunError(
-            f"run {name}: {course.ends} after about {int(course.end / global_batch):,} of its {num_steps:,} steps, for what "
-            "dry streams leave goes to the others; lower num_steps, or raise max_passes or the shares of what is larger"
-        )

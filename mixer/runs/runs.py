@@ -1,19 +1,17 @@
 """Runs of a catalog: created, forked, shown, switched, paused. Everything that decides a run's order is in its one log."""
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from mixer.errors import RunError, StepError
-from mixer.journal.journal import Journal, open_owner
+from mixer.journal.journal import Journal
+from mixer.ledger.ancestry import Ancestry
 from mixer.ledger.history import Event, events
 from mixer.ledger.ledger import (
-    FORMAT,
     ORDER,
     Fork,
     Ledger,
@@ -23,65 +21,25 @@ from mixer.ledger.ledger import (
     signed,
     widen,
 )
+from mixer.ledger.policy import Policy, continued
 from mixer.ledger.reports import Report, Reports, check_against
 from mixer.ledger.skips import Skips
-from mixer.mixture.places import shown
-from mixer.mixture.resolution import Plan
-from mixer.mixture.versions import Mixtures
-from mixer.order.slots import ONE
-from mixer.runs.lineage import check_caps, come_to, drawn_by, drawn_in, go_on
+from mixer.mixture.plan import Plan
+from mixer.mixture.versions import Versions
+from mixer.order.shares import ONE
+from mixer.preview.caps import check_caps
+from mixer.runs.entries import check_length, check_numbers, entry, refuse_ended
+from mixer.runs.lineage import come_to, drawn_by, drawn_in, go_on
+from mixer.runs.run_info import RunInfo, describe
 from mixer.runs.stream_use import StreamUse, Target, targets_of, use_of
 from mixer.steering.binding import bind_steering, first_plan, mean_plan
-from mixer.steering.schedules import Policy, Schedule, continued
+from mixer.steering.schedules import Schedule
 from streamer.catalog.catalog import Catalog
-from streamer.catalog.names import check_word, whole_text
+from streamer.catalog.names import check_word
 from streamer.store.log import Body
 from streamer.store.store import Store
 
-BOUNDS = {
-    "seed": (0, (1 << 63) - 1),
-    "global_batch": (1, 1 << 20),  # a share of 2^40 times a batch must leave room in 64 bits
-    "canonical_nodes": (1, 64),
-    "num_steps": (1, 1 << 40),
-    "segment_batches": (1, 1 << 16),  # counts of a segment are planned at once
-    "write_ahead": (1, 1 << 40),
-    "skip": (0, 1 << 16),  # segments are written for what is skipped too
-    "start_step": (0, 1 << 40),
-    "batches": (1, 1 << 16),
-    "at_step": (0, 1 << 40),
-    "to_step": (0, 1 << 40),
-}
 Bodies = list[Body]  # in class Runs `list` is a method
-MAX_TEXT = 4000  # characters
-
-
-class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as it is now. `end_step`: global batches in its ledger; `shares` of the plan at its end, by stream.
-
-    `num_steps` counts batches that are handed out, all but the `skipped`, as (start, batches). `fork`: the run is its
-    `parent` up to `parent_step`; else only passes and caps of the parent count on.
-    """
-
-    name: str
-    mixture: str
-    seed: int
-    global_batch: int
-    seq_len: int
-    canonical_nodes: int
-    num_steps: int | None
-    end_step: int
-    ended: str | None
-    shares: dict[str, float]
-    paused: str | None = None
-    parent: str | None = None
-    parent_step: int | None = None
-    fork: bool = False
-    skipped: list[tuple[int, int]] = []
-    policy: str = "fixed"
-
-    @property
-    def streams(self) -> list[str]:
-        return list(self.shares)
 
 
 class Runs:
@@ -89,7 +47,7 @@ class Runs:
 
     def __init__(self, root: "str | Path | Store | Catalog") -> None:
         self.catalog = root if isinstance(root, Catalog) else Catalog(root)
-        self.mixtures = Mixtures(self.catalog)
+        self.mixtures = Versions(self.catalog)
         self._journals: dict[str, Journal] = {}
         self._lock = threading.RLock()
 
@@ -166,8 +124,7 @@ class Runs:
         step that is not in the parent's ledger.
         """
         check_word(name, what="run")
-        origin, ledger, state = come_to(self.catalog, name, parent, at_step)
-        owner = open_owner(self.catalog, parent, at_step).ledger
+        origin, owner, ledger, state = come_to(self.catalog, name, parent, at_step)
         had = owner.settings
         assert had is not None
         seed, size = had.seed if seed is None else seed, had.global_batch if global_batch is None else global_batch
@@ -251,7 +208,6 @@ class Runs:
         def decide(journal: Journal) -> Body:
             ledger = journal.ledger
             settings, last = ledger.settings, ledger.last_step
-            assert settings is not None
             policy, first = bind_steering(self.mixtures, name, steering, mixture, settings.global_batch)
             check_length(name, ledger, first, self.mixtures.load(first)[1].seq_len)
             step = ledger.end if at_step is None else at_step
@@ -301,7 +257,6 @@ class Runs:
             if found is not None:
                 raise StepError(f"run {name}: batches {found[0]} to {found[1] - 1} are skipped already; skip others")
             settings, last = ledger.settings, ledger.last_step
-            assert settings is not None
             if last is not None and start_step >= last:
                 raise StepError(
                     f"run {name} ends at batch {last} by its num_steps = {settings.num_steps}; skip one before that"
@@ -362,12 +317,13 @@ class Runs:
     def history(self, name: str) -> Sequence[Event]:
         """What happened to the run, in order, a fork's parent up to its step first. Raises: RunError for an unknown run."""
         with self._lock:
-            ledger = self._ledger(name)
-        own = events(name, self.catalog.log(f"runs/{name}/ledger").read())
-        if ledger.fork is None or ledger.parent is None:
-            return own
-        before = self.history(ledger.parent.run)
-        return [event for event in before if event.step < ledger.begin or event.event == "created"] + own
+            line = Ancestry(self._journal(name), self._journal).oldest_first()
+        return [
+            event
+            for span in line
+            for event in events(span.of.run, self.catalog.log(f"runs/{span.of.run}/ledger").read())
+            if event.step < span.end or event.event == "created"
+        ]
 
     def list(self) -> list[RunInfo]:
         return [self.show(name) for name in self.catalog.names("runs") if self.catalog.log(f"runs/{name}/ledger").read()]
@@ -384,12 +340,16 @@ class Runs:
         Reports(self.catalog, name).append(report)
 
     def _ledger(self, name: str) -> Ledger:
-        """A run's ledger as it is now, which is kept; for who holds the lock."""
+        """A run's ledger as it is now; for who holds the lock."""
+        return self._journal(name).ledger
+
+    def _journal(self, name: str) -> Journal:
+        """A run's journal, which is kept, with what was written since; for who holds the lock."""
         if name in self._journals:
             self._journals[name].refresh()
         else:
             self._journals[name] = Journal(self.catalog, name)
-        return self._journals[name].ledger
+        return self._journals[name]
 
     def plan(self, name: str, until_step: int | None = None) -> Plan:
         """The plan at the ledger's end; with a step, of a schedule the mean from there until then.
@@ -419,7 +379,6 @@ class Runs:
         ledger = journal.ledger
         check_plan(name, ledger, plan)
         settings, last = ledger.settings, ledger.last_step
-        assert settings is not None
         if last is not None:
             policy, drawn = ledger.policy_at(ledger.end), drawn_in(journal)
             until_then = mean_plan(self.mixtures, policy, ledger.plans[ledger.plan_at(ledger.end)], ledger.end, step)
@@ -427,68 +386,3 @@ class Runs:
                 drawn[stream] = drawn.get(stream, 0) + share * (step - ledger.end) * settings.global_batch // ONE
             steps, size = max(0, last - step), settings.global_batch
             check_caps(self.catalog, name, mean, steps, size, drawn, is_mean=mean is not plan)
-
-
-def describe(name: str, ledger: Ledger) -> RunInfo:
-    """What a ledger says of its run."""
-    settings, plan, parent = ledger.settings, ledger.plans[ledger.plan_at(ledger.end)], ledger.parent
-    policy = ledger.policy_at(ledger.end)
-    assert settings is not None
-    return RunInfo(
-        name=name,
-        mixture=plan.mixture,
-        seed=settings.seed,
-        global_batch=settings.global_batch,
-        seq_len=settings.seq_len,
-        canonical_nodes=settings.canonical_nodes,
-        num_steps=settings.num_steps,
-        end_step=ledger.end,
-        ended=ledger.ended,
-        shares={stream: share / ONE for stream, share in zip(plan.streams, plan.shares, strict=True)},
-        paused=ledger.paused,
-        parent=None if parent is None else parent.run,
-        parent_step=None if parent is None else parent.step,
-        fork=ledger.fork is not None,
-        skipped=[(start, end - start) for start, end in ledger.skips.stretches],
-        policy="fixed" if policy is None else policy.name,
-    )
-
-
-def entry(event: str, by: str | None, why: str | None, **values: Any) -> Body:
-    """An entry that somebody made. Raises: RunError for a name or a reason that is no short text."""
-    said = {key: value for key, value in (("by", by), ("why", why)) if value is not None}
-    for key, value in said.items():
-        if not isinstance(value, str) or len(value) > MAX_TEXT:
-            raise RunError(f"{key} is no text of up to {MAX_TEXT:,} characters; shorten it")
-        if whole_text(value) != value:
-            raise RunError(f"{key} = {shown(value)} is no UTF-8; write it in UTF-8")
-    return {"format": FORMAT, "event": event, **values, **said, "at_s": round(time.time(), 3)}
-
-
-def check_numbers(name: str, *, global_batch: int = 1, canonical_nodes: int = 1, **others: int | None) -> None:
-    """Raises: RunError for a number that no run can have."""
-    for key, value in {**others, "global_batch": global_batch, "canonical_nodes": canonical_nodes}.items():
-        low, high = BOUNDS[key]
-        if value is not None and (type(value) is not int or not low <= value <= high):
-            raise RunError(f"run {name}: {key} = {value!r} is no whole number from {low} to {high:,}; give one that is")
-    if global_batch % canonical_nodes:
-        raise RunError(
-            f"run {name}: canonical_nodes {canonical_nodes} does not divide the global batch of {global_batch}; use a "
-            "divisor of it"
-        )
-
-
-def check_length(name: str, ledger: Ledger, mixture: str, seq_len: int) -> None:
-    """Raises: RunError when a mixture is of another sequence length than the run."""
-    assert ledger.settings is not None
-    if seq_len != ledger.settings.seq_len:
-        raise RunError(
-            f"run {name} has seq_len {ledger.settings.seq_len}, {mixture} {seq_len}; switch to a mixture of the same, or "
-            "start another run"
-        )
-
-
-def refuse_ended(name: str, ledger: Ledger) -> None:
-    """Raises: RunError when the run has ended."""
-    if ledger.ended is not None:
-        raise RunError(f"run {name} has ended: {ledger.ended}; fork it, or start another run")

@@ -19,7 +19,7 @@ from mixer.ledger.history import Event
 from mixer.ledger.ledger import Ledger, widen
 from mixer.ledger.reports import Report, Reports
 from mixer.order.permutation import Ints
-from mixer.order.slots import ONE
+from mixer.order.shares import ONE
 from mixer.runs.runs import Runs
 from streamer.catalog.catalog import Catalog
 
@@ -129,7 +129,6 @@ def group_streams(ledger: Ledger, by: str) -> tuple[list[str], Ints]:
 
 def asked_for(ledger: Ledger, low: Ints, high: Ints) -> Floats:
     """Samples of each stream that the segments ask for in batches [low, high): (windows, streams)."""
-    assert ledger.settings is not None
     found = np.zeros((len(low), len(ledger.streams)))
     for segment in ledger.segments:
         overlap = np.minimum(high, segment.end) - np.maximum(low, segment.start)

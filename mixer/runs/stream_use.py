@@ -3,14 +3,15 @@
 Always holds: nothing is written; a fork's first batches are counted in its parent.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from mixer.journal.journal import Forecast, Journal
-from mixer.ledger.ledger import Segment, widen
-from mixer.order.slots import ONE
+from mixer.journal.journal import Journal, line_of
+from mixer.ledger.ledger import Ledger, Segment, widen
+from mixer.order.shares import ONE
 from streamer.catalog.catalog import Catalog
 
 
@@ -52,52 +53,42 @@ class Came(NamedTuple):
 
 def use_of(catalog: Catalog, name: str, upto_step: int | None = None) -> list[StreamUse]:
     """Target beside realised samples of each stream in the ledger's first `upto_step` batches."""
-    journal = Forecast(catalog, name)
-    ledger = journal.ledger
-    step = ledger.end if upto_step is None else min(upto_step, ledger.end)
-    before: list[StreamUse] = []
-    if ledger.fork is not None and ledger.parent is not None:
-        before = use_of(catalog, ledger.parent.run, min(step, ledger.begin))
-        if step < ledger.begin:
-            return before
-    targets, realised = [0.0] * len(ledger.streams), [0] * len(ledger.streams)
-    for index, use in enumerate(before[: len(ledger.drawn_before)]):
-        targets[index], realised[index] = use.target_samples, use.realised_samples
-    for start, end in ledger.skips.handed_out(ledger.begin, step):
-        first, last = Came.to(journal, start), Came.to(journal, end)
-        for index in range(len(ledger.streams)):
-            targets[index] += (last.asked[index] - first.asked[index]) / ONE
-            realised[index] += last.drawn[index] - first.drawn[index]
-    drawn = Came.to(journal, step).drawn
+    line = line_of(catalog, name)
+    end = line.newest.ledger.end
+    step = end if upto_step is None else min(upto_step, end)
+    targets, realised = defaultdict[str, float](float), defaultdict[str, int](int)
+    for span in line.oldest_first():
+        for start, end in line.newest.ledger.skips.handed_out(span.start, min(span.end, step)):
+            first, last = Came.to(span.of, start), Came.to(span.of, end)
+            for index, stream in enumerate(span.of.ledger.streams):
+                targets[stream] += (last.asked[index] - first.asked[index]) / ONE
+                realised[stream] += last.drawn[index] - first.drawn[index]
+    owner = line.owner(step)
+    drawn = Came.to(owner, step).drawn
     return [
         StreamUse(
             stream=stream,
-            target_samples=targets[index],
-            realised_samples=realised[index],
+            target_samples=targets[stream],
+            realised_samples=realised[stream],
             drawn_samples=drawn[index],
-            passes=drawn[index] / ledger.totals[index] if ledger.totals[index] else 0.0,
+            passes=drawn[index] / total if total else 0.0,
         )
-        for index, stream in enumerate(ledger.streams)
+        for index, (stream, total) in enumerate(zip(owner.ledger.streams, owner.ledger.totals, strict=True))
     ]
 
 
 def targets_of(catalog: Catalog, name: str) -> list[Target]:
     """What the ledger's segments ask for, in their order, of batches that are handed out."""
-    ledger = Journal(catalog, name).ledger
-    assert ledger.settings is not None
-    global_batch = ledger.settings.global_batch
-    before: list[Target] = []
-    if ledger.fork is not None and ledger.parent is not None:
-        for target in targets_of(catalog, ledger.parent.run):
-            if target.start_step < ledger.begin:
-                before.append(msgspec.structs.replace(target, end_step=min(target.end_step, ledger.begin)))
-
-    def samples(segment: Segment) -> dict[str, float]:
-        drawn = segment.shares * global_batch / ONE if segment.counts is None else segment.counts
-        return dict(zip(ledger.streams, (float(count) for count in drawn), strict=False))
-
-    return before + [
-        Target(start_step=start, end_step=end, samples=samples(segment))
-        for segment in ledger.segments
-        for start, end in ledger.skips.handed_out(segment.start, segment.end)
+    line = line_of(catalog, name)
+    return [
+        Target(start_step=start, end_step=end, samples=samples_of(span.of.ledger, segment))
+        for span in line.oldest_first()
+        for segment in span.of.ledger.segments
+        for start, end in line.newest.ledger.skips.handed_out(segment.start, min(segment.end, span.end))
     ]
+
+
+def samples_of(ledger: Ledger, segment: Segment) -> dict[str, float]:
+    """The samples of each stream that a batch of a segment has on average."""
+    drawn = segment.shares * ledger.settings.global_batch / ONE if segment.counts is None else segment.counts
+    return dict(zip(ledger.streams, (float(count) for count in drawn), strict=False))

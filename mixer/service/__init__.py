@@ -1,5 +1,14 @@
-"""The mixer over HTTP: stateless routes over the store. No sample passes through it; importing it loads FastAPI."""
+"""The mixer over HTTP: stateless routes over the store. No sample passes through it.
 
-from mixer.service.application import create_app
+Always holds: importing this package loads nothing; FastAPI comes with `create_app`.
+"""
 
-__all__ = ["create_app"]
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    if name != "create_app":
+        raise AttributeError(name)
+    from mixer.service.application import create_app
+
+    return create_app

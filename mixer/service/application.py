@@ -20,7 +20,6 @@ from starlette.exceptions import HTTPException
 
 from mixer.client.answers import Session
 from mixer.errors import AccessError, RunEnded, StepError, WaitError
-from mixer.service import catalog_routes, mixture_routes, pool_routes, run_routes
 from mixer.service.access import Token
 from mixer.service.contract import PREFIX, document
 from mixer.service.guard import Guard
@@ -28,6 +27,7 @@ from mixer.service.limits import Limits
 from mixer.service.metrics import Metrics
 from mixer.service.requests import read_body, read_query
 from mixer.service.route import AbsentError, Question, Route
+from mixer.service.routes import catalog, mixtures, pool, runs
 from mixer.service.shelf import Shelf
 from streamer.catalog.names import check_word
 from streamer.errors import PhasemixError, StoreError
@@ -60,7 +60,7 @@ def create_app(
         role=asked.role, by=asked.by, token_needed=bool(tokens), version=version("phasemix")
     ), Session)  # fmt: skip
     routes = [session]
-    for module in (catalog_routes, mixture_routes, run_routes, pool_routes):
+    for module in (catalog, mixtures, runs, pool):
         routes += module.routes(shelf)
     described = document(routes, OTHERS)
     app.openapi = lambda: described  # type: ignore[method-assign]

@@ -33,7 +33,6 @@ class HeldLedger:
         self._end, self._has_ended = 0, False
         self._ahead: asyncio.Task[None] | None = None
         settings = self._journal.ledger.settings
-        assert settings is not None
         self._segment_batches = settings.segment_batches
 
     def answer(self, start: int) -> bytes:

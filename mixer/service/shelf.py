@@ -8,8 +8,8 @@ from pathlib import Path
 import xxhash
 
 from mixer.errors import RunError
-from mixer.mixture.versions import Mixtures
 from mixer.pool import pool
+from mixer.preview.previews import Mixtures
 from mixer.runs.runs import Runs
 from mixer.runs.series import Curves
 from mixer.service.ledgers import HeldLedger
@@ -99,4 +99,4 @@ class Shelf:
 
 
 def digest(lines: Iterator[str]) -> str:
-    return xxhash.xxh3_64_hexdigest("\n".join(lines))
+    return xxhash.xxh3_64_hexdigest("\n".join(lines).encode())

@@ -8,13 +8,14 @@ from itertools import pairwise
 
 from mixer.errors import RunError
 from mixer.ledger.ledger import check_limits, check_tokens
-from mixer.mixture.resolution import Plan
-from mixer.mixture.versions import Mixtures
-from mixer.steering.schedules import Policy, Schedule, average, bind_schedule, scheduled
+from mixer.ledger.policy import Policy, scheduled
+from mixer.mixture.plan import Plan
+from mixer.mixture.versions import Versions
+from mixer.steering.schedules import Schedule, average, bind_schedule
 
 
 def bind_steering(
-    mixtures: Mixtures, name: str, steering: Schedule | Policy | None, mixture: str | None, global_batch: int
+    mixtures: Versions, name: str, steering: Schedule | Policy | None, mixture: str | None, global_batch: int
 ) -> tuple[Policy | None, str]:
     """The policy of run `name`, a schedule's points in its batches, and the mixture to begin with.
 
@@ -37,7 +38,7 @@ def bind_steering(
     return steering, mixture
 
 
-def check_schedule(mixtures: Mixtures, name: str, policy: Policy) -> None:
+def check_schedule(mixtures: Versions, name: str, policy: Policy) -> None:
     """Raises: MixtureError for a mixture that does not resolve now, RunError for two that do not follow each other."""
     plans = [mixtures.resolve(point.mixture) for point in policy.points]
     for before, after in pairwise(plans):
@@ -50,14 +51,14 @@ def check_schedule(mixtures: Mixtures, name: str, policy: Policy) -> None:
         check_limits(name, after, drawn_from)
 
 
-def first_plan(mixtures: Mixtures, policy: Policy | None, mixture: str, step: int) -> Plan:
+def first_plan(mixtures: Versions, policy: Policy | None, mixture: str, step: int) -> Plan:
     """The plan with which a policy, or a mixture, takes effect at a step. Raises: MixtureError."""
     if policy is not None and policy.points:
         return scheduled(policy, step, mixtures.resolve)[0]
     return mixtures.resolve(mixture)
 
 
-def mean_plan(mixtures: Mixtures, policy: Policy | None, plan: Plan, start: int, end: int | None) -> Plan:
+def mean_plan(mixtures: Versions, policy: Policy | None, plan: Plan, start: int, end: int | None) -> Plan:
     """The plan, or of a schedule the mean over batches [start, end): what caps are checked with. Raises: MixtureError."""
     if policy is None or not policy.points or end is None or end <= start:
         return plan

@@ -5,17 +5,15 @@ mean over streams in place of a reference model's loss; an example, not a recomm
 """
 
 import math
-from typing import TYPE_CHECKING
 
-from mixer.steering.schedules import Choice, shares_of
-
-if TYPE_CHECKING:
-    from mixer.ledger.ledger import Ledger
-    from mixer.ledger.reports import Report
+from mixer.ledger.ledger import Ledger
+from mixer.ledger.reports import Report
+from mixer.mixture.plan import shares_of
+from mixer.steering.functions import Choice
 
 
 def choose(
-    ledger: "Ledger", reports: "list[Report]", *, rate: float = 0.5, bound: float = 2.0, window: int = 8
+    ledger: Ledger, reports: list[Report], *, rate: float = 0.5, bound: float = 2.0, window: int = 8
 ) -> Choice | None:
     """Shares in proportion to the mixture's own times exp(rate * (loss - mean loss)), at most `bound` times more or less.
 

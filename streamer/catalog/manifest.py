@@ -66,7 +66,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def digest(self) -> str:
         """Of the parts' ids, in order."""
-        return xxhash.xxh3_64_hexdigest(" ".join(part.part_id for part in self.parts))
+        return xxhash.xxh3_64_hexdigest(" ".join(part.part_id for part in self.parts).encode())
 
     @property
     def key(self) -> str:

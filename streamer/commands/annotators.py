@@ -2,7 +2,8 @@
 
 import argparse
 
-from streamer.commands.options import add_json, add_root, print_table
+from streamer.commands.options import add_json, add_root
+from streamer.commands.table import print_table
 
 
 def add_annotator(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from streamer.commands.annotators import add_annotator
-from streamer.commands.options import add_json, add_root, print_table
+from streamer.commands.options import add_json, add_root
+from streamer.commands.table import print_table
 from streamer.commands.tokenizers import add_tokenizer
 
 

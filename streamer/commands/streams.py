@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from streamer.commands.options import add_json, add_root, print_table
+from streamer.commands.options import add_json, add_root
+from streamer.commands.table import print_table
 
 
 def add_streams(parser: argparse.ArgumentParser) -> Any:

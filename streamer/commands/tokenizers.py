@@ -4,7 +4,8 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from streamer.commands.options import add_json, add_root, print_table
+from streamer.commands.options import add_json, add_root
+from streamer.commands.table import print_table
 
 
 def add_tokenizer(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +28,9 @@ def add_tokenizer(parser: argparse.ArgumentParser) -> None:
 def iterate_texts(args: argparse.Namespace) -> Iterator[str]:
     """The texts of the sources, or of `documents/*`, up to `--max-mb`."""
     from streamer.catalog.catalog import Catalog
-    from streamer.corpus.filters import DropReason, decode
     from streamer.corpus.recipe import Source
     from streamer.corpus.sources.ingest import read_source
+    from streamer.documents.text import DropReason, decode
 
     left = args.max_mb * 1e6
     if args.sources:

@@ -17,11 +17,11 @@ from types import TracebackType
 import msgspec
 import xxhash
 
-from streamer.corpus.filters import DropReason, decode
 from streamer.corpus.progress import Progress
 from streamer.corpus.recipe import Recipe, default_positives
 from streamer.corpus.spool import read_spool
 from streamer.documents.document import Document
+from streamer.documents.text import DropReason, decode
 from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
 from streamer.scoring.annotator import NGRAMS, Annotation, annotate, embed_files, load_embedder
@@ -111,7 +111,7 @@ class AnnotatorProcess:
 
     def __enter__(self) -> "AnnotatorProcess":
         if self.recipe.annotator_model != NGRAMS:
-            command = [sys.executable, "-m", "streamer.scoring.annotator_process", self.recipe.annotator_model]
+            command = [sys.executable, "-P", "-m", "streamer.scoring.annotator_process", self.recipe.annotator_model]
             command += [str(self.recipe.section_tokens), str(self._request), str(self._result)]
             paths = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
             with self._errors.open("w") as errors:

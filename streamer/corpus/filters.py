@@ -4,9 +4,9 @@ Always holds: the decisions are pure; the first reason in the order of the check
 """
 
 import re
-from enum import StrEnum
 
-MAX_BYTES = 1_000_000
+from streamer.documents.text import DropReason
+
 MAX_LINE_CHARACTERS = 1000
 MAX_MEAN_LINE_CHARACTERS = 100
 MIN_ALPHANUMERIC_SHARE = 0.25
@@ -20,47 +20,6 @@ GENERATED = re.compile(
 WHITE_SPACE = b" \t\n\r\v\f"
 PUNCTUATION = bytes(code for code in range(128) if not chr(code).isalnum() and code not in WHITE_SPACE)
 COMMENT = re.compile(r"^\s*(?://|/?\*|#|--|<!--|;|\"\"\"|''')", re.MULTILINE)
-
-
-class DropReason(StrEnum):
-    """The named reasons, in the order in which they are looked for."""
-
-    UNREADABLE = "unreadable"
-    NOT_A_FILE = "not_a_file"
-    OVER_BUDGET = "over_budget"
-    TOO_LARGE = "too_large"
-    EMPTY = "empty"
-    BINARY = "binary"
-    NOT_UTF8 = "not_utf8"
-    UNKNOWN_LANGUAGE = "unknown_language"
-    GENERATED = "generated"
-    LONG_LINES = "long_lines"
-    FEW_LETTERS = "few_letters"
-    EXACT_DUPLICATE = "exact_duplicate"
-    NEAR_DUPLICATE = "near_duplicate"
-
-
-def decode(data: bytes) -> str | DropReason:
-    """The text of a file (without a byte order mark), or why it has none.
-
-    Binary: a NUL byte anywhere (UTF-16 text has them too), or mostly control characters at the start.
-    """
-    if len(data) > MAX_BYTES:
-        return DropReason.TOO_LARGE
-    if b"\0" in data or has_control_bytes(data[:4096]):
-        return DropReason.BINARY
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return DropReason.NOT_UTF8
-    return text if text.strip() else DropReason.EMPTY
-
-
-def has_control_bytes(head: bytes) -> bool:
-    """Whether more than 5 % of the bytes are control characters that no text has."""
-    return len(head.translate(None, delete=bytes(range(1, 7)) + bytes(range(14, 27)) + b"\x1c\x1d\x1e\x1f")) < (
-        0.95 * len(head)
-    )
 
 
 def judge(text: str, language: str) -> DropReason | None:

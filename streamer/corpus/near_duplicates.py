@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from streamer.corpus.filters import DropReason
+from streamer.documents.text import DropReason
 
 WORDS_IN_SHINGLE = 5
 NUM_VALUES = 128

@@ -20,7 +20,6 @@ import xxhash
 
 from streamer.catalog.catalog import Catalog
 from streamer.corpus.annotation import AnnotatorProcess, choose_positives, choose_random
-from streamer.corpus.filters import DropReason
 from streamer.corpus.parts.packing_steps import DocumentsReader, Encoder, PartsWriter, Scorer
 from streamer.corpus.parts.part_manifest import read_manifests
 from streamer.corpus.parts.publication import begin, check_root, finish, publish
@@ -38,6 +37,7 @@ from streamer.corpus.steps import (
     LanguageWriter,
     SourceReader,
 )
+from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 from streamer.packing import tokenizer as tokenizers
 from streamer.packing.grouping import Grouping, random_key

@@ -16,15 +16,17 @@ from datatrove.data import Document as Passed
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.filters.base_filter import BaseFilter
 
-from streamer.corpus.filters import DropReason, decode, judge
+from streamer.corpus.filters import judge
 from streamer.corpus.heldout import is_held_out
 from streamer.corpus.near_duplicates import DuplicateIndex, sign
 from streamer.corpus.progress import Progress
 from streamer.corpus.recipe import Recipe
-from streamer.corpus.sources.ingest import RawFile, read_source
+from streamer.corpus.sources.ingest import read_source
+from streamer.corpus.sources.raw_file import RawFile
 from streamer.corpus.spool import Kept, SpoolWriter, read_spool
 from streamer.documents.document import Document, document_id
 from streamer.documents.languages import detect, key_of
+from streamer.documents.text import DropReason, decode
 
 BATCH_DOCUMENTS = 64
 SOURCE_SHIFT = 40

@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from streamer.corpus.filters import DropReason, decode
 from streamer.documents.document import COLUMNS, Document, document_id
 from streamer.documents.languages import detect, key_of
+from streamer.documents.text import DropReason, decode
 from streamer.errors import PartError
 from streamer.mds import layout as mds
 from streamer.mds.listed_shards import plain_bytes, shard_path

@@ -14,8 +14,8 @@ from streamer.catalog import parts
 from streamer.catalog.catalog import Catalog, token_schema
 from streamer.catalog.manifest import Schema, Snapshot, read_schema
 from streamer.catalog.names import check_stream_name
-from streamer.corpus.filters import DropReason
 from streamer.documents.document import COLUMNS, Document
+from streamer.documents.text import DropReason
 from streamer.errors import PartError, StreamError
 from streamer.mds import layout as mds
 from streamer.packing.tokenizer import describe, highest_id, read_text

@@ -20,7 +20,7 @@ MAX_BYTES = 256 << 20  # about eight million shards; then it begins anew
 def describe(part_id: str, shard: str, xxh3: str, stat: os.stat_result) -> bytes:
     """One line: which bytes, in which file, are known to have which hash."""
     facts = f"{part_id} {shard} {xxh3} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
-    return xxhash.xxh3_128_hexdigest(facts).encode()
+    return xxhash.xxh3_128_hexdigest(facts.encode()).encode()
 
 
 class HashMemory:

@@ -56,7 +56,7 @@ def locked(path: Path) -> Iterator[None]:
 
 def lock_file(folder: Path, name: str) -> Path:
     """The lock file of a name."""
-    return folder / f"{xxhash.xxh3_64_intdigest(name) % LOCK_FILES:03x}"
+    return folder / f"{xxhash.xxh3_64_intdigest(name.encode()) % LOCK_FILES:03x}"
 
 
 def try_exclusive(descriptor: int) -> bool:

@@ -48,7 +48,7 @@ class ShardFiles:
             self._cache = error  # plain shards do without; what others hashed is then hashed again
             log.warning("%s", error)
         hashes = self._cache.hashes if isinstance(self._cache, Cache) else None
-        self._in_place = HashMemory(hashes and hashes / xxhash.xxh3_64_hexdigest(store.url))
+        self._in_place = HashMemory(hashes and hashes / xxhash.xxh3_64_hexdigest(store.url.encode()))
         self._in_cache = HashMemory(hashes and hashes / f"cache-{boot_id()}")
 
     @property

@@ -39,7 +39,7 @@ def test_importing_a_room_loads_nothing_heavy(package: str) -> None:
 
 
 def test_the_reader_loads_neither_fastapi_nor_redis() -> None:
-    code = "import sys, mixer; mixer.RunReader; print(*sys.modules)"
+    code = "import sys, mixer, mixer.service; mixer.RunReader; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert not {"fastapi", "redis"} & set(loaded.split())
 

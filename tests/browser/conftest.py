@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from mixer import Runs
 from mixer.ledger.reports import Report, Reports
-from mixer.mixture.versions import Mixtures
+from mixer.preview.previews import Mixtures
 from streamer import Catalog, Document
 from streamer.packing.packing import pack, sidecar_rows
 from streamer.packing.tokenizer import end_of_document_id

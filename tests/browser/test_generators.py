@@ -15,7 +15,7 @@ OpenPage = Callable[[str], Page]
 
 
 def phasemix(*words: str) -> str:
-    argv = [sys.executable, "-m", "deploy.command_line", *words]
+    argv = [sys.executable, "-P", "-m", "phasemix", *words]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout

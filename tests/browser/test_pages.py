@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from selenium.webdriver.common.by import By
 
 from mixer import Runs
-from mixer.mixture.versions import Mixtures
+from mixer.preview.previews import Mixtures
 from streamer import Catalog
 
 OpenPage = Callable[[str], Page]
@@ -199,7 +199,7 @@ def test_sliders_keep_the_sum_and_leave_what_is_locked(
     found = json.loads(
         driver.execute_async_script(
             "const [shares, moved, value, fixed, done] = arguments;"
-            "import('/ratios.js').then(({ rebalance }) =>"
+            "import('/pages/ratios.js').then(({ rebalance }) =>"
             " done(JSON.stringify([...rebalance(new Map(Object.entries(shares)), moved, value, new Set(fixed))])))",
             shares, moved, value, sorted(fixed),
         )

@@ -12,7 +12,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from mixer import Runs
-from mixer.mixture.versions import Mixtures
+from mixer.preview.previews import Mixtures
 from streamer import Catalog
 
 OpenPage = Callable[[str], Page]

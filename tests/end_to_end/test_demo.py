@@ -11,7 +11,7 @@ from deploy.demo.demo import FIRST_FILES, STEPS
 
 def test_the_demo_keeps_its_promises_and_leaves_nothing(tmp_path: Path) -> None:
     shared = set(os.listdir("/dev/shm"))
-    argv = [sys.executable, "-m", "deploy.command_line", "demo", "--seconds", "150", "--json"]
+    argv = [sys.executable, "-P", "-m", "phasemix", "demo", "--seconds", "150", "--json"]
     environment = {**os.environ, "TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": ""}
     done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=840)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -50,7 +50,7 @@ def test_options_that_cannot_be_met_are_one_line(tmp_path: Path) -> None:
         (["--corpus", str(tmp_path / "nothing")], "does not exist"),
         (["--root", str(tmp_path)], "is not empty"),
     ):
-        argv = [sys.executable, "-m", "deploy.command_line", "demo", *words]
+        argv = [sys.executable, "-P", "-m", "phasemix", "demo", *words]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert said in done.stderr

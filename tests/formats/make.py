@@ -19,10 +19,11 @@ import xxhash
 from generators.planning.orders import load_orders, place_order
 from mixer import Mixtures, RunEnded, RunReader, Runs
 from mixer.journal.journal import Journal
+from mixer.ledger.policy import Policy
 from mixer.ledger.reports import Report, Reports
 from mixer.planning.states import State, States, unpack, unpack_small
 from mixer.pool import pool
-from mixer.steering.schedules import Policy, Schedule, SchedulePoint
+from mixer.steering.schedules import Schedule, SchedulePoint
 from streamer import Catalog
 from streamer.documents.document import COLUMNS, Document, document_id
 from streamer.mds import layout as mds

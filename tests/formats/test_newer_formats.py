@@ -12,7 +12,8 @@ import pytest
 
 from generators.planning.orders import load_orders
 from mixer import Mixtures, RunReader, Trace
-from mixer.journal.journal import Journal, make_planner
+from mixer.journal.journal import Journal
+from mixer.planning.planner import make_planner
 from mixer.pool import pool
 from streamer import Catalog
 from streamer.errors import PhasemixError

@@ -24,7 +24,7 @@ class Pool:
         self.started: list[subprocess.Popen[bytes]] = []
 
     def start(self, verb: str, *words: str) -> "subprocess.Popen[bytes]":
-        argv = [sys.executable, "-m", "deploy.command_line", "generators", verb, "--root", str(self.root)]
+        argv = [sys.executable, "-P", "-m", "phasemix", "generators", verb, "--root", str(self.root)]
         log = self.root.parent / f"{verb}-{len(self.started)}.log"
         process = processes.start((*argv, "--redis", self.redis_url, *words), log=log)
         self.started.append(process)
@@ -34,7 +34,7 @@ class Pool:
         return self.start("work", "--engine", self.engine, "--name", name, *words)
 
     def ask(self, *words: str) -> dict[str, object]:
-        argv = [sys.executable, "-m", "deploy.command_line", "generators", *words, "--root", str(self.root), "--json"]
+        argv = [sys.executable, "-P", "-m", "phasemix", "generators", *words, "--root", str(self.root), "--json"]
         found = subprocess.run(
             argv, capture_output=True, text=True, timeout=60, env={**os.environ, "PHASEMIX_REDIS": self.redis_url}
         )

@@ -115,7 +115,7 @@ def test_a_drained_pool_is_empty_and_scaled_to_zero(pool: Pool) -> None:
 def test_a_mistake_is_one_line_and_exit_code_2(
     words: list[str], said: str, seeded: Catalog, root: Path, redis_url: str
 ) -> None:
-    argv = [sys.executable, "-m", "deploy.command_line", "generators", *words, "--root", str(root)]
+    argv = [sys.executable, "-P", "-m", "phasemix", "generators", *words, "--root", str(root)]
     found = subprocess.run(argv, capture_output=True, text=True, timeout=60, env={**os.environ, "PHASEMIX_REDIS": redis_url})
     assert found.returncode == 2
     assert said in found.stderr

@@ -18,7 +18,7 @@ from mixer import Mixtures, RunEnded, RunReader, Runs, WaitError
 from mixer.journal.journal import Journal
 from mixer.ledger.ledger import Ledger, widen
 from mixer.planning import planner
-from mixer.reading.run_reader import Tables
+from mixer.planning.tables import Tables
 from streamer import Catalog
 from streamer.reading.snapshot_loader import ORIGIN
 from streamer.store.directory_store import DirectoryStore
@@ -207,7 +207,6 @@ def draws(store: Store, ledger: Ledger, tables: Tables) -> Iterator[list[tuple[i
     for index in range(len(ledger.streams)):
         table = tables(index)
         shards.append([(int(start), int(end - start)) for start, end in zip(table.starts, table.ends, strict=True)])
-    assert ledger.settings is not None
     return reference.order(
         ledger.pool_seed, ledger.settings.canonical_nodes, shards, segments(store, ledger, len(ledger.streams), ledger.end)
     )

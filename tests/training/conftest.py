@@ -38,7 +38,7 @@ def make_tokenizer(text: str) -> Tokenizer:
 
 @pytest.fixture(scope="session")
 def source_text() -> str:
-    return "\n".join(path.read_text() for path in sorted(REPOSITORY.glob("streamer/*.py")))
+    return "\n".join(path.read_text() for path in sorted(REPOSITORY.glob("streamer/*/*.py")))
 
 
 @pytest.fixture(scope="session")

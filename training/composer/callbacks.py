@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,15 +22,13 @@ from mixer.client.client import MixerClient
 from mixer.ledger.reports import Report
 from mixer.runs.runs import Runs
 from training import checkpoints
+from training.composer.language_model import LanguageModel
 from training.loader import MixedLoader
 from training.measures.progress import Progress, Stall
 from training.measures.shares import Shares
 from training.measures.steps_log import StepLine, StepsLog, digest_origin
 from training.measures.stream_losses import ReportWriter, StreamLosses
 from training.phases.run_binding import Job
-
-if TYPE_CHECKING:
-    from training.composer.trainer import LanguageModel
 
 
 class Restore(Callback):  # type: ignore[misc]

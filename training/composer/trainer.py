@@ -20,13 +20,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
-from composer import Callback, ComposerModel, State, Trainer
+from composer import Callback, State, Trainer
 from composer.algorithms import GradientClipping
 from composer.core import DataSpec
 from composer.utils import dist, get_device
 
 from training import checkpoints
 from training.composer.callbacks import ReportLosses, Restore, Save, Watch
+from training.composer.language_model import LanguageModel
 from training.composer.model import build_model, to_model_dtype, token_losses
 from training.errors import CheckpointError
 from training.evaluation.heldout import Totals, measure, merge
@@ -52,24 +53,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     streams: list[StreamShare]
     ended: str | None
     wall_s: float
-
-
-class LanguageModel(ComposerModel):  # type: ignore[misc]
-    """Composer's view of the model: a batch to logits, logits to the loss. `row_losses`: of the last microbatch, (rows,)."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self.row_losses = torch.zeros(0)
-
-    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        logits: torch.Tensor = self.model(input_ids=batch["input_ids"]).logits
-        return logits
-
-    def loss(self, outputs: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        losses = token_losses(outputs, batch["input_ids"])
-        self.row_losses = losses.detach().mean(1)
-        return losses.mean()
 
 
 class PhaseSchedule:

@@ -9,7 +9,8 @@ import msgspec
 
 from mixer import Mixtures, RunError, Runs
 from mixer.client.client import MixerClient
-from mixer.runs.runs import RunInfo
+from mixer.journal.journal import line_of
+from mixer.runs.run_info import RunInfo
 from streamer import Catalog
 from streamer.packing.tokenizer import highest_id
 from training.errors import RecipeError, RunMismatchError
@@ -87,14 +88,9 @@ def mixtures_of(catalog: Catalog, run: str) -> list[str]:
 
 def forks_of(root: str, run: str) -> list[tuple[str, int]]:
     """The runs that a run forked from, the nearest first, each with the trained steps up to which they are the same."""
-    runs, found, steps = Runs(root), list[tuple[str, int]](), 1 << 62
-    info = runs.show(run)
-    while info.fork and info.parent is not None and info.parent_step is not None:
-        skipped = sum(max(0, min(start + count, info.parent_step) - start) for start, count in info.skipped)
-        steps = min(steps, info.parent_step - skipped)
-        found.append((info.parent, steps))
-        info = runs.show(info.parent)
-    return found
+    line = line_of(Catalog(root), run)
+    skips = line.newest.ledger.skips
+    return [(span.of.run, span.end - skips.before(span.end)) for span in line if span.of is not line.newest]
 
 
 def check_vocabulary(catalog: Catalog, run: str, fingerprint: str | None, recipe: Recipe) -> None:

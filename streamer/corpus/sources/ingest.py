@@ -4,7 +4,6 @@ Always holds: a file that cannot be read is yielded with the reason, never raise
 but plain files is opened; no more than 1 MB of a file is read; the order is the same on every machine.
 """
 
-import fnmatch
 import os
 import stat
 import tarfile
@@ -17,9 +16,11 @@ from typing import Protocol
 
 import msgspec
 
-from streamer.corpus.filters import MAX_BYTES, DropReason
 from streamer.corpus.recipe import Source
+from streamer.corpus.sources.parquet_source import read_parquet
+from streamer.corpus.sources.raw_file import RawFile, clean_name, is_wanted
 from streamer.documents.languages import may_be_source
+from streamer.documents.text import MAX_BYTES, DropReason
 from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
 
@@ -32,30 +33,12 @@ ZIP_FAULTS = (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedE
 TAR_FAULTS = (OSError, tarfile.TarError, zlib.error, EOFError, LZMAError)
 
 
-class RawFile(msgspec.Struct, kw_only=True):
-    """A file as it was found. `fault` says why `data` is empty; `language` is what the source states, if it does."""
-
-    path: str
-    repository: str
-    license: str
-    data: bytes = b""
-    fault: DropReason | None = None
-    language: str | None = None
-
-
 def read_source(source: Source, *, seed: int) -> Iterator[RawFile]:
     """The files of a source. Raises: CorpusError when the source itself is not there or is of no known kind."""
     path = Path(source.path).expanduser()
     if not path.exists():
         raise CorpusError(f"source {source.path} does not exist; correct its path in the recipe")
     return within_budget(source, read_folder(path, source, seed) if path.is_dir() else read_container(path, source))
-
-
-def is_wanted(path: str, source: Source) -> bool:
-    """Whether a path matches the source's globs (`*` crosses `/`)."""
-    return any(fnmatch.fnmatchcase(path, glob) for glob in source.include) and not any(
-        fnmatch.fnmatchcase(path, glob) for glob in source.exclude
-    )
 
 
 def within_budget(source: Source, files: Iterable[RawFile]) -> Iterator[RawFile]:
@@ -68,11 +51,6 @@ def within_budget(source: Source, files: Iterable[RawFile]) -> Iterator[RawFile]
             return
         left -= len(file.data)
         yield file
-
-
-def clean_name(name: str) -> str:
-    """A path that can be written as UTF-8."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 # folders
@@ -145,8 +123,6 @@ def read_container(path: Path, source: Source, *, nested: bool = False) -> Itera
     """The files of an archive or Parquet file. `nested`: one found in a folder, whose faults are counted, not raised."""
     name = path.name.lower()
     if name.endswith(PARQUET_ENDINGS):
-        from streamer.corpus.sources.parquet_source import read_parquet
-
         return read_parquet(path, source, nested=nested)
     ending = next((ending for ending in (*ZIP_ENDINGS, *TAR_ENDINGS) if name.endswith(ending)), None)
     if ending is None:

@@ -6,9 +6,9 @@ Always holds: a row that lacks a path or content is counted, never raised; only 
 from collections.abc import Iterator
 from pathlib import Path
 
-from streamer.corpus.filters import DropReason
 from streamer.corpus.recipe import Source
-from streamer.corpus.sources.ingest import RawFile, clean_name, is_wanted
+from streamer.corpus.sources.raw_file import RawFile, clean_name, is_wanted
+from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 
 COLUMNS = ("content", "path", "repo_name", "language", "license")

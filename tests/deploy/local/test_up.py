@@ -28,7 +28,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def phasemix(*words: str) -> "subprocess.CompletedProcess[str]":
-    argv = [sys.executable, "-m", "deploy.command_line", *words]
+    argv = [sys.executable, "-P", "-m", "phasemix", *words]
     return subprocess.run(argv, capture_output=True, text=True, timeout=120)
 
 

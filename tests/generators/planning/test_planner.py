@@ -11,7 +11,7 @@ from generators.planning.quota import Want, choose_counts, count_files
 from generators.planning.seed_documents import load_seed_documents
 from generators.publishing.publishing import Publishing
 from generators.queue.job import Reason, accepted_file
-from generators.queue.job_queue import MemoryJobQueue
+from generators.queue.memory_job_queue import MemoryJobQueue
 from mixer import Mixtures, Runs
 from mixer.pool import pool
 from streamer import Catalog

@@ -8,7 +8,8 @@ import redis
 
 from generators.errors import QueueError
 from generators.queue.job import Job, Reason, accepted_file
-from generators.queue.job_queue import DeadJob, JobQueue, MemoryJobQueue
+from generators.queue.job_queue import DeadJob, JobQueue
+from generators.queue.memory_job_queue import MemoryJobQueue
 from generators.queue.redis_job_queue import RedisJobQueue
 
 SILENT_MS = 50

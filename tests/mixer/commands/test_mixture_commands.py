@@ -111,7 +111,7 @@ def edit(root: Path, tmp_path: Path, script: str, answers: str = "", *words: str
     editor.write_text(f"#!/bin/sh\n{script}\n")
     editor.chmod(0o755)
     return subprocess.run(
-        [sys.executable, "-m", "deploy.command_line", "mixtures", "edit", "m", "--root", str(root), *words],
+        [sys.executable, "-P", "-m", "phasemix", "mixtures", "edit", "m", "--root", str(root), *words],
         input=answers,
         capture_output=True,
         text=True,

@@ -19,7 +19,7 @@ from mixer.mixture.file import parse_mixture
 from mixer.mixture.grammar import COMPONENT, find_fault, schema
 from mixer.mixture.mixture import Component, Mixture, document_of, text_of
 from mixer.mixture.places import line_of
-from mixer.order.slots import ONE
+from mixer.order.shares import ONE
 from streamer import Catalog
 
 Fill = Callable[..., Catalog]

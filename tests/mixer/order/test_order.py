@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from mixer.order.lanes import bounds, take
 from mixer.order.passes import Timeline, remerge, unmerge
 from mixer.order.permutation import Ints, Tables, permute
-from mixer.order.slots import ONE, arrange, count_draws, settle, stream_hashes, to_shares
+from mixer.order.shares import ONE, to_shares
+from mixer.order.slots import arrange, count_draws, settle, stream_hashes
 
 six_weights = st.lists(st.sampled_from([0, 0, 1, 7, 1000, 10**6]), min_size=6, max_size=6)
 weights = st.lists(st.integers(1, 10**6), min_size=1, max_size=40)

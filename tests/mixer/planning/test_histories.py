@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixer import RunReader
-from mixer.journal.journal import make_planner
 from mixer.ledger.ledger import Segment, widen
-from mixer.order.slots import ONE
+from mixer.order.shares import ONE
+from mixer.planning.planner import make_planner
 from mixer.planning.states import States
 from streamer import Catalog
 from streamer.store.store import MemoryStore, Store

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mixer import MixtureError, Mixtures, RunEnded, RunError, Runs, WaitError
-from mixer.mixture.resolution import Plan
-from mixer.order.slots import ONE, to_shares
+from mixer.mixture.plan import Plan
+from mixer.order.shares import ONE, to_shares
 from mixer.preview.feasible import nearest_shares
 from mixer.preview.preview import Preview
 from streamer import Catalog

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixer import Mixtures, RunEnded, RunError, RunReader, Runs, StepError, Trace, WaitError
-from mixer.journal.journal import Journal, make_planner
+from mixer.journal.journal import Journal
 from mixer.ledger.ledger import widen
+from mixer.planning.planner import make_planner
 from mixer.planning.states import States
-from mixer.reading.run_reader import Tables
+from mixer.planning.tables import Tables
 from mixer.reading.turns import Row
 from streamer import Catalog
 from streamer.store.store import MemoryStore, Store

@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 from mixer import MixerError, Mixtures, RunError, RunReader, Runs, StepError, demand
 from mixer.journal.journal import Journal
 from mixer.ledger.ledger import Ledger
+from mixer.ledger.policy import Policy
 from mixer.ledger.reports import Report, Reports
-from mixer.steering import schedules as policies
-from mixer.steering.schedules import Choice, Policy, Schedule, SchedulePoint, function_policy, read_schedule, shares_of
+from mixer.mixture.plan import shares_of
+from mixer.steering import functions as policies
+from mixer.steering.functions import Choice
+from mixer.steering.schedules import Schedule, SchedulePoint, function_policy, read_schedule
 from streamer import Catalog
 
 Fill = Callable[..., Catalog]

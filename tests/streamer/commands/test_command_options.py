@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from streamer.commands.options import print_table, shorten, table_lines
+from streamer.commands.table import print_table, shorten, table_lines
 
 ROWS = [
     {"stream": f"scored/a-language-with-a-name-{number}/q95", "tokens": 10**number, "share": 0.25, "note": None}

@@ -11,11 +11,11 @@ import pytest
 
 from streamer import Catalog
 from streamer.catalog import parts
-from streamer.corpus.filters import DropReason
 from streamer.corpus.parts import publication
 from streamer.corpus.parts.report import CorpusReport
 from streamer.corpus.pipeline import build
 from streamer.corpus.recipe import Recipe, Source
+from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 from streamer.mds import layout as mds
 from streamer.packing import tokenizer as tokenizers

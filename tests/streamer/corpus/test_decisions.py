@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.corpus.filters import DropReason
 from streamer.corpus.heldout import is_held_out
 from streamer.corpus.near_duplicates import DuplicateIndex, shingle_hashes, sign
 from streamer.corpus.recipe import parse_recipe
 from streamer.documents.document import Document
 from streamer.documents.languages import LANGUAGES, detect, key_of
+from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 from streamer.packing.grouping import Grouping, choose_order
 from streamer.packing.packing import pack

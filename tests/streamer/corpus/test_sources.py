@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from streamer.corpus.filters import DropReason, decode, judge
+from streamer.corpus.filters import judge
 from streamer.corpus.recipe import Source
 from streamer.corpus.sources.found_code import find_sources
 from streamer.corpus.sources.ingest import read_source
+from streamer.documents.text import DropReason, decode
 from streamer.errors import CorpusError
 
 

@@ -1,10 +1,10 @@
 // The catalog: its streams, tokens by language, how a stream has grown.
 
-import { get, poll } from "./api.js";
-import { chart, cut, namesAxis, narrow, timesAxis } from "./chart.js";
-import { count, empty, h, say, section, short } from "./dom.js";
-import { field } from "./form.js";
-import { table } from "./table.js";
+import { get, poll } from "../api.js";
+import { chart, cut, namesAxis, narrow, timesAxis } from "../chart.js";
+import { count, empty, h, say, section, short } from "../dom.js";
+import { field } from "../form.js";
+import { table } from "../table.js";
 
 const GROUPS = 6; // of streams that the chart tells apart
 const REST = "other groups";

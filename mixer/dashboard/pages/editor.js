@@ -1,6 +1,6 @@
 // The ratio editor: a slider a component and a slider a key of each. Always holds: the sums stay 1 and pins stay put.
 
-import { h, share } from "./dom.js";
+import { h, share } from "../dom.js";
 import { changed, digits, pinned, rebalance, settingsOf, within } from "./ratios.js";
 
 const SHOWN = 8; // keys; smaller ones are folded away

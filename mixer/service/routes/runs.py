@@ -7,7 +7,7 @@ import msgspec
 from mixer.client.answers import RunPage, Switched
 from mixer.ledger.history import Event
 from mixer.ledger.reports import Report, Reports
-from mixer.runs.runs import RunInfo
+from mixer.runs.run_info import RunInfo
 from mixer.runs.series import Series
 from mixer.service import requests
 from mixer.service.requests import Count, From, Name, Reference, Seed, Step, Why

@@ -1,8 +1,8 @@
 // What a mixture would give: shares by key and stream beside those it started from, passes, what runs dry, what caps forbid.
 
-import { chart, colour, namesAxis } from "./chart.js";
-import { count, duration, h, points, share, short } from "./dom.js";
-import { table } from "./table.js";
+import { chart, colour, namesAxis } from "../chart.js";
+import { count, duration, h, points, share, short } from "../dom.js";
+import { table } from "../table.js";
 
 const BARS = 24; // of a chart; the tables have all
 const FIRST = 3; // refusals; the others are folded away

@@ -1,11 +1,11 @@
 // One run: target and realised shares, losses, passes, its history, and what can be done with it.
 
-import { get, named, poll, post } from "./api.js";
-import { chart, colour, cut, narrow } from "./chart.js";
-import { count, h, link, points, say, section, share, short, when } from "./dom.js";
-import { field, form, readOnly, versionField } from "./form.js";
-import { stateOf } from "./runs.js";
-import { table } from "./table.js";
+import { get, named, poll, post } from "../api.js";
+import { chart, colour, cut, narrow } from "../chart.js";
+import { count, h, link, points, say, section, share, short, when } from "../dom.js";
+import { field, form, readOnly, versionField } from "../form.js";
+import { stateOf } from "../run_state.js";
+import { table } from "../table.js";
 
 const PHASES = ["general", "continued", "enhanced"];
 const steps = { legend: { y: -0.16, yanchor: "top" }, xaxis: { rangemode: "tozero", tickformat: "," } };

@@ -1,10 +1,10 @@
 // The generator pool: workers, queue, rates by reason, its size, and the files it wrote.
 
-import { get, poll, post } from "./api.js";
-import { chart, colour, timesAxis } from "./chart.js";
-import { arrange, count, duration, empty, h, say, section, short, when } from "./dom.js";
-import { field, form, readOnly } from "./form.js";
-import { table } from "./table.js";
+import { get, poll, post } from "../api.js";
+import { chart, colour, timesAxis } from "../chart.js";
+import { arrange, count, duration, empty, h, say, section, short, when } from "../dom.js";
+import { field, form, readOnly } from "../form.js";
+import { table } from "../table.js";
 
 const KEPT = 900; // points of the chart: what this page has seen since it was opened
 const TOKEN_CLASS = /^[a-z][a-z0-9]{0,3}$/;

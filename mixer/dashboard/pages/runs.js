@@ -1,10 +1,11 @@
 // Runs: the list, and a form that starts one.
 
-import { get, named, poll, post } from "./api.js";
-import { count, empty, h, link } from "./dom.js";
-import { field, form, readOnly, versionField } from "./form.js";
+import { get, named, poll, post } from "../api.js";
+import { count, empty, h, link } from "../dom.js";
+import { field, form, readOnly, versionField } from "../form.js";
 import { showRun } from "./run.js";
-import { table } from "./table.js";
+import { stateOf } from "../run_state.js";
+import { table } from "../table.js";
 
 const STARTING = "phasemix runs create first --mixture general@1 --seed 17 --global-batch 512";
 
@@ -12,15 +13,6 @@ export async function show(main, address, writes) {
   const [name] = address.words;
   if (name === "new") return showNew(main, address, writes);
   return name ? showRun(main, address, name, writes) : showAll(main, writes);
-}
-
-export const isDone = (run) => Boolean(run.ended || (run.num_steps && run.end_step >= run.num_steps));
-
-export function stateOf(run) {
-  if (run.ended) return { text: `ended: ${run.ended}`, tone: "same" };
-  if (run.paused) return { text: `paused: ${run.paused}`, tone: "bad" };
-  if (isDone(run)) return { text: "complete", tone: "same" };
-  return { text: "open", tone: "more" };
 }
 
 async function showAll(main, writes) {

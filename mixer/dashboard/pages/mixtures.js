@@ -1,13 +1,13 @@
 // Mixtures: the list; a version with its ratios to edit, its preview, the versions and their differences.
 
-import { get, named, poll, post } from "./api.js";
-import { announce, empty, h, link, parseTokens, points, say, section, share, when } from "./dom.js";
+import { get, named, poll, post } from "../api.js";
+import { announce, empty, h, link, parseTokens, points, say, section, share, when } from "../dom.js";
 import { editor } from "./editor.js";
-import { field, form, readOnly } from "./form.js";
+import { field, form, readOnly } from "../form.js";
 import { preview } from "./preview.js";
 import { changed, grouped } from "./ratios.js";
-import { isDone } from "./runs.js";
-import { table } from "./table.js";
+import { isDone } from "../run_state.js";
+import { table } from "../table.js";
 
 const addressOf = (reference) => `#/mixtures/${reference.replace("@", "/")}`;
 const versionOf = (reference) => Number(reference.split("@")[1]);

@@ -5,7 +5,8 @@ from typing import Any
 from mixer.client.answers import Applied, MixturePage, MixtureRow, MixtureText
 from mixer.errors import MixtureError
 from mixer.mixture.grammar import schema
-from mixer.preview.preview import Preview, ShareChange
+from mixer.mixture.plan import ShareChange
+from mixer.preview.preview import Preview
 from mixer.service.requests import Apply, Pair, PreviewOf, RequestError
 from mixer.service.route import Question, Route, named_in_path
 from mixer.service.shelf import Shelf

@@ -1,0 +1,123 @@
+"""A job queue in this process, for tests and single machines; all of it is lost with the process."""
+
+from collections import Counter
+
+from generators.queue.job import AcceptedFile, Job, rejected_file, rejected_job
+from generators.queue.job_queue import Claim, DeadJob, Depth, Waiting
+from mixer.pool.files import MOST_KEPT, RejectedFile
+
+
+class MemoryJobQueue:
+    """Jobs in this process; `now_ms` is its clock."""
+
+    def __init__(self, *, max_length: int = 1024) -> None:
+        self.now_ms = 0
+        self._max_length, self._next = max_length, 0
+        self._on_the_way: dict[str, str] = {}  # identity -> purpose
+        self._waiting: dict[str, Job] = {}
+        self._claimed: dict[str, tuple[Job, int, int]] = {}  # entry -> job, last beat, deliveries
+        self._files: dict[str, tuple[AcceptedFile, int]] = {}  # entry -> file, when it came
+        self._taken: dict[str, tuple[str, int]] = {}  # entry -> publisher, last beat
+        self._closed: dict[str, str] = {}  # identity -> reason
+        self._dead: dict[str, DeadJob] = {}
+        self._rejected: list[RejectedFile] = []
+
+    def _entry(self) -> str:
+        self._next += 1
+        return str(self._next)
+
+    def add(self, job: Job) -> bool:
+        if job.identity in self._on_the_way or len(self._waiting) + len(self._claimed) >= self._max_length:
+            return False
+        self._on_the_way[job.identity] = job.purpose
+        self._waiting[self._entry()] = job
+        return True
+
+    def claim(self, worker: str, *, count: int, silent_ms: int) -> list[Claim]:
+        found: list[Claim] = []
+        for entry, (job, beat_ms, deliveries) in list(self._claimed.items()):
+            if len(found) < count and self.now_ms - beat_ms >= silent_ms:
+                self._claimed[entry] = (job, self.now_ms, deliveries + 1)
+                found.append(Claim(entry, job, deliveries + 1))
+        for entry, job in list(self._waiting.items())[: count - len(found)]:
+            del self._waiting[entry]
+            self._claimed[entry] = (job, self.now_ms, 1)
+            found.append(Claim(entry, job, 1))
+        return found
+
+    def beat(self, worker: str, entries: list[str]) -> None:
+        self._set_beat(entries, self.now_ms)
+
+    def release(self, worker: str, entries: list[str]) -> None:
+        self._set_beat(entries, self.now_ms - 10**9)
+
+    def _set_beat(self, entries: list[str], beat_ms: int) -> None:
+        for entry in entries:
+            if entry in self._claimed:
+                job, _, deliveries = self._claimed[entry]
+                self._claimed[entry] = (job, beat_ms, deliveries)
+
+    def deliver(self, claim: Claim, file: AcceptedFile) -> None:
+        self._claimed.pop(claim.entry, None)
+        self._files[self._entry()] = (file, self.now_ms)
+
+    def reject_job(self, claim: Claim, reason: str, text: str) -> None:
+        self._claimed.pop(claim.entry, None)
+        self._reject(rejected_job(claim.job, reason, text, self.now_ms))
+
+    def reject_file(self, waiting: Waiting, reason: str) -> None:
+        self._files.pop(waiting.entry, None)
+        self._reject(rejected_file(waiting.file, reason, self.now_ms))
+
+    def _reject(self, file: RejectedFile) -> None:
+        self._on_the_way.pop(file.id, None)
+        self._closed[file.id] = file.reason
+        self._rejected = [file, *self._rejected][:MOST_KEPT]
+
+    def rejected_files(self) -> list[RejectedFile]:
+        return list(self._rejected)
+
+    def bury(self, claim: Claim, why: str) -> None:
+        self._claimed.pop(claim.entry, None)
+        self._on_the_way.pop(claim.job.identity, None)
+        self._dead[claim.job.identity] = DeadJob(claim.job, why)
+
+    def dead(self) -> list[DeadJob]:
+        return list(self._dead.values())
+
+    def revive(self) -> int:
+        count = len(self._dead)
+        self._dead.clear()
+        return count
+
+    def take(self, publisher: str, *, count: int, silent_ms: int) -> list[Waiting]:
+        found: list[Waiting] = []
+        for entry, (file, came_ms) in self._files.items():
+            _, beat_ms = self._taken.get(entry, ("", -(10**9)))
+            if len(found) < count and self.now_ms - beat_ms >= silent_ms:
+                self._taken[entry] = (publisher, self.now_ms)
+                found.append(Waiting(entry, file, came_ms))
+        return found
+
+    def keep(self, publisher: str, entries: list[str]) -> None:
+        self._taken.update(dict.fromkeys(entries, (publisher, self.now_ms)))
+
+    def published(self, waiting: list[Waiting]) -> None:
+        for entry, file, _ in waiting:
+            self._files.pop(entry, None)
+            self._on_the_way.pop(file.identity, None)
+
+    def clock_ms(self) -> int:
+        return self.now_ms
+
+    def depth(self) -> Depth:
+        return Depth(len(self._waiting), len(self._claimed), len(self._files))
+
+    def purposes(self) -> Counter[str]:
+        return Counter(self._on_the_way.values())
+
+    def closed(self, identities: list[str]) -> set[str]:
+        return {identity for identity in identities if identity in self._closed or identity in self._dead}
+
+    def rejections(self) -> Counter[str]:
+        return Counter(self._closed.values())

@@ -1,0 +1,59 @@
+"""A run as it is now, for people and programs that ask."""
+
+import msgspec
+
+from mixer.ledger.ledger import Ledger
+from mixer.mixture.plan import shares_of
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as it is now. `end_step`: global batches in its ledger; `shares` of the plan at its end, by stream.
+
+    `num_steps` counts batches that are handed out, all but the `skipped`, as (start, batches). `fork`: the run is its
+    `parent` up to `parent_step`; else only passes and caps of the parent count on.
+    """
+
+    name: str
+    mixture: str
+    seed: int
+    global_batch: int
+    seq_len: int
+    canonical_nodes: int
+    num_steps: int | None
+    end_step: int
+    ended: str | None
+    shares: dict[str, float]
+    paused: str | None = None
+    parent: str | None = None
+    parent_step: int | None = None
+    fork: bool = False
+    skipped: list[tuple[int, int]] = []
+    policy: str = "fixed"
+
+    @property
+    def streams(self) -> list[str]:
+        return list(self.shares)
+
+
+def describe(name: str, ledger: Ledger) -> RunInfo:
+    """What a ledger says of its run."""
+    settings, plan, parent = ledger.settings, ledger.plans[ledger.plan_at(ledger.end)], ledger.parent
+    policy = ledger.policy_at(ledger.end)
+    return RunInfo(
+        name=name,
+        mixture=plan.mixture,
+        seed=settings.seed,
+        global_batch=settings.global_batch,
+        seq_len=settings.seq_len,
+        canonical_nodes=settings.canonical_nodes,
+        num_steps=settings.num_steps,
+        end_step=ledger.end,
+        ended=ledger.ended,
+        shares=shares_of(plan),
+        paused=ledger.paused,
+        parent=None if parent is None else parent.run,
+        parent_step=None if parent is None else parent.step,
+        fork=ledger.fork is not None,
+        skipped=[(start, end - start) for start, end in ledger.skips.stretches],
+        policy="fixed" if policy is None else policy.name,
+    )

@@ -1,0 +1,89 @@
+"""How results are printed: tables that fit the terminal, or JSON."""
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+LEAST_WIDTH = 8  # to which a column of text is shortened before whole columns are left out
+
+
+def print_table(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    """Prints rows under the first row's keys, as wide as the terminal if it is one, or as a JSON list."""
+    if as_json:
+        print_json(list(rows))
+        return
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print("\n".join(table_lines(rows, width)))
+
+
+def print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=1)
+    sys.stdout.write("\n")
+
+
+def table_lines(rows: Sequence[dict[str, Any]], width: int | None = None) -> list[str]:
+    """The lines of a table, none longer than `width` characters where that can be.
+
+    Text is shortened in its middle, the longest column first; numbers never are. What then still does not fit is left out
+    from the right, and the last line names it.
+    """
+    if not rows:
+        return ["none"]
+    names = list(rows[0])
+    numeric = {name: all(isinstance(row.get(name), int | float | None) for row in rows) for name in names}
+    cells = {name: [name, *(show(row.get(name)) for row in rows)] for name in names}
+    natural, kept = {name: max(map(len, column)) for name, column in cells.items()}, len(names)
+    widths = shrink(natural, numeric, width)
+    while width is not None and kept > 1 and line_length(widths) > width:
+        kept -= 1
+        widths = shrink({name: natural[name] for name in names[:kept]}, numeric, width)
+    left_out = names[kept:]
+    lines = []
+    for place in range(len(rows) + 1):
+        padded = (
+            cells[name][place].rjust(size) if numeric[name] else shorten(cells[name][place], size).ljust(size)
+            for name, size in widths.items()
+        )
+        lines.append("  ".join(padded).rstrip())
+    return [*lines, f"(no room for {', '.join(left_out)}; --json has all)"] if left_out else lines
+
+
+def line_length(widths: dict[str, int]) -> int:
+    return sum(widths.values()) + 2 * (len(widths) - 1)
+
+
+def shrink(widths: dict[str, int], numeric: dict[str, bool], width: int | None) -> dict[str, int]:
+    """The widths with columns of text made narrower, the widest first, until the line fits or they are at their least."""
+    found = dict(widths)
+    while width is not None and line_length(found) > width:
+        text = [name for name, size in found.items() if not numeric[name] and size > LEAST_WIDTH]
+        if not text:
+            break
+        found[max(text, key=lambda name: found[name])] -= 1
+    return found
+
+
+def shorten(text: str, width: int) -> str:
+    """The text, or its two ends around an ellipsis."""
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def show(value: Any) -> str:
+    """One cell: thousands separated, four decimals, empty for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4f}" if isinstance(value, float) else one_line(str(value))
+
+
+def one_line(text: str) -> str:
+    """The text with a space for what would end its line or steer a terminal."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
