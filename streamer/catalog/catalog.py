@@ -242,10 +242,11 @@ class Catalog:
                 return None if extra is None else part_body(part_id, schema, shards, sidecar, extra)
 
             remove = functools.partial(parts.remove_part, self.store, name, part_id)
-            appended = log.append(entry, undo=remove)
+            appended = log.append(entry, undo=remove, is_same=is_same_part)
+            if appended is None or appended[1]["part"] != part_id:
+                remove()
             if appended is not None:
                 return self.stream(name, appended[0] + 1)
-            remove()
             if not any(body["event"] == "condemned" and body["part"] == part_id for body in log.read()):
                 return None
 
@@ -298,6 +299,11 @@ class Catalog:
             return False
         parts.remove_part(self.store, name, part_id)
         return True
+
+
+def is_same_part(written: Body, asked: Body) -> bool:
+    """Whether an entry names the same rows as another, whatever id each gives the part."""
+    return {**written, "part": ""} == {**asked, "part": ""}
 
 
 def name_in(body: Body) -> str:

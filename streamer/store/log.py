@@ -12,6 +12,7 @@ and halving over the checkpoints' fixed numbers; nothing is listed.
 """
 
 import contextlib
+import operator
 import secrets
 import threading
 import time
@@ -55,6 +56,7 @@ class Log:
         self._bodies: list[Body] = []
         self._lock = threading.RLock()
         self._written_at_s: dict[int, float] = {}
+        self._unresolved: list[tuple[int, str]] = []  # number and id of entries of failed appends, which may stand
 
     def __getstate__(self) -> tuple[Store, str]:
         return self.store, self.name
@@ -88,13 +90,20 @@ class Log:
         return self._written_at_s[number]
 
     def append(
-        self, decide: Callable[[list[Body]], Body | None], *, undo: Callable[[], None] | None = None
+        self,
+        decide: Callable[[list[Body]], Body | None],
+        *,
+        undo: Callable[[], None] | None = None,
+        is_same: Callable[[Body, Body], bool] = operator.eq,
     ) -> tuple[int, Body] | None:
         """Appends what `decide` makes of all bodies so far.
 
         `decide` is called again with what is then there whenever another writer was first; None ends the attempt. `undo`
         removes what the entry would have named. After an error or an interrupt it is called when it is certain that no entry
         of this append stands or ever will, and never otherwise: what is then left over `streams verify` finds.
+
+        An append that this object began before, and that ended in an error although its entry stands, is not done again when
+        `decide` says the same: that entry is returned. `is_same` compares a body of the log with a new one.
         Returns: the entry's number and body, or None when `decide` said None. Raises: StoreError, what `decide` raises.
         """
         put: tuple[int, str] | None = None  # number and id of an entry that may stand
@@ -106,6 +115,8 @@ class Log:
                     body = decide(bodies)
                     if body is None:
                         return None
+                    if (standing := self._find_standing(body, is_same)) is not None:
+                        return standing
                     number = len(bodies)
                     entry = Entry(
                         format=FORMAT,
@@ -129,10 +140,22 @@ class Log:
                         return number, won.body
                     put = None  # another entry has the number
         except BaseException as error:
-            if undo is not None and (put is None or self._is_void(*put, error)):
+            if put is not None and not self._is_void(*put, error):
+                self._unresolved.append(put)
+            elif undo is not None:
                 with contextlib.suppress(StoreError):  # what cannot be removed now is garbage
                     undo()
             raise
+
+    def _find_standing(self, body: Body, is_same: Callable[[Body, Body], bool]) -> tuple[int, Body] | None:
+        """The entry that stands of an append that ended in an error, when it says the same as `body`. Found once."""
+        for number, append_id in self._unresolved:
+            entry = self._load(number)
+            asked = msgspec.json.decode(msgspec.json.encode(body))
+            if entry is not None and entry.append_id == append_id and is_same(entry.body, asked):
+                self._unresolved.remove((number, append_id))
+                return number, entry.body
+        return None
 
     def _is_void(self, number: int, append_id: str, error: BaseException) -> bool:
         """Whether the entry of an append that ended in `error` does not stand and never will."""

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from streamer.errors import StoreError, UnknownOutcomeError
 from streamer.store.backoff import Backoff
 from streamer.store.environment import connection_settings
-from streamer.store.faults import clean, find_fault, is_absent
+from streamer.store.faults import Fault, clean, find_fault, is_absent
 from streamer.store.identity import OpenedRoot
 
 RETRY_S = 60.0
@@ -103,8 +103,8 @@ class ObjectStore:
             try:
                 obstore.put(self._store, key, data, mode="create", use_multipart=False)
             except AlreadyExistsError as error:
-                if (found := self._get(key)) is None:  # two puts met, and neither has been done yet
-                    raise Passing(f"{key} was refused as existing, yet cannot be read") from error
+                if (found := self._get(key)) is None:
+                    raise Passing from error
                 return found
             except (BaseError, FileNotFoundError) as error:
                 may_be_there = before or not find_fault(self.url, str(error)).refused
@@ -160,14 +160,12 @@ class ObjectStore:
             try:
                 found = call()
             except (BaseError, FileNotFoundError, Passing) as error:
-                passes, said = True, f"{error}; try again later"
-                if not isinstance(error, Passing):
-                    if isinstance(error, FileNotFoundError) and error.filename is not None:
-                        raise  # a file of this machine
-                    fault = find_fault(self.url, str(error))
-                    passes, said = fault.passes, f"{fault.reason}; {fault.remedy}"
-                if not passes or not backoff.wait():
-                    raise StoreError(f"{self.url}/{key} cannot be {verb}: {said}") from error
+                if isinstance(error, FileNotFoundError) and error.filename is not None:
+                    raise  # a file of this machine
+                fault = error.fault if isinstance(error, Passing) else find_fault(self.url, str(error))
+                if not fault.passes or not backoff.wait():
+                    what = f"root {self.url}" if fault.refused else f"{self.url}/{key}"
+                    raise StoreError(f"{what} cannot be {verb}: {fault.reason}; {fault.remedy}") from error
             else:
                 self._has_answered = True
                 return found
@@ -199,7 +197,9 @@ class ObjectStore:
 
 
 class Passing(Exception):
-    """What another attempt may get over, though the store gave no error."""
+    """Two puts of one key met, and neither has been done yet."""
+
+    fault = Fault("another writer is putting it and has not finished", "try again later", passes=True, refused=False)
 
 
 def refuse_fork(url: str) -> None:
