@@ -30,9 +30,7 @@ def catalog(proxy: FaultyProxy, s3_store: Callable[..., ObjectStore]) -> Catalog
     return catalog
 
 
-@pytest.mark.parametrize(
-    "faults", [["500"] * 3, ["stall"], ["stall"] * 3, ["reset"], ["reset"] * 3, ["500", "reset", "stall"]]
-)
+@pytest.mark.parametrize("faults", [["500"] * 3, ["stall"], ["stall"] * 3, ["cut"], ["cut"] * 3, ["500", "cut", "stall"]])
 @pytest.mark.parametrize("ahead", [False, True])
 def test_what_passes_is_waited_for(
     catalog: Catalog, proxy: FaultyProxy, tmp_path: Path, faults: list[str], ahead: bool
@@ -47,7 +45,7 @@ def test_what_passes_is_waited_for(
     assert len(list((tmp_path / "cache" / "shards").iterdir())) == 2
 
 
-@pytest.mark.parametrize("fault", ["500", "stall", "reset"])
+@pytest.mark.parametrize("fault", ["500", "stall", "cut"])
 def test_what_does_not_pass_ends_with_the_shards_name(
     catalog: Catalog, proxy: FaultyProxy, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
