@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 from streamer import Catalog
+from streamer.store.directory_store import DirectoryStore
 from streamer.store.object_store import ObjectStore
+from streamer.store.store import MemoryStore, Store
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1")
 
@@ -47,6 +50,20 @@ def fill(root: Path) -> Callable[..., Catalog]:
     return append
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of half a megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if (
+        os.getuid()
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", place], capture_output=True).returncode
+    ):
+        pytest.skip("mounting a small disk needs root")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """An S3 server on loopback."""
@@ -78,3 +95,14 @@ def s3_store(s3_endpoint: str) -> Callable[..., ObjectStore]:
         )
 
     return make
+
+
+@pytest.fixture(params=["memory", "directory", "object_store"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """One of each backend."""
+    if request.param == "memory":
+        return MemoryStore()
+    if request.param == "directory":
+        return DirectoryStore(tmp_path / "root")
+    make_store: Callable[[], Store] = request.getfixturevalue("s3_store")
+    return make_store()

@@ -159,7 +159,10 @@ def check_space(store: Store, needed_bytes: int) -> None:
         place = place.parent
     free = shutil.disk_usage(place).free
     if free < needed_bytes + FREE_MARGIN_BYTES:
-        raise PartError(f"{place} has {free:,} bytes free, the part needs {needed_bytes:,}; free space and publish again")
+        raise PartError(
+            f"{place} has {free:,} bytes free; the part needs {needed_bytes:,} and a margin of {FREE_MARGIN_BYTES:,}. Free "
+            "space and publish again"
+        )
 
 
 def store_part(

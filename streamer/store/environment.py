@@ -36,4 +36,5 @@ def connection_settings(url: str, environment: Mapping[str, str]) -> dict[str, s
     """Returns what the environment sets of the connection to the store at `url`, as options for obstore's client."""
     prefix = PREFIXES[urlsplit(url).scheme]
     names = {name: prefix + name.upper() for name in CONNECTION_SETTINGS}
-    return {name: environment[variable] for name, variable in names.items() if environment.get(variable)}
+    found = {name: environment[variable] for name, variable in names.items() if environment.get(variable)}
+    return {"allow_http": "true", **found} if prefix == "GOOGLE_" else found  # as obstore does for Google alone

@@ -21,6 +21,7 @@ REGION_WORDS = (
     "redirect without LOCATION",
     "IllegalLocationConstraint",
 )
+CREDENTIAL_CODES = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
 CREDENTIAL_PLACES = ("169.254.169.254", "169.254.170.2", "/latest/api/token", "metadata.google.internal", "metadata.gke")
 CREDENTIALS = {
     "AWS_": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (AWS_PROFILE is not read: aws configure export-credentials)",
@@ -49,7 +50,7 @@ def find_fault(url: str, text: str) -> Fault:
     """Returns what the text of an error says about a call to the store at `url`."""
     prefix, bucket = PREFIXES[urlsplit(url).scheme], urlsplit(url).netloc.partition("@")[0]
     said, _, details = text.partition("\n\nDebug source:")
-    found = re.search(r"performing \w+ (\S+)", said)
+    found = re.search(r"performing \w+ (\w+://\S+)", said)
     server = address_of(found[1] if found is not None else "")
     place = f" at {server}" if server else ""
     status = re.search(r"status code: (\d{3})(?: ([A-Za-z ]+))?", said)
@@ -66,7 +67,7 @@ def find_fault(url: str, text: str) -> Fault:
     if "BadScheme" in details:
         remedy = f"use https, or set {prefix}ALLOW_HTTP=true for a server without TLS"
         return Fault(f"plain http is not allowed{place}", remedy, False, True)
-    if number in (401, 403):
+    if number in (401, 403) or code in CREDENTIAL_CODES:
         remedy = f"check the credentials and their rights: {CREDENTIALS[prefix]}"
         return Fault(f"access was denied{place} ({answer})", remedy, False, True)
     if number == 404:
@@ -80,7 +81,7 @@ def find_fault(url: str, text: str) -> Fault:
 
 def broken(said: str, details: str, place: str, endpoint: str) -> Fault:
     """A call that brought no answer."""
-    if "kind: Connect" in details:
+    if "kind: Connect," in details:  # and not a ConnectionReset, which may come after the request
         remedy = f"check that the server runs, the network, and {endpoint}"
         if "InvalidContentType" in details or "ertificate" in details:
             remedy = f"if the server speaks plain http or has a certificate of its own, say so: {endpoint}, or SSL_CERT_FILE"

@@ -106,7 +106,7 @@ def decode(data: bytes, url: str) -> str:
     """The id in an object's bytes. Raises: StoreError for damaged bytes or another format."""
     try:
         fields = msgspec.json.decode(data, type=dict[str, str])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StoreError(f"{url}/{KEY} is damaged ({error}); restore it from a copy") from error
     if fields.get("format") != FORMAT:
         raise StoreError(f"{url}/{KEY} has format {fields.get('format')}; this version reads {FORMAT}: update phasemix")

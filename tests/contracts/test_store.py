@@ -15,16 +15,6 @@ from streamer.store.roots import open_store
 from streamer.store.store import MemoryStore, Store
 
 
-@pytest.fixture(params=["memory", "directory", "object_store"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "memory":
-        return MemoryStore()
-    if request.param == "directory":
-        return DirectoryStore(tmp_path / "root")
-    make_store: Callable[[], Store] = request.getfixturevalue("s3_store")
-    return make_store()
-
-
 def test_the_first_writer_of_a_key_decides(store: Store) -> None:
     assert store.put_if_absent("runs/a/00000000", b"one") == b"one"
     assert store.put_if_absent("runs/a/00000000", b"two") == b"one"
