@@ -13,11 +13,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from mixer.errors import MixerError, RunError, ServiceAwayError, StepError, WaitError
 from mixer.journal.connection import Body, Connection, word
 from mixer.ledger.ledger import Ledger
+from streamer import background
 from streamer.store.backoff import Backoff
 
 PATIENCE_S = 900.0
@@ -161,8 +163,8 @@ class ServiceJournal:
         busy = self._fetching is not None and self._fetching.is_alive()
         if until < self.ledger.end or self.ledger.ended is not None or busy or self._clock() < self._not_before_s:
             return
-        self._fetching = threading.Thread(target=self._fetch_ahead, args=(until, self.ledger.length), daemon=True)
-        self._fetching.start()
+        fetch = partial(self._fetch_ahead, until, self.ledger.length)
+        self._fetching = background.start(fetch, name="phasemix-segments")
 
     def _fetch_ahead(self, until: int, start: int) -> None:
         """Fetches what there is up to a step; that it cannot be had now is no error."""

@@ -11,7 +11,8 @@ says so (`steered`).
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,10 +26,12 @@ from mixer.ledger.skips import Skips
 from mixer.mixture.plan import Plan
 from mixer.order.passes import Era, Timeline
 from mixer.order.permutation import Ints
+from streamer.store.entries import RESTORE, UNREADABLE
 from streamer.store.log import Body
 
 FORMAT = "ledger/1"
 ORDER = "order/1"
+FOREVER = 1 << 62  # behind every batch
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +52,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the lineage of a run has gone through one stream when the run begins.
+    """How far the lineage of a run has gone through one stream when the run begins. `parts`: a digest of the ids of its
+    parts up to entry `snapshot` of its log; empty in entries that were written before it was kept here.
 
     `eras`: its passes, as `passes.Era` has them; `lanes`: of each range the first row, the open pass and what each lane has
     given in it.
@@ -61,6 +65,7 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: int
     eras: tuple[Era, ...]
     lanes: list[tuple[int, int, list[int]]]
+    parts: str = ""
 
 
 class Parent(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,16 +122,18 @@ class Ledger:
         if not bodies or bodies[0].get("event") != "created":
             raise RunError("the run's ledger does not begin with the run's creation; restore its first entry from a copy")
         created = bodies[0]
-        check_format(created)
-        self.settings = msgspec.convert(created["settings"], Settings)
-        self.parent = msgspec.convert(created.get("parent"), Parent | None)
-        self.fork = msgspec.convert(created.get("fork"), Fork | None)
+        with understood(0):
+            check_format(created)
+            self.settings = msgspec.convert(created["settings"], Settings)
+            self.parent = msgspec.convert(created.get("parent"), Parent | None)
+            self.fork = msgspec.convert(created.get("fork"), Fork | None)
         self.forked_from = self.parent.run if self.parent is not None and self.fork is not None else None
         pools = self.parent.pools if self.parent is not None else []
         self.streams = [pool.stream for pool in pools]
         self.timelines = [Timeline(pool.eras, pool.total) for pool in pools]
         self.totals = [pool.total for pool in pools]
         self.snapshots = [pool.snapshot for pool in pools]
+        self.part_digests = [pool.parts for pool in pools]  # of the ids of the parts in those snapshots
         self.plans: dict[int, Plan] = {}
         self.switches: list[tuple[int, int]] = []  # (step, entry of the plan)
         self.policies: list[tuple[int, int, Policy | None]] = []  # (step, entry, what holds from there)
@@ -165,7 +172,8 @@ class Ledger:
     def add(self, bodies: Sequence[Body]) -> None:
         """Takes in bodies that follow those it has seen."""
         for body in bodies:
-            self._take(body)
+            with understood(self.length):
+                self._take(body)
             self.length += 1
 
     def _take(self, body: Body) -> None:
@@ -217,6 +225,7 @@ class Ledger:
                 self.timelines.append(Timeline())
                 self.totals.append(0)
                 self.snapshots.append(0)
+                self.part_digests.append("")
 
     def _take_policy(self, step: int, body: Body) -> None:
         """The entry's policy; of a switched one that people made, that none holds from its step on."""
@@ -233,9 +242,9 @@ class Ledger:
         if before is not None and not joins and continues(before, body):
             self.segments[-1] = before._replace(batches=before.batches + body["batches"])
             return
-        for index, total, snapshot, drawn, _ in joins:
+        for index, total, snapshot, drawn, parts in joins:
             self.timelines[index].extend(drawn, total)
-            self.totals[index], self.snapshots[index] = total, snapshot
+            self.totals[index], self.snapshots[index], self.part_digests[index] = total, snapshot, parts
         if "shares" in body or before is None:
             shares = np.array(body["shares"], np.int64)
         else:
@@ -263,6 +272,22 @@ class Ledger:
         later = [at for at, entry in self.switches if at > step]
         return min(later, default=None)
 
+    def next_change(self, step: int) -> int | None:
+        """The next later step at which a segment must end, as far as the ledger knows.
+
+        That is where another plan takes effect, where the policy is asked, or where the run ends.
+        """
+        policy = self.policy_at(step)
+        decision = None if policy is None else policy.next_decision(step)
+        return min((end for end in (self.next_switch(step), decision, self.last_step) if end is not None), default=None)
+
+    def reach(self, segment: Segment) -> int:
+        """How far a segment goes on if no later entry changes that: to its end, unless it is the last one."""
+        if segment is not self.segments[-1] or segment.counts is not None or self.ended is not None:
+            return segment.end
+        change = self.next_change(segment.end - 1)
+        return FOREVER if change is None else change
+
     def segment_at(self, step: int) -> Segment:
         """The segment that holds a batch of the ledger."""
         return self.segments[bisect_right(self.segments, step, key=lambda segment: segment.start) - 1]
@@ -276,6 +301,19 @@ def check_format(body: Body) -> None:
     """Raises: RunError for a format or order that this version does not know."""
     if body["format"] != FORMAT or body.get("order", ORDER) != ORDER:
         raise RunError(f"the run's ledger has format {body['format']}, order {body.get('order')}; update phasemix")
+
+
+@contextmanager
+def understood(number: int) -> Iterator[None]:
+    """Whoever reads body `number` of a ledger inside gets a RunError that names the entry, instead of a KeyError or its kin.
+
+    Bodies of log/2 are what was written. Those of log/1 may have been damaged since.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RunError(f"entry {number:08d} of the run's ledger cannot be understood ({said}); {RESTORE}") from error
 
 
 def continues(before: Segment, body: Body) -> bool:

@@ -43,10 +43,8 @@ def plan_segment(ledger: Ledger, rows: Rows, state: State, *, at_most: int) -> d
     credits, drawn = widen(state.credits, len(ledger.streams)), widen(state.drawn, len(ledger.streams))
     joins, timelines = grow(ledger, plan, rows, drawn)
     capacity = capacities(ledger, plan, timelines)
-    policy = ledger.policy_at(start)
-    decision = None if policy is None else policy.next_decision(start)
-    ends = (ledger.next_switch(start), decision, last_step)
-    limit = min([at_most] + [end - start for end in ends if end is not None])
+    change = ledger.next_change(start)
+    limit = at_most if change is None else min(at_most, change - start)
     shares, reason = spread(ledger, plan, drawn, capacity)
     if shares is None:
         return ended(reason)

@@ -5,7 +5,7 @@ from typing import Any
 
 from mixer.errors import RunError
 from mixer.ledger.ledger import FORMAT, Ledger
-from mixer.mixture.places import shown
+from mixer.mixture.faults import shown
 from streamer.catalog.names import whole_text
 from streamer.store.log import Body
 

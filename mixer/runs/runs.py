@@ -10,7 +10,7 @@ import msgspec
 from mixer.errors import RunError, StepError
 from mixer.journal.journal import Journal
 from mixer.ledger.ancestry import Ancestry
-from mixer.ledger.history import Event, events
+from mixer.ledger.history import Event, history
 from mixer.ledger.ledger import (
     ORDER,
     Fork,
@@ -36,10 +36,8 @@ from mixer.steering.binding import bind_steering, first_plan, mean_plan
 from mixer.steering.schedules import Schedule
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.names import check_word
-from streamer.store.log import Body
+from streamer.store.log import Bodies, Body
 from streamer.store.store import Store
-
-Bodies = list[Body]  # in class Runs `list` is a method
 
 
 class Runs:
@@ -303,6 +301,7 @@ class Runs:
     def _append(self, name: str, decide: Callable[[Journal], Body], *, after_end: bool = False) -> Body:
         """Appends what is decided on the ledger as it is then, and returns it."""
         journal = Journal(self.catalog, name)
+        journal.refuse_cut()
 
         def append(bodies: Bodies) -> Body:
             journal.ledger.take(bodies)
@@ -317,13 +316,7 @@ class Runs:
     def history(self, name: str) -> Sequence[Event]:
         """What happened to the run, in order, a fork's parent up to its step first. Raises: RunError for an unknown run."""
         with self._lock:
-            line = Ancestry(self._journal(name), self._journal).oldest_first()
-        return [
-            event
-            for span in line
-            for event in events(span.of.run, self.catalog.log(f"runs/{span.of.run}/ledger").read())
-            if event.step < span.end or event.event == "created"
-        ]
+            return history(self.catalog, Ancestry(self._journal(name), self._journal))
 
     def list(self) -> list[RunInfo]:
         return [self.show(name) for name in self.catalog.names("runs") if self.catalog.log(f"runs/{name}/ledger").read()]

@@ -30,7 +30,7 @@ from mixer.service.route import AbsentError, Question, Route
 from mixer.service.routes import catalog, mixtures, pool, runs
 from mixer.service.shelf import Shelf
 from streamer.catalog.names import check_word
-from streamer.errors import PhasemixError, StoreError
+from streamer.errors import LogError, PhasemixError, StoreError
 from streamer.store.store import Store
 
 DASHBOARD = Path(__file__).parent.parent / "dashboard"
@@ -135,9 +135,9 @@ def mistake(request: Request, error: Exception) -> Response:
 
 
 def status_of(error: Exception) -> int:
-    if isinstance(error, StoreError):
+    if isinstance(error, StoreError) and not isinstance(error, LogError):  # which waiting does not mend
         return 503
-    return 409 if isinstance(error, StepError | RunEnded | WaitError) else 400
+    return 409 if isinstance(error, StepError | RunEnded | WaitError | LogError) else 400
 
 
 def add_files(app: FastAPI, shelf: Shelf) -> None:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from streamer.catalog import sidecar
-from streamer.catalog.manifest import PartInfo, Schema, Shard
+from streamer.catalog.manifest import PartFile, PartInfo, Schema, Shard
 from streamer.documents.document import COLUMNS
 from streamer.errors import PartError, StoreError, StreamError
 from streamer.mds import layout as mds
@@ -142,11 +142,9 @@ def write_sidecar(documents: list[dict[str, Any]], path: Path) -> None:
 
 def read_sidecar(store: Store, part: PartInfo) -> "pa.Table":
     """sample -> documents of a part. Raises: PartError where the part has none."""
-    data = store.get(f"{part.folder}/{part.sidecar}") if part.sidecar else None
-    if data is None:
+    table = sidecar.read_rows(store, part, None)
+    if table is None:
         raise PartError(f"part {part.folder} has no sidecar; publish it again with documents to trace it")
-    table = pq.read_table(pa.BufferReader(data))
-    sidecar.check_format(table, f"{store.url}/{part.folder}/{part.sidecar}")
     return table
 
 
@@ -172,26 +170,32 @@ def store_part(
     shards: list[Shard],
     documents: list[dict[str, Any]] | None,
     files: dict[str, Path],
-) -> str:
-    """Puts a verified folder under a new part id, shards, index, sidecar and other `files`; returns the id."""
+) -> tuple[str, list[PartFile]]:
+    """Puts a verified folder under a new part id, shards, index, sidecar and other `files`.
+
+    Returns: the id, and what lies there beside the shards.
+    """
     part_id = secrets.token_hex(8)
     target = f"streams/{name}/_parts/{part_id}"
     check_space(store, sum(shard.size_bytes for shard in shards))
     try:
         for shard in shards:
             store.put_file(f"{target}/{shard.name}", folder / shard.name)
-        store.put_file(f"{target}/index.json", folder / "index.json")
+        beside = {"index.json": folder / "index.json", **files}
         if documents is not None:
-            aside = folder / SIDECAR
-            write_sidecar(documents, aside)
-            store.put_file(f"{target}/{SIDECAR}", aside)
-        for file_name, path in files.items():
+            beside[SIDECAR] = folder / SIDECAR
+            write_sidecar(documents, beside[SIDECAR])
+        for file_name, path in beside.items():
             store.put_file(f"{target}/{file_name}", path)
     except BaseException:
         with contextlib.suppress(StoreError):  # what cannot be removed now is garbage
             remove_part(store, name, part_id)
         raise
-    return part_id
+    return part_id, [describe_file(file_name, path) for file_name, path in beside.items()]
+
+
+def describe_file(name: str, path: Path) -> PartFile:
+    return PartFile(name=name, size_bytes=path.stat().st_size, xxh3=hash_file(path))
 
 
 def remove_part(store: Store, name: str, part_id: str) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import xxhash
 
+from streamer import background
 from streamer.catalog.manifest import PartInfo, Shard
 from streamer.errors import PartError, StoreError
 from streamer.mds import zstd
@@ -137,6 +138,7 @@ class ShardFiles:
         size_bytes, digest = raw(shard)
         with path.open("r+b") as file:
             for block in zstd.blocks(packed, size_bytes):
+                background.check()
                 file.write(block)
         self._check(map_file(path, size_bytes).data, packed, digest)
 
@@ -177,6 +179,7 @@ class ShardFiles:
         digest = xxhash.xxh3_64()
         with memoryview(data) as view:
             for start in range(0, len(view), HASH_BLOCK_BYTES):
+                background.check()
                 digest.update(view[start : start + HASH_BLOCK_BYTES])
         with self._counting:
             self.hashed_bytes += len(data)

@@ -15,6 +15,7 @@ from typing import Any
 
 from streamer.errors import StoreError, UnknownOutcomeError
 from streamer.store.identity import OpenedRoot
+from streamer.store.store import Numbers, is_number, numbers_behind
 
 # With these a name was certainly not made; with others, such as an input/output error of NFS, it may have been.
 REFUSALS = (
@@ -132,6 +133,24 @@ class DirectoryStore:
         found = (path for path in folder.rglob("*") if path.is_file())
         return sorted(path.relative_to(self.root).as_posix() for path in found)
 
+    def numbers(self, folder: str, after: int) -> Numbers:
+        """Lists the folder only when all numbers are asked for: of 31,000 files that takes 10 ms, looking behind a known one
+        0.1 ms.
+        """
+        place = self.root / folder
+        try:
+            if after < 0:
+                found = sorted([int(name) for name in os.listdir(place) if is_number(name)])
+            else:
+                found = numbers_behind(after, lambda number: is_there(place / f"{number:08d}"))
+        except (FileNotFoundError, NotADirectoryError):
+            found = []
+        except OSError as error:
+            raise unreadable(place, error) from error
+        if not found:
+            self.opened.check()
+        return found, False
+
     def local_path(self, key: str) -> Path | None:
         return self.root / key
 
@@ -161,6 +180,15 @@ class DirectoryStore:
             return True
         except OSError as error:
             raise unreadable(self.root, error) from error
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file exists. Raises: OSError when the disk does not say."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def unreadable(path: Path, error: OSError) -> StoreError:

@@ -17,11 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from streamer import background
 from streamer.errors import StoreError, UnknownOutcomeError
 from streamer.store.backoff import Backoff
 from streamer.store.environment import connection_settings
 from streamer.store.faults import Fault, clean, find_fault, is_absent
 from streamer.store.identity import OpenedRoot
+from streamer.store.store import Numbers, is_number
 
 RETRY_S = 60.0
 FIRST_RETRY_S = 5.0  # of a store that has never answered this process: its address may be wrong
@@ -32,6 +34,7 @@ CONNECTION = {
     "timeout": "10m",  # of a whole request: a shard over a slow line
 }
 CHUNK_BYTES = 4 << 20
+LISTED = 1000  # keys that one answer of S3 and GCS holds; Azure gives 5,000
 FRESH_S = 1.0  # how long the root's identity is taken to be as it was
 T = TypeVar("T")
 
@@ -146,6 +149,9 @@ class ObjectStore:
             "listed", prefix, lambda: sorted(item["path"] for batch in obstore.list(self._store, prefix) for item in batch)
         )
 
+    def numbers(self, folder: str, after: int) -> Numbers:
+        return self._call("listed", folder, lambda: self._numbers(folder, after))
+
     def local_path(self, key: str) -> Path | None:
         return None
 
@@ -155,7 +161,7 @@ class ObjectStore:
 
         refuse_fork(self.url)
         total_s = self._retry_s if self._has_answered else min(self._retry_s, FIRST_RETRY_S)
-        backoff = Backoff(first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S, total_s=total_s)
+        backoff = Backoff(first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S, total_s=total_s, sleep=background.pause)
         while True:
             try:
                 found = call()
@@ -192,8 +198,18 @@ class ObjectStore:
         if found.meta["size"] == size_bytes:
             with path.open("r+b") as file:
                 for block in found.stream(min_chunk_size=CHUNK_BYTES):
+                    background.check()
                     file.write(block)
         return int(found.meta["size"])
+
+    def _numbers(self, folder: str, after: int) -> Numbers:
+        """From one answer of the platform, which holds up to `LISTED` keys."""
+        import obstore
+
+        offset = f"{folder}/{after:08d}" if after >= 0 else None
+        page = next(iter(obstore.list(self._store, folder, offset=offset, chunk_size=LISTED)), [])
+        names = (item["path"].rpartition("/")[2] for item in page)
+        return sorted(int(name) for name in names if is_number(name)), len(page) >= LISTED
 
 
 class Passing(Exception):

@@ -10,10 +10,14 @@ The backends: `MemoryStore` for tests, `DirectoryStore`, and `ObjectStore` over 
 """
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from streamer.store.identity import OpenedRoot
+
+DOUBLINGS = 20
+Numbers = tuple[list[int], bool]  # in the classes of stores `list` is a method
 
 
 class Store(Protocol):
@@ -43,6 +47,12 @@ class Store(Protocol):
 
     def list(self, prefix: str) -> list[str]:
         """Keys under a folder, sorted. Only for garbage and never to open a log."""
+
+    def numbers(self, folder: str, after: int) -> Numbers:
+        """Numbers above `after` of the numbered objects in a folder, ascending, and whether there may be more.
+
+        Where a number is missing, some of those behind the gap are returned, not all.
+        """
 
     def local_path(self, key: str) -> Path | None:
         """Where the object lies on this machine, when it does."""
@@ -87,5 +97,29 @@ class MemoryStore:
     def list(self, prefix: str) -> list[str]:
         return sorted(key for key in self._objects if key.startswith(prefix.rstrip("/") + "/"))
 
+    def numbers(self, folder: str, after: int) -> Numbers:
+        if after >= 0:
+            return numbers_behind(after, lambda number: f"{folder}/{number:08d}" in self._objects), False
+        with self._lock:
+            names = [key.rpartition("/") for key in self._objects if key.startswith(folder)]
+        return sorted(int(name) for place, _, name in names if place == folder and is_number(name)), False
+
     def local_path(self, key: str) -> Path | None:
         return None
+
+
+def is_number(name: str) -> bool:
+    """Whether a file is a numbered object, and not what a writer left aside."""
+    return len(name) == 8 and name.isdecimal()
+
+
+def numbers_behind(after: int, is_there: Callable[[int], bool]) -> list[int]:
+    """The numbers behind `after` up to the first that is missing, and such as are there farther on in steps that double.
+
+    So a gap is found whenever more entries lie behind it than are missing in it.
+    """
+    number = after + 1
+    while is_there(number):
+        number += 1
+    farther = (number + (1 << doubling) for doubling in range(DOUBLINGS))
+    return [*range(after + 1, number), *filter(is_there, farther)]

@@ -162,7 +162,7 @@ def as_seen(
     history: History | None, store: Store, reader: RunReader, origins: list[npt.NDArray[Any]], ended: str | None
 ) -> Life:
     ledger = reader._journal.ledger
-    tables = Tables(Catalog(store), ledger)
+    tables = Tables(Catalog(store), ledger, "a")
     found = np.array(origins) if origins else np.zeros((0, reader.settings.global_batch), ORIGIN)
     return Life(history, store, ledger, tables, found, *places(tables, found), ended)
 
