@@ -55,6 +55,12 @@ def entry(event: str, by: str | None, why: str | None, **values: Any) -> Body:
     return {"format": FORMAT, "event": event, **values, **said, "at_s": round(time.time(), 3)}
 
 
+def is_same_request(written: Body, asked: Body) -> bool:
+    """Whether an entry is what somebody asks for again: all but the moment, and the step that follows from the moment."""
+    keys = (written.keys() | asked.keys()) - {"at_s", "at_step"}
+    return all(written.get(key) == asked.get(key) for key in keys)
+
+
 def check_length(name: str, ledger: Ledger, bound: Bound) -> None:
     """Raises: RunError when mixtures are of another sequence length than the run."""
     have = ledger.settings.seq_len

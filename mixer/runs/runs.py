@@ -30,7 +30,7 @@ from mixer.mixture.plan import Plan
 from mixer.mixture.versions import Versions
 from mixer.order.shares import ONE
 from mixer.preview.caps import check_caps
-from mixer.runs.entries import Numbers, check_length, check_nodes, checked, entry, refuse_ended
+from mixer.runs.entries import Numbers, check_length, check_nodes, checked, entry, is_same_request, refuse_ended
 from mixer.runs.lineage import come_to, drawn_by, drawn_in, go_on
 from mixer.runs.run_info import RunInfo, describe
 from mixer.runs.stream_use import StreamUse, Target, targets_of, use_of
@@ -293,7 +293,7 @@ class Runs:
                 refuse_ended(name, journal.ledger)
             return decide(journal)
 
-        appended = self.catalog.log(f"runs/{name}/ledger").append(append)
+        appended = self.catalog.log(f"runs/{name}/ledger").append(append, is_same=is_same_request)
         assert appended is not None
         return appended[1]
 
