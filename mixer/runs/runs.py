@@ -139,7 +139,7 @@ class Runs:
                 skips.add(start, min(end, at_step) - start)
         if skip:
             skips.add(at_step, skip)
-        num_steps = had.num_steps if num_steps is None else num_steps
+        num_steps = owner.num_steps if num_steps is None else num_steps
         settings = msgspec.structs.replace(had, mixture=plan.mixture, seed=seed, global_batch=size, num_steps=num_steps)
         policy, chosen = None, None
         if mixture is None:
@@ -213,7 +213,7 @@ class Runs:
                 raise StepError(f"run {name}: step {step} is in the ledger already; the first free one is {ledger.end}")
             if last is not None and step >= last:
                 raise StepError(
-                    f"run {name} ends at batch {last} by its num_steps = {settings.num_steps}; switch it before that, or "
+                    f"run {name} ends at batch {last} by its num_steps = {ledger.num_steps}; switch it before that, or "
                     "start another run with it as parent"
                 )
             plan = first_plan(self.mixtures, policy, first, step)
@@ -257,7 +257,7 @@ class Runs:
             settings, last = ledger.settings, ledger.last_step
             if last is not None and start_step >= last:
                 raise StepError(
-                    f"run {name} ends at batch {last} by its num_steps = {settings.num_steps}; skip one before that"
+                    f"run {name} ends at batch {last} by its num_steps = {ledger.num_steps}; skip one before that"
                 )
             if last is not None:
                 plan, policy = ledger.plans[ledger.plan_at(ledger.end)], ledger.policy_at(ledger.end)
@@ -267,6 +267,33 @@ class Runs:
             return entry("skipped", by, why, start=start_step, batches=batches)
 
         self._append(name, decide)
+
+    def lengthen(self, name: str, num_steps: int, *, by: str | None = None, why: str | None = None) -> RunInfo:
+        """Moves the run's horizon to a later step. A run that ended at its horizon goes on; what it has drawn stays.
+
+        Raises: RunError when the run has no horizon, has one at or past `num_steps`, ended for another reason, or when its
+        caps cannot last so long.
+        """
+        check_numbers(name, num_steps=num_steps)
+
+        def decide(journal: Journal) -> Body:
+            ledger = journal.ledger
+            if not ledger.is_at_horizon:
+                refuse_ended(name, ledger)
+            if ledger.num_steps is None or num_steps <= ledger.num_steps:
+                had = "no horizon" if ledger.num_steps is None else f"a horizon of {ledger.num_steps:,} steps"
+                raise RunError(
+                    f"run {name} has {had}, so it cannot be lengthened to {num_steps:,}; a horizon only moves ahead"
+                )
+            steps = ledger.skips.behind(0, num_steps) - ledger.end
+            plan, policy = ledger.plans[ledger.plan_at(ledger.end)], ledger.policy_at(ledger.end)
+            mean = mean_plan(self.mixtures, policy, plan, ledger.end, ledger.end + steps)
+            size = ledger.settings.global_batch
+            check_caps(self.catalog, name, mean, steps, size, drawn_in(journal), is_mean=mean is not plan)
+            return entry("lengthened", by, why, num_steps=num_steps)
+
+        self._append(name, decide, after_end=True)
+        return self.show(name)
 
     def pause(self, name: str, *, by: str | None = None, why: str | None = None) -> None:
         """No segment is written until `resume`; readers go on within the ledger. Raises: RunError when ended or paused."""
