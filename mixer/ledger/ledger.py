@@ -155,6 +155,7 @@ class Ledger:
         self.steered: dict[int, int] = {}  # step -> entry in which the policy decided
         self.failure: str | None = None  # why its last decision came to nothing
         self.segments: list[Segment] = []
+        self.num_steps = self.settings.num_steps  # the horizon as it is now; `settings` keeps the one of the creation
         self.ended: str | None = None
         self.paused: str | None = None
         self.skips = Skips()
@@ -178,7 +179,12 @@ class Ledger:
     @property
     def last_step(self) -> int | None:
         """Where the order ends by `num_steps`, which counts batches that are handed out."""
-        return None if self.settings.num_steps is None else self.skips.behind(0, self.settings.num_steps)
+        return None if self.num_steps is None else self.skips.behind(0, self.num_steps)
+
+    @property
+    def is_at_horizon(self) -> bool:
+        """Whether the run has ended, and for no other reason than its `num_steps`."""
+        return self.num_steps is not None and self.ended == horizon_reached(self.num_steps)
 
     def take(self, bodies: Sequence[Body]) -> None:
         """Takes in the bodies that it has not seen. Raises: RunError for a format or order that it does not know."""
@@ -205,6 +211,10 @@ class Ledger:
                 self._take_segment(body)
             case "ended":
                 self.ended = body["reason"]
+            case "lengthened":
+                if self.is_at_horizon:
+                    self.ended = None
+                self.num_steps = body["num_steps"]
             case "skipped":
                 self.skips.add(body["start"], body["batches"])
             case "paused":
@@ -334,6 +344,11 @@ def understood(number: int) -> Iterator[None]:
 def continues(before: Segment, body: Body) -> bool:
     """Whether a segment without joins draws by the rule of the one before it."""
     return before.plan == body["plan"] and before.counts is None and "shares" not in body and "counts" not in body
+
+
+def horizon_reached(num_steps: int) -> str:
+    """The reason with which a run ends at its horizon."""
+    return f"it has its num_steps = {num_steps}"
 
 
 def signed(body: Body) -> str:

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from mixer.errors import RunError
 from mixer.faults import Fault, check, shown
-from mixer.ledger.ledger import FORMAT, Batches, Ledger, Shape, Step
+from mixer.ledger.ledger import FORMAT, Batches, Ledger, Shape, Step, Steps
 from mixer.steering.binding import Bound
 from streamer.catalog.names import whole_text
 from streamer.store.log import Body
@@ -24,6 +24,7 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     to_step: Step = 0
     start_step: Step = 0
     batches: Batches = 1
+    num_steps: Steps | None = None
     skip: Annotated[int, Meta(ge=0, le=1 << 16, title="an integer from 0 to 65,536")] = 0
 
 

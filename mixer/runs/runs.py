@@ -111,7 +111,7 @@ class Runs:
         had, bound = owner.settings, Bound.of(owner, at_step)
         changes = {"seed": seed, "global_batch": global_batch, "num_steps": num_steps}
         given = {key: value for key, value in changes.items() if value is not None}
-        settings = checked(name, {**msgspec.structs.asdict(had), **given}, Settings)
+        settings = checked(name, {**msgspec.structs.asdict(had), "num_steps": owner.num_steps, **given}, Settings)
         check_nodes(name, settings)
         if mixture is not None:
             bound = bind(self.mixtures, name, None, mixture, settings.global_batch, at_step)
@@ -194,8 +194,8 @@ class Runs:
                 raise StepError(f"run {name}: step {step} is in the ledger already; the first free one is {ledger.end}")
             if last is not None and step >= last:
                 raise StepError(
-                    f"run {name} ends at batch {last} by its num_steps = {ledger.settings.num_steps}; switch it before "
-                    "that, or start another run with it as parent"
+                    f"run {name} ends at batch {last} by its num_steps = {ledger.num_steps}; switch it before that, or "
+                    "start another run with it as parent"
                 )
             check_plan(name, ledger, bound.plan)
             if last is not None:
@@ -243,7 +243,7 @@ class Runs:
             settings, last = ledger.settings, ledger.last_step
             if last is not None and start_step >= last:
                 raise StepError(
-                    f"run {name} ends at batch {last} by its num_steps = {settings.num_steps}; skip one before that"
+                    f"run {name} ends at batch {last} by its num_steps = {ledger.num_steps}; skip one before that"
                 )
             if last is not None:
                 bound, end = Bound.of(ledger, ledger.end), last + batches
@@ -251,6 +251,30 @@ class Runs:
             return entry("skipped", by, why, start=start_step, batches=batches)
 
         self._append(name, decide)
+
+    def lengthen(self, name: str, num_steps: int, *, by: str | None = None, why: str | None = None) -> RunInfo:
+        """Moves the run's horizon to a later step. A run that ended at its horizon goes on; what it has drawn stays.
+
+        Raises: RunError when the run has no horizon, has one at or past `num_steps`, ended for another reason, or when its
+        caps cannot last so long.
+        """
+        checked(name, {"num_steps": num_steps}, Numbers)
+
+        def decide(journal: Journal) -> Body:
+            ledger = journal.ledger
+            if not ledger.is_at_horizon:
+                refuse_ended(name, ledger)
+            if ledger.num_steps is None or num_steps <= ledger.num_steps:
+                had = "no horizon" if ledger.num_steps is None else f"a horizon of {ledger.num_steps:,} steps"
+                raise RunError(
+                    f"run {name} has {had}, so it cannot be lengthened to {num_steps:,}; a horizon only moves ahead"
+                )
+            bound, end = Bound.of(ledger, ledger.end), ledger.skips.behind(0, num_steps)
+            self._check_caps(name, bound, ledger.end, end, ledger.settings.global_batch, drawn_in(journal))
+            return entry("lengthened", by, why, num_steps=num_steps)
+
+        self._append(name, decide, after_end=True)
+        return self.show(name)
 
     def pause(self, name: str, *, by: str | None = None, why: str | None = None) -> None:
         """No segment is written until `resume`; readers go on within the ledger. Raises: RunError when ended or paused."""

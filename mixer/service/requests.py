@@ -88,6 +88,10 @@ class Skip(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
     batches: Batches
 
 
+class Lengthen(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    num_steps: Steps
+
+
 class Note(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     text: Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
 

@@ -82,6 +82,10 @@ def routes(shelf: Shelf) -> list[Route]:
         runs.skip(shelf.run_name(asked.name), body.start_step, body.batches, by=asked.by, why=body.why)
         return runs.show(asked.name)
 
+    def lengthen(asked: Question) -> RunInfo:
+        body: requests.Lengthen = asked.body
+        return runs.lengthen(shelf.run_name(asked.name), body.num_steps, by=asked.by, why=body.why)
+
     def pause(asked: Question) -> RunInfo:
         runs.pause(shelf.run_name(asked.name), by=asked.by, why=asked.body.why)
         return runs.show(asked.name)
@@ -124,6 +128,7 @@ def routes(shelf: Shelf) -> list[Route]:
         Route("POST", f"{one}/switch", "make another version take effect", switch, Switched, body=requests.Switch),
         Route("POST", f"{one}/fork", "start a run from a step of this one", fork, RunInfo, body=requests.Fork),
         Route("POST", f"{one}/skip", "leave out batches", skip, RunInfo, body=requests.Skip),
+        Route("POST", f"{one}/lengthen", "move the horizon to a later step", lengthen, RunInfo, body=requests.Lengthen),
         Route("POST", f"{one}/pause", "write no further segment", pause, RunInfo, body=Why),
         Route("POST", f"{one}/resume", "write segments again", resume, RunInfo, body=Why),
         Route("POST", f"{one}/end", "end the run", end, RunInfo, body=Why),
