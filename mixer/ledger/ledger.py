@@ -161,7 +161,7 @@ class Ledger:
         self.skips = Skips()
         for start, batches in self.fork.skipped if self.fork is not None else []:
             self.skips.add(start, batches)
-        self.length = 0
+        self.length, self._is_torn = 0, False
         self._digest = xxhash.xxh3_64()
         self._digests: list[tuple[int, str]] = []  # (end of a segment's entry, digest up to it)
         self.add(bodies)
@@ -191,11 +191,19 @@ class Ledger:
         self.add(bodies[self.length :])
 
     def add(self, bodies: Sequence[Body]) -> None:
-        """Takes in bodies that follow those it has seen."""
+        """Takes in bodies that follow those it has seen. Raises: RunError after an interrupt that left one half taken in."""
+        if self._is_torn:
+            raise RunError("an interrupt came while this process read the run's ledger; open the run again")
         for body in bodies:
-            with understood(self.length):
-                self._take(body)
-            self.length += 1
+            try:
+                with understood(self.length):
+                    self._take(body)
+                self.length += 1
+            except Exception:
+                raise
+            except BaseException:
+                self._is_torn = True
+                raise
 
     def _take(self, body: Body) -> None:
         self._digest.update(msgspec.json.encode(body, order="sorted"))

@@ -90,11 +90,21 @@ class Catalog:
         """What the stream's log says, as far as it was read; one object per name, like the log."""
         return self._manifests.setdefault(name, Manifest(name, self.stream_log(name)))
 
+    def _read_manifest(self, name: str) -> Manifest:
+        """The stream's manifest with everything that its log says now."""
+        manifest = self.manifest(name)
+        try:
+            manifest.take(self.stream_log(name).read())
+        except BaseException:
+            self._manifests.pop(name, None)  # an interrupt may have left an entry half taken in
+            raise
+        return manifest
+
     def stream(self, name: str, number: int | None = None) -> Snapshot:
         """The stream now, or its snapshot `number`. Raises: StreamError for one that is absent, LogError."""
         manifest = self.manifest(name)
         if number is None or manifest.length < max(1, number):
-            manifest.take(self.stream_log(name).read())
+            manifest = self._read_manifest(name)
         wanted = manifest.length if number is None else number
         if manifest.schema is not None and wanted > manifest.length:
             raise LogError(
@@ -133,8 +143,7 @@ class Catalog:
         """Snapshots now of the streams that a glob matches (`*` also crosses `/`), sorted by name."""
         found = []
         for name in self.match_names(glob):
-            manifest = self.manifest(name)
-            manifest.take(self.stream_log(name).read())
+            manifest = self._read_manifest(name)
             if manifest.schema is not None:
                 found.append(manifest.snapshot(manifest.length))
         return found
@@ -300,8 +309,7 @@ class Catalog:
         """Ids of parts that lie in the store but are named by no entry."""
         prefix = f"streams/{name}/_parts/"
         lying = {key[len(prefix) :].split("/")[0] for key in self.store.list(prefix)}
-        manifest = self.manifest(name)
-        manifest.take(self.stream_log(name).read())
+        manifest = self._read_manifest(name)
         return sorted(lying - set(manifest.part_ids))
 
     def remove_garbage(self, name: str, part_id: str) -> bool:

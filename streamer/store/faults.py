@@ -118,6 +118,14 @@ def address_of(url: str) -> str:
 
 def clean(text: str) -> str:
     """One line, not too long, without what may be a secret in an address."""
-    line = re.sub(r"://[^/@\s]*@", "://", " ".join(text.split()))
-    line = re.sub(r"(://[^\s?]*)\?\S*", r"\1", line)
+    line = " ".join(map(clean_word, text[: 20 * MOST_TEXT].split()))
     return line if len(line) <= MOST_TEXT else f"{line[:MOST_TEXT]}..."
+
+
+def clean_word(word: str) -> str:
+    """An address without its user and its query; any other word as it is."""
+    scheme, slashes, rest = word.partition("://")
+    if not slashes:
+        return word
+    server, slash, path = rest.partition("?")[0].partition("/")
+    return f"{scheme}://{server.rpartition('@')[2]}{slash}{path}"
