@@ -8,6 +8,7 @@ import msgspec
 from generators.errors import OrderError
 from generators.planning.seed_documents import seed_streams
 from streamer.catalog.catalog import Catalog
+from streamer.store.formats import check_format
 
 LOG = "orders/generators"
 FORMAT = "orders/1"
@@ -32,8 +33,7 @@ def load_orders(catalog: Catalog) -> list[Order]:
     found, bodies = [], catalog.log(LOG).read()
     for number, body in enumerate(bodies):
         with bodies.understood(number):
-            if body["format"] != FORMAT:
-                raise OrderError(f"order {number} has format {body['format']}; this version reads {FORMAT}: update phasemix")
+            check_format(OrderError, f"order {number}", body["format"], FORMAT)
             order = {"number": number, "glob": body["from"], "language": body["language"], "files": body["files"]}
             found.append(msgspec.convert(order, Order))
     return found

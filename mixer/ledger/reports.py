@@ -12,6 +12,7 @@ import msgspec
 from mixer.errors import RunError
 from mixer.ledger.ledger import Ledger
 from streamer.catalog.catalog import Catalog
+from streamer.store.formats import check_format
 from streamer.store.log import Body
 
 FORMAT = "report/1"
@@ -74,8 +75,7 @@ def standing(reports: list[Report]) -> list[Report]:
 
 def read_body(run: str, body: Body) -> Report:
     """Raises: RunError for another format."""
-    if body["format"] != FORMAT:
-        raise RunError(f"run {run} has a report of format {body['format']}; this version reads {FORMAT}: update phasemix")
+    check_format(RunError, f"a report of run {run}", body["format"], FORMAT)
     return msgspec.convert({key: value for key, value in body.items() if key != "format"}, Report)
 
 

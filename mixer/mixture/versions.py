@@ -12,6 +12,7 @@ from mixer.mixture.mixture import Mixture, document_of, say, split_reference
 from mixer.mixture.plan import Plan
 from mixer.mixture.resolution import resolve
 from streamer.catalog.catalog import Catalog
+from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body, Log
 from streamer.store.store import Store
 
@@ -99,7 +100,4 @@ class Versions:
 def check_formats(name: str, bodies: Bodies) -> None:
     """Raises: MixtureError for another format."""
     for number, written in enumerate(bodies.read_each(lambda body: body["format"]), start=1):
-        if written not in (FORMAT, NEWER_FORMAT):
-            raise MixtureError(
-                f"mixture {name}@{number} has format {written}; this version reads up to {NEWER_FORMAT}: update phasemix"
-            )
+        check_format(MixtureError, f"mixture {name}@{number}", written, FORMAT, NEWER_FORMAT)

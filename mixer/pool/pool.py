@@ -8,6 +8,7 @@ import msgspec
 
 from mixer.errors import MixerError
 from streamer.catalog.catalog import Catalog
+from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body
 
 POOL = "generators"
@@ -70,8 +71,7 @@ def last(catalog: Catalog, pool: str) -> Body:
         return {}
     body = bodies[-1]
     with bodies.understood(len(bodies) - 1):
-        if body["format"] != FORMAT:
-            raise MixerError(f"pool {pool} has format {body['format']}; this version reads {FORMAT}: update phasemix")
+        check_format(MixerError, f"pool {pool}", body["format"], FORMAT)
         return {"workers": int(body["workers"]), "draining": bool(body.get("draining", False))}
 
 

@@ -36,6 +36,7 @@ from streamer.documents.document import Document
 from streamer.errors import LogError, StreamError
 from streamer.mds import layout as mds
 from streamer.store.entries import RESTORE
+from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body, Log
 from streamer.store.object_store import ObjectStore
 from streamer.store.roots import open_store
@@ -336,10 +337,7 @@ def names_in(bodies: Bodies) -> list[str]:
     found = []
     for number, body in enumerate(bodies):
         with bodies.understood(number):
-            if body["format"] != NAMES_FORMAT:
-                raise StreamError(
-                    f"the names have format {body['format']}; this version reads {NAMES_FORMAT}: update phasemix"
-                )
+            check_format(StreamError, "the list of names", body["format"], NAMES_FORMAT)
             found.append(str(body["name"]))
     return found
 

@@ -20,6 +20,7 @@ import msgspec
 import xxhash
 
 from streamer.errors import StoreError
+from streamer.store.formats import check_format
 
 KEY = "identity/00000000"
 FORMAT = "root/1"
@@ -108,8 +109,7 @@ def decode(data: bytes, url: str) -> str:
         fields = msgspec.json.decode(data, type=dict[str, str])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StoreError(f"{url}/{KEY} is damaged ({error}); restore it from a copy") from error
-    if fields.get("format") != FORMAT:
-        raise StoreError(f"{url}/{KEY} has format {fields.get('format')}; this version reads {FORMAT}: update phasemix")
+    check_format(StoreError, f"{url}/{KEY}", fields.get("format"), FORMAT)
     if encode(fields.get("id", "")) != data:
         raise StoreError(f"{url}/{KEY} is damaged (its check does not fit its id); restore it from a copy")
     return fields["id"]

@@ -16,6 +16,7 @@ from streamer.corpus.parts.part_manifest import read_manifests
 from streamer.corpus.parts.report import CorpusReport
 from streamer.corpus.progress import Progress
 from streamer.errors import CorpusError
+from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body
 
 BUILDS = "corpus/builds"
@@ -31,8 +32,8 @@ def filled_streams(catalog: Catalog) -> list[str]:
 def pending_build(bodies: Bodies) -> str | None:
     """The build that began and is not done, or None. Raises: CorpusError for a format that is not known."""
     last: Body = bodies[-1] if bodies else {}
-    if last and last["format"] != FORMAT:
-        raise CorpusError(f"log {BUILDS} has format {last['format']}; this version reads {FORMAT}: update phasemix")
+    if last:
+        check_format(CorpusError, f"log {BUILDS}", last["format"], FORMAT)
     return last["build"] if last.get("event") == "begun" else None
 
 
