@@ -92,9 +92,12 @@ class Catalog:
 
     def _read_manifest(self, name: str) -> Manifest:
         """The stream's manifest with everything that its log says now."""
+        return self._take_manifest(name, self.stream_log(name).read())
+
+    def _take_manifest(self, name: str, bodies: Bodies) -> Manifest:
         manifest = self.manifest(name)
         try:
-            manifest.take(self.stream_log(name).read())
+            manifest.take(bodies)
         except BaseException:
             self._manifests.pop(name, None)  # an interrupt may have left an entry half taken in
             raise
@@ -102,7 +105,7 @@ class Catalog:
 
     def stream(self, name: str, number: int | None = None) -> Snapshot:
         """The stream now, or its snapshot `number`. Raises: StreamError for one that is absent, LogError."""
-        manifest = self.manifest(name)
+        manifest = self._take_manifest(name, self.stream_log(name).known())
         if number is None or manifest.length < max(1, number):
             manifest = self._read_manifest(name)
         wanted = manifest.length if number is None else number
