@@ -64,7 +64,7 @@ def test_rows_are_views_and_a_gather_is_the_callers_own(catalog: Catalog, tmp_pa
     assert_all_right(reader, catalog)
     view = reader.rows(*wants(catalog)[1])
     memory = Memory(view.dtype.name, view.shape[1])
-    batch = memory.gather(memory.add(view) + np.array([3, 0]) * memory.row_bytes)
+    batch = memory.gather(memory.offsets(memory.add(view) + np.array([3, 0]) * memory.row_bytes))
     batch[0] = 0
     assert batch[1, 0] == 64
     assert view[3, 0] == 67
@@ -95,6 +95,18 @@ def test_torn_and_foreign_lines_of_the_memory_merely_cost_hashing(catalog: Catal
     assert reader.hashed_bytes == wants(catalog)[3][1].size_bytes
     assert_all_right(third, catalog)
     assert third.hashed_bytes == 0
+
+
+def test_a_flipped_bit_in_a_line_of_the_memory_makes_no_file_known(catalog: Catalog, tmp_path: Path) -> None:
+    assert_all_right(Reader(catalog.store, tmp_path / "cache"), catalog)
+    (memory,) = [path for path in (tmp_path / "cache" / "hashes").iterdir() if path.stat().st_size]
+    lines = [bytearray(line) for line in memory.read_bytes().split(b"\n") if line]
+    for place_in_line, line in enumerate(lines):
+        line[7 * place_in_line % len(line)] ^= 1 << place_in_line % 8
+    memory.write_bytes(b"\n".join([b"", *lines, b""]))
+    reader = Reader(catalog.store, tmp_path / "cache")
+    assert_all_right(reader, catalog)
+    assert reader.hashed_bytes == sum(shard.size_bytes for _, shard, _ in wants(catalog))
 
 
 @pytest.mark.parametrize("ahead", [False, True])

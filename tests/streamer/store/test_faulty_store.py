@@ -1,5 +1,8 @@
 """An object store that answers 500, stalls or resets: a retry helps, or an error ends it in bounded time."""
 
+import pickle
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,3 +63,37 @@ def test_what_does_not_pass_ends_with_the_shards_name(
     assert not list((tmp_path / "cache" / "shards").iterdir())
     proxy.for_ever = ""
     assert (reader.rows(snapshot.parts[0], shard, snapshot.schema) == ROWS).all()
+
+
+READS_AHEAD = """
+import pickle, sys
+from pathlib import Path
+from streamer import Catalog
+from streamer.reading.reader import Reader
+
+store, folder = pickle.load(sys.stdin.buffer)
+snapshot = Catalog(store).stream("raw/python")
+reader = Reader(store, Path(folder))
+reader.read_ahead([(part, shard, snapshot.schema) for part in snapshot.parts for shard in part.shards])
+sys.stdin.read()
+sys.exit(3)
+"""
+
+
+def test_a_process_ends_while_what_it_reads_ahead_does_not_come(
+    proxy: FaultyProxy, s3_store: Callable[..., ObjectStore], tmp_path: Path
+) -> None:
+    """Given a server that would answer in ten minutes, and a client that would wait for it, then nobody does."""
+    Catalog(s3_store()).append("raw/python", ROWS, seq_len=2048)
+    proxy.for_ever, proxy.stall_s = "stall", 600.0
+    with subprocess.Popen([sys.executable, "-c", READS_AHEAD], stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        pickle.dump((s3_store(proxy.url, read_timeout="600s"), str(tmp_path / "cache")), process.stdin)
+        process.stdin.flush()
+        while not proxy.num_gets and process.poll() is None:
+            time.sleep(0.01)
+        process.stdin.close()
+        try:
+            assert process.wait(120) == 3
+        finally:
+            process.kill()
