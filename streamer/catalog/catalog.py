@@ -6,6 +6,7 @@ Always holds:
 """
 
 import fnmatch
+import functools
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -89,11 +90,21 @@ class Catalog:
         """What the stream's log says, as far as it was read; one object per name, like the log."""
         return self._manifests.setdefault(name, Manifest(name, self.stream_log(name)))
 
+    def _read_manifest(self, name: str) -> Manifest:
+        """The stream's manifest with everything that its log says now."""
+        manifest = self.manifest(name)
+        try:
+            manifest.take(self.stream_log(name).read())
+        except BaseException:
+            self._manifests.pop(name, None)  # an interrupt may have left an entry half taken in
+            raise
+        return manifest
+
     def stream(self, name: str, number: int | None = None) -> Snapshot:
         """The stream now, or its snapshot `number`. Raises: StreamError for one that is absent, LogError."""
         manifest = self.manifest(name)
         if number is None or manifest.length < max(1, number):
-            manifest.take(self.stream_log(name).read())
+            manifest = self._read_manifest(name)
         wanted = manifest.length if number is None else number
         if manifest.schema is not None and wanted > manifest.length:
             raise LogError(
@@ -132,8 +143,7 @@ class Catalog:
         """Snapshots now of the streams that a glob matches (`*` also crosses `/`), sorted by name."""
         found = []
         for name in self.match_names(glob):
-            manifest = self.manifest(name)
-            manifest.take(self.stream_log(name).read())
+            manifest = self._read_manifest(name)
             if manifest.schema is not None:
                 found.append(manifest.snapshot(manifest.length))
         return found
@@ -168,8 +178,8 @@ class Catalog:
     ) -> Snapshot:
         """Publishes rows of `(seq_len,)` token ids as one part, by one entry, and returns the new snapshot.
 
-        `documents` are sidecar rows (sample, start, end, document, ...). Raises: StreamError, PartError, StoreError;
-        the stream is then as it was.
+        `documents` are sidecar rows (sample, start, end, document, ...). Raises: StreamError, PartError, StoreError; the
+        stream is then as it was, except after an UnknownOutcomeError: look at the stream before appending again.
         """
         found = self.append_when(
             name, rows, seq_len=seq_len, dtype=dtype, tokenizer=tokenizer, documents=documents,
@@ -247,15 +257,12 @@ class Catalog:
                 extra = decide(bodies)
                 return None if extra is None else part_body(part_id, schema, shards, sidecar, extra, beside)
 
-            try:
-                appended = log.append(entry)
-            except BaseException:
-                if not any(body.get("part") == part_id for body in log.known()):
-                    parts.remove_part(self.store, name, part_id)
-                raise
+            remove = functools.partial(parts.remove_part, self.store, name, part_id)
+            appended = log.append(entry, undo=remove, is_same=is_same_part)
+            if appended is None or appended[1]["part"] != part_id:
+                remove()
             if appended is not None:
-                return self.stream(name)
-            parts.remove_part(self.store, name, part_id)
+                return self.stream(name, appended[0] + 1)
             if not any(body["event"] == "condemned" and body["part"] == part_id for body in log.read()):
                 return None
 
@@ -302,8 +309,7 @@ class Catalog:
         """Ids of parts that lie in the store but are named by no entry."""
         prefix = f"streams/{name}/_parts/"
         lying = {key[len(prefix) :].split("/")[0] for key in self.store.list(prefix)}
-        manifest = self.manifest(name)
-        manifest.take(self.stream_log(name).read())
+        manifest = self._read_manifest(name)
         return sorted(lying - set(manifest.part_ids))
 
     def remove_garbage(self, name: str, part_id: str) -> bool:
@@ -318,6 +324,11 @@ class Catalog:
             return False
         parts.remove_part(self.store, name, part_id)
         return True
+
+
+def is_same_part(written: Body, asked: Body) -> bool:
+    """Whether an entry names the same rows as another, whatever id each gives the part."""
+    return {**written, "part": ""} == {**asked, "part": ""}
 
 
 def names_in(bodies: Bodies) -> list[str]:
