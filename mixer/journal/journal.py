@@ -17,8 +17,9 @@ from mixer.ledger.reports import Report, Reports, standing
 from mixer.mixture.plan import Plan
 from mixer.mixture.versions import Versions
 from mixer.planning.planner import Planner, make_planner
-from mixer.planning.segment import Rows, Waits, plan_segment
+from mixer.planning.segment import Waits, plan_segment
 from mixer.planning.states import State
+from mixer.planning.supply import Rows
 from mixer.steering.functions import chosen, spoken
 from streamer.catalog.catalog import Catalog
 from streamer.errors import StoreError

@@ -29,6 +29,8 @@ from streamer.store.log import Body
 
 FORMAT = "ledger/1"
 ORDER = "order/1"
+WAITING_ROWS_JOIN = "order/2"  # what an entry says that only readers of this version or a later one understand
+ORDERS = (ORDER, WAITING_ROWS_JOIN)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,7 +236,10 @@ class Ledger:
             self.segments[-1] = before._replace(batches=before.batches + body["batches"])
             return
         for index, total, snapshot, drawn, _ in joins:
-            self.timelines[index].extend(drawn, total)
+            if total > self.totals[index]:
+                self.timelines[index].extend(drawn, total)
+            else:
+                self.timelines[index].merge(drawn)
             self.totals[index], self.snapshots[index] = total, snapshot
         if "shares" in body or before is None:
             shares = np.array(body["shares"], np.int64)
@@ -274,7 +279,7 @@ class Ledger:
 
 def check_format(body: Body) -> None:
     """Raises: RunError for a format or order that this version does not know."""
-    if body["format"] != FORMAT or body.get("order", ORDER) != ORDER:
+    if body["format"] != FORMAT or body.get("order", ORDER) not in ORDERS:
         raise RunError(f"the run's ledger has format {body['format']}, order {body.get('order')}; update phasemix")
 
 

@@ -12,6 +12,7 @@ earliest deadline first. Draw k of a stream stands at `hash + k * PHI mod 2^64`;
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from mixer.order.permutation import PHI, Ints, Words, fold, mix
 from mixer.order.shares import ONE, ONE_BITS
@@ -32,9 +33,7 @@ def count_draws(shares: Ints, credits: Ints, size: int, batches: int) -> Ints:
         counts[:, present] = size
         return counts
     margin = ONE // (2 * len(present) - 2)
-    share, owed = shares[present], credits[present]
-    each, rest = divmod(-int(owed.sum()), len(present))  # what the absent hold, taken evenly off the present
-    owed = owed + each + (np.arange(len(present)) < rest) + margin
+    share, owed = shares[present], even_out(shares, credits)[present] + margin
     if len(present) <= FEW:
         counts[:, present] = list(count_few(share.tolist(), owed.tolist(), margin, size, batches))
         return counts
@@ -60,6 +59,16 @@ def count_draws(shares: Ints, credits: Ints, size: int, batches: int) -> Ints:
             missing = size - int(np.add.reduce(due))
     counts[:, present] = found
     return counts
+
+
+def even_out(is_present: npt.ArrayLike, credits: Ints) -> Ints:
+    """What each present stream is owed: its credit, and its part of what the absent hold, which is taken evenly off them."""
+    present = np.flatnonzero(is_present)
+    owed = np.zeros_like(credits)
+    if len(present):
+        each, rest = divmod(-int(credits[present].sum()), len(present))
+        owed[present] = credits[present] + each + (np.arange(len(present)) < rest)
+    return owed
 
 
 def count_few(share: list[int], owed: list[int], margin: int, size: int, batches: int) -> Iterator[list[int]]:

@@ -42,7 +42,9 @@ def check(history: History, store: Store, data: st.DataObject) -> None:
     with kept_every(history.interval):
         life = live(history, store)
         pairs = [list(zip(*batch, strict=True)) for batch in zip(life.streams.tolist(), life.rows.tolist(), strict=True)]
-        assert pairs == expected(life)
+        batches, why = expected(life)
+        assert pairs == batches
+        assert (life.ended is None) == (why is None)
         if not len(life.origin):
             return
         is_exact(life)
