@@ -20,6 +20,7 @@ import xxhash
 
 from streamer import background
 from streamer.catalog.manifest import PartInfo, Shard
+from streamer.catalog.references import place_of
 from streamer.errors import PartError, StoreError
 from streamer.mds import zstd
 from streamer.reading.cache import Cache, Mapped
@@ -65,21 +66,29 @@ class ShardFiles:
         """The same for a forked child, without locks that a thread of the parent may hold; counts begin at 0."""
         return ShardFiles(self.store, *self._arguments)
 
-    def is_cached(self, shard: Shard) -> bool:
+    def is_cached(self, part: PartInfo, shard: Shard) -> bool:
         """Whether a shard's bytes come from the cache."""
-        return not isinstance(self.store, MemoryStore) and (not self._is_local or shard.compression is not None)
+        store, _ = place_of(self.store, part)
+        if isinstance(store, MemoryStore):
+            return False
+        return store.local_path(".") is None or shard.compression is not None
+
+    def name_of(self, part: PartInfo, shard: Shard) -> str:
+        """Where a shard lies, for people."""
+        store, folder = place_of(self.store, part)
+        return f"{store.url}/{folder}{shard.name}"
 
     def open(self, part: PartInfo, shard: Shard, *, ahead: bool) -> mmap.mmap | memoryview:
         """Raises: PartError, StoreError, CacheFullError."""
-        if isinstance(self.store, MemoryStore):
+        if isinstance(place_of(self.store, part)[0], MemoryStore):
             return self._open_in_memory(part, shard)
         try:
-            return self._open_cached(part, shard, ahead) if self.is_cached(shard) else self._open_in_place(part, shard)
+            if self.is_cached(part, shard):
+                return self._open_cached(part, shard, ahead)
+            return self._open_in_place(part, shard)
         except OSError as error:
             remedy = "raise ulimit -n" if error.errno == errno.EMFILE else "see that root and cache can be read"
-            raise StoreError(
-                f"{self.store.url}/{part.folder}/{shard.name} cannot be mapped: {error.strerror}; {remedy}"
-            ) from error
+            raise StoreError(f"{self.name_of(part, shard)} cannot be mapped: {error.strerror}; {remedy}") from error
 
     def _open_in_memory(self, part: PartInfo, shard: Shard) -> memoryview:
         place = f"{self.store.url}/{part.folder}/{shard.name}"
@@ -89,7 +98,8 @@ class ShardFiles:
         return data if shard.compression is None else memoryview(b"".join(zstd.blocks(data, raw(shard)[0])))
 
     def _open_in_place(self, part: PartInfo, shard: Shard) -> mmap.mmap:
-        place = self.store.local_path(f"{part.folder}/{shard.name}")
+        store, folder = place_of(self.store, part)
+        place = store.local_path(f"{folder}{shard.name}")
         assert place is not None
         found = map_file(place, shard.size_bytes)
         line = describe(part.part_id, shard.name, shard.xxh3, found.stat)
@@ -103,7 +113,7 @@ class ShardFiles:
 
     def _open_cached(self, part: PartInfo, shard: Shard, ahead: bool) -> mmap.mmap:
         size_bytes, digest = raw(shard)
-        name = f"{part.part_id}-{digest}-{shard.name.removesuffix('.zstd')}"
+        name = f"{part.part_id}-{digest}-{file_name(shard).removesuffix('.zstd')}"
         found = self.cache.find(name, size_bytes)
         if found is not None and self._in_cache.knows(describe(part.part_id, name, digest, found.stat)):
             return found.data
@@ -126,18 +136,18 @@ class ShardFiles:
 
     def _write_plain(self, part: PartInfo, shard: Shard, path: Path) -> None:
         """Fills a file of the cache with the plain bytes of a shard."""
-        key = f"{part.folder}/{shard.name}"
+        store, folder = place_of(self.store, part)
+        key = f"{folder}{shard.name}"
+        place = store.local_path(key)
         if shard.compression is None:
-            self._fetch(key, shard, path)
-        elif self._is_local:
-            place = self.store.local_path(key)
-            assert place is not None
+            self._fetch(store, key, shard, path)
+        elif place is not None:
             found = map_file(place, shard.size_bytes)
             self._check(found.data, place, shard.xxh3)
             self._unpack(place, shard, path)
         else:
-            with self.cache.aside(f"{part.part_id}-{shard.xxh3}-{shard.name}", shard.size_bytes) as (packed, _):
-                self._fetch(key, shard, packed)
+            with self.cache.aside(f"{part.part_id}-{shard.xxh3}-{file_name(shard)}", shard.size_bytes) as (packed, _):
+                self._fetch(store, key, shard, packed)
                 self._unpack(packed, shard, path)
 
     def _unpack(self, packed: Path, shard: Shard, path: Path) -> None:
@@ -148,14 +158,14 @@ class ShardFiles:
                 file.write(block)
         self._check(map_file(path, size_bytes).data, packed, digest)
 
-    def _fetch(self, key: str, shard: Shard, path: Path) -> None:
+    def _fetch(self, store: Store, key: str, shard: Shard, path: Path) -> None:
         """Fetches an object with retries; a corrupt one is fetched again once. Raises: PartError, StoreError."""
-        place, is_second = f"{self.store.url}/{key}", False
+        place, is_second = f"{store.url}/{key}", False
         for attempt in range(FETCH_ATTEMPTS):
             if attempt:
                 background.pause(RETRY_WAIT_S * 2 ** (attempt - 1))
             try:
-                size = self.store.fetch(key, path, shard.size_bytes)
+                size = store.fetch(key, path, shard.size_bytes)
             except StoreError:
                 if attempt == FETCH_ATTEMPTS - 1:
                     raise
@@ -188,6 +198,11 @@ class ShardFiles:
         with self._counting:
             self.hashed_bytes += len(data)
         return digest.hexdigest()
+
+
+def file_name(shard: Shard) -> str:
+    """What a shard is called in a flat folder; a merged index names shards in folders below its own."""
+    return shard.name.replace("/", "_")
 
 
 def raw(shard: Shard) -> tuple[int, str]:
