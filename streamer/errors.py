@@ -2,6 +2,7 @@
 
 PhasemixError
 |- StoreError        a root that cannot be used, an object that cannot be written or read
+|  |- UnknownOutcomeError  a put of which cannot be learned whether it was done
 |  |- LogError       an entry of a log that is missing, damaged, or another one
 |  `- CacheFullError what readers of this node hold fills the cache's bound
 |- BadNameError      a name that no stream, mixture or run may have
@@ -19,6 +20,13 @@ class PhasemixError(Exception):
 
 class StoreError(PhasemixError):
     """A root that cannot be used, or an object that cannot be written or read."""
+
+
+class UnknownOutcomeError(StoreError):
+    """A put of which cannot be learned now whether it was done: it may stand already, or yet come to stand.
+
+    Whoever meets it removes nothing that the object may name, and looks before trying again.
+    """
 
 
 class LogError(StoreError):

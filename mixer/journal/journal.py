@@ -6,15 +6,16 @@ is appended to, or planned again; so is what the run's policy chooses before it.
 
 import time
 from functools import partial
+from typing import NamedTuple
 
 from mixer.errors import RunEnded, RunError, StepError, WaitError
-from mixer.journal.cut import later_witness
+from mixer.journal.lead import Lead
 from mixer.ledger.ancestry import Ancestry
 from mixer.ledger.ledger import Ledger
-from mixer.planning.bound_parts import BoundParts
 from mixer.planning.planner import Planner, make_planner
 from mixer.planning.segment import Rows, Waits, plan_segment
-from mixer.planning.states import State
+from mixer.planning.states import State, state_key
+from mixer.planning.tables import BoundParts
 from streamer.catalog.catalog import Catalog
 from streamer.store.entries import RESTORE
 from streamer.store.log import Bodies, Body
@@ -39,6 +40,7 @@ class Journal:
             raise RunError(f"run {run} does not exist under {catalog.store.url}; runs there: {have}")
         self.ledger = Ledger(bodies)
         self.written = self.ledger.end
+        self._lead = Lead(self.ledger.settings.segment_batches, self.ledger.settings.write_ahead)
 
     def refresh(self) -> None:
         """Takes in what was written since."""
@@ -50,7 +52,7 @@ class Journal:
         return self._planned_by().state(step)
 
     def refuse_cut(self) -> None:
-        """Raises: RunError when the newest entries of the log are missing, as far as other objects tell (cut.py)."""
+        """Raises: RunError when the newest entries of the log are missing, as far as other objects tell."""
         if self._is_whole:
             return
         interval = self._planned_by().interval
@@ -92,13 +94,14 @@ class Journal:
         while step >= self.ledger.end:
             if self.ledger.ended is not None:
                 raise RunEnded(f"run {self.run} has {self.ledger.end} global batches: {self.ledger.ended}")
-            waits = self._write()
+            waits = self._write(step)
             if waits is not None:
                 if time.monotonic() >= deadline:
                     raise WaitError(waiting(self.run, self.ledger, waits, wait_s))
                 time.sleep(POLL_S)
 
-    def _write(self) -> Waits | None:
+    def _write(self, step: int) -> Waits | None:
+        """Writes what comes next: in one entry the batches up to `step`, in whole segments, or some more."""
         found: list[Waits] = []
 
         def decide(bodies: Bodies) -> Body | None:
@@ -109,19 +112,22 @@ class Journal:
             if self.ledger.paused is not None:
                 found.append(Waits(None))
                 return None
-            settings = self.ledger.settings
             steered = self._steer()
             if steered is not None:
                 return {**steered, "at_s": round(time.time(), 3)}
-            planned = plan_segment(self.ledger, self._rows(), self.state(self.ledger.end), at_most=settings.segment_batches)
+            at_most = self._lead.choose(time.monotonic(), before, step + 1 - before)
+            planned = plan_segment(self.ledger, self._rows(), self.state(before), at_most=at_most)
             if isinstance(planned, Waits):
                 found.append(planned)
                 return None
             return planned
 
         self.refuse_cut()
-        self._log.append(decide)
-        self.refresh()
+        start, appended = self.ledger.end, self._log.append(decide)
+        self.ledger.take(self._log.known())
+        self.written = self.ledger.end
+        if appended is not None:
+            self._lead.wrote(time.monotonic(), start, self.written)
         return found[-1] if found and self.ledger.ended is None else None
 
     def _steer(self) -> Body | None:
@@ -166,18 +172,43 @@ class Forecast(Journal):
         self.ledger.take(bodies)
         self._entries, self.written = len(bodies), self.ledger.end
 
-    def _write(self) -> Waits | None:
-        settings, policy = self.ledger.settings, self.ledger.policy_at(self.ledger.end)
+    def _write(self, step: int) -> Waits | None:
+        start, policy = self.ledger.end, self.ledger.policy_at(self.ledger.end)
         steered = self._steer() if policy is not None and policy.points else None
         if steered is not None:
             self.ledger.add([steered])
             return None
-        state = self.state(self.ledger.end)
-        planned = plan_segment(self.ledger, self._rows(), state, at_most=settings.segment_batches)
+        at_most = self._lead.choose(0.0, start, step + 1 - start)
+        planned = plan_segment(self.ledger, self._rows(), self.state(start), at_most=at_most)
         if isinstance(planned, Waits):
             return planned
         self.ledger.add([planned])
         return None
+
+
+class Witness(NamedTuple):
+    """An object that was written when the log had come to a later step."""
+
+    key: str
+    step: int
+
+
+def later_witness(catalog: Catalog, run: str, end: int, interval: int) -> Witness | None:
+    """A witness of a step past `end`, where the log ends: the next kept state, or the newest report.
+
+    A log cannot tell by itself that its newest entries are gone. But states and reports are only written for batches that
+    it covers; states are kept every `interval` batches without gaps, so that looking at one of them is enough.
+    """
+    step = (end // interval + 1) * interval
+    if catalog.store.get(state_key(run, step)) is not None:
+        return Witness(state_key(run, step), step)
+    log = catalog.log(f"runs/{run}/reports")
+    newest = log.newest()
+    if newest is not None:
+        number, body = newest
+        if body.get("end_step", 0) > end:
+            return Witness(log.key(number), body["end_step"])
+    return None
 
 
 def waiting(run: str, ledger: Ledger, waits: Waits, wait_s: float) -> str:

@@ -17,7 +17,7 @@ from streamer.catalog.catalog import Catalog
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry. `event`: created, forked, switched, skipped, dry, paused, resumed, ended or noted.
+    """One entry. `event`: created, forked, switched, lengthened, skipped, dry, paused, resumed, ended or noted.
 
     `step`: from which batch on it holds, else where the ledger ended then. `shares` by component. `run`: in whose log it is;
     `at_s`: the writer's clock, None for segments and in old entries.
@@ -59,6 +59,8 @@ def events(run: str, bodies: Sequence[Mapping[str, Any]]) -> list[Event]:
                 plan, of = plans[body["plan"]], dict(zip(streams, body["shares"], strict=False))
                 kind, why, step = "dry", dry, body["start"]
                 mixture, shares = plan.mixture, by_component(plan, [of.get(name, 0) for name in plan.streams])
+            elif kind == "lengthened":
+                why = f"to {body['num_steps']:,} steps" + (f": {why}" if why else "")
             elif kind == "skipped":
                 step = body["start"]
                 why = f"{body['batches']:,} batches" + (f": {why}" if why else "")

@@ -13,12 +13,13 @@ says so (`steered`).
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import xxhash
+from msgspec import Meta
 
 from mixer.errors import RunError
 from mixer.ledger.policy import Policy, policy_of
@@ -34,21 +35,35 @@ ORDER = "order/1"
 FOREVER = 1 << 62  # behind every batch
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is bound to. `global_batch` in samples, `write_ahead` and `segment_batches` in global batches.
+Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1, title="an integer from 0 to 9,223,372,036,854,775,807", examples=[17])]
+GlobalBatch = Annotated[int, Meta(ge=1, le=1 << 20, title="an integer from 1 to 1,048,576", examples=[512])]
+Nodes = Annotated[int, Meta(ge=1, le=64, title="an integer from 1 to 64")]
+Batches = Annotated[int, Meta(ge=1, le=1 << 16, title="an integer from 1 to 65,536")]
+Steps = Annotated[int, Meta(ge=1, le=1 << 40, title="an integer from 1 to 1,099,511,627,776")]
+Step = Annotated[int, Meta(ge=0, le=1 << 40, title="an integer from 0 to 1,099,511,627,776")]
 
-    `boundaries`: whether a batch says where in its rows documents begin.
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a new run is asked to be. `global_batch` in samples; `num_steps` in global batches that are handed out.
+
+    `segment_batches`: after so many global batches a switch or a new part can take effect; `write_ahead`: how many past the
+    ledger's end a reader may ask for; `boundaries`: whether a batch says where in its rows documents begin.
     """
 
-    mixture: str
-    seed: int
-    global_batch: int
-    seq_len: int
-    canonical_nodes: int = 1
-    num_steps: int | None = None
-    segment_batches: int = 32
-    write_ahead: int = 256
+    seed: Seed
+    global_batch: GlobalBatch  # a share of 2^40 times a batch must leave room in 64 bits
+    canonical_nodes: Nodes = 1
+    num_steps: Steps | None = None
+    segment_batches: Batches = 32  # counts of a segment are planned at once
+    write_ahead: Steps = 256
     boundaries: bool = False
+
+
+class Settings(Shape, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """What a run is bound to."""
+
+    mixture: str
+    seq_len: int
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +155,7 @@ class Ledger:
         self.steered: dict[int, int] = {}  # step -> entry in which the policy decided
         self.failure: str | None = None  # why its last decision came to nothing
         self.segments: list[Segment] = []
+        self.num_steps = self.settings.num_steps  # the horizon as it is now; `settings` keeps the one of the creation
         self.ended: str | None = None
         self.paused: str | None = None
         self.skips = Skips()
@@ -163,7 +179,12 @@ class Ledger:
     @property
     def last_step(self) -> int | None:
         """Where the order ends by `num_steps`, which counts batches that are handed out."""
-        return None if self.settings.num_steps is None else self.skips.behind(0, self.settings.num_steps)
+        return None if self.num_steps is None else self.skips.behind(0, self.num_steps)
+
+    @property
+    def is_at_horizon(self) -> bool:
+        """Whether the run has ended, and for no other reason than its `num_steps`."""
+        return self.num_steps is not None and self.ended == horizon_reached(self.num_steps)
 
     def take(self, bodies: Sequence[Body]) -> None:
         """Takes in the bodies that it has not seen. Raises: RunError for a format or order that it does not know."""
@@ -190,6 +211,10 @@ class Ledger:
                 self._take_segment(body)
             case "ended":
                 self.ended = body["reason"]
+            case "lengthened":
+                if self.is_at_horizon:
+                    self.ended = None
+                self.num_steps = body["num_steps"]
             case "skipped":
                 self.skips.add(body["start"], body["batches"])
             case "paused":
@@ -319,6 +344,11 @@ def understood(number: int) -> Iterator[None]:
 def continues(before: Segment, body: Body) -> bool:
     """Whether a segment without joins draws by the rule of the one before it."""
     return before.plan == body["plan"] and before.counts is None and "shares" not in body and "counts" not in body
+
+
+def horizon_reached(num_steps: int) -> str:
+    """The reason with which a run ends at its horizon."""
+    return f"it has its num_steps = {num_steps}"
 
 
 def signed(body: Body) -> str:

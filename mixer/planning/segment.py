@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixer.ledger.ledger import FORMAT, Ledger, widen
+from mixer.ledger.ledger import FORMAT, Ledger, horizon_reached, widen
 from mixer.mixture.plan import Plan
 from mixer.order.passes import Timeline
 from mixer.order.permutation import Ints
@@ -37,7 +37,7 @@ def plan_segment(ledger: Ledger, rows: Rows, state: State, *, at_most: int) -> d
     start, size = ledger.end, settings.global_batch
     last_step = ledger.last_step
     if last_step is not None and start >= last_step:
-        return ended(f"it has its num_steps = {settings.num_steps}")
+        return ended(horizon_reached(ledger.num_steps or 0))
     plan_entry = ledger.plan_at(start)
     plan = ledger.plans[plan_entry]
     credits, drawn = widen(state.credits, len(ledger.streams)), widen(state.drawn, len(ledger.streams))

@@ -14,7 +14,7 @@ from mixer.journal.journal import Forecast, Journal
 from mixer.journal.service_journal import ServiceJournal
 from mixer.ledger.ancestry import Ancestry
 from mixer.ledger.ledger import Settings
-from mixer.planning.bound_parts import BoundParts
+from mixer.planning.tables import BoundParts
 from mixer.reading.stretches import Stretches
 from streamer.catalog.catalog import Catalog
 from streamer.errors import StoreError

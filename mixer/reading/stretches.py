@@ -8,7 +8,7 @@ Whenever the ledger has grown, the stretch holds as far as the ledger bears it o
 once for all batches of a stretch whose shards are mapped, so that most reads are one gather.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +27,16 @@ from streamer.reading.gather import Memory
 from streamer.reading.reader import Reader, max_mapped
 from streamer.reading.snapshot_loader import ORIGIN, Batch
 
+ORIGIN_BYTES = ORIGIN.itemsize
 KEY_BITS = 32  # a shard's key: its stream's index, then its own in that stream
-MAX_PLANNED = 512  # batches
+MAX_PLANNED = 2048  # batches
 MAX_VIEWS = 2048  # shards that a reader refers to; the others that are mapped are its Reader's
 
 
 class Stretch(NamedTuple):
-    """Rows of batches [start, end), flat. `shards` (unique,): keys in the order of first use; `which`: of each row.
+    """Rows of batches [start, end), flat: `origin` their ORIGIN, an item each.
 
+    `shards` (unique,): keys in the order of first use; `which`: of each row.
     `first` (unique,): address of a shard's first row, -1 while it is not mapped; `inside`: bytes from there to the row.
     `segment`: where the ledger's segment begins by which it was planned; `after`: the state behind it.
     """
@@ -43,7 +45,7 @@ class Stretch(NamedTuple):
     end: int
     segment: int
     after: State
-    origin: npt.NDArray[Any]
+    origin: bytes
     shards: Ints
     which: Ints
     first: Ints
@@ -157,12 +159,12 @@ class Stretches:
         now = self._now
         assert now is not None
         low = (step - now.start) * self._rows
-        here = slice(low, low + self._rows)
-        origin = now.origin[here].copy()
-        boundaries = (
-            None if self._boundaries is None else self._lengths(self._boundaries, now, now.which[here], origin["row"])
-        )
-        return Batch(self._memory.gather(self._offsets[here]), origin, boundaries)
+        high = low + self._rows
+        tokens = self._memory.gather(self._offsets[low:high])
+        origin = np.frombuffer(bytearray(now.origin[low * ORIGIN_BYTES : high * ORIGIN_BYTES]), ORIGIN)  # the caller's own
+        if self._boundaries is None:
+            return Batch(tokens, origin)
+        return Batch(tokens, origin, self._lengths(self._boundaries, now, now.which[low:high], origin["row"]))
 
     def _place(self, now: Stretch, step: int) -> None:
         """Maps the shards of a batch, and finds the rows of it and of those behind it whose shards are mapped."""
@@ -215,7 +217,9 @@ class Stretches:
         inside = slots.rows.first.ravel() * self._memory.row_bytes
         first = np.full(len(shards), -1)
         segment = ledger.segment_at(step).start
-        self._planned = Stretch(step, after.step, segment, after, origin, shards[order], place[which], first, inside)
+        self._planned = Stretch(
+            step, after.step, segment, after, origin.tobytes(), shards[order], place[which], first, inside
+        )
         return self._planned
 
     def _shard(self, key: int) -> tuple[PartInfo, Shard, Schema]:

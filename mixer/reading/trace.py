@@ -19,10 +19,9 @@ from mixer.journal.journal import Forecast
 from mixer.ledger.ancestry import Ancestry
 from mixer.ledger.ledger import Ledger, widen
 from mixer.order.ranges import Ranges
-from mixer.planning.bound_parts import BoundParts
 from mixer.planning.planner import Planner
 from mixer.planning.states import States
-from mixer.planning.tables import Tables
+from mixer.planning.tables import BoundParts, Tables
 from mixer.reading.positions import Positions
 from mixer.reading.turns import Row, Turn, turns_of
 from streamer.catalog.catalog import Catalog

@@ -13,8 +13,8 @@ from mixer.journal.journal import Forecast, line_of
 from mixer.ledger.ledger import Ledger
 from mixer.ledger.reports import Reports
 from mixer.mixture.versions import Versions
-from mixer.planning.bound_parts import BoundParts
 from mixer.planning.states import OLD_FORMAT, States, format_of
+from mixer.planning.tables import BoundParts
 from streamer.catalog.catalog import Catalog
 from streamer.errors import PhasemixError
 from streamer.store.entries import RESTORE, key_of

@@ -6,6 +6,7 @@ Always holds:
 """
 
 import fnmatch
+import functools
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -171,8 +172,8 @@ class Catalog:
     ) -> Snapshot:
         """Publishes rows of `(seq_len,)` token ids as one part, by one entry, and returns the new snapshot.
 
-        `documents` are sidecar rows (sample, start, end, document, ...). Raises: StreamError, PartError, StoreError;
-        the stream is then as it was.
+        `documents` are sidecar rows (sample, start, end, document, ...). Raises: StreamError, PartError, StoreError; the
+        stream is then as it was, except after an UnknownOutcomeError: look at the stream before appending again.
         """
         found = self.append_when(
             name, rows, seq_len=seq_len, dtype=dtype, tokenizer=tokenizer, documents=documents,
@@ -296,15 +297,12 @@ class Catalog:
                     return None
                 return part_body(part_id, sealed.schema, sealed.shards, sidecar, extra, beside, sealed.reference)
 
-            try:
-                appended = log.append(entry)
-            except BaseException:
-                if not any(body.get("part") == part_id for body in log.known()):
-                    parts.remove_part(self.store, name, part_id)
-                raise
+            remove = functools.partial(parts.remove_part, self.store, name, part_id)
+            appended = log.append(entry, undo=remove, is_same=is_same_part)
+            if appended is None or appended[1]["part"] != part_id:
+                remove()
             if appended is not None:
                 return self.stream(name, appended[0] + 1)
-            parts.remove_part(self.store, name, part_id)
             if not any(body["event"] == "condemned" and body["part"] == part_id for body in log.read()):
                 return None
 
@@ -386,6 +384,11 @@ class Sealed(NamedTuple):
     files: dict[str, Path] | None = None
     reference: str | None = None
     index_data: bytes = b""
+
+
+def is_same_part(written: Body, asked: Body) -> bool:
+    """Whether an entry names the same rows as another, whatever id each gives the part."""
+    return {**written, "part": ""} == {**asked, "part": ""}
 
 
 def names_in(bodies: Bodies) -> list[str]:

@@ -124,27 +124,23 @@ class Manifest:
         with self._lock:
             if self.schema is None:
                 self.schema = read_schema(self.name, bodies)
-            raw, decode = bodies.raw, LINE.decode
-            while self.length < len(raw):  # a million times a second, for catalogs of hundreds of thousands of parts
-                try:
-                    line = decode(raw[self.length])
-                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                    check_format(self.name, bodies[self.length].get("format", FORMAT))  # others may have other fields
-                    raise bodies.not_understood(self.length, error) from error
-                if line.format not in FORMATS:
-                    check_format(self.name, line.format)
-                part, shards = line.part, line.shards
-                if line.event == "part" and part is not None and shards is not None and part not in self.condemned:
-                    samples = shards.samples
-                    self.part_ids.append(part)
-                    self.numbers.append(self.length)
-                    self._samples += samples[0] if len(samples) == 1 else sum(samples)
-                    self.part_ends.append(self._samples)
-                    self.shard_samples.extend(samples)
-                    self.shard_ends.append(len(self.shard_samples))
-                elif line.event == "condemned" and part is not None:
-                    self.condemned.add(part)
-                self.length += 1
+            for number in range(self.length, len(bodies)):
+                line = read_line(self.name, bodies, number)
+                if line.part is None:
+                    pass
+                elif line.event == "condemned":
+                    self.condemned.add(line.part)
+                elif line.event == "part" and line.shards is not None and line.part not in self.condemned:
+                    self._add(line.part, number, line.shards.samples)
+                self.length = number + 1
+
+    def _add(self, part_id: str, number: int, samples: list[int]) -> None:
+        self.part_ids.append(part_id)
+        self.numbers.append(number)
+        self.shard_samples.extend(samples)
+        self.shard_ends.append(len(self.shard_samples))
+        self._samples += sum(samples)
+        self.part_ends.append(self._samples)
 
     def part(self, place: int) -> PartInfo:
         """The part at a place among those of the stream."""
@@ -324,6 +320,18 @@ def read_schema(name: str, bodies: Bodies) -> Schema | None:
             if "schema" in body:
                 return msgspec.convert(body["schema"], Schema)
     return None
+
+
+def read_line(name: str, bodies: Bodies, number: int) -> Line:
+    """Raises: StreamError for another format, LogError for a body that cannot be understood."""
+    try:
+        line = LINE.decode(bodies.raw[number])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        check_format(name, bodies[number].get("format", FORMAT))  # another format may have other fields
+        raise bodies.not_understood(number, error) from error
+    if line.format not in FORMATS:
+        check_format(name, line.format)
+    return line
 
 
 def check_format(name: str, found: Any) -> None:

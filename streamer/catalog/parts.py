@@ -4,6 +4,7 @@ Always holds: nothing under a root is a part until an entry names it; a failed p
 `garbage` names. Temporary files go, whatever happens.
 """
 
+import contextlib
 import mmap
 import secrets
 import shutil
@@ -21,7 +22,7 @@ import xxhash
 from streamer.catalog import sidecar
 from streamer.catalog.manifest import PartFile, PartInfo, Schema, Shard, Snapshot
 from streamer.documents.document import COLUMNS
-from streamer.errors import AlreadyPublishedError, PartError, StreamError
+from streamer.errors import AlreadyPublishedError, PartError, StoreError, StreamError
 from streamer.mds import layout as mds
 from streamer.mds import zstd
 from streamer.mds.folder import INDEX, MdsFolder, map_plain
@@ -65,11 +66,16 @@ def hash_file(path: Path) -> str:
 
 @contextmanager
 def folder_aside() -> Iterator[Path]:
-    """A temporary folder in which a part is written. Raises: PartError when there is no room for it."""
+    """A temporary folder in which a part is written. Raises: PartError when there is no room, or a source cannot be read."""
+    folder = ""
     try:
         with tempfile.TemporaryDirectory(prefix="phasemix-part-") as folder:
             yield Path(folder)
     except OSError as error:
+        if folder and error.filename is not None and not str(error.filename).startswith(folder):
+            raise PartError(
+                f"{error.filename} cannot be used: {error.strerror}; check that it exists and its rights"
+            ) from error
         raise PartError(
             f"a part cannot be written aside: {error.strerror or error}; free space for temporary files, "
             "or set TMPDIR to a roomier folder"
@@ -204,7 +210,10 @@ def check_space(store: Store, needed_bytes: int) -> None:
         place = place.parent
     free = shutil.disk_usage(place).free
     if free < needed_bytes + FREE_MARGIN_BYTES:
-        raise PartError(f"{place} has {free:,} bytes free, the part needs {needed_bytes:,}; free space and publish again")
+        raise PartError(
+            f"{place} has {free:,} bytes free; the part needs {needed_bytes:,} and a margin of {FREE_MARGIN_BYTES:,}. Free "
+            "space and publish again"
+        )
 
 
 def store_part(
@@ -232,7 +241,8 @@ def store_part(
         for file_name, path in beside.items():
             store.put_file(f"{target}/{file_name}", path)
     except BaseException:
-        remove_part(store, name, part_id)
+        with contextlib.suppress(StoreError):  # what cannot be removed now is garbage
+            remove_part(store, name, part_id)
         raise
     return part_id, [describe_file(file_name, path) for file_name, path in beside.items()]
 

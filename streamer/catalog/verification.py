@@ -131,6 +131,6 @@ def verify_tokenizer(catalog: Catalog, fingerprint: str, stream: str) -> Iterato
             state = f"{key} is not there; if it was kept under this root, restore it, else publish it with the next part"
             yield Finding(stream=stream, shard=key, state=state, is_fault=False)
         else:
-            catalog.load_tokenizer(fingerprint)
+            catalog.tokenizer_text(fingerprint)
     except PhasemixError as error:
         yield Finding(stream=stream, shard=key, state=str(error))

@@ -22,6 +22,7 @@ class Memory:
     def __init__(self, dtype: str, seq_len: int) -> None:
         self.dtype, self.seq_len = np.dtype(dtype), seq_len
         self.row_bytes = self.dtype.itemsize * seq_len
+        self._row = np.dtype((self.dtype, (seq_len,)))
         self.clear()
 
     def __len__(self) -> int:
@@ -52,8 +53,7 @@ class Memory:
 
     def gather(self, offsets: Ints) -> npt.NDArray[Any]:
         """The rows that begin at these offsets: a writable (len(offsets), seq_len) array of the caller's own."""
-        found: npt.NDArray[Any] = self._rows[offsets].view(self.dtype)
-        return found.reshape(-1, self.seq_len)
+        return self._rows[offsets].view(self._row)
 
 
 class _Span:

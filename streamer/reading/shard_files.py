@@ -3,7 +3,7 @@
 Always holds: the bytes returned had the hash that the entry names when this node hashed that very file, and no process
 hashes or fetches a shard while another does.
 
-A store's error is met with waiting and trying again, a corrupt object with fetching it once more.
+What passes by itself the store waits for; a corrupt object is fetched once more.
 """
 
 import contextlib
@@ -28,8 +28,6 @@ from streamer.reading.hash_memory import HashMemory, describe
 from streamer.store.store import MemoryStore, Store
 
 log = logging.getLogger(__name__)
-FETCH_ATTEMPTS = 4
-RETRY_WAIT_S = 0.2
 HASH_BLOCK_BYTES = 1 << 24
 SPARE_PART = 4  # reading ahead leaves this part of the cache's bound to whoever must have a shard now
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -99,9 +97,7 @@ class ShardFiles:
 
     def _open_in_place(self, part: PartInfo, shard: Shard) -> mmap.mmap:
         store, folder = place_of(self.store, part)
-        place = store.local_path(f"{folder}{shard.name}")
-        assert place is not None
-        found = map_file(place, shard.size_bytes)
+        place, found = map_local(store, f"{folder}{shard.name}", shard.size_bytes)
         line = describe(part.part_id, shard.name, shard.xxh3, found.stat)
         if not self._in_place.knows(line):
             lock = self._cache.lock(f"{part.part_id} {shard.name}") if isinstance(self._cache, Cache) else self._alone
@@ -138,11 +134,10 @@ class ShardFiles:
         """Fills a file of the cache with the plain bytes of a shard."""
         store, folder = place_of(self.store, part)
         key = f"{folder}{shard.name}"
-        place = store.local_path(key)
         if shard.compression is None:
             self._fetch(store, key, shard, path)
-        elif place is not None:
-            found = map_file(place, shard.size_bytes)
+        elif store.local_path(key) is not None:
+            place, found = map_local(store, key, shard.size_bytes)
             self._check(found.data, place, shard.xxh3)
             self._unpack(place, shard, path)
         else:
@@ -159,17 +154,10 @@ class ShardFiles:
         self._check(map_file(path, size_bytes).data, packed, digest)
 
     def _fetch(self, store: Store, key: str, shard: Shard, path: Path) -> None:
-        """Fetches an object with retries; a corrupt one is fetched again once. Raises: PartError, StoreError."""
-        place, is_second = f"{store.url}/{key}", False
-        for attempt in range(FETCH_ATTEMPTS):
-            if attempt:
-                background.pause(RETRY_WAIT_S * 2 ** (attempt - 1))
-            try:
-                size = store.fetch(key, path, shard.size_bytes)
-            except StoreError:
-                if attempt == FETCH_ATTEMPTS - 1:
-                    raise
-                continue
+        """Fetches an object, a corrupt one once more. Raises: PartError, StoreError."""
+        place = f"{store.url}/{key}"
+        for is_second in (False, True):
+            size = store.fetch(key, path, shard.size_bytes)
             if size is None:
                 raise PartError(f"{place} is missing; restore it from a copy, then run phasemix streams verify")
             try:
@@ -178,9 +166,8 @@ class ShardFiles:
                     self.fetched_bytes += size
                 return self._check(map_file(path, shard.size_bytes).data, place, shard.xxh3)
             except PartError:
-                if is_second or attempt == FETCH_ATTEMPTS - 1:
+                if is_second:
                     raise
-                is_second = True
         return None
 
     def _check(self, data: mmap.mmap | memoryview, place: object, digest: str) -> None:
@@ -212,6 +199,17 @@ def raw(shard: Shard) -> tuple[int, str]:
     if shard.compression != "zstd" or shard.raw_bytes is None or shard.raw_xxh3 is None:
         raise PartError(f"{shard.name} is compressed with {shard.compression}; this version reads zstd: update phasemix")
     return shard.raw_bytes, shard.raw_xxh3
+
+
+def map_local(store: Store, key: str, size_bytes: int) -> tuple[Path, Mapped]:
+    """A file of a directory. Raises: PartError, StoreError when it is the whole directory that is missing."""
+    place = store.local_path(key)
+    assert place is not None
+    try:
+        return place, map_file(place, size_bytes)
+    except PartError:
+        store.opened.check()
+        raise
 
 
 def map_file(path: Path, size_bytes: int) -> Mapped:

@@ -21,7 +21,8 @@ from mixer.planning import planner
 from mixer.planning.tables import Tables
 from streamer import Catalog
 from streamer.reading.snapshot_loader import ORIGIN
-from streamer.store.store import DirectoryStore, Store
+from streamer.store.directory_store import DirectoryStore
+from streamer.store.store import Store
 
 SCALE = int(os.environ.get("PHASEMIX_HISTORIES", "1"))
 SEQ_LEN = 2
