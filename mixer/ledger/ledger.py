@@ -32,6 +32,8 @@ from streamer.store.log import Body
 
 FORMAT = "ledger/1"
 ORDER = "order/1"
+WAITING_ROWS_JOIN = "order/2"  # what a segment says in which rows join that had waited; earlier versions refuse it
+ORDERS = (ORDER, WAITING_ROWS_JOIN)
 FOREVER = 1 << 62  # behind every batch
 
 
@@ -276,7 +278,10 @@ class Ledger:
             self.segments[-1] = before._replace(batches=before.batches + body["batches"])
             return
         for index, total, snapshot, drawn, parts in joins:
-            self.timelines[index].extend(drawn, total)
+            if total > self.totals[index]:
+                self.timelines[index].extend(drawn, total)
+            else:
+                self.timelines[index].merge(drawn)
             self.totals[index], self.snapshots[index], self.part_digests[index] = total, snapshot, parts
         if "shares" in body or before is None:
             shares = np.array(body["shares"], np.int64)
@@ -332,7 +337,7 @@ class Ledger:
 
 def check_format(body: Body) -> None:
     """Raises: RunError for a format or order that this version does not know."""
-    if body["format"] != FORMAT or body.get("order", ORDER) != ORDER:
+    if body["format"] != FORMAT or body.get("order", ORDER) not in (ORDERS if body["event"] == "segment" else (ORDER,)):
         raise RunError(f"the run's ledger has format {body['format']}, order {body.get('order')}; update phasemix")
 
 

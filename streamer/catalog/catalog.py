@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,9 +21,11 @@ import xxhash
 
 from streamer.catalog import parts
 from streamer.catalog.manifest import (
+    HIGHEST_ID,
     Manifest,
     PartFile,
     Schema,
+    Shard,
     Snapshot,
     StreamInfo,
     condemned_body,
@@ -32,9 +34,11 @@ from streamer.catalog.manifest import (
     read_schema,
 )
 from streamer.catalog.names import check_stream_name
+from streamer.catalog.references import check_reference, open_reference, place_of
 from streamer.documents.document import Document
-from streamer.errors import LogError, StreamError
+from streamer.errors import LogError, PartError, StreamError
 from streamer.mds import layout as mds
+from streamer.mds.folder import INDEX, MdsFolder
 from streamer.store.entries import RESTORE
 from streamer.store.log import Bodies, Body, Log
 from streamer.store.object_store import ObjectStore
@@ -92,9 +96,12 @@ class Catalog:
 
     def _read_manifest(self, name: str) -> Manifest:
         """The stream's manifest with everything that its log says now."""
+        return self._take_manifest(name, self.stream_log(name).read())
+
+    def _take_manifest(self, name: str, bodies: Bodies) -> Manifest:
         manifest = self.manifest(name)
         try:
-            manifest.take(self.stream_log(name).read())
+            manifest.take(bodies)
         except BaseException:
             self._manifests.pop(name, None)  # an interrupt may have left an entry half taken in
             raise
@@ -102,7 +109,7 @@ class Catalog:
 
     def stream(self, name: str, number: int | None = None) -> Snapshot:
         """The stream now, or its snapshot `number`. Raises: StreamError for one that is absent, LogError."""
-        manifest = self.manifest(name)
+        manifest = self._take_manifest(name, self.stream_log(name).known())
         if number is None or manifest.length < max(1, number):
             manifest = self._read_manifest(name)
         wanted = manifest.length if number is None else number
@@ -207,9 +214,16 @@ class Catalog:
         schema = token_schema(name, seq_len, dtype, tokenizer)
         parts.check_fits(name, read_schema(name, self.stream_log(name).read()), schema)
         table = stack_rows(name, rows, seq_len, dtype)
+        ids = {} if tokenizer is not None else {HIGHEST_ID: int(table.max())}
+
+        def noted(bodies: Bodies) -> dict[str, Any] | None:
+            extra = decide(bodies)
+            return None if extra is None else ids | extra
+
         with parts.folder_aside() as aside:
             mds.write_shards(table, aside)
-            return self._publish(name, aside, schema, documents, decide, files or {})
+            shards = parts.verify_folder(MdsFolder(aside), schema)
+            return self._publish(name, Sealed(schema, shards, aside, documents, files), noted)
 
     def publish_directory(
         self,
@@ -219,31 +233,74 @@ class Catalog:
         tokenizer: str | None = None,
         documents: list[dict[str, Any]] | None = None,
         extra: dict[str, Any] | None = None,
+        num_ids: int | None = None,
+        tokenizer_json: str | None = None,
+        again: bool = False,
     ) -> Snapshot:
-        """Publishes a sealed folder of plain MDS, written by anyone, as one part. Raises: PartError, StreamError."""
+        """Publishes a sealed folder of MDS, written by anyone, as one part.
+
+        `num_ids`: how many the tokenizer has, where ids are to be held to it. `tokenizer_json`: the tokenizer, where the
+        root is to keep it. `again`: also shards that the stream has already. Raises: AlreadyPublishedError, PartError,
+        StreamError, StoreError; the stream is then as it was.
+        """
+        sealed = self._seal(name, MdsFolder(path), tokenizer, num_ids)
+        return self._publish_once(
+            name, sealed._replace(folder=path, documents=documents), extra or {}, tokenizer_json, again
+        )
+
+    def publish_reference(
+        self,
+        name: str,
+        place: str | Path,
+        *,
+        tokenizer: str | None = None,
+        extra: dict[str, Any] | None = None,
+        num_ids: int | None = None,
+        tokenizer_json: str | None = None,
+        again: bool = False,
+    ) -> Snapshot:
+        """Registers a sealed folder of MDS by its address, a path or an object-store address; nothing is copied.
+
+        The folder stays its owner's: nothing is ever written or deleted there, and readers need it where it is. The rest
+        is as with `publish_directory`.
+        """
+        address = check_reference(self.store, place)
+        folder = MdsFolder(open_reference(address))
+        sealed = self._seal(name, folder, tokenizer, num_ids)
+        sealed = sealed._replace(reference=address, index_data=folder.index)
+        return self._publish_once(name, sealed, extra or {}, tokenizer_json, again)
+
+    def _seal(self, name: str, folder: MdsFolder, tokenizer: str | None, num_ids: int | None) -> "Sealed":
         check_stream_name(name)
-        schema = parts.schema_of(path, tokenizer)
+        schema = parts.schema_of(folder, tokenizer)
         parts.check_fits(name, read_schema(name, self.stream_log(name).read()), schema)
-        found = self._publish(name, path, schema, documents, lambda _: extra or {}, {})
+        return Sealed(schema, parts.verify_folder(folder, schema, num_ids=num_ids))
+
+    def _publish_once(
+        self, name: str, sealed: "Sealed", extra: dict[str, Any], tokenizer_json: str | None, again: bool
+    ) -> Snapshot:
+        def decide(bodies: Bodies) -> dict[str, Any]:
+            if not again:
+                manifest = self.manifest(name)
+                manifest.take(bodies)
+                parts.refuse_again(name, sealed.shards, manifest.snapshot(manifest.length) if manifest.schema else None)
+            return extra
+
+        decide(self.stream_log(name).read())  # before anything is stored
+        if tokenizer_json is not None:
+            self.put_tokenizer(tokenizer_json)
+        found = self._publish(name, sealed, decide)
         assert found is not None
         return found
 
-    def _publish(
-        self,
-        name: str,
-        folder: Path,
-        schema: Schema,
-        documents: list[dict[str, Any]] | None,
-        decide: Decide,
-        files: dict[str, Path],
-    ) -> Snapshot | None:
-        shards = parts.verify_folder(folder, schema)
-        parts.check_space(self.store, sum(shard.size_bytes for shard in shards))
+    def _publish(self, name: str, sealed: "Sealed", decide: Decide) -> Snapshot | None:
+        if sealed.folder is not None:
+            parts.check_space(self.store, sum(shard.size_bytes for shard in sealed.shards))
         self.register("streams", name)  # before anything lies there, so that what a crash leaves can be named
         log, part_id = self.stream_log(name), ""
         while True:
-            part_id, beside = parts.store_part(self.store, name, folder, shards, documents, files)
-            sidecar = parts.SIDECAR if documents is not None else None
+            part_id, beside = self._store(name, sealed)
+            sidecar = parts.SIDECAR if sealed.documents is not None else None
 
             def entry(
                 bodies: Bodies,
@@ -251,11 +308,13 @@ class Catalog:
                 sidecar: str | None = sidecar,
                 beside: list[PartFile] = beside,
             ) -> Body | None:
-                parts.check_fits(name, read_schema(name, bodies), schema)
+                parts.check_fits(name, read_schema(name, bodies), sealed.schema)
                 if any(body["event"] == "condemned" and body["part"] == part_id for body in bodies):
                     return None
                 extra = decide(bodies)
-                return None if extra is None else part_body(part_id, schema, shards, sidecar, extra, beside)
+                if extra is None:
+                    return None
+                return part_body(part_id, sealed.schema, sealed.shards, sidecar, extra, beside, sealed.reference)
 
             remove = functools.partial(parts.remove_part, self.store, name, part_id)
             appended = log.append(entry, undo=remove, is_same=is_same_part)
@@ -266,6 +325,12 @@ class Catalog:
             if not any(body["event"] == "condemned" and body["part"] == part_id for body in log.read()):
                 return None
 
+    def _store(self, name: str, sealed: "Sealed") -> tuple[str, list[PartFile]]:
+        """Puts a part's files under a new id, unless they stay where they are; the id, and what lies beside the shards."""
+        if sealed.folder is None:
+            return parts.new_part_id(), [parts.describe_bytes(INDEX, sealed.index_data)]
+        return parts.store_part(self.store, name, sealed.folder, sealed.shards, sealed.documents, sealed.files or {})
+
     # documents, tokenizers, garbage
 
     def documents(self, name: str) -> Iterator[Document]:
@@ -275,7 +340,8 @@ class Catalog:
             raise StreamError(f"stream {name} holds tokens; name a documents/* stream")
         for part in snapshot.parts:
             for shard in part.shards:
-                with local_copy(self.store, f"{part.folder}/{shard.name}") as path:
+                store, folder = place_of(self.store, part)
+                with local_copy(store, f"{folder}{shard.name}") as path:
                     parts.check_hash(path, shard)
                     for row in mds.iterate_rows(parts.plain_bytes(path, shard), name=str(path)):
                         row["score"] = None if math.isnan(row["score"]) else row["score"]
@@ -326,6 +392,18 @@ class Catalog:
         return True
 
 
+class Sealed(NamedTuple):
+    """What is to become a part: verified shards in a folder of this machine, or in one that is registered by address."""
+
+    schema: Schema
+    shards: list[Shard]
+    folder: Path | None = None
+    documents: list[dict[str, Any]] | None = None
+    files: dict[str, Path] | None = None
+    reference: str | None = None
+    index_data: bytes = b""
+
+
 def is_same_part(written: Body, asked: Body) -> bool:
     """Whether an entry names the same rows as another, whatever id each gives the part."""
     return {**written, "part": ""} == {**asked, "part": ""}
@@ -359,12 +437,14 @@ class local_copy:
     def __enter__(self) -> Path:
         place = self.store.local_path(self.key)
         if place is not None:
+            if not place.is_file():
+                raise PartError(f"{place} is missing; {RESTORE}")
             return place
         self._folder = tempfile.TemporaryDirectory(prefix="phasemix-object-")
         path = Path(self._folder.name) / "object"
         data = self.store.get(self.key)
         if data is None:
-            raise StreamError(f"{self.store.url}/{self.key} is missing; run phasemix streams verify")
+            raise PartError(f"{self.store.url}/{self.key} is missing; {RESTORE}")
         path.write_bytes(data)
         return path
 

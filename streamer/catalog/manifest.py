@@ -24,6 +24,7 @@ from streamer.store.log import Bodies, Body, Log
 
 FORMAT, NEWER_FORMAT = "stream/1", "stream/2"
 FORMATS = (FORMAT, NEWER_FORMAT)
+HIGHEST_ID = "highest_id"  # in a part's `extra`, where no tokenizer says which ids there can be
 COMPRESSION = ("compression", "raw_bytes", "raw_xxh3")
 MOST_KEPT = 4096  # parts of a stream that stay decoded
 
@@ -39,6 +40,11 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     raw_bytes: int | None = None
     raw_xxh3: str | None = None
 
+    @property
+    def plain_xxh3(self) -> str:
+        """The hash of the plain shard, by which shards are the same however they are compressed."""
+        return self.xxh3 if self.raw_xxh3 is None else self.raw_xxh3
+
 
 class PartFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file beside the shards of a part, such as its sidecar. `xxh3` is the xxh3-64 of its bytes, in hex."""
@@ -51,7 +57,8 @@ class PartFile(msgspec.Struct, frozen=True, kw_only=True):
 class PartInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A part as its entry names it. `number` is the entry's number in the stream's log; `folder` its key.
 
-    `files`: those beside the shards; an entry of stream/1 does not say which there are.
+    `files`: those beside the shards; an entry of stream/1 does not say which there are. `reference`: the folder outside
+    the root in which all of them lie, of a part that was registered by address; then nothing lies at `folder`.
     """
 
     number: int
@@ -61,10 +68,17 @@ class PartInfo(msgspec.Struct, frozen=True, kw_only=True):
     sidecar: str | None
     extra: dict[str, Any]
     files: tuple[PartFile, ...] = ()
+    reference: str | None = None
 
     @property
     def samples(self) -> int:
         return sum(shard.samples for shard in self.shards)
+
+    @property
+    def highest_id(self) -> int | None:
+        """The highest token id in it, where its publication noted one: in parts without a tokenizer."""
+        found = self.extra.get(HIGHEST_ID)
+        return found if isinstance(found, int) else None
 
     def file(self, name: str) -> PartFile | None:
         """Size and checksum of a file beside the shards, where the entry has them."""
@@ -275,6 +289,7 @@ def part_body(
     sidecar: str | None,
     extra: dict[str, Any],
     files: Iterable[PartFile] = (),
+    reference: str | None = None,
 ) -> Body:
     """The body of an entry that publishes a part; shards and files in columns. A plain part has none of compression."""
     compressed = COMPRESSION if any(shard.compression for shard in shards) else ()
@@ -286,6 +301,7 @@ def part_body(
         "part": part_id,
         "shards": in_columns(shards, ("name", "samples", "size_bytes", "xxh3", *compressed)),
         **({"files": in_columns(beside, ("name", "size_bytes", "xxh3"))} if beside else {}),
+        **({"reference": reference} if reference is not None else {}),
         "sidecar": sidecar,
         "extra": extra,
     }
@@ -341,6 +357,7 @@ def read_part(name: str, number: int, body: Body) -> PartInfo:
         sidecar=body["sidecar"],
         extra=body["extra"],
         files=tuple(msgspec.convert(row, PartFile) for row in in_rows(files)),
+        reference=body.get("reference"),
     )
 
 

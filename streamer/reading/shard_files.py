@@ -20,6 +20,7 @@ import xxhash
 
 from streamer import background
 from streamer.catalog.manifest import PartInfo, Shard
+from streamer.catalog.references import place_of
 from streamer.errors import PartError, StoreError
 from streamer.mds import zstd
 from streamer.reading.cache import Cache, Mapped
@@ -63,21 +64,29 @@ class ShardFiles:
         """The same for a forked child, without locks that a thread of the parent may hold; counts begin at 0."""
         return ShardFiles(self.store, *self._arguments)
 
-    def is_cached(self, shard: Shard) -> bool:
+    def is_cached(self, part: PartInfo, shard: Shard) -> bool:
         """Whether a shard's bytes come from the cache."""
-        return not isinstance(self.store, MemoryStore) and (not self._is_local or shard.compression is not None)
+        store, _ = place_of(self.store, part)
+        if isinstance(store, MemoryStore):
+            return False
+        return store.local_path(".") is None or shard.compression is not None
+
+    def name_of(self, part: PartInfo, shard: Shard) -> str:
+        """Where a shard lies, for people."""
+        store, folder = place_of(self.store, part)
+        return f"{store.url}/{folder}{shard.name}"
 
     def open(self, part: PartInfo, shard: Shard, *, ahead: bool) -> mmap.mmap | memoryview:
         """Raises: PartError, StoreError, CacheFullError."""
-        if isinstance(self.store, MemoryStore):
+        if isinstance(place_of(self.store, part)[0], MemoryStore):
             return self._open_in_memory(part, shard)
         try:
-            return self._open_cached(part, shard, ahead) if self.is_cached(shard) else self._open_in_place(part, shard)
+            if self.is_cached(part, shard):
+                return self._open_cached(part, shard, ahead)
+            return self._open_in_place(part, shard)
         except OSError as error:
             remedy = "raise ulimit -n" if error.errno == errno.EMFILE else "see that root and cache can be read"
-            raise StoreError(
-                f"{self.store.url}/{part.folder}/{shard.name} cannot be mapped: {error.strerror}; {remedy}"
-            ) from error
+            raise StoreError(f"{self.name_of(part, shard)} cannot be mapped: {error.strerror}; {remedy}") from error
 
     def _open_in_memory(self, part: PartInfo, shard: Shard) -> memoryview:
         place = f"{self.store.url}/{part.folder}/{shard.name}"
@@ -87,7 +96,8 @@ class ShardFiles:
         return data if shard.compression is None else memoryview(b"".join(zstd.blocks(data, raw(shard)[0])))
 
     def _open_in_place(self, part: PartInfo, shard: Shard) -> mmap.mmap:
-        place, found = self._map_local(f"{part.folder}/{shard.name}", shard.size_bytes)
+        store, folder = place_of(self.store, part)
+        place, found = map_local(store, f"{folder}{shard.name}", shard.size_bytes)
         line = describe(part.part_id, shard.name, shard.xxh3, found.stat)
         if not self._in_place.knows(line):
             lock = self._cache.lock(f"{part.part_id} {shard.name}") if isinstance(self._cache, Cache) else self._alone
@@ -99,7 +109,7 @@ class ShardFiles:
 
     def _open_cached(self, part: PartInfo, shard: Shard, ahead: bool) -> mmap.mmap:
         size_bytes, digest = raw(shard)
-        name = f"{part.part_id}-{digest}-{shard.name.removesuffix('.zstd')}"
+        name = f"{part.part_id}-{digest}-{file_name(shard).removesuffix('.zstd')}"
         found = self.cache.find(name, size_bytes)
         if found is not None and self._in_cache.knows(describe(part.part_id, name, digest, found.stat)):
             return found.data
@@ -122,16 +132,17 @@ class ShardFiles:
 
     def _write_plain(self, part: PartInfo, shard: Shard, path: Path) -> None:
         """Fills a file of the cache with the plain bytes of a shard."""
-        key = f"{part.folder}/{shard.name}"
+        store, folder = place_of(self.store, part)
+        key = f"{folder}{shard.name}"
         if shard.compression is None:
-            self._fetch(key, shard, path)
-        elif self._is_local:
-            place, found = self._map_local(key, shard.size_bytes)
+            self._fetch(store, key, shard, path)
+        elif store.local_path(key) is not None:
+            place, found = map_local(store, key, shard.size_bytes)
             self._check(found.data, place, shard.xxh3)
             self._unpack(place, shard, path)
         else:
-            with self.cache.aside(f"{part.part_id}-{shard.xxh3}-{shard.name}", shard.size_bytes) as (packed, _):
-                self._fetch(key, shard, packed)
+            with self.cache.aside(f"{part.part_id}-{shard.xxh3}-{file_name(shard)}", shard.size_bytes) as (packed, _):
+                self._fetch(store, key, shard, packed)
                 self._unpack(packed, shard, path)
 
     def _unpack(self, packed: Path, shard: Shard, path: Path) -> None:
@@ -142,11 +153,11 @@ class ShardFiles:
                 file.write(block)
         self._check(map_file(path, size_bytes).data, packed, digest)
 
-    def _fetch(self, key: str, shard: Shard, path: Path) -> None:
+    def _fetch(self, store: Store, key: str, shard: Shard, path: Path) -> None:
         """Fetches an object, a corrupt one once more. Raises: PartError, StoreError."""
-        place = f"{self.store.url}/{key}"
+        place = f"{store.url}/{key}"
         for is_second in (False, True):
-            size = self.store.fetch(key, path, shard.size_bytes)
+            size = store.fetch(key, path, shard.size_bytes)
             if size is None:
                 raise PartError(f"{place} is missing; restore it from a copy, then run phasemix streams verify")
             try:
@@ -158,16 +169,6 @@ class ShardFiles:
                 if is_second:
                     raise
         return None
-
-    def _map_local(self, key: str, size_bytes: int) -> tuple[Path, Mapped]:
-        """A file of a local root. Raises: PartError, StoreError when it is the whole root that is missing."""
-        place = self.store.local_path(key)
-        assert place is not None
-        try:
-            return place, map_file(place, size_bytes)
-        except PartError:
-            self.store.opened.check()
-            raise
 
     def _check(self, data: mmap.mmap | memoryview, place: object, digest: str) -> None:
         found = self._hash(data)
@@ -186,6 +187,11 @@ class ShardFiles:
         return digest.hexdigest()
 
 
+def file_name(shard: Shard) -> str:
+    """What a shard is called in a flat folder; a merged index names shards in folders below its own."""
+    return shard.name.replace("/", "_")
+
+
 def raw(shard: Shard) -> tuple[int, str]:
     """Size and hash of the plain shard."""
     if shard.compression is None:
@@ -193,6 +199,17 @@ def raw(shard: Shard) -> tuple[int, str]:
     if shard.compression != "zstd" or shard.raw_bytes is None or shard.raw_xxh3 is None:
         raise PartError(f"{shard.name} is compressed with {shard.compression}; this version reads zstd: update phasemix")
     return shard.raw_bytes, shard.raw_xxh3
+
+
+def map_local(store: Store, key: str, size_bytes: int) -> tuple[Path, Mapped]:
+    """A file of a directory. Raises: PartError, StoreError when it is the whole directory that is missing."""
+    place = store.local_path(key)
+    assert place is not None
+    try:
+        return place, map_file(place, size_bytes)
+    except PartError:
+        store.opened.check()
+        raise
 
 
 def map_file(path: Path, size_bytes: int) -> Mapped:
