@@ -17,6 +17,7 @@ from mixer.planning.states import OLD_FORMAT, States, format_of
 from mixer.planning.tables import BoundParts
 from streamer.catalog.catalog import Catalog
 from streamer.errors import PhasemixError
+from streamer.store import identity
 from streamer.store.entries import RESTORE, key_of
 from streamer.store.log_check import LogCheck, load_all, logs_under
 
@@ -58,6 +59,17 @@ def verify_runs(catalog: Catalog, names: Iterable[str] = ()) -> Iterator[Finding
     for folder in OTHERS:
         for name in logs_under(catalog.store, folder):
             yield from findings_of(LogCheck(catalog.store, name))
+    yield from verify_identity(catalog)
+
+
+def verify_identity(catalog: Catalog) -> Iterator[Finding]:
+    """The object by which a root is known. Roots of older versions have none until the first append."""
+    try:
+        data = catalog.store.get(identity.KEY)
+        if data is not None:
+            identity.decode(data, catalog.store.url)
+    except PhasemixError as error:
+        yield Finding(object=identity.KEY, state=str(error))
 
 
 def findings_of(log: LogCheck, run: str = "") -> Iterator[Finding]:
