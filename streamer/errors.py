@@ -2,10 +2,12 @@
 
 PhasemixError
 |- StoreError        a root that cannot be used, an object that cannot be written or read
+|  |- UnknownOutcomeError  a put of which cannot be learned whether it was done
 |  |- LogError       an entry of a log that is missing, damaged, or another one
 |  `- CacheFullError what readers of this node hold fills the cache's bound
 |- BadNameError      a name that no stream, mixture or run may have
 |- StreamError       a stream that is absent, or of another seq_len, dtype or tokenizer
+|  `- AlreadyPublishedError  shards that the stream has already
 |- PartError         a part that is not what its manifest says
 |- CorpusError       a source, recipe or tokenizer that corpus work cannot use
 |- TomlError         a TOML text that is malformed, or longer or deeper than is read
@@ -18,6 +20,13 @@ class PhasemixError(Exception):
 
 class StoreError(PhasemixError):
     """A root that cannot be used, or an object that cannot be written or read."""
+
+
+class UnknownOutcomeError(StoreError):
+    """A put of which cannot be learned now whether it was done: it may stand already, or yet come to stand.
+
+    Whoever meets it removes nothing that the object may name, and looks before trying again.
+    """
 
 
 class LogError(StoreError):
@@ -34,6 +43,14 @@ class BadNameError(PhasemixError):
 
 class StreamError(PhasemixError):
     """A stream that is absent, empty, or of another `seq_len`, dtype or tokenizer."""
+
+
+class AlreadyPublishedError(StreamError):
+    """Shards that the stream has already; `whole`: one part has all of them, as after a publication that is tried again."""
+
+    def __init__(self, message: str, *, whole: bool) -> None:
+        super().__init__(message)
+        self.whole = whole
 
 
 class PartError(PhasemixError):

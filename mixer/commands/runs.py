@@ -107,21 +107,16 @@ NOUNS = {"runs": add_runs}
 
 
 def run_create(options: argparse.Namespace) -> int:
+    from mixer.ledger.ledger import Shape
     from mixer.runs.runs import Runs
 
     info = Runs(options.root).create(
         options.name,
         mixture=options.mixture,
-        seed=options.seed,
-        global_batch=options.global_batch,
-        canonical_nodes=options.canonical_nodes,
-        num_steps=options.num_steps,
-        segment_batches=options.segment_batches,
-        write_ahead=options.write_ahead,
-        boundaries=options.boundaries,
         parent=options.parent,
         parent_step=options.parent_step,
         steering=read_steering(options),
+        **{key: getattr(options, key) for key in Shape.__struct_fields__},
         **signature(options),
     )
     print_table([{"run": info.name, "mixture": info.mixture, "streams": len(info.shares)}], options.json)

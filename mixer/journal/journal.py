@@ -9,11 +9,13 @@ from functools import partial
 from typing import NamedTuple
 
 from mixer.errors import RunEnded, RunError, StepError, WaitError
+from mixer.journal.lead import Lead
 from mixer.ledger.ancestry import Ancestry
 from mixer.ledger.ledger import Ledger
 from mixer.planning.planner import Planner, make_planner
-from mixer.planning.segment import Rows, Waits, plan_segment
+from mixer.planning.segment import Waits, plan_segment
 from mixer.planning.states import State, state_key
+from mixer.planning.supply import Rows
 from mixer.planning.tables import BoundParts
 from streamer.catalog.catalog import Catalog
 from streamer.store.entries import RESTORE
@@ -39,6 +41,7 @@ class Journal:
             raise RunError(f"run {run} does not exist under {catalog.store.url}; runs there: {have}")
         self.ledger = Ledger(bodies)
         self.written = self.ledger.end
+        self._lead = Lead(self.ledger.settings.segment_batches, self.ledger.settings.write_ahead)
 
     def refresh(self) -> None:
         """Takes in what was written since."""
@@ -92,13 +95,14 @@ class Journal:
         while step >= self.ledger.end:
             if self.ledger.ended is not None:
                 raise RunEnded(f"run {self.run} has {self.ledger.end} global batches: {self.ledger.ended}")
-            waits = self._write()
+            waits = self._write(step)
             if waits is not None:
                 if time.monotonic() >= deadline:
                     raise WaitError(waiting(self.run, self.ledger, waits, wait_s))
                 time.sleep(POLL_S)
 
-    def _write(self) -> Waits | None:
+    def _write(self, step: int) -> Waits | None:
+        """Writes what comes next: in one entry the batches up to `step`, in whole segments, or some more."""
         found: list[Waits] = []
 
         def decide(bodies: Bodies) -> Body | None:
@@ -109,19 +113,22 @@ class Journal:
             if self.ledger.paused is not None:
                 found.append(Waits(None))
                 return None
-            settings = self.ledger.settings
             steered = self._steer()
             if steered is not None:
                 return {**steered, "at_s": round(time.time(), 3)}
-            planned = plan_segment(self.ledger, self._rows(), self.state(self.ledger.end), at_most=settings.segment_batches)
+            at_most = self._lead.choose(time.monotonic(), before, step + 1 - before)
+            planned = plan_segment(self.ledger, self._rows(), self.state(before), at_most=at_most)
             if isinstance(planned, Waits):
                 found.append(planned)
                 return None
             return planned
 
         self.refuse_cut()
-        self._log.append(decide)
-        self.refresh()
+        start, appended = self.ledger.end, self._log.append(decide)
+        self.ledger.take(self._log.known())
+        self.written = self.ledger.end
+        if appended is not None:
+            self._lead.wrote(time.monotonic(), start, self.written)
         return found[-1] if found and self.ledger.ended is None else None
 
     def _steer(self) -> Body | None:
@@ -166,14 +173,14 @@ class Forecast(Journal):
         self.ledger.take(bodies)
         self._entries, self.written = len(bodies), self.ledger.end
 
-    def _write(self) -> Waits | None:
-        settings, policy = self.ledger.settings, self.ledger.policy_at(self.ledger.end)
+    def _write(self, step: int) -> Waits | None:
+        start, policy = self.ledger.end, self.ledger.policy_at(self.ledger.end)
         steered = self._steer() if policy is not None and policy.points else None
         if steered is not None:
             self.ledger.add([steered])
             return None
-        state = self.state(self.ledger.end)
-        planned = plan_segment(self.ledger, self._rows(), state, at_most=settings.segment_batches)
+        at_most = self._lead.choose(0.0, start, step + 1 - start)
+        planned = plan_segment(self.ledger, self._rows(), self.state(start), at_most=at_most)
         if isinstance(planned, Waits):
             return planned
         self.ledger.add([planned])

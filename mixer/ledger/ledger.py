@@ -13,12 +13,13 @@ says so (`steered`).
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import xxhash
+from msgspec import Meta
 
 from mixer.errors import RunError
 from mixer.ledger.policy import Policy, policy_of
@@ -31,24 +32,40 @@ from streamer.store.log import Body
 
 FORMAT = "ledger/1"
 ORDER = "order/1"
+WAITING_ROWS_JOIN = "order/2"  # what a segment says in which rows join that had waited; earlier versions refuse it
+ORDERS = (ORDER, WAITING_ROWS_JOIN)
 FOREVER = 1 << 62  # behind every batch
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is bound to. `global_batch` in samples, `write_ahead` and `segment_batches` in global batches.
+Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1, title="an integer from 0 to 9,223,372,036,854,775,807", examples=[17])]
+GlobalBatch = Annotated[int, Meta(ge=1, le=1 << 20, title="an integer from 1 to 1,048,576", examples=[512])]
+Nodes = Annotated[int, Meta(ge=1, le=64, title="an integer from 1 to 64")]
+Batches = Annotated[int, Meta(ge=1, le=1 << 16, title="an integer from 1 to 65,536")]
+Steps = Annotated[int, Meta(ge=1, le=1 << 40, title="an integer from 1 to 1,099,511,627,776")]
+Step = Annotated[int, Meta(ge=0, le=1 << 40, title="an integer from 0 to 1,099,511,627,776")]
 
-    `boundaries`: whether a batch says where in its rows documents begin.
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a new run is asked to be. `global_batch` in samples; `num_steps` in global batches that are handed out.
+
+    `segment_batches`: after so many global batches a switch or a new part can take effect; `write_ahead`: how many past the
+    ledger's end a reader may ask for; `boundaries`: whether a batch says where in its rows documents begin.
     """
 
-    mixture: str
-    seed: int
-    global_batch: int
-    seq_len: int
-    canonical_nodes: int = 1
-    num_steps: int | None = None
-    segment_batches: int = 32
-    write_ahead: int = 256
+    seed: Seed
+    global_batch: GlobalBatch  # a share of 2^40 times a batch must leave room in 64 bits
+    canonical_nodes: Nodes = 1
+    num_steps: Steps | None = None
+    segment_batches: Batches = 32  # counts of a segment are planned at once
+    write_ahead: Steps = 256
     boundaries: bool = False
+
+
+class Settings(Shape, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """What a run is bound to."""
+
+    mixture: str
+    seq_len: int
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +163,7 @@ class Ledger:
         self.skips = Skips()
         for start, batches in self.fork.skipped if self.fork is not None else []:
             self.skips.add(start, batches)
-        self.length = 0
+        self.length, self._is_torn = 0, False
         self._digest = xxhash.xxh3_64()
         self._digests: list[tuple[int, str]] = []  # (end of a segment's entry, digest up to it)
         self.add(bodies)
@@ -176,11 +193,19 @@ class Ledger:
         self.add(bodies[self.length :])
 
     def add(self, bodies: Sequence[Body]) -> None:
-        """Takes in bodies that follow those it has seen."""
+        """Takes in bodies that follow those it has seen. Raises: RunError after an interrupt that left one half taken in."""
+        if self._is_torn:
+            raise RunError("an interrupt came while this process read the run's ledger; open the run again")
         for body in bodies:
-            with understood(self.length):
-                self._take(body)
-            self.length += 1
+            try:
+                with understood(self.length):
+                    self._take(body)
+                self.length += 1
+            except Exception:
+                raise
+            except BaseException:
+                self._is_torn = True
+                raise
 
     def _take(self, body: Body) -> None:
         self._digest.update(msgspec.json.encode(body, order="sorted"))
@@ -253,7 +278,10 @@ class Ledger:
             self.segments[-1] = before._replace(batches=before.batches + body["batches"])
             return
         for index, total, snapshot, drawn, parts in joins:
-            self.timelines[index].extend(drawn, total)
+            if total > self.totals[index]:
+                self.timelines[index].extend(drawn, total)
+            else:
+                self.timelines[index].merge(drawn)
             self.totals[index], self.snapshots[index], self.part_digests[index] = total, snapshot, parts
         if "shares" in body or before is None:
             shares = np.array(body["shares"], np.int64)
@@ -309,7 +337,7 @@ class Ledger:
 
 def check_format(body: Body) -> None:
     """Raises: RunError for a format or order that this version does not know."""
-    if body["format"] != FORMAT or body.get("order", ORDER) != ORDER:
+    if body["format"] != FORMAT or body.get("order", ORDER) not in (ORDERS if body["event"] == "segment" else (ORDER,)):
         raise RunError(f"the run's ledger has format {body['format']}, order {body.get('order')}; update phasemix")
 
 

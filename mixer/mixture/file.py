@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterable, Sized
 from typing import Any, NamedTuple
 
 from mixer.errors import MixtureError
-from mixer.mixture.faults import Fault, Path, did_you_mean, label_of, plain, shown
-from mixer.mixture.grammar import COMPONENT, Document, Extension, check, fits
-from mixer.mixture.mixture import Component, Mixture, Word, count_tokens, document_of
+from mixer.faults import Fault, Path, check, did_you_mean, fits, plain, shown
+from mixer.mixture.grammar import COMPONENT, Extension
+from mixer.mixture.mixture import Component, Mixture, Word, count_tokens, document_of, label_of
 from mixer.mixture.places import Places
 from streamer.documents import toml_text
 from streamer.errors import BadNameError, TomlError
 
 MOST_SETTINGS = 1000  # of one [set] or one edit
+Document = dict[str, Any]
 Load = Callable[[str], Document]  # the document of `name@version`; raises MixtureError
 
 

@@ -1,11 +1,12 @@
-"""A mixture as a value, and in its types the whole grammar of what a file may say: `grammar` checks by it.
+"""A mixture as a value, and in its types the whole grammar of what a file may say.
 
 Always holds: what a mixture says that format mixture/1 could not say is absent, not empty, where it is not said.
 
-How: of a type's `Meta` errors say the `title`, what a value may be, and the `examples`; editors show the `description`.
+How: of a type's `Meta` errors say `title` and `examples` (faults.py); editors show the `description` too.
 """
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from mixer.errors import MixtureError
+from mixer.faults import Fault, dotted
 from streamer.catalog.names import check_word
 
 SUFFIXES = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -177,3 +179,23 @@ def document_of(mixture: Mixture) -> dict[str, Any]:
         for component in found["component"]
     ]
     return found
+
+
+def say(fault: Fault, document: Mapping[str, Any]) -> str:
+    """`component synthetic, pin.python = 2: it must be ...`."""
+    if fault.of[:1] != ("component",) or len(fault.of) < 2:
+        return f"{dotted(fault.of) or 'the mixture'}{fault.said}"
+    label = label_of(document["component"][fault.of[1]])
+    called = f"component {label}" if label else f"component number {int(fault.of[1]) + 1}"
+    return called + (f", {dotted(fault.of[2:])}" if fault.of[2:] else "") + fault.said
+
+
+def label_of(component: Any) -> str:
+    """`name`, or the first word of the first glob; whatever the document holds."""
+    if not isinstance(component, Mapping):
+        return ""
+    if component.get("name"):
+        return str(component["name"])
+    globs = component.get("streams")
+    first = globs[0] if isinstance(globs, list) and globs else globs
+    return first.split("/")[0] if isinstance(first, str) else ""

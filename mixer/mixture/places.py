@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from mixer.errors import MixtureError
-from mixer.mixture.faults import Fault, Path
+from mixer.faults import Fault, Path
+from mixer.mixture.mixture import say
 
 DEEPEST = 8  # words of a path; what a mixture may say has five
 
@@ -31,7 +32,7 @@ class Places:
         try:
             yield
         except Fault as fault:
-            raise MixtureError(f"{self.where(fault.path)}: {fault.say(self.document)}") from fault
+            raise MixtureError(f"{self.where(fault.path)}: {say(fault, self.document)}") from fault
 
     def where(self, path: Path) -> str:
         """`file.toml:12`."""

@@ -13,7 +13,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from mixer.mixture.faults import Fault, Path, did_you_mean, shown
+from mixer.faults import Fault, Path, did_you_mean, shown
 from mixer.mixture.mixture import Component, Mixture, count_tokens, globs
 from mixer.mixture.plan import Plan
 from mixer.order.shares import to_shares

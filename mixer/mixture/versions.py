@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from mixer.errors import MixtureError
-from mixer.mixture.faults import Fault, did_you_mean
-from mixer.mixture.mixture import Mixture, document_of, split_reference
+from mixer.faults import Fault, did_you_mean
+from mixer.mixture.mixture import Mixture, document_of, say, split_reference
 from mixer.mixture.plan import Plan
 from mixer.mixture.resolution import resolve
 from streamer.catalog.catalog import Catalog
@@ -69,7 +69,7 @@ class Versions:
         try:
             return resolve(mixture, reference, self.catalog.match("*"))[0]
         except Fault as fault:
-            raise MixtureError(f"mixture {reference}: {fault.say(document_of(mixture))}") from fault
+            raise MixtureError(f"mixture {reference}: {say(fault, document_of(mixture))}") from fault
 
     def find(self, reference: str) -> tuple[str, Mixture, Body]:
         """(`name@version`, mixture, its entry). Raises: MixtureError."""

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from mixer.errors import MixtureError
-from mixer.mixture.faults import shown
+from mixer.faults import shown
 from mixer.mixture.file import Parsed, change, check_document, parse_assignment, parse_mixture, text_of
 from mixer.mixture.mixture import NEWER_KEYS, document_of
 from mixer.mixture.places import Places

@@ -14,7 +14,7 @@ from mixer.mixture.mixture import globs
 from mixer.mixture.versions import Versions
 from mixer.order.shares import ONE
 from mixer.runs.lineage import drawn_in
-from mixer.steering.binding import mean_plan
+from mixer.steering.binding import Bound
 from streamer.catalog.catalog import Catalog
 from streamer.store.log import Body
 from streamer.store.store import Store
@@ -76,9 +76,10 @@ class Demand:
         ledger = journal.ledger
         settings, end = ledger.settings, ledger.end
         horizon = end + HORIZON_STEPS if ledger.last_step is None else ledger.last_step
-        plan = ledger.plans[ledger.plan_at(end)]
+        bound = Bound.of(ledger, end)
+        plan = bound.plan
         with suppress(MixtureError):  # of a schedule that the catalog no longer fits; the run then keeps its shares
-            plan = mean_plan(self._mixtures, ledger.policy_at(end), plan, end, horizon)
+            plan = bound.mean(self._mixtures, end, horizon)
         drawn, found = None, list[tuple[str, int]]()
         for stream, share, cap in zip(plan.streams, plan.shares, plan.max_passes, strict=True):
             if not stream.startswith(KIND):

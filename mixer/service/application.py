@@ -21,8 +21,9 @@ from starlette.exceptions import HTTPException
 from mixer.client.answers import Session
 from mixer.errors import AccessError, RunEnded, StepError, WaitError
 from mixer.service.access import Token
+from mixer.service.callers import Callers
 from mixer.service.contract import PREFIX, document
-from mixer.service.guard import Guard
+from mixer.service.guard import Answers, Bodies, Heads
 from mixer.service.limits import Limits
 from mixer.service.metrics import Metrics
 from mixer.service.requests import read_body, read_query
@@ -70,7 +71,11 @@ def create_app(
     add_files(app, shelf)
     for kind in (PhasemixError, AbsentError, HTTPException):
         app.add_exception_handler(kind, mistake)
-    app.add_middleware(Guard, tokens=tokens, metrics=metrics, limits=limits or Limits(), is_open=loopback)
+    limits = limits or Limits()
+    app.add_middleware(Bodies, limits=limits)  # the last one added sees a request first
+    app.add_middleware(Callers, tokens=tokens, is_open=loopback)
+    app.add_middleware(Heads, limits=limits)
+    app.add_middleware(Answers, metrics=metrics)
     return app
 
 

@@ -6,12 +6,13 @@ Always holds:
 """
 
 import fnmatch
+import functools
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -24,6 +25,7 @@ from streamer.catalog.manifest import (
     Manifest,
     PartFile,
     Schema,
+    Shard,
     Snapshot,
     StreamInfo,
     condemned_body,
@@ -32,9 +34,11 @@ from streamer.catalog.manifest import (
     read_schema,
 )
 from streamer.catalog.names import check_stream_name
+from streamer.catalog.references import check_reference, open_reference, place_of
 from streamer.documents.document import Document
-from streamer.errors import LogError, StreamError
+from streamer.errors import LogError, PartError, StreamError
 from streamer.mds import layout as mds
+from streamer.mds.folder import INDEX, MdsFolder
 from streamer.store.entries import RESTORE
 from streamer.store.log import Bodies, Body, Log
 from streamer.store.object_store import ObjectStore
@@ -90,11 +94,24 @@ class Catalog:
         """What the stream's log says, as far as it was read; one object per name, like the log."""
         return self._manifests.setdefault(name, Manifest(name, self.stream_log(name)))
 
+    def _read_manifest(self, name: str) -> Manifest:
+        """The stream's manifest with everything that its log says now."""
+        return self._take_manifest(name, self.stream_log(name).read())
+
+    def _take_manifest(self, name: str, bodies: Bodies) -> Manifest:
+        manifest = self.manifest(name)
+        try:
+            manifest.take(bodies)
+        except BaseException:
+            self._manifests.pop(name, None)  # an interrupt may have left an entry half taken in
+            raise
+        return manifest
+
     def stream(self, name: str, number: int | None = None) -> Snapshot:
         """The stream now, or its snapshot `number`. Raises: StreamError for one that is absent, LogError."""
-        manifest = self.manifest(name)
+        manifest = self._take_manifest(name, self.stream_log(name).known())
         if number is None or manifest.length < max(1, number):
-            manifest.take(self.stream_log(name).read())
+            manifest = self._read_manifest(name)
         wanted = manifest.length if number is None else number
         if manifest.schema is not None and wanted > manifest.length:
             raise LogError(
@@ -133,8 +150,7 @@ class Catalog:
         """Snapshots now of the streams that a glob matches (`*` also crosses `/`), sorted by name."""
         found = []
         for name in self.match_names(glob):
-            manifest = self.manifest(name)
-            manifest.take(self.stream_log(name).read())
+            manifest = self._read_manifest(name)
             if manifest.schema is not None:
                 found.append(manifest.snapshot(manifest.length))
         return found
@@ -169,8 +185,8 @@ class Catalog:
     ) -> Snapshot:
         """Publishes rows of `(seq_len,)` token ids as one part, by one entry, and returns the new snapshot.
 
-        `documents` are sidecar rows (sample, start, end, document, ...). Raises: StreamError, PartError, StoreError;
-        the stream is then as it was.
+        `documents` are sidecar rows (sample, start, end, document, ...). Raises: StreamError, PartError, StoreError; the
+        stream is then as it was, except after an UnknownOutcomeError: look at the stream before appending again.
         """
         found = self.append_when(
             name, rows, seq_len=seq_len, dtype=dtype, tokenizer=tokenizer, documents=documents,
@@ -206,7 +222,8 @@ class Catalog:
 
         with parts.folder_aside() as aside:
             mds.write_shards(table, aside)
-            return self._publish(name, aside, schema, documents, noted, files or {})
+            shards = parts.verify_folder(MdsFolder(aside), schema)
+            return self._publish(name, Sealed(schema, shards, aside, documents, files), noted)
 
     def publish_directory(
         self,
@@ -216,31 +233,74 @@ class Catalog:
         tokenizer: str | None = None,
         documents: list[dict[str, Any]] | None = None,
         extra: dict[str, Any] | None = None,
+        num_ids: int | None = None,
+        tokenizer_json: str | None = None,
+        again: bool = False,
     ) -> Snapshot:
-        """Publishes a sealed folder of plain MDS, written by anyone, as one part. Raises: PartError, StreamError."""
+        """Publishes a sealed folder of MDS, written by anyone, as one part.
+
+        `num_ids`: how many the tokenizer has, where ids are to be held to it. `tokenizer_json`: the tokenizer, where the
+        root is to keep it. `again`: also shards that the stream has already. Raises: AlreadyPublishedError, PartError,
+        StreamError, StoreError; the stream is then as it was.
+        """
+        sealed = self._seal(name, MdsFolder(path), tokenizer, num_ids)
+        return self._publish_once(
+            name, sealed._replace(folder=path, documents=documents), extra or {}, tokenizer_json, again
+        )
+
+    def publish_reference(
+        self,
+        name: str,
+        place: str | Path,
+        *,
+        tokenizer: str | None = None,
+        extra: dict[str, Any] | None = None,
+        num_ids: int | None = None,
+        tokenizer_json: str | None = None,
+        again: bool = False,
+    ) -> Snapshot:
+        """Registers a sealed folder of MDS by its address, a path or an object-store address; nothing is copied.
+
+        The folder stays its owner's: nothing is ever written or deleted there, and readers need it where it is. The rest
+        is as with `publish_directory`.
+        """
+        address = check_reference(self.store, place)
+        folder = MdsFolder(open_reference(address))
+        sealed = self._seal(name, folder, tokenizer, num_ids)
+        sealed = sealed._replace(reference=address, index_data=folder.index)
+        return self._publish_once(name, sealed, extra or {}, tokenizer_json, again)
+
+    def _seal(self, name: str, folder: MdsFolder, tokenizer: str | None, num_ids: int | None) -> "Sealed":
         check_stream_name(name)
-        schema = parts.schema_of(path, tokenizer)
+        schema = parts.schema_of(folder, tokenizer)
         parts.check_fits(name, read_schema(name, self.stream_log(name).read()), schema)
-        found = self._publish(name, path, schema, documents, lambda _: extra or {}, {})
+        return Sealed(schema, parts.verify_folder(folder, schema, num_ids=num_ids))
+
+    def _publish_once(
+        self, name: str, sealed: "Sealed", extra: dict[str, Any], tokenizer_json: str | None, again: bool
+    ) -> Snapshot:
+        def decide(bodies: Bodies) -> dict[str, Any]:
+            if not again:
+                manifest = self.manifest(name)
+                manifest.take(bodies)
+                parts.refuse_again(name, sealed.shards, manifest.snapshot(manifest.length) if manifest.schema else None)
+            return extra
+
+        decide(self.stream_log(name).read())  # before anything is stored
+        if tokenizer_json is not None:
+            self.put_tokenizer(tokenizer_json)
+        found = self._publish(name, sealed, decide)
         assert found is not None
         return found
 
-    def _publish(
-        self,
-        name: str,
-        folder: Path,
-        schema: Schema,
-        documents: list[dict[str, Any]] | None,
-        decide: Decide,
-        files: dict[str, Path],
-    ) -> Snapshot | None:
-        shards = parts.verify_folder(folder, schema)
-        parts.check_space(self.store, sum(shard.size_bytes for shard in shards))
+    def _publish(self, name: str, sealed: "Sealed", decide: Decide) -> Snapshot | None:
+        if sealed.folder is not None:
+            parts.check_space(self.store, sum(shard.size_bytes for shard in sealed.shards))
         self.register("streams", name)  # before anything lies there, so that what a crash leaves can be named
         log, part_id = self.stream_log(name), ""
         while True:
-            part_id, beside = parts.store_part(self.store, name, folder, shards, documents, files)
-            sidecar = parts.SIDECAR if documents is not None else None
+            part_id, beside = self._store(name, sealed)
+            sidecar = parts.SIDECAR if sealed.documents is not None else None
 
             def entry(
                 bodies: Bodies,
@@ -248,23 +308,28 @@ class Catalog:
                 sidecar: str | None = sidecar,
                 beside: list[PartFile] = beside,
             ) -> Body | None:
-                parts.check_fits(name, read_schema(name, bodies), schema)
+                parts.check_fits(name, read_schema(name, bodies), sealed.schema)
                 if any(body["event"] == "condemned" and body["part"] == part_id for body in bodies):
                     return None
                 extra = decide(bodies)
-                return None if extra is None else part_body(part_id, schema, shards, sidecar, extra, beside)
+                if extra is None:
+                    return None
+                return part_body(part_id, sealed.schema, sealed.shards, sidecar, extra, beside, sealed.reference)
 
-            try:
-                appended = log.append(entry)
-            except BaseException:
-                if not any(body.get("part") == part_id for body in log.known()):
-                    parts.remove_part(self.store, name, part_id)
-                raise
+            remove = functools.partial(parts.remove_part, self.store, name, part_id)
+            appended = log.append(entry, undo=remove, is_same=is_same_part)
+            if appended is None or appended[1]["part"] != part_id:
+                remove()
             if appended is not None:
-                return self.stream(name)
-            parts.remove_part(self.store, name, part_id)
+                return self.stream(name, appended[0] + 1)
             if not any(body["event"] == "condemned" and body["part"] == part_id for body in log.read()):
                 return None
+
+    def _store(self, name: str, sealed: "Sealed") -> tuple[str, list[PartFile]]:
+        """Puts a part's files under a new id, unless they stay where they are; the id, and what lies beside the shards."""
+        if sealed.folder is None:
+            return parts.new_part_id(), [parts.describe_bytes(INDEX, sealed.index_data)]
+        return parts.store_part(self.store, name, sealed.folder, sealed.shards, sealed.documents, sealed.files or {})
 
     # documents, tokenizers, garbage
 
@@ -275,7 +340,8 @@ class Catalog:
             raise StreamError(f"stream {name} holds tokens; name a documents/* stream")
         for part in snapshot.parts:
             for shard in part.shards:
-                with local_copy(self.store, f"{part.folder}/{shard.name}") as path:
+                store, folder = place_of(self.store, part)
+                with local_copy(store, f"{folder}{shard.name}") as path:
                     parts.check_hash(path, shard)
                     for row in mds.iterate_rows(parts.plain_bytes(path, shard), name=str(path)):
                         row["score"] = None if math.isnan(row["score"]) else row["score"]
@@ -309,8 +375,7 @@ class Catalog:
         """Ids of parts that lie in the store but are named by no entry."""
         prefix = f"streams/{name}/_parts/"
         lying = {key[len(prefix) :].split("/")[0] for key in self.store.list(prefix)}
-        manifest = self.manifest(name)
-        manifest.take(self.stream_log(name).read())
+        manifest = self._read_manifest(name)
         return sorted(lying - set(manifest.part_ids))
 
     def remove_garbage(self, name: str, part_id: str) -> bool:
@@ -325,6 +390,23 @@ class Catalog:
             return False
         parts.remove_part(self.store, name, part_id)
         return True
+
+
+class Sealed(NamedTuple):
+    """What is to become a part: verified shards in a folder of this machine, or in one that is registered by address."""
+
+    schema: Schema
+    shards: list[Shard]
+    folder: Path | None = None
+    documents: list[dict[str, Any]] | None = None
+    files: dict[str, Path] | None = None
+    reference: str | None = None
+    index_data: bytes = b""
+
+
+def is_same_part(written: Body, asked: Body) -> bool:
+    """Whether an entry names the same rows as another, whatever id each gives the part."""
+    return {**written, "part": ""} == {**asked, "part": ""}
 
 
 def names_in(bodies: Bodies) -> list[str]:
@@ -355,12 +437,14 @@ class local_copy:
     def __enter__(self) -> Path:
         place = self.store.local_path(self.key)
         if place is not None:
+            if not place.is_file():
+                raise PartError(f"{place} is missing; {RESTORE}")
             return place
         self._folder = tempfile.TemporaryDirectory(prefix="phasemix-object-")
         path = Path(self._folder.name) / "object"
         data = self.store.get(self.key)
         if data is None:
-            raise StreamError(f"{self.store.url}/{self.key} is missing; run phasemix streams verify")
+            raise PartError(f"{self.store.url}/{self.key} is missing; {RESTORE}")
         path.write_bytes(data)
         return path
 

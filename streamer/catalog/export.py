@@ -1,6 +1,6 @@
 """Arguments of stock `streaming.Stream`: what mosaicml-streaming needs to train from parts of a catalog.
 
-Always holds: each part is one Stream, in place on a local root; the proportions of the parts of a stream add up to its
+Always holds: each part is one Stream, in place on a local disk; the proportions of the parts of a stream add up to its
 share, each by its samples.
 
 What is lost: StreamingDataset draws its own order, so shares are near and not exact, `max_passes` and `when_dry` are not
@@ -12,6 +12,7 @@ from typing import Any
 
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo, Snapshot
+from streamer.catalog.references import place_of
 from streamer.errors import StreamError
 
 SCHEMES = {"s3://": "s3://", "gs://": "gs://", "az://": "azure://", "azure://": "azure://"}  # ours to streaming's
@@ -22,7 +23,7 @@ def export_glob(catalog: Catalog, glob: str, *, cache: str | None = None) -> lis
     snapshots = [snapshot for snapshot in catalog.match(glob) if snapshot.kind == "tokens" and snapshot.samples]
     if not snapshots:
         raise StreamError(f"no stream with samples matches {glob} under {catalog.store.url}; see phasemix streams list")
-    return [place_of(catalog, part, cache) for snapshot in snapshots for part in snapshot.parts]
+    return [arguments_of(catalog, part, cache) for snapshot in snapshots for part in snapshot.parts]
 
 
 def export_shares(
@@ -42,14 +43,16 @@ def export_shares(
         for part in snapshot.parts:
             samples = min(left, part.samples)
             if samples:
-                arguments.append({**place_of(catalog, part, cache), "proportion": share * samples / usable})
+                arguments.append({**arguments_of(catalog, part, cache), "proportion": share * samples / usable})
             left -= samples
     return arguments
 
 
-def place_of(catalog: Catalog, part: PartInfo, cache: str | None) -> dict[str, Any]:
-    """Where a part lies: `local` alone on a local root, else `remote` and a folder of `cache`."""
-    path, url = catalog.store.local_path(part.folder), catalog.store.url
+def arguments_of(catalog: Catalog, part: PartInfo, cache: str | None) -> dict[str, Any]:
+    """Where a part lies: `local` alone on a local disk, else `remote` and a folder of `cache`."""
+    store, folder = place_of(catalog.store, part)
+    folder = folder.rstrip("/")
+    path, url = store.local_path(folder or "."), store.url
     if path is not None:
         return {"remote": None, "local": str(path)}
     scheme = next((scheme for scheme in SCHEMES if url.startswith(scheme)), None)
@@ -57,4 +60,5 @@ def place_of(catalog: Catalog, part: PartInfo, cache: str | None) -> dict[str, A
         raise StreamError(f"stock streaming cannot read {url}; export from a directory or one of {', '.join(SCHEMES)}")
     if cache is None:
         raise StreamError(f"{url} is an object store; name the folder that its shards are fetched into, with --cache")
-    return {"remote": f"{SCHEMES[scheme]}{url[len(scheme) :]}/{part.folder}", "local": f"{cache}/{part.folder}"}
+    remote = f"{SCHEMES[scheme]}{url[len(scheme) :]}/{folder}".rstrip("/")
+    return {"remote": remote, "local": f"{cache}/{part.folder}"}

@@ -40,6 +40,11 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     raw_bytes: int | None = None
     raw_xxh3: str | None = None
 
+    @property
+    def plain_xxh3(self) -> str:
+        """The hash of the plain shard, by which shards are the same however they are compressed."""
+        return self.xxh3 if self.raw_xxh3 is None else self.raw_xxh3
+
 
 class PartFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file beside the shards of a part, such as its sidecar. `xxh3` is the xxh3-64 of its bytes, in hex."""
@@ -52,7 +57,8 @@ class PartFile(msgspec.Struct, frozen=True, kw_only=True):
 class PartInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A part as its entry names it. `number` is the entry's number in the stream's log; `folder` its key.
 
-    `files`: those beside the shards; an entry of stream/1 does not say which there are.
+    `files`: those beside the shards; an entry of stream/1 does not say which there are. `reference`: the folder outside
+    the root in which all of them lie, of a part that was registered by address; then nothing lies at `folder`.
     """
 
     number: int
@@ -62,6 +68,7 @@ class PartInfo(msgspec.Struct, frozen=True, kw_only=True):
     sidecar: str | None
     extra: dict[str, Any]
     files: tuple[PartFile, ...] = ()
+    reference: str | None = None
 
     @property
     def samples(self) -> int:
@@ -124,27 +131,23 @@ class Manifest:
         with self._lock:
             if self.schema is None:
                 self.schema = read_schema(self.name, bodies)
-            raw, decode = bodies.raw, LINE.decode
-            while self.length < len(raw):  # a million times a second, for catalogs of hundreds of thousands of parts
-                try:
-                    line = decode(raw[self.length])
-                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                    check_format(self.name, bodies[self.length].get("format", FORMAT))  # others may have other fields
-                    raise bodies.not_understood(self.length, error) from error
-                if line.format not in FORMATS:
-                    check_format(self.name, line.format)
-                part, shards = line.part, line.shards
-                if line.event == "part" and part is not None and shards is not None and part not in self.condemned:
-                    samples = shards.samples
-                    self.part_ids.append(part)
-                    self.numbers.append(self.length)
-                    self._samples += samples[0] if len(samples) == 1 else sum(samples)
-                    self.part_ends.append(self._samples)
-                    self.shard_samples.extend(samples)
-                    self.shard_ends.append(len(self.shard_samples))
-                elif line.event == "condemned" and part is not None:
-                    self.condemned.add(part)
-                self.length += 1
+            for number in range(self.length, len(bodies)):
+                line = read_line(self.name, bodies, number)
+                if line.part is None:
+                    pass
+                elif line.event == "condemned":
+                    self.condemned.add(line.part)
+                elif line.event == "part" and line.shards is not None and line.part not in self.condemned:
+                    self._add(line.part, number, line.shards.samples)
+                self.length = number + 1
+
+    def _add(self, part_id: str, number: int, samples: list[int]) -> None:
+        self.part_ids.append(part_id)
+        self.numbers.append(number)
+        self.shard_samples.extend(samples)
+        self.shard_ends.append(len(self.shard_samples))
+        self._samples += sum(samples)
+        self.part_ends.append(self._samples)
 
     def part(self, place: int) -> PartInfo:
         """The part at a place among those of the stream."""
@@ -286,6 +289,7 @@ def part_body(
     sidecar: str | None,
     extra: dict[str, Any],
     files: Iterable[PartFile] = (),
+    reference: str | None = None,
 ) -> Body:
     """The body of an entry that publishes a part; shards and files in columns. A plain part has none of compression."""
     compressed = COMPRESSION if any(shard.compression for shard in shards) else ()
@@ -297,6 +301,7 @@ def part_body(
         "part": part_id,
         "shards": in_columns(shards, ("name", "samples", "size_bytes", "xxh3", *compressed)),
         **({"files": in_columns(beside, ("name", "size_bytes", "xxh3"))} if beside else {}),
+        **({"reference": reference} if reference is not None else {}),
         "sidecar": sidecar,
         "extra": extra,
     }
@@ -324,6 +329,18 @@ def read_schema(name: str, bodies: Bodies) -> Schema | None:
     return None
 
 
+def read_line(name: str, bodies: Bodies, number: int) -> Line:
+    """Raises: StreamError for another format, LogError for a body that cannot be understood."""
+    try:
+        line = LINE.decode(bodies.raw[number])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        check_format(name, bodies[number].get("format", FORMAT))  # another format may have other fields
+        raise bodies.not_understood(number, error) from error
+    if line.format not in FORMATS:
+        check_format(name, line.format)
+    return line
+
+
 def check_format(name: str, found: Any) -> None:
     """Raises: StreamError for another format."""
     if found not in FORMATS:
@@ -340,6 +357,7 @@ def read_part(name: str, number: int, body: Body) -> PartInfo:
         sidecar=body["sidecar"],
         extra=body["extra"],
         files=tuple(msgspec.convert(row, PartFile) for row in in_rows(files)),
+        reference=body.get("reference"),
     )
 
 

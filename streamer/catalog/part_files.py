@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from streamer.catalog.manifest import PartInfo
+from streamer.catalog.references import place_of
 from streamer.errors import PartError
 from streamer.store.entries import RESTORE
 from streamer.store.store import Store
@@ -19,7 +20,8 @@ from streamer.store.store import Store
 
 def load_file(store: Store, part: PartInfo, name: str) -> bytes | mmap.mmap:
     """The bytes of a file of a part, mapped where it lies on this machine. Raises: PartError, StoreError."""
-    key = f"{part.folder}/{name}"
+    store, folder = place_of(store, part)
+    key = f"{folder}{name}"
     data = load_object(store, key)
     if data is None:
         raise PartError(f"{store.url}/{key} is missing; {RESTORE}")

@@ -12,6 +12,7 @@ from streamer.catalog import parts, sidecar
 from streamer.catalog.catalog import Catalog, local_copy
 from streamer.catalog.manifest import PartInfo, Snapshot
 from streamer.catalog.part_files import load_file, read_parquet
+from streamer.catalog.references import place_of
 from streamer.errors import PartError, PhasemixError
 from streamer.store.entries import RESTORE, key_of
 from streamer.store.log_check import LogCheck, logs_under
@@ -84,10 +85,13 @@ def verify_part(catalog: Catalog, stream: str, part: PartInfo) -> Iterator[Findi
     for shard in part.shards:
         state, is_fault = WHOLE, False
         try:
-            with local_copy(catalog.store, f"{part.folder}/{shard.name}") as path:
+            store, folder = place_of(catalog.store, part)
+            with local_copy(store, f"{folder}{shard.name}") as path:
                 parts.check_hash(path, shard)
-        except (PhasemixError, OSError) as error:
+        except PartError as error:
             state, is_fault = f"damaged: {error}", True
+        except (PhasemixError, OSError) as error:
+            state, is_fault = f"cannot be read: {error}", True
         yield Finding(stream=stream, part=part.part_id, shard=shard.name, state=state, is_fault=is_fault)
     beside = [file.name for file in part.files] or [name for name in ("index.json", part.sidecar) if name]
     for name in beside:

@@ -1,29 +1,45 @@
 """`phasemix streams`: create, publish, list, show, verify."""
 
 import argparse
+import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from streamer.commands.options import add_json, add_root
 from streamer.commands.table import print_table
+
+TOKEN_DTYPES = ("int32", "int64", "uint16", "uint32")  # those of streamer.publishing.token_rows, which loads numpy
 
 
 def add_streams(parser: argparse.ArgumentParser) -> Any:
     """Adds the verbs, and returns them for a room above to add its own."""
     verbs = parser.add_subparsers(required=True, metavar="create|publish|list|show|verify")
     create = verbs.add_parser("create", help="make an empty stream")
-    create.add_argument("name")
-    create.add_argument("--seq-len", type=int, required=True, help="tokens of a sample")
-    create.add_argument("--dtype", default="uint16", choices=["uint16", "uint32"])
-    create.add_argument("--tokenizer", help="the tokenizer's fingerprint")
+    create.add_argument("name", help="the stream, such as synthetic/go")
+    create.add_argument("--seq-len", type=int, required=True, metavar="IDS", help="set how many tokens a sample has")
+    create.add_argument("--dtype", default="uint16", choices=["uint16", "uint32"], help="set the dtype of its tokens")
+    create.add_argument("--tokenizer", metavar="FINGERPRINT", help="name the tokenizer of its samples")
     create.set_defaults(run=run_create)
     publish = verbs.add_parser("publish", help="publish documents or samples that lie at a path as one part")
-    publish.add_argument("name")
-    publish.add_argument("path", type=Path, help="a folder of stock MDS, or Parquet or JSONL files of documents")
-    publish.add_argument("--tokenizer", metavar="FINGERPRINT|FILE", help="what the samples were written with")
-    publish.add_argument("--seq-len", type=int, help="tokens of a sample, where bytes do not say it")
-    publish.add_argument("--dtype", choices=["uint16", "uint32"], help="of a new stream (default: the folder's, or uint16)")
+    publish.add_argument("name", help="the stream, such as raw/python; it is made if it does not exist")
+    publish.add_argument("path", help="a folder of stock MDS, or Parquet or JSONL files of documents")
+    publish.add_argument("--tokenizer", metavar="FINGERPRINT|FILE", help="name what the samples were written with")
+    publish.add_argument(
+        "--token-dtype",
+        choices=TOKEN_DTYPES,
+        help="say what ids are that are stored as bytes, which do not say it themselves",
+    )
+    publish.add_argument("--seq-len", type=int, metavar="IDS", help="say how many ids a row has, where bytes do not say it")
+    publish.add_argument(
+        "--dtype", choices=["uint16", "uint32"], help="choose the dtype of a new stream (default: the folder's, or uint16)"
+    )
+    publish.add_argument(
+        "--reference",
+        action="store_true",
+        help="register a folder of MDS where it is, by its path or object-store address; nothing is copied, and readers "
+        "need it there",
+    )
+    publish.add_argument("--again", action="store_true", help="publish also shards that the stream has already")
     publish.set_defaults(run=run_publish)
     listing = verbs.add_parser("list", help="one line a stream")
     listing.add_argument("glob", nargs="?", default="*")
@@ -55,19 +71,37 @@ def run_create(options: argparse.Namespace) -> int:
 
 
 def run_publish(options: argparse.Namespace) -> int:
+    """Shards that the stream has already are named; exit code 0 when all are there, so that a job may try again."""
     from streamer.catalog.catalog import Catalog
-    from streamer.publishing.publication import publish_path
+    from streamer.errors import AlreadyPublishedError
+    from streamer.publishing.publication import Options, publish_path
 
-    snapshot, dropped = publish_path(
-        Catalog(options.root),
-        options.name,
-        options.path,
+    catalog = Catalog(options.root)
+    asked = Options(
         tokenizer=options.tokenizer,
         seq_len=options.seq_len,
         dtype=options.dtype,
+        token_dtype=options.token_dtype,
+        reference=options.reference,
+        again=options.again,
     )
-    row = {"stream": snapshot.name, "samples": snapshot.samples, "snapshot": snapshot.number}
-    print_table([{**row, "dropped": sum(dropped.values()), **dropped}], options.json)
+    try:
+        snapshot, dropped = publish_path(catalog, options.name, options.path, asked)
+    except AlreadyPublishedError as error:
+        if not error.whole:
+            raise
+        print(f"phasemix: {error}", file=sys.stderr)
+        snapshot = catalog.stream(options.name)
+        row = {"stream": snapshot.name, "published": 0, "samples": snapshot.samples, "snapshot": snapshot.number}
+        print_table([row], options.json)
+        return 0
+    row = {
+        "stream": snapshot.name,
+        "published": snapshot.parts[-1].samples,
+        "samples": snapshot.samples,
+        "snapshot": snapshot.number,
+    }
+    print_table([row if dropped is None else {**row, "dropped": dropped.total(), **dropped}], options.json)
     return 0
 
 
@@ -76,13 +110,15 @@ def run_list(options: argparse.Namespace) -> int:
 
     from streamer.catalog.catalog import Catalog
 
-    print_table([msgspec.to_builtins(stream) for stream in Catalog(options.root).streams(options.glob)], options.json)
+    rows = [msgspec.to_builtins(stream) for stream in Catalog(options.root).streams(options.glob)]
+    print_table([row if row["kind"] == "tokens" else {**row, "tokens": None} for row in rows], options.json)
     return 0
 
 
 def run_show(options: argparse.Namespace) -> int:
     from streamer.catalog.catalog import Catalog
 
+    parts = Catalog(options.root).stream(options.name).parts
     rows = [
         {
             "part": part.number,
@@ -90,8 +126,9 @@ def run_show(options: argparse.Namespace) -> int:
             "samples": part.samples,
             "shards": len(part.shards),
             "size_bytes": sum(shard.size_bytes for shard in part.shards),
+            **({"reference": part.reference} if any(part.reference for part in parts) else {}),
         }
-        for part in Catalog(options.root).stream(options.name).parts
+        for part in parts
     ]
     print_table(rows, options.json)
     return 0

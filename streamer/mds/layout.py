@@ -23,6 +23,12 @@ DTYPES = ("uint16", "uint32")
 ARRAY_DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
 SHAPE_DTYPES = ("uint8", "uint16", "uint32", "uint64")
 FIXED_BYTES = {"float64": 8, "int64": 8, "int": 8}
+MOST_INDEX_BYTES = 1 << 28
+MOST_COLUMNS = 256
+MOST_CONFIG_BYTES = 1 << 20  # of the columns' description in a shard
+MOST_PLAIN_BYTES = 1 << 29  # that one compressed shard may unpack to
+FREE_BYTES, MOST_UNPACKED = 1 << 30, 200  # all shards may unpack to so much, and to so many times their size
+ROWS_AT_ONCE = 4096
 Rows = npt.NDArray[Any]
 
 
@@ -138,13 +144,13 @@ def write_block(writer: ShardsWriter, rows: Rows) -> None:
     writer.write(sizes, np.ascontiguousarray(rows).data)
 
 
-def write_rows(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], folder: Path) -> None:
-    """Writes rows with columns `str`, `bytes`, `int`, `int64` or `float64` into an empty folder."""
+def write_rows(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], folder: Path) -> int:
+    """Writes rows with columns `str`, `bytes`, `int`, `int64` or `float64` into an empty folder; returns how many."""
     fixed = {name: FIXED_BYTES.get(encoding) for name, encoding in columns.items()}
     writer = ShardsWriter(folder, columns, fixed)
     held: list[bytes] = []
-    held_bytes = 0
-    for row in rows:
+    held_bytes = count = 0
+    for count, row in enumerate(rows, start=1):  # noqa: B007
         values = {name: encode_value(columns[name], row[name]) for name in sorted(columns)}
         lengths = [len(value) for name, value in values.items() if fixed[name] is None]
         data = np.array(lengths, np.uint32).tobytes() + b"".join(values.values())
@@ -156,20 +162,49 @@ def write_rows(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], fo
     if held:
         writer.write(np.array([len(one) for one in held], np.int64), b"".join(held))
     writer.finish()
+    return count
 
 
-def read_index(folder: Path) -> list[ListedShard]:
-    """The shards that a part's index lists. Raises: PartError for what is no MDS, plain or zstd."""
+def parse_index(data: bytes, *, name: str) -> list[ListedShard]:
+    """The shards that an `index.json` of the folder `name` lists. Raises: PartError."""
+    if len(data) > MOST_INDEX_BYTES:
+        raise PartError(f"{name}/index.json has more than {MOST_INDEX_BYTES:,} bytes; merge fewer folders into one")
     try:
-        shards = msgspec.json.decode((folder / "index.json").read_bytes(), type=Index).shards
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise PartError(f"{folder}/index.json is no MDS index ({error}); give a folder that MDSWriter closed") from error
+        shards = msgspec.json.decode(data, type=Index).shards
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise PartError(f"{name}/index.json is no MDS index ({error}); give a folder that MDSWriter closed") from error
     for shard in shards:
         if shard.format != "mds" or (shard.compression or "zstd").split(":")[0] != "zstd":
-            raise PartError(f"{folder}: shards must be MDS, plain or zstd, not {shard.compression}; write them again")
+            raise PartError(
+                f"{name}: shards must be MDS, plain or compressed with zstd, not {shard.format} compressed with "
+                f"{shard.compression}; write them again"
+            )
         if len(shard.column_names) != len(shard.column_encodings) or (shard.compression and shard.zip_data is None):
-            raise PartError(f"{folder}/index.json does not say all of its shards; give a folder that MDSWriter closed")
+            raise PartError(f"{name}/index.json does not say all of its shards; give a folder that MDSWriter closed")
+        if shard.samples < 0 or min(shard.raw_data.bytes, shard.stored.bytes) < 1 or len(shard.column_names) > MOST_COLUMNS:
+            raise PartError(
+                f"{name}/index.json has a shard of {shard.samples} samples, {shard.stored.bytes} bytes and "
+                f"{len(shard.column_names)} columns (at most {MOST_COLUMNS} are read); give a folder that MDSWriter closed"
+            )
+    check_plain_sizes(shards, name)
     return shards
+
+
+def check_plain_sizes(shards: list[ListedShard], name: str) -> None:
+    """Raises: PartError for compressed shards that would unpack to more than is read."""
+    packed = [shard for shard in shards if shard.compression]
+    largest = max((shard.raw_data.bytes for shard in packed), default=0)
+    if largest > MOST_PLAIN_BYTES:
+        raise PartError(
+            f"{name}/index.json says that a shard unpacks to {largest:,} bytes; at most {MOST_PLAIN_BYTES:,} are read: "
+            "write the folder again with a smaller size_limit"
+        )
+    total, stored = sum(shard.raw_data.bytes for shard in packed), sum(shard.stored.bytes for shard in packed)
+    if total > FREE_BYTES + MOST_UNPACKED * stored:
+        raise PartError(
+            f"{name}/index.json says that {stored:,} bytes unpack to {total:,}; at most {MOST_UNPACKED} times as many are "
+            "read: write the folder again without compression"
+        )
 
 
 def read_head(data: Any, *, name: str) -> tuple[int, int, int]:
@@ -189,32 +224,56 @@ def read_head(data: Any, *, name: str) -> tuple[int, int, int]:
     return rows, first, row_bytes
 
 
-def iterate_rows(data: bytes, only: Iterable[str] | None = None, *, name: str) -> Iterator[dict[str, Any]]:
-    """The rows of a plain shard as dictionaries, of the columns `only` or of all; `name` is the file's, for errors.
+def iterate_rows(data: Any, only: Iterable[str] | None = None, *, name: str) -> Iterator[dict[str, Any]]:
+    """The rows of a plain shard, in memory or mapped, as dictionaries, of the columns `only` or of all.
+
+    `name` is the file's, for errors.
 
     Raises: PartError for a shard whose sizes do not agree, and for a column whose encoding is never read.
     """
     try:
         yield from _iterate_rows(data, None if only is None else set(only))
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:  # whatever damaged bytes can cause
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+        # whatever damaged bytes can cause
         raise PartError(f"{name} is damaged ({error}); write the part again") from error
 
 
-def _iterate_rows(data: bytes, only: set[str] | None) -> Iterator[dict[str, Any]]:
+def _iterate_rows(data: Any, only: set[str] | None) -> Iterator[dict[str, Any]]:
     count = int.from_bytes(data[:4], "little")
-    offsets = np.frombuffer(data, np.uint32, count + 1, 4).astype(np.int64)
-    if offsets[-1] != len(data) or (np.diff(offsets) < 0).any() or offsets[0] < 4 * (count + 2):
+    offsets = np.frombuffer(data, np.uint32, count + 1, 4)
+    if offsets[-1] != len(data) or (offsets[1:] < offsets[:-1]).any() or offsets[0] < 4 * (count + 2):
         raise ValueError(f"offsets end at {offsets[-1]}, the file at {len(data)} bytes")
-    config = json.loads(data[4 * (count + 2) : int(offsets[0])])
-    columns = list(zip(config["column_names"], config["column_encodings"], config["column_sizes"], strict=True))
+    columns = read_columns(data[4 * (count + 2) : int(offsets[0])])
     varying = sum(size is None for _, _, size in columns)
-    for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+    for place in range(0, count, ROWS_AT_ONCE):
+        bounds = offsets[place : place + ROWS_AT_ONCE + 1].tolist()
+        yield from _rows_between(data, bounds, columns, varying, only)
+
+
+def read_columns(config: bytes) -> list[tuple[str, str, int | None]]:
+    """(name, encoding, size or None) of the columns that a shard's own description names. Raises: ValueError and kin."""
+    if len(config) > MOST_CONFIG_BYTES:
+        raise ValueError(f"its description has {len(config)} bytes")
+    found = json.loads(config)
+    columns = list(zip(found["column_names"], found["column_encodings"], found["column_sizes"], strict=True))
+    if len(columns) > MOST_COLUMNS:
+        raise ValueError(f"it has {len(columns)} columns, at most {MOST_COLUMNS} are read")
+    for name, _, size in columns:
+        if size is not None and (type(size) is not int or size < 0):
+            raise ValueError(f"column {name} has a size of {size}")
+    return columns
+
+
+def _rows_between(
+    data: Any, bounds: list[int], columns: list[tuple[str, str, int | None]], varying: int, only: set[str] | None
+) -> Iterator[dict[str, Any]]:
+    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
         sizes = iter(np.frombuffer(data, np.uint32, varying, start).tolist())
         place, row = start + 4 * varying, {}
         for name, encoding, fixed in columns:
             size = next(sizes) if fixed is None else fixed
             if only is None or name in only:
-                row[name] = decode_value(encoding, data[place : min(place + size, end)])
+                row[name] = decode_value(encoding, bytes(data[place : min(place + size, end)]))
             place += size
         if place != end:
             raise ValueError(f"a row ends at {place}, its offset says {end}")

@@ -20,11 +20,12 @@ from streamer.documents.parquet_rows import read_parquet_rows
 from streamer.documents.text import DropReason, decode
 from streamer.errors import PartError
 from streamer.mds import layout as mds
-from streamer.mds.listed_shards import plain_bytes, shard_path
+from streamer.mds.folder import INDEX, MdsFolder, map_plain
 
 JSONL_ENDINGS = (".jsonl", ".ndjson")
 PARQUET_ENDINGS = (".parquet",)
 TEXT_NAMES = ("text", "content")
+LONGEST_WORD = 4096  # characters of a path, a repository, a licence or a language
 NAMES = (*COLUMNS, "content", "repo_name")
 REASONS = {Bad.TOO_LONG: DropReason.TOO_LARGE, Bad.NOT_UTF8: DropReason.NOT_UTF8, Bad.NO_OBJECT: DropReason.UNREADABLE}
 
@@ -41,7 +42,7 @@ def read_documents(path: Path, *, key: str) -> Iterator[Document | DropReason]:
 def read_rows(path: Path) -> Iterator[Row | DropReason]:
     """The rows of what lies at `path`. Raises: PartError."""
     if path.is_dir():
-        if (path / "index.json").exists():
+        if (path / INDEX).exists():
             yield from read_mds(path)
             return
         endings = (*JSONL_ENDINGS, *PARQUET_ENDINGS)
@@ -49,7 +50,7 @@ def read_rows(path: Path) -> Iterator[Row | DropReason]:
     else:
         files = [path] if path.is_file() else []
     if not files:
-        raise PartError(f"{path} is neither a folder of MDS nor has Parquet or JSONL files; name one of these")
+        raise PartError(f"{path} is neither a folder of MDS nor has Parquet or JSONL files; {hint_at(path)}")
     for file in files:
         if file.name.endswith(PARQUET_ENDINGS):
             yield from read_parquet(file)
@@ -58,6 +59,16 @@ def read_rows(path: Path) -> Iterator[Row | DropReason]:
         else:
             known = ", ".join((*PARQUET_ENDINGS, *JSONL_ENDINGS))
             raise PartError(f"{file} ends in none of {known}; name such a file, or a folder of stock MDS")
+
+
+def hint_at(path: Path) -> str:
+    """What to do with a folder of nothing to publish."""
+    below = sorted(entry.parent.name for entry in path.glob(f"*/{INDEX}"))[:3] if path.is_dir() else []
+    if not below:
+        return "name one of these"
+    return (
+        f"its folders {', '.join(below)} are MDS: merge their indexes (merge_index of mosaicml-streaming), or publish each"
+    )
 
 
 def read_jsonl(path: Path) -> Iterator[Row | DropReason]:
@@ -80,9 +91,11 @@ def read_parquet(path: Path) -> Iterator[Row]:
 
 def read_mds(folder: Path) -> Iterator[Row]:
     """Raises: PartError for a folder that is no plain MDS or has no column of texts."""
-    for shard in mds.read_index(folder):
+    found = MdsFolder(folder)
+    for shard in found.shards:
         check_columns(folder, shard.column_names)
-        yield from mds.iterate_rows(plain_bytes(folder, shard), NAMES, name=str(shard_path(folder, shard)))
+        with found.file(shard) as path:
+            yield from mds.iterate_rows(map_plain(path, shard), NAMES, name=str(path))
 
 
 def check_columns(path: Path, names: list[str]) -> None:
@@ -115,8 +128,8 @@ def word(row: Row, name: str) -> str:
     """A column as text that can be written as UTF-8; empty for none and for a list or table."""
     value = row.get(name)
     if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return clean(str(value)) if isinstance(value, str | int | float) and value else ""
+        return value[:LONGEST_WORD].decode("utf-8", "backslashreplace")
+    return clean(str(value)[:LONGEST_WORD]) if isinstance(value, str | int | float) and value else ""
 
 
 def clean(text: str) -> str:

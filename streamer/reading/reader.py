@@ -163,10 +163,10 @@ class Reader:
                     raise
                 background.pause(FULL_POLL_S)
         self._refused.discard(key)
-        view = view_rows(data, f"{self.store.url}/{key[0]}/{key[1]}", shard, wanted.schema)
+        view = view_rows(data, files.name_of(wanted.part, shard), shard, wanted.schema)
         with self._lock:
             self._mapped[key] = view
-            if files.is_cached(shard):
+            if files.is_cached(wanted.part, shard):
                 self._pins.add(key)
                 self._opened[key] = data
             if len(self._mapped) > max_mapped():

@@ -3,7 +3,7 @@
 Always holds: the bytes returned had the hash that the entry names when this node hashed that very file, and no process
 hashes or fetches a shard while another does.
 
-A store's error is met with waiting and trying again, a corrupt object with fetching it once more.
+What passes by itself the store waits for; a corrupt object is fetched once more.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ import xxhash
 
 from streamer import background
 from streamer.catalog.manifest import PartInfo, Shard
+from streamer.catalog.references import place_of
 from streamer.errors import PartError, StoreError
 from streamer.mds import zstd
 from streamer.reading.cache import Cache, Mapped
@@ -27,8 +28,6 @@ from streamer.reading.hash_memory import HashMemory, describe
 from streamer.store.store import MemoryStore, Store
 
 log = logging.getLogger(__name__)
-FETCH_ATTEMPTS = 4
-RETRY_WAIT_S = 0.2
 HASH_BLOCK_BYTES = 1 << 24
 SPARE_PART = 4  # reading ahead leaves this part of the cache's bound to whoever must have a shard now
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -65,21 +64,29 @@ class ShardFiles:
         """The same for a forked child, without locks that a thread of the parent may hold; counts begin at 0."""
         return ShardFiles(self.store, *self._arguments)
 
-    def is_cached(self, shard: Shard) -> bool:
+    def is_cached(self, part: PartInfo, shard: Shard) -> bool:
         """Whether a shard's bytes come from the cache."""
-        return not isinstance(self.store, MemoryStore) and (not self._is_local or shard.compression is not None)
+        store, _ = place_of(self.store, part)
+        if isinstance(store, MemoryStore):
+            return False
+        return store.local_path(".") is None or shard.compression is not None
+
+    def name_of(self, part: PartInfo, shard: Shard) -> str:
+        """Where a shard lies, for people."""
+        store, folder = place_of(self.store, part)
+        return f"{store.url}/{folder}{shard.name}"
 
     def open(self, part: PartInfo, shard: Shard, *, ahead: bool) -> mmap.mmap | memoryview:
         """Raises: PartError, StoreError, CacheFullError."""
-        if isinstance(self.store, MemoryStore):
+        if isinstance(place_of(self.store, part)[0], MemoryStore):
             return self._open_in_memory(part, shard)
         try:
-            return self._open_cached(part, shard, ahead) if self.is_cached(shard) else self._open_in_place(part, shard)
+            if self.is_cached(part, shard):
+                return self._open_cached(part, shard, ahead)
+            return self._open_in_place(part, shard)
         except OSError as error:
             remedy = "raise ulimit -n" if error.errno == errno.EMFILE else "see that root and cache can be read"
-            raise StoreError(
-                f"{self.store.url}/{part.folder}/{shard.name} cannot be mapped: {error.strerror}; {remedy}"
-            ) from error
+            raise StoreError(f"{self.name_of(part, shard)} cannot be mapped: {error.strerror}; {remedy}") from error
 
     def _open_in_memory(self, part: PartInfo, shard: Shard) -> memoryview:
         place = f"{self.store.url}/{part.folder}/{shard.name}"
@@ -89,9 +96,8 @@ class ShardFiles:
         return data if shard.compression is None else memoryview(b"".join(zstd.blocks(data, raw(shard)[0])))
 
     def _open_in_place(self, part: PartInfo, shard: Shard) -> mmap.mmap:
-        place = self.store.local_path(f"{part.folder}/{shard.name}")
-        assert place is not None
-        found = map_file(place, shard.size_bytes)
+        store, folder = place_of(self.store, part)
+        place, found = map_local(store, f"{folder}{shard.name}", shard.size_bytes)
         line = describe(part.part_id, shard.name, shard.xxh3, found.stat)
         if not self._in_place.knows(line):
             lock = self._cache.lock(f"{part.part_id} {shard.name}") if isinstance(self._cache, Cache) else self._alone
@@ -103,7 +109,7 @@ class ShardFiles:
 
     def _open_cached(self, part: PartInfo, shard: Shard, ahead: bool) -> mmap.mmap:
         size_bytes, digest = raw(shard)
-        name = f"{part.part_id}-{digest}-{shard.name.removesuffix('.zstd')}"
+        name = f"{part.part_id}-{digest}-{file_name(shard).removesuffix('.zstd')}"
         found = self.cache.find(name, size_bytes)
         if found is not None and self._in_cache.knows(describe(part.part_id, name, digest, found.stat)):
             return found.data
@@ -126,18 +132,17 @@ class ShardFiles:
 
     def _write_plain(self, part: PartInfo, shard: Shard, path: Path) -> None:
         """Fills a file of the cache with the plain bytes of a shard."""
-        key = f"{part.folder}/{shard.name}"
+        store, folder = place_of(self.store, part)
+        key = f"{folder}{shard.name}"
         if shard.compression is None:
-            self._fetch(key, shard, path)
-        elif self._is_local:
-            place = self.store.local_path(key)
-            assert place is not None
-            found = map_file(place, shard.size_bytes)
+            self._fetch(store, key, shard, path)
+        elif store.local_path(key) is not None:
+            place, found = map_local(store, key, shard.size_bytes)
             self._check(found.data, place, shard.xxh3)
             self._unpack(place, shard, path)
         else:
-            with self.cache.aside(f"{part.part_id}-{shard.xxh3}-{shard.name}", shard.size_bytes) as (packed, _):
-                self._fetch(key, shard, packed)
+            with self.cache.aside(f"{part.part_id}-{shard.xxh3}-{file_name(shard)}", shard.size_bytes) as (packed, _):
+                self._fetch(store, key, shard, packed)
                 self._unpack(packed, shard, path)
 
     def _unpack(self, packed: Path, shard: Shard, path: Path) -> None:
@@ -148,18 +153,11 @@ class ShardFiles:
                 file.write(block)
         self._check(map_file(path, size_bytes).data, packed, digest)
 
-    def _fetch(self, key: str, shard: Shard, path: Path) -> None:
-        """Fetches an object with retries; a corrupt one is fetched again once. Raises: PartError, StoreError."""
-        place, is_second = f"{self.store.url}/{key}", False
-        for attempt in range(FETCH_ATTEMPTS):
-            if attempt:
-                background.pause(RETRY_WAIT_S * 2 ** (attempt - 1))
-            try:
-                size = self.store.fetch(key, path, shard.size_bytes)
-            except StoreError:
-                if attempt == FETCH_ATTEMPTS - 1:
-                    raise
-                continue
+    def _fetch(self, store: Store, key: str, shard: Shard, path: Path) -> None:
+        """Fetches an object, a corrupt one once more. Raises: PartError, StoreError."""
+        place = f"{store.url}/{key}"
+        for is_second in (False, True):
+            size = store.fetch(key, path, shard.size_bytes)
             if size is None:
                 raise PartError(f"{place} is missing; restore it from a copy, then run phasemix streams verify")
             try:
@@ -168,9 +166,8 @@ class ShardFiles:
                     self.fetched_bytes += size
                 return self._check(map_file(path, shard.size_bytes).data, place, shard.xxh3)
             except PartError:
-                if is_second or attempt == FETCH_ATTEMPTS - 1:
+                if is_second:
                     raise
-                is_second = True
         return None
 
     def _check(self, data: mmap.mmap | memoryview, place: object, digest: str) -> None:
@@ -190,6 +187,11 @@ class ShardFiles:
         return digest.hexdigest()
 
 
+def file_name(shard: Shard) -> str:
+    """What a shard is called in a flat folder; a merged index names shards in folders below its own."""
+    return shard.name.replace("/", "_")
+
+
 def raw(shard: Shard) -> tuple[int, str]:
     """Size and hash of the plain shard."""
     if shard.compression is None:
@@ -197,6 +199,17 @@ def raw(shard: Shard) -> tuple[int, str]:
     if shard.compression != "zstd" or shard.raw_bytes is None or shard.raw_xxh3 is None:
         raise PartError(f"{shard.name} is compressed with {shard.compression}; this version reads zstd: update phasemix")
     return shard.raw_bytes, shard.raw_xxh3
+
+
+def map_local(store: Store, key: str, size_bytes: int) -> tuple[Path, Mapped]:
+    """A file of a directory. Raises: PartError, StoreError when it is the whole directory that is missing."""
+    place = store.local_path(key)
+    assert place is not None
+    try:
+        return place, map_file(place, size_bytes)
+    except PartError:
+        store.opened.check()
+        raise
 
 
 def map_file(path: Path, size_bytes: int) -> Mapped:

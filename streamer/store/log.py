@@ -3,6 +3,7 @@
 Always holds:
 - an entry, once read, never changes; two appenders never both write number n (`Store.put_if_absent`);
 - an append that succeeded is known to have, also when the store's answer was lost: an entry carries the append's id;
+- whoever must clean up after an append that failed first learns from the log whether the entry stands (`append`, `undo`);
 - what is read is what was written: an entry that is missing, damaged or another one is a LogError (entries.py), and a
   number that is missing while a later one exists is never taken for the end, nor written again.
 
@@ -13,6 +14,8 @@ numbers there are. Where one answer does not hold them all, the end is found by 
 fixed numbers. Every append asks for the numbers behind the last one it knows.
 """
 
+import contextlib
+import operator
 import secrets
 import threading
 import time
@@ -20,7 +23,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from streamer.errors import LogError
+from streamer.errors import LogError, StoreError, UnknownOutcomeError
 from streamer.store.entries import (
     CHECKPOINT_INTERVAL,
     FORMAT,
@@ -36,7 +39,7 @@ from streamer.store.entries import (
     is_checkpoint,
     key_of,
 )
-from streamer.store.store import Store, refuse_unless_exclusive
+from streamer.store.store import Store
 
 __all__ = ["Bodies", "Body", "Log"]
 
@@ -48,10 +51,11 @@ class Log:
         self.store, self.name = store, name
         self._bodies = Bodies(name)
         self._lock = threading.RLock()
-        self._is_open = self._probed = self._is_sealed = False
+        self._is_open = self._is_sealed = False
         self._seal: str | None = None  # the last entry's
         self._bases: dict[int, str] = {}  # seals of checkpoints, which later ones name
         self._written_at_s: dict[int, float] = {}
+        self._unresolved: list[tuple[int, str]] = []  # number and id of entries of failed appends, which may stand
 
     def __getstate__(self) -> tuple[Store, str]:
         return self.store, self.name
@@ -96,39 +100,94 @@ class Log:
             self._load_known(number)
         return self._written_at_s[number]
 
-    def append(self, decide: Callable[[Bodies], Body | None]) -> tuple[int, Body] | None:
+    def append(
+        self,
+        decide: Callable[[Bodies], Body | None],
+        *,
+        undo: Callable[[], None] | None = None,
+        is_same: Callable[[Body, Body], bool] = operator.eq,
+    ) -> tuple[int, Body] | None:
         """Appends what `decide` makes of all bodies so far.
 
-        `decide` is called again with what is then there whenever another writer was first; None ends the attempt.
+        `decide` is called again with what is then there whenever another writer was first; None ends the attempt. `undo`
+        removes what the entry would have named. After an error or an interrupt it is called when it is certain that no entry
+        of this append stands or ever will, and never otherwise: what is then left over `streams verify` finds.
+
+        An append that this object began before, and that ended in an error although its entry stands, is not done again when
+        `decide` says the same: that entry is returned. `is_same` compares a body of the log with a new one.
         Returns: the entry's number and body, or None when `decide` said None. Raises: StoreError, what `decide` raises.
         """
-        if not self._probed:
-            refuse_unless_exclusive(self.store)
-            self._probed = True
-        while True:
-            with self._lock:
-                self._reach_end()
-                body = decide(self._bodies)
-                if body is None:
-                    return None
-                number, append_id = len(self._bodies), secrets.token_hex(12)
-                data = encode(
-                    Sealed(
-                        format=FORMAT,
-                        log=self.name,
-                        number=number,
-                        previous=self._seal,
-                        append_id=append_id,
-                        written_at_s=round(time.time(), 3),
-                        body=msgspec.Raw(msgspec.json.encode(body)),
-                        before=self._bodies.raw[first_held(number) :] if is_checkpoint(number) else None,
-                        base=self._bases.get(first_held(number)) if is_checkpoint(number) else None,
-                    )
-                )
-                won = decode(self.store.put_if_absent(self.key(number), data), self.name, number)
-                if won.append_id == append_id:
-                    self._take(won)
-                    return number, self._bodies[number]
+        put: tuple[int, str] | None = None  # number and id of an entry that may stand
+        try:
+            self.store.opened.claim()
+            while True:
+                with self._lock:
+                    self._reach_end()
+                    body = decide(self._bodies)
+                    if body is None:
+                        return None
+                    if (standing := self._find_standing(body, is_same)) is not None:
+                        return standing
+                    number, append_id = len(self._bodies), secrets.token_hex(12)
+                    data = self._encode(number, append_id, body)
+                    put = number, append_id
+                    try:
+                        stored = self.store.put_if_absent(self.key(number), data)
+                    except UnknownOutcomeError:
+                        raise
+                    except StoreError:
+                        put = None  # it was refused
+                        raise
+                    won = decode(stored, self.name, number)
+                    if won.append_id == append_id:
+                        self._take(won)
+                        return number, self._bodies[number]
+                    put = None  # another entry has the number
+        except BaseException as error:
+            if put is not None and not self._is_void(*put, error):
+                self._unresolved.append(put)
+            elif undo is not None:
+                with contextlib.suppress(StoreError):  # what cannot be removed now is garbage
+                    undo()
+            raise
+
+    def _encode(self, number: int, append_id: str, body: Body) -> bytes:
+        """The bytes of an entry behind the last one."""
+        return encode(
+            Sealed(
+                format=FORMAT,
+                log=self.name,
+                number=number,
+                previous=self._seal,
+                append_id=append_id,
+                written_at_s=round(time.time(), 3),
+                body=msgspec.Raw(msgspec.json.encode(body)),
+                before=self._bodies.raw[first_held(number) :] if is_checkpoint(number) else None,
+                base=self._bases.get(first_held(number)) if is_checkpoint(number) else None,
+            )
+        )
+
+    def _find_standing(self, body: Body, is_same: Callable[[Body, Body], bool]) -> tuple[int, Body] | None:
+        """The entry that stands of an append that ended in an error, when it says the same as `body`. Found once."""
+        for number, append_id in self._unresolved:
+            entry, asked = self._load(number), msgspec.json.decode(msgspec.json.encode(body))
+            if entry is not None and entry.append_id == append_id:
+                found = decode_body(entry.body, self.name, number)
+                if is_same(found, asked):
+                    self._unresolved.remove((number, append_id))
+                    return number, found
+        return None
+
+    def _is_void(self, number: int, append_id: str, error: BaseException) -> bool:
+        """Whether the entry of an append that ended in `error` does not stand and never will."""
+        try:
+            data = self.store.get(self.key(number))
+            if data is not None:
+                return decode(data, self.name, number).append_id != append_id
+        except StoreError:
+            return False
+        # An interrupted call of this machine's file system has ended; a request to a server may yet be on its way.
+        return not isinstance(error, UnknownOutcomeError) and self.store.local_path(self.name) is not None
 
     def _reach_end(self) -> None:
         """Reads up to the end, and makes sure that it is the end."""
@@ -210,10 +269,12 @@ class Log:
     def _take(self, entry: Entry) -> None:
         """Takes in the entry after the last. Raises: LogError when it was not written behind that one."""
         self._check_follows(entry, self._seal, self._is_sealed)
+        is_open, self._is_open = self._is_open, False  # whoever is interrupted here reads the log anew
         self._bodies.raw.append(entry.body.copy() if entry.before else entry.body)
         self._seal, self._is_sealed = entry.seal, entry.is_sealed
         if entry.before:
             self._bases[entry.number] = entry.seal
+        self._is_open = is_open
 
     def _check_follows(self, entry: Entry, seal: str | None, is_sealed: bool) -> None:
         """Raises: LogError unless an entry was written behind the one of that seal; log/1 does not say, and ended."""

@@ -220,13 +220,19 @@ def as_json(state: State) -> dict[str, Any]:
 
 
 def contents(root: Path) -> dict[str, Any]:
-    """Every object under a root by its key, as values; what is random, of a clock or of a compressor is masked."""
+    """Every object under a root by its key, as values; what is random, of a clock or of a compressor is masked.
+
+    Without the root's identity, which is random, and which roots of the first versions do not have.
+    """
     names = part_names(root)
 
     def mask(text: str) -> str:
         return re.sub("|".join(names), lambda found: names[found[0]], text)
 
-    paths = sorted((path for path in root.rglob("*") if path.is_file()), key=lambda path: mask(str(path)))
+    paths = sorted(
+        (path for path in root.rglob("*") if path.is_file() and path.parent.name != "identity"),
+        key=lambda path: mask(str(path)),
+    )
     return {mask(path.relative_to(root).as_posix()): content(path, mask) for path in paths}
 
 

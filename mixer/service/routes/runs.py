@@ -6,11 +6,12 @@ import msgspec
 
 from mixer.client.answers import RunPage, Switched
 from mixer.ledger.history import Event
+from mixer.ledger.ledger import Shape, Step
 from mixer.ledger.reports import Report, Reports
 from mixer.runs.run_info import RunInfo
 from mixer.runs.series import Series
 from mixer.service import requests
-from mixer.service.requests import Count, From, Name, Reference, Seed, Step, Why
+from mixer.service.requests import From, Line, Name, Reference, Why
 from mixer.service.route import Question, Route
 from mixer.service.shelf import Shelf
 from mixer.steering.schedules import Function, Schedule, steering_of
@@ -18,22 +19,16 @@ from mixer.steering.schedules import Function, Schedule, steering_of
 Body = dict[str, Any]
 
 
-class Create(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Create(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A new run, as `Runs.create` takes it: with a mixture and perhaps a policy, or a schedule of mixtures."""
 
     name: Name
     mixture: Reference | None = None
     schedule: Schedule | None = None
     policy: Function | None = None
-    seed: Seed
-    global_batch: Count
-    canonical_nodes: Count = 1
-    num_steps: Count | None = None
-    segment_batches: Count = 32
-    write_ahead: Count = 256
-    boundaries: bool = False
     parent: Name | None = None
     parent_step: Step | None = None
+    why: Line | None = None
 
 
 def routes(shelf: Shelf) -> list[Route]:

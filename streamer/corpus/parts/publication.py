@@ -77,6 +77,7 @@ def publish(
                 tokenizer=None if manifest.sidecar is None else tokenizer,
                 documents=manifest.sidecar,
                 extra={**extra, "build": build},
+                again=True,  # what the root has of this build is told by its name
             )
         progress.report("publish", done, len(found))
 

@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixer import MixtureError, Mixtures
+from mixer.faults import fits
 from mixer.mixture.file import parse_mixture, text_of
-from mixer.mixture.grammar import COMPONENT, DEFINITIONS, fits, schema
+from mixer.mixture.grammar import COMPONENT, DEFINITIONS, schema
 from mixer.mixture.mixture import Component, Mixture, document_of
 from mixer.mixture.places import line_of
 from mixer.order.shares import ONE

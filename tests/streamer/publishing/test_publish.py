@@ -98,7 +98,7 @@ def test_rows_that_are_no_text_are_counted_by_reason(
         file.write(b'{"text": "\xff"}\n[1]\n{torn')
     assert publish("documents/python", path, "--json") == 0
     assert json.loads(capsys.readouterr().out) == [
-        {"stream": "documents/python", "samples": 1, "snapshot": 1, "dropped": 9}
+        {"stream": "documents/python", "published": 1, "samples": 1, "snapshot": 1, "dropped": 9}
         | {"empty": 1, "binary": 1, "too_large": 1, "not_utf8": 2, "unreadable": 4}
     ]
 
@@ -142,7 +142,8 @@ def test_samples_of_other_layouts_are_converted(
     folder = write_mds(tmp_path / "mds", {"tokens": encoding.format(dtype)}, rows)
     words = ["--seq-len", "8"] if encoding == "bytes" else []
     assert publish("raw/python", folder, *words) == 0
-    assert publish("raw/python", folder) == 0  # the stream now says how long a row is
+    words = ["--token-dtype", dtype] if encoding == "bytes" else []
+    assert publish("raw/python", folder, "--again", *words) == 0
     found = tokens_of(root, "raw/python")
     assert found.dtype == np.uint16
     assert (found == np.concatenate([IDS, IDS])).all()
