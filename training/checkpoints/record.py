@@ -45,7 +45,7 @@ def read(folder: Path) -> dict[int, Saved]:
     """What the record says, by step; of two lines on one step the later holds. Raises: CheckpointError."""
     try:
         lines = (folder / NAME).read_bytes().split(b"\n")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise CheckpointError(f"{folder / NAME} cannot be read: {error.strerror}; make it readable") from error

@@ -24,6 +24,7 @@ from mixer.service import create_app
 from mixer.steering.schedules import function_policy
 from streamer import Catalog
 from streamer.errors import PhasemixError
+from training.checkpoints import files
 from training.commands import add_train, prepare
 from training.errors import CheckpointError
 from training.measures.steps_log import read_steps
@@ -51,6 +52,14 @@ def parse(root: Path, *more: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_train(parser)
     return parser.parse_args(["general", "--mixture", "code", "--run", "alpha", "--root", str(root), *SMALL, *more])
+
+
+def write_checkpoint(folder: Path, step: int, **shape: int) -> Path:
+    """A file that the folder's record names, as if the run had written it."""
+    aside, target = folder / f".step-{step:08d}.pt", files.path_of(folder, step)
+    aside.write_bytes(b"weights" * step)
+    files.publish(aside, target, run=folder.name, step=step, model=shape, keep=99)
+    return target
 
 
 def check_reports(root: Path, run: str) -> None:
@@ -213,7 +222,6 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_checkpoint(code_root, monkey
     from training.composer import trainer
 
     def fill_up(folder, job):
-        folder.mkdir(parents=True)
         (folder / ".step-00000004.pt").touch()
         try:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -277,9 +285,9 @@ def test_a_fork_before_every_checkpoint_of_its_parent_is_not_resumed(code_root):
     Runs(code_root).fork("parent", "alpha", at_step=10)
     folder = code_root / "checkpoints" / "parent"
     folder.mkdir(parents=True)
-    (folder / "step-00000012.pt").touch()
+    write_checkpoint(folder, 12)
     with pytest.raises(CheckpointError, match="forked from parent after 10 trained steps.*parent after 12"):
         prepare(parse(code_root, "--resume"))
-    (folder / "step-00000008.pt").touch()
+    write_checkpoint(folder, 8)
     assert prepare(parse(code_root, "--resume")).resume_step == 8
     assert prepare(parse(code_root)).resume is None
