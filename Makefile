@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PACKAGES = phasemix.py streamer mixer generators training deploy
 
-.PHONY: install engine demo test test-deep check bench screenshots sizes
+.PHONY: install engine demo test test-deep check bench peers screenshots sizes
 install: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
@@ -43,9 +43,19 @@ screenshots: install
 
 # Ratios to a rival measured in the same run; each script fails below its target.
 bench: install
-	@missed=; for name in reading startup planning fidelity egress service dashboard; do \
+	@missed=; for name in reading startup planning fidelity egress service dashboard demand; do \
 		.venv/bin/python -m benchmarks.$$name || missed="$$missed $$name"; echo; \
 	done; if [ -n "$$missed" ]; then echo "below target or failed:$$missed"; exit 1; fi
+
+# The loaders that people use today, in an environment of their own, on the same mixing work.
+peers: .peers/installed
+	.peers/bin/python -m benchmarks.peers $(ARGS)
+
+.peers/installed: peers.lock install
+	.venv/bin/uv venv --quiet --clear --python .venv/bin/python .peers
+	.venv/bin/uv pip install --quiet --python .peers/bin/python --no-deps -r peers.lock
+	.venv/bin/uv pip install --quiet --python .peers/bin/python --no-deps --editable .
+	touch $@
 
 # Lines of the longest files, and what the last commit added.
 sizes: install

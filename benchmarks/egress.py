@@ -66,9 +66,10 @@ def count(store: Store, run: str, steps: int) -> Fetched:
     journal = Journal(catalog, run)
     journal.ensure(steps - 1, to=steps)
     settings, ledger = journal.ledger.settings, journal.ledger
-    tables = Tables(catalog, ledger)
+    tables = Tables(catalog, ledger, run)
     planner = make_planner(ledger, catalog, run, write=False, tables=tables)
-    shards = [np.array([shard.size_bytes for _, shard in tables(index).shards]) for index in range(len(ledger.streams))]
+    parts = (catalog.stream(name).parts for name in ledger.streams)
+    shards = [np.array([shard.size_bytes for part in found for shard in part.shards]) for found in parts]
     firsts = np.cumsum([0, *map(len, shards)])
     seen = np.zeros((settings.canonical_nodes, firsts[-1]), bool)
     node = np.arange(settings.global_batch) * settings.canonical_nodes // settings.global_batch

@@ -44,7 +44,7 @@ def speed(streams: int, nodes: int, size: int) -> int:
     for stream in range(streams):
         add_stream(catalog, f"raw/s{stream:03d}", seq_len=SEQ_LEN, shards=shards)
     journal = start_run(catalog, seq_len=SEQ_LEN, global_batch=size, nodes=nodes, batches=MOST_BATCHES, segment=MOST_BATCHES)
-    planner = make_planner(journal.ledger, catalog, RUN, write=False, tables=Tables(catalog, journal.ledger))
+    planner = make_planner(journal.ledger, catalog, RUN, write=False, tables=Tables(catalog, journal.ledger, RUN))
     at_once = max(1, min(512, PLANNED_AT_ONCE // size))
     _, state = planner.plan(planner.state(0), at_once)  # the tables are made
     began, first = time.process_time(), state.step

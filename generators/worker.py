@@ -18,6 +18,7 @@ from generators.queue.job import accepted_file
 from generators.queue.job_queue import Claim, JobQueue
 from mixer.pool.pool import WorkerState
 from streamer.errors import PhasemixError
+from streamer.store.backoff import Backoff
 
 BEAT_S = 3.0
 SILENT_S = 15.0
@@ -25,7 +26,7 @@ MOST_DELIVERIES = 5  # a job that was claimed so often without an end goes to th
 IDLE_S = 0.2
 TOGETHER_S = 0.02  # jobs that end so close together are followed by one claim
 MOST_UNPUBLISHED = 4096  # beyond this no job is claimed: publishing is behind
-ASK_AGAIN_S = 5.0  # between questions to an engine or a Redis that is away
+FIRST_WAIT_S, ASK_AGAIN_S = 0.5, 5.0  # between questions to an engine or a Redis that is away, the first and the longest
 
 
 class Worker:
@@ -129,12 +130,13 @@ class Worker:
 
     async def _tell(self, call: Callable[..., None], *arguments: Any) -> None:
         """Calls the queue until it answers, so that no work is lost while Redis restarts."""
+        backoff = Backoff(first_s=FIRST_WAIT_S, longest_s=ASK_AGAIN_S)
         while True:
             try:
                 return await asyncio.to_thread(call, *arguments)
             except QueueError as error:
                 self._say(f"{self._name}: {error}")
-                await asyncio.sleep(ASK_AGAIN_S)
+                await asyncio.sleep(backoff.next_wait_s() or ASK_AGAIN_S)
 
     async def _beat_always(self) -> None:
         while True:

@@ -2,11 +2,14 @@
 
 PhasemixError
 |- StoreError        a root that cannot be used, an object that cannot be written or read
+|  |- UnknownOutcomeError  a put of which cannot be learned whether it was done
+|  |- LogError       an entry of a log that is missing, damaged, or another one
 |  `- CacheFullError what readers of this node hold fills the cache's bound
 |- BadNameError      a name that no stream, mixture or run may have
 |- StreamError       a stream that is absent, or of another seq_len, dtype or tokenizer
 |- PartError         a part that is not what its manifest says
 |- CorpusError       a source, recipe or tokenizer that corpus work cannot use
+|- TomlError         a TOML text that is malformed, or longer or deeper than is read
 """
 
 
@@ -16,6 +19,17 @@ class PhasemixError(Exception):
 
 class StoreError(PhasemixError):
     """A root that cannot be used, or an object that cannot be written or read."""
+
+
+class UnknownOutcomeError(StoreError):
+    """A put of which cannot be learned now whether it was done: it may stand already, or yet come to stand.
+
+    Whoever meets it removes nothing that the object may name, and looks before trying again.
+    """
+
+
+class LogError(StoreError):
+    """An entry of a log that is missing, damaged or another one; some object must be restored."""
 
 
 class CacheFullError(StoreError):
@@ -36,3 +50,14 @@ class PartError(PhasemixError):
 
 class CorpusError(PhasemixError):
     """A source, recipe or tokenizer that corpus work cannot use."""
+
+
+class TomlError(PhasemixError):
+    """A TOML text that is malformed, or longer or deeper than is read.
+
+    `line` counts from 1. `grammar` says whether the text is no TOML at all, rather than beyond a limit.
+    """
+
+    def __init__(self, line: int, reason: str, *, grammar: bool = False) -> None:
+        super().__init__(f"line {line}: {reason}")
+        self.line, self.reason, self.grammar = line, reason, grammar

@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ import numpy as np
 import pytest
 
 from streamer import Catalog
+from streamer.store.directory_store import DirectoryStore
 from streamer.store.object_store import ObjectStore
+from streamer.store.store import MemoryStore, Store
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1")
 
@@ -47,6 +51,20 @@ def fill(root: Path) -> Callable[..., Catalog]:
     return append
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of half a megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if (
+        os.getuid()
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", place], capture_output=True).returncode
+    ):
+        pytest.skip("mounting a small disk needs root")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """An S3 server on loopback."""
@@ -68,13 +86,46 @@ def s3_store(s3_endpoint: str) -> Callable[..., ObjectStore]:
     bucket = f"bucket{secrets.token_hex(6)}"
     boto3.client("s3", endpoint_url=s3_endpoint, **keys).create_bucket(Bucket=bucket)
 
-    def make(endpoint: str = s3_endpoint, *, retry_config: dict[str, Any] | None = None, **client: Any) -> ObjectStore:
+    def make(endpoint: str = s3_endpoint, *, retry_s: float = 20.0, **client: Any) -> ObjectStore:
         config = {"endpoint": endpoint, "access_key_id": "test", "secret_access_key": "test", "region": "us-east-1"}
         return ObjectStore(
             f"s3://{bucket}/root",
             config=config,
             client_options={"allow_http": True, **client},
-            retry_config=retry_config or {},
+            retry_s=retry_s,
         )
 
     return make
+
+
+@pytest.fixture(params=["memory", "directory", "object_store"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """One of each backend."""
+    if request.param == "memory":
+        return MemoryStore()
+    if request.param == "directory":
+        return DirectoryStore(tmp_path / "root")
+    make_store: Callable[[], Store] = request.getfixturevalue("s3_store")
+    return make_store()
+
+
+@pytest.fixture
+def count_calls() -> Callable[..., int]:
+    """count_calls(function, *arguments): the calls that Python makes meanwhile, of C functions too: work without a clock."""
+
+    def count(function: Callable[..., object], *arguments: object) -> int:
+        calls = 0
+
+        def note(*_: object) -> None:
+            nonlocal calls
+            calls += 1
+
+        before = sys.getprofile()
+        sys.setprofile(note)
+        try:
+            function(*arguments)
+        finally:
+            sys.setprofile(before)
+        return calls
+
+    return count

@@ -101,12 +101,14 @@ def read_recipe(name: str | None) -> tuple[str, str]:
     """(name, text) of a recipe file, or of one that comes along. Raises: RecipeError."""
     from importlib.resources import files
 
+    from streamer.documents.toml_text import read_text
+    from streamer.errors import TomlError
     from training.errors import RecipeError
 
     shelf = files("training").joinpath("recipes")
     if name is None or name in ("laptop", "paper"):
         return f"{name or 'laptop'}.toml", shelf.joinpath(f"{name or 'laptop'}.toml").read_text()
     try:
-        return name, Path(name).read_text()
-    except (OSError, UnicodeDecodeError) as error:
+        return name, read_text(name)
+    except (OSError, UnicodeDecodeError, TomlError) as error:
         raise RecipeError(f"recipe {name} cannot be read: {error}; give a TOML file, laptop or paper") from error

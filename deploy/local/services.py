@@ -15,7 +15,7 @@ import msgspec
 
 from streamer.errors import PhasemixError
 
-BACK_OFF_S = (0.5, 30.0)  # the first wait before a restart, and the longest
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0  # before a restart
 LOOPBACK = "127.0.0.1"
 STEADY_S = 60.0  # who has run for so long starts with the first wait again
 
@@ -150,12 +150,6 @@ class LocalPlan:
 
     def _generators(self, redis_url: str, verb: str) -> tuple[str, ...]:
         return module("phasemix", "generators", verb, "--root", self._options.root, "--redis", redis_url)
-
-
-def back_off_s(restarts: int, *, ran_s: float) -> float:
-    """Seconds to wait before restart number `restarts` (1, 2, ...) of a service that had run for `ran_s`."""
-    first, longest = BACK_OFF_S
-    return first if ran_s >= STEADY_S else min(longest, first * 2.0 ** min(restarts - 1, 16))
 
 
 def choose_workers(running: Mapping[str, bool], wanted: int) -> tuple[list[int], list[str]]:

@@ -25,6 +25,7 @@ from deploy.local import processes, services
 from deploy.local.processes import Identity
 from deploy.local.services import LocalPlan, Options, Plan, Service
 from streamer.errors import PhasemixError
+from streamer.store.backoff import Backoff
 
 TICK_S = 0.1
 PROBE_S = 0.3
@@ -53,6 +54,11 @@ class SupervisorState(msgspec.Struct, frozen=True, kw_only=True):
     services: list[ServiceState]
 
 
+def make_backoff() -> Backoff:
+    """The waits before a service's restarts, without chance: `status` shows them."""
+    return Backoff(first_s=services.FIRST_WAIT_S, longest_s=services.LONGEST_WAIT_S, jitter=0.0)
+
+
 class Child:
     """A service and its process, if it has one now. Times are monotonic seconds."""
 
@@ -61,6 +67,7 @@ class Child:
         self.process: subprocess.Popen[bytes] | None = None
         self.identity: Identity | None = None
         self.restarts, self.started_at, self.start_at = 0, 0.0, 0.0
+        self.backoff = make_backoff()
         self.ready = self.stopping = False
         self.stop_by = float("inf")
 
@@ -81,7 +88,9 @@ class Child:
             self.process.wait()
             self.process, self.identity, self.ready = None, None, False
             self.restarts += 1
-            self.start_at = now + services.back_off_s(self.restarts, ran_s=now - self.started_at)
+            if now - self.started_at >= services.STEADY_S:
+                self.backoff = make_backoff()
+            self.start_at = now + (self.backoff.next_wait_s() or 0.0)
             return True
         if not self.ready and is_ready(self.service):
             self.ready = True

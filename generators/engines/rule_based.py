@@ -11,8 +11,8 @@ import xxhash
 
 from generators.gates.syntax import NOTEBOOK, parser
 
-SEED = re.compile(r"Seed file \(([a-z-]+)\):\n```\n(.*)\n```", re.DOTALL)
-VARIATION = re.compile(r"variation ([0-9]+)")
+LANGUAGE = re.compile("[a-z-]+")
+VARIATION = re.compile(r"variation ([0-9]{1,9})")
 NAMES = {
     "identifier", "type_identifier", "field_identifier", "property_identifier", "simple_identifier", "variable_name",
     "shorthand_property_identifier", "constant", "namespace_identifier",
@@ -31,10 +31,10 @@ MOST_DECLARATIONS = 12
 
 def write_file(prompt: str) -> str:
     """A file in the language and from the seed that a prompt names; empty when it names none."""
-    found = SEED.search(prompt)
-    if found is None:
+    language, _, text = prompt.partition("Seed file (")[2].partition("):\n```\n")
+    seed, found, _ = text.rpartition("\n```")
+    if not found or not LANGUAGE.fullmatch(language):
         return ""
-    language, seed = found[1], found[2]
     variation = int(number[1]) if (number := VARIATION.search(prompt)) else 1
     key = xxhash.xxh3_64_intdigest(f"{variation}\0{seed}".encode())
     if language == NOTEBOOK:
@@ -100,9 +100,9 @@ def write_notebook(seed: str, key: int) -> str:
     """A notebook of the seed's code cells, their names changed."""
     try:
         cells = json.loads(seed)["cells"]
-    except (ValueError, KeyError, TypeError):
-        cells = []
-    code = ["".join(cell.get("source", [])) for cell in cells if cell.get("cell_type") == "code"]
+        code = ["".join(cell.get("source", [])) for cell in cells if cell.get("cell_type") == "code"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # whatever a seed may hold
+        code = []
     made = [{"cell_type": "markdown", "metadata": {}, "source": ["Written by rules, not by a model."]}]
     for text in code:
         body = [rename(text, "python", key)]

@@ -25,7 +25,7 @@ def is_notebook(text: str) -> bool:
     """Whether a text is a notebook of nbformat 4 with at least one cell."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("nbformat") == 4 and bool(found.get("cells"))
 

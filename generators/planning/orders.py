@@ -29,11 +29,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 def load_orders(catalog: Catalog) -> list[Order]:
     """All orders, filled ones too. Raises: OrderError for a format that is not known."""
-    found = []
-    for number, body in enumerate(catalog.log(LOG).read()):
-        if body["format"] != FORMAT:
-            raise OrderError(f"order {number} has format {body['format']}; this version reads {FORMAT}: update phasemix")
-        found.append(Order(number=number, glob=body["from"], language=body["language"], files=body["files"]))
+    found, bodies = [], catalog.log(LOG).read()
+    for number, body in enumerate(bodies):
+        with bodies.understood(number):
+            if body["format"] != FORMAT:
+                raise OrderError(f"order {number} has format {body['format']}; this version reads {FORMAT}: update phasemix")
+            order = {"number": number, "glob": body["from"], "language": body["language"], "files": body["files"]}
+            found.append(msgspec.convert(order, Order))
     return found
 
 

@@ -14,8 +14,8 @@ from generators.publishing.published_files import PublishedFiles
 from generators.publishing.publishing import KIND
 from generators.queue.job import Job
 from generators.queue.job_queue import JobQueue
-from mixer import demand
 from mixer.pool import pool
+from mixer.runs.demand import Demand
 from streamer.catalog.catalog import Catalog
 from streamer.errors import PhasemixError
 
@@ -78,6 +78,7 @@ class Planner:
         say: Callable[[str], None] = print,
     ) -> None:
         self._catalog, self._queue, self._model, self._say = catalog, queue, model, say
+        self._demand = Demand(catalog)
         self._demand_glob, self._most_queued = demand_glob, most_queued
         self._candidates: dict[tuple[str, str | None, str], Candidates] = {}
         self._files: dict[str, PublishedFiles] = {}
@@ -105,7 +106,7 @@ class Planner:
     def wants(self) -> list[Want]:
         """What runs demand first, then orders in their order; only what is not filled."""
         found = []
-        for language, tokens in sorted(demand(self._catalog).items()):
+        for language, tokens in sorted(self._demand.tokens().items()):
             there = self._files.get(f"{KIND}/{language}")
             files = count_files(
                 tokens,

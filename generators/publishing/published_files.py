@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from streamer.catalog.catalog import Catalog
-from streamer.store.log import Body
+from streamer.store.log import Bodies
 
 
 class PublishedFiles:
@@ -23,11 +23,12 @@ class PublishedFiles:
         """Reads the entries that are new."""
         self.note(self._log.read())
 
-    def note(self, bodies: list[Body]) -> None:
+    def note(self, bodies: Bodies) -> None:
         """Notes what `bodies`, all of the log, have beyond those noted before."""
-        for body in bodies[self._read :]:
-            extra: dict[str, Any] = body.get("extra", {})
-            self.identities |= set(extra.get("jobs", ()))
-            self.by_purpose.update(extra.get("purposes", ()))
-            self.tokens += extra.get("tokens", 0)
-        self._read = len(bodies)
+        while self._read < len(bodies):
+            with bodies.understood(self._read):
+                extra: dict[str, Any] = bodies[self._read].get("extra", {})
+                self.identities |= set(extra.get("jobs", ()))
+                self.by_purpose.update(extra.get("purposes", ()))
+                self.tokens += extra.get("tokens", 0)
+            self._read += 1

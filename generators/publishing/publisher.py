@@ -20,7 +20,7 @@ from streamer.catalog.catalog import Catalog
 from streamer.errors import StreamError
 from streamer.packing.packing import Packed, pack, sidecar_rows
 from streamer.packing.tokenizer import end_of_document_id
-from streamer.store.log import Body
+from streamer.store.log import Bodies
 
 FILES = "files.parquet"
 MOST_PADDING = 1 / 20
@@ -81,7 +81,7 @@ class Publisher:
             "padding_tokens": packed.padding_tokens,
         }
 
-        def decide(bodies: list[Body]) -> dict[str, Any] | None:
+        def decide(bodies: Bodies) -> dict[str, Any] | None:
             self.published.note(bodies)
             return None if self.published.identities & set(mine) else extra
 

@@ -4,14 +4,13 @@ Always holds: a file leaves the queue only after an entry names it or a gate ref
 again and is published once.
 """
 
-import pyarrow.parquet as pq
-
 from generators.errors import GeneratorError
 from generators.gates.gates import Accepted
 from generators.publishing.publisher import FILES, Publisher
 from generators.queue.job import Reason
 from generators.queue.job_queue import JobQueue, Waiting
-from streamer.catalog.catalog import Catalog, local_copy
+from streamer.catalog.catalog import Catalog
+from streamer.catalog.part_files import read_parquet
 
 KIND = "synthetic"
 MOST_HELD = 4096
@@ -81,8 +80,7 @@ class Publishing:
         parts = self._catalog.stream(f"{KIND}/{language}").parts
         for part in parts[self._parts_read.get(language, 0) :]:
             if part.extra.get("files") and any(identity not in accepted for identity in part.extra["jobs"]):
-                with local_copy(self._catalog.store, f"{part.folder}/{FILES}") as path:
-                    table = pq.read_table(path, columns=["document", "text"])
+                table = read_parquet(self._catalog.store, part, FILES, ["document", "text"])
                 for row in table.to_pylist():
                     if row["document"] not in accepted:
                         accepted.add(row["document"], row["text"])

@@ -113,6 +113,9 @@ class MixerClient(Connection):
         body = {"start_step": start_step, "batches": batches, "why": why}
         return self.post(f"runs/{word(run)}/skip", RunInfo, body)
 
+    def lengthen(self, run: str, num_steps: int, *, why: str | None = None) -> RunInfo:
+        return self.post(f"runs/{word(run)}/lengthen", RunInfo, {"num_steps": num_steps, "why": why})
+
     def pause(self, run: str, *, why: str | None = None) -> RunInfo:
         return self.post(f"runs/{word(run)}/pause", RunInfo, {"why": why})
 

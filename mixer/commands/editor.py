@@ -13,9 +13,8 @@ from pathlib import Path
 
 from mixer.errors import MixtureError
 from mixer.mixture.plan import ShareChange
-from mixer.mixture.versions import check_note
 from mixer.preview.preview import Preview
-from mixer.preview.previews import Mixtures
+from mixer.preview.previews import Mixtures, check_note
 from streamer.errors import PhasemixError
 
 INVITATION = "# Change what you like, save and leave the editor; you will be asked before anything is applied."

@@ -184,11 +184,12 @@ def read_argument(file: str) -> tuple[str, str]:
     """(text, what errors call it) of a file or of standard input. Raises: MixtureError."""
     from mixer.commands.editor import read_text
     from mixer.errors import MixtureError
+    from streamer.documents.toml_text import MOST_CHARACTERS
 
     if file != "-":
         return read_text(file), file
     try:
-        return sys.stdin.read(), "standard input"
+        return sys.stdin.read(MOST_CHARACTERS + 1), "standard input"
     except UnicodeDecodeError as error:
         raise MixtureError(f"standard input is no UTF-8: {error.reason}; send UTF-8") from error
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mixer.runs.run_info import RunInfo
     from mixer.steering.schedules import Schedule
 
-VERBS = "create|list|show|history|switch|fork|skip|pause|resume|end|note|extend|trace"
+VERBS = "create|list|show|history|switch|fork|skip|pause|resume|end|note|extend|trace|verify"
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +95,10 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     extend.add_argument("name")
     extend.add_argument("--to", type=int, required=True, metavar="STEP", dest="to_step", help="the batches before it")
     extend.set_defaults(run=run_extend)
-    for verb in (create, listing, show, switch, fork, skip, *acting, note, history, extend, add_trace(verbs)):
+    verify = verbs.add_parser("verify", help="read everything again; name what is damaged or missing")
+    verify.add_argument("names", nargs="*", metavar="RUN", help="default: all runs, the mixtures and the other logs")
+    verify.set_defaults(run=run_verify)
+    for verb in (create, listing, show, switch, fork, skip, *acting, note, history, extend, add_trace(verbs), verify):
         add_root(verb)
         add_json(verb)
 
@@ -104,21 +107,16 @@ NOUNS = {"runs": add_runs}
 
 
 def run_create(options: argparse.Namespace) -> int:
+    from mixer.ledger.ledger import Shape
     from mixer.runs.runs import Runs
 
     info = Runs(options.root).create(
         options.name,
         mixture=options.mixture,
-        seed=options.seed,
-        global_batch=options.global_batch,
-        canonical_nodes=options.canonical_nodes,
-        num_steps=options.num_steps,
-        segment_batches=options.segment_batches,
-        write_ahead=options.write_ahead,
-        boundaries=options.boundaries,
         parent=options.parent,
         parent_step=options.parent_step,
         steering=read_steering(options),
+        **{key: getattr(options, key) for key in Shape.__struct_fields__},
         **signature(options),
     )
     print_table([{"run": info.name, "mixture": info.mixture, "streams": len(info.shares)}], options.json)
@@ -196,19 +194,21 @@ def run_switch(options: argparse.Namespace) -> int:
 
 def read_steering(options: argparse.Namespace) -> "Schedule | Policy | None":
     """What `--schedule` or `--policy` ask for. Raises: RunError."""
-    from pathlib import Path
-
     from mixer.errors import RunError
     from mixer.steering.schedules import EVERY, Function, read_schedule, steering_of
+    from streamer.documents.toml_text import read_text
+    from streamer.errors import TomlError
 
     schedule = function = None
     if options.schedule is not None:
         try:
-            text = Path(options.schedule).read_text()
+            text = read_text(options.schedule)
         except OSError as error:
             raise RunError(f"schedule {options.schedule} cannot be read: {error.strerror}; name a TOML file") from error
         except UnicodeDecodeError as error:
             raise RunError(f"schedule {options.schedule} is no UTF-8: {error.reason}; save the file as UTF-8") from error
+        except TomlError as error:
+            raise RunError(f"schedule {options.schedule}: {error.reason}") from error
         schedule = read_schedule(text, name=options.schedule)
     if options.policy is not None:
         arguments = dict(read_argument(assignment) for assignment in options.policy_set)
@@ -221,17 +221,17 @@ def read_steering(options: argparse.Namespace) -> "Schedule | Policy | None":
 
 def read_argument(assignment: str) -> "tuple[str, Value]":
     """KEY=VALUE, the value TOML or a bare word. Raises: RunError."""
-    import tomllib
-
     from mixer.errors import RunError
+    from streamer.documents.toml_text import parse_value
+    from streamer.errors import TomlError
 
     key, equals, text = assignment.partition("=")
     if not equals or not key.isidentifier():
         raise RunError(f"--policy-set {assignment!r} is not KEY=VALUE, such as rate=0.3")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
-        value = text.strip()
+        value = parse_value(text)
+    except TomlError as error:
+        raise RunError(f"--policy-set {key}: {error.reason}") from error
     if not isinstance(value, bool | int | float | str):
         raise RunError(f"--policy-set {assignment!r}: give a number, a word, true or false")
     return key, value
@@ -332,3 +332,13 @@ def run_history(options: argparse.Namespace) -> int:
     ]
     print_table(rows, False)
     return 0
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    """Exit code 1 when something must be restored or deleted; each such thing is a line."""
+    from mixer.runs.verification import verify_runs
+    from streamer.catalog.catalog import Catalog
+
+    found = list(verify_runs(Catalog(options.root), options.names))
+    print_table([{"run": one.run, "object": one.object, "state": one.state} for one in found], options.json)
+    return int(any(one.is_fault for one in found))

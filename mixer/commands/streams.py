@@ -20,9 +20,19 @@ def add_streams(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--cache", metavar="FOLDER", help="where stock streaming keeps shards of an object store")
     export.set_defaults(run=run_export)
     add_root(export)
+    verbs.choices["verify"].set_defaults(run=run_verify)
 
 
 NOUNS = {"streams": add_streams}
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    """`streams verify`, with what the ledgers of runs know of the streams' logs."""
+    from mixer.runs.verification import entries_seen
+    from streamer.catalog.catalog import Catalog
+    from streamer.commands.streams import run_verify as verify
+
+    return verify(options, entries_seen(Catalog(options.root)))
 
 
 def run_export(options: argparse.Namespace) -> int:

@@ -1,11 +1,15 @@
 """HTTP to the mixer's service: one connection that is kept, JSON in and out, errors by their names.
 
-Always holds: an error of the service is raised here by its name; a service that cannot be reached is a `ServiceAwayError`;
-a connection is used by the process that opened it, so its owner may be forked.
+Always holds:
+- an error of the service is raised here by its name; a service that cannot be reached is a `ServiceAwayError`;
+- a request that changes something and whose answer was lost is an `UnknownOutcomeError`, and is not sent again, except a
+  request for segments, which may be repeated;
+- a connection is used by the process that opened it, so its owner may be forked.
 """
 
 import http.client
 import os
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -17,6 +21,7 @@ import msgspec
 from mixer import errors as mixer_errors
 from mixer.errors import RunError, ServiceAwayError
 from streamer import errors as streamer_errors
+from streamer.errors import UnknownOutcomeError
 
 VARIABLE = "PHASEMIX_TOKEN"
 TIMEOUT_S = 10.0
@@ -73,7 +78,7 @@ class Connection:
         except msgspec.MsgspecError:
             mistake = {}
         said = mistake.get("error") or f"{self.service}/api/v1/{path} answered {status}; is that a mixer service?"
-        if status >= 500:
+        if status >= 500 and not (mistake.get("kind") == UnknownOutcomeError.__name__ and not may_repeat(method, path)):
             raise ServiceAwayError(f"mixer service {self.service} answered {status}: {said}")
         raise error_named(mistake.get("kind", ""))(said)
 
@@ -91,12 +96,17 @@ class Connection:
                 found = answer.status, answer.read()
             except (OSError, http.client.HTTPException) as error:
                 self._drop()
-                if not (was_kept and (method == "GET" or path.endswith("/segments"))):
+                if was_kept and may_repeat(method, path):
+                    continue
+                if may_repeat(method, path) or isinstance(error, ConnectionRefusedError | socket.gaierror):
                     raise ServiceAwayError(
-                        f"mixer service {self.service} is away ({type(error).__name__}); start it with phasemix up, or "
-                        "name another address"
+                        f"cannot reach the mixer service at {self.service} ({type(error).__name__}); start it with "
+                        "phasemix up, or name another address"
                     ) from error
-                continue
+                raise UnknownOutcomeError(
+                    f"the mixer service at {self.service} gave no answer ({type(error).__name__}). It is not known whether "
+                    "it did what was asked: look before you ask again"
+                ) from error
             self._used_s = time.monotonic()
             return found
 
@@ -104,6 +114,11 @@ class Connection:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def may_repeat(method: str, path: str) -> bool:
+    """Whether a request that is sent twice does no more than one that is sent once."""
+    return method == "GET" or path.endswith("/segments")
 
 
 def error_named(kind: str) -> type[Exception]:

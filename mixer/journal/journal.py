@@ -6,24 +6,20 @@ is appended to, or planned again; so is what the run's policy chooses before it.
 
 import time
 from functools import partial
-
-import msgspec
+from typing import NamedTuple
 
 from mixer.errors import RunEnded, RunError, StepError, WaitError
+from mixer.journal.lead import Lead
 from mixer.ledger.ancestry import Ancestry
-from mixer.ledger.ledger import FORMAT, Ledger, check_plan
-from mixer.ledger.policy import Policy, scheduled
-from mixer.ledger.reports import Report, Reports, standing
-from mixer.mixture.plan import Plan
-from mixer.mixture.versions import Versions
+from mixer.ledger.ledger import Ledger
 from mixer.planning.planner import Planner, make_planner
 from mixer.planning.segment import Waits, plan_segment
-from mixer.planning.states import State
+from mixer.planning.states import State, state_key
 from mixer.planning.supply import Rows
-from mixer.steering.functions import chosen, spoken
+from mixer.planning.tables import BoundParts
 from streamer.catalog.catalog import Catalog
-from streamer.errors import StoreError
-from streamer.store.log import Body
+from streamer.store.entries import RESTORE
+from streamer.store.log import Bodies, Body
 
 POLL_S = 0.5
 
@@ -36,13 +32,16 @@ class Journal:
     def __init__(self, catalog: Catalog, run: str) -> None:
         self.catalog, self.run = catalog, run
         self._log = catalog.log(f"runs/{run}/ledger")
+        self._parts = BoundParts(catalog, run)
         self._planner: Planner | None = None
+        self._is_whole = False
         bodies = self._log.read()
         if not bodies:
             have = ", ".join(catalog.names("runs")) or "none yet"
             raise RunError(f"run {run} does not exist under {catalog.store.url}; runs there: {have}")
         self.ledger = Ledger(bodies)
         self.written = self.ledger.end
+        self._lead = Lead(self.ledger.settings.segment_batches, self.ledger.settings.write_ahead)
 
     def refresh(self) -> None:
         """Takes in what was written since."""
@@ -51,9 +50,28 @@ class Journal:
 
     def state(self, step: int) -> State:
         """The state before a batch of the ledger, or at its end."""
+        return self._planned_by().state(step)
+
+    def refuse_cut(self) -> None:
+        """Raises: RunError when the newest entries of the log are missing, as far as other objects tell."""
+        if self._is_whole:
+            return
+        interval = self._planned_by().interval
+        witness = later_witness(self.catalog, self.run, self.ledger.end, interval)
+        if witness is not None:
+            self.refresh()  # another writer may have gone on meanwhile
+            witness = later_witness(self.catalog, self.run, self.ledger.end, interval)
+        if witness is not None:
+            raise RunError(
+                f"run {self.run}: {self._log.key(self.ledger.length)} is missing, and perhaps entries behind it: the ledger "
+                f"ends at step {self.ledger.end}, but {witness.key} is of step {witness.step}; {RESTORE}"
+            )
+        self._is_whole = True
+
+    def _planned_by(self) -> Planner:
         if self._planner is None:
             self._planner = make_planner(self.ledger, self.catalog, self.run, write=self.writes)
-        return self._planner.state(step)
+        return self._planner
 
     def ensure(self, step: int, *, wait_s: float = 0.0, patience_s: float | None = None, to: int | None = None) -> None:
         """Has the ledger cover `step`, adding segments where it must. Raises: StepError, RunEnded, WaitError.
@@ -77,16 +95,17 @@ class Journal:
         while step >= self.ledger.end:
             if self.ledger.ended is not None:
                 raise RunEnded(f"run {self.run} has {self.ledger.end} global batches: {self.ledger.ended}")
-            waits = self._write()
+            waits = self._write(step)
             if waits is not None:
                 if time.monotonic() >= deadline:
                     raise WaitError(waiting(self.run, self.ledger, waits, wait_s))
                 time.sleep(POLL_S)
 
-    def _write(self) -> Waits | None:
+    def _write(self, step: int) -> Waits | None:
+        """Writes what comes next: in one entry the batches up to `step`, in whole segments, or some more."""
         found: list[Waits] = []
 
-        def decide(bodies: list[Body]) -> Body | None:
+        def decide(bodies: Bodies) -> Body | None:
             before = self.ledger.end
             self.ledger.take(bodies)
             if self.ledger.end > before or self.ledger.ended is not None:
@@ -94,60 +113,43 @@ class Journal:
             if self.ledger.paused is not None:
                 found.append(Waits(None))
                 return None
-            settings = self.ledger.settings
             steered = self._steer()
             if steered is not None:
                 return {**steered, "at_s": round(time.time(), 3)}
-            planned = plan_segment(self.ledger, self._rows(), self.state(self.ledger.end), at_most=settings.segment_batches)
+            at_most = self._lead.choose(time.monotonic(), before, step + 1 - before)
+            planned = plan_segment(self.ledger, self._rows(), self.state(before), at_most=at_most)
             if isinstance(planned, Waits):
                 found.append(planned)
                 return None
             return planned
 
-        self._log.append(decide)
-        self.refresh()
+        self.refuse_cut()
+        start, appended = self.ledger.end, self._log.append(decide)
+        self.ledger.take(self._log.known())
+        self.written = self.ledger.end
+        if appended is not None:
+            self._lead.wrote(time.monotonic(), start, self.written)
         return found[-1] if found and self.ledger.ended is None else None
 
     def _steer(self) -> Body | None:
-        """The entry by which the run's policy changes the shares at the ledger's end; None: they stay.
-
-        A policy that fails leaves the shares as they are, and a note says so.
-        """
+        """The entry by which the run's policy changes the shares at the ledger's end; None: they stay."""
         ledger = self.ledger
         step, policy = ledger.end, ledger.policy_at(ledger.end)
         if policy is None or step in ledger.steered or not policy.is_due(step) or step == ledger.last_step:
             return None
-        entry: Body = {"format": FORMAT, "at_step": step, "by": policy.name, "steered": True}
-        try:
-            found = self._choose(policy, step)
-            if found is not None:
-                check_plan(self.run, ledger, found[0])
-        except StoreError:
-            raise
-        except (Exception, SystemExit) as error:  # a function of somebody's may raise anything
-            why = f"{policy.name} left the shares as they are: {spoken(str(error))}"
-            return None if why == ledger.failure else {**entry, "event": "noted", "why": why}
-        if found is None:
-            return None
-        return {**entry, "event": "switched", "plan": msgspec.to_builtins(found[0]), "why": found[1]}
+        from mixer.steering.decision import steer  # few runs have a policy: a reader of the others loads none of it
 
-    def _choose(self, policy: Policy, step: int) -> tuple[Plan, str] | None:
-        if policy.points:
-            return scheduled(policy, step, Versions(self.catalog).resolve)
-        return chosen(policy, self.ledger.plans[self.ledger.plan_at(step)], self.ledger, self._reports())
-
-    def _reports(self) -> list[Report]:
-        """The reports on the run's batches; of a fork also its parents' on those before its own."""
-        line: Ancestry[Journal] = Ancestry(self, partial(Forecast, self.catalog))
-        found: list[Report] = []
-        for span in line.oldest_first():
-            reports = Reports(self.catalog, span.of.run).read()
-            found += [report for report in reports if report.end_step <= span.end]
-        return standing(found)
+        return steer(self.catalog, Ancestry[Journal](self, partial(Forecast, self.catalog)), policy, step)
 
     def _rows(self) -> Rows:
-        plan = self.ledger.plans[self.ledger.plan_at(self.ledger.end)]
-        return {found.name: found for found in self.catalog.snapshots(plan.streams)}
+        """The streams of the plan as they are now; they still have the parts that the run took in."""
+        ledger = self.ledger
+        plan = ledger.plans[ledger.plan_at(ledger.end)]
+        found = {snapshot.name: snapshot for snapshot in self.catalog.snapshots(plan.streams)}
+        for index, name in enumerate(ledger.streams):
+            if name in found and ledger.snapshots[index]:
+                self._parts.snapshot(ledger, index)
+        return found
 
 
 class Forecast(Journal):
@@ -171,18 +173,43 @@ class Forecast(Journal):
         self.ledger.take(bodies)
         self._entries, self.written = len(bodies), self.ledger.end
 
-    def _write(self) -> Waits | None:
-        settings, policy = self.ledger.settings, self.ledger.policy_at(self.ledger.end)
+    def _write(self, step: int) -> Waits | None:
+        start, policy = self.ledger.end, self.ledger.policy_at(self.ledger.end)
         steered = self._steer() if policy is not None and policy.points else None
         if steered is not None:
             self.ledger.add([steered])
             return None
-        state = self.state(self.ledger.end)
-        planned = plan_segment(self.ledger, self._rows(), state, at_most=settings.segment_batches)
+        at_most = self._lead.choose(0.0, start, step + 1 - start)
+        planned = plan_segment(self.ledger, self._rows(), self.state(start), at_most=at_most)
         if isinstance(planned, Waits):
             return planned
         self.ledger.add([planned])
         return None
+
+
+class Witness(NamedTuple):
+    """An object that was written when the log had come to a later step."""
+
+    key: str
+    step: int
+
+
+def later_witness(catalog: Catalog, run: str, end: int, interval: int) -> Witness | None:
+    """A witness of a step past `end`, where the log ends: the next kept state, or the newest report.
+
+    A log cannot tell by itself that its newest entries are gone. But states and reports are only written for batches that
+    it covers; states are kept every `interval` batches without gaps, so that looking at one of them is enough.
+    """
+    step = (end // interval + 1) * interval
+    if catalog.store.get(state_key(run, step)) is not None:
+        return Witness(state_key(run, step), step)
+    log = catalog.log(f"runs/{run}/reports")
+    newest = log.newest()
+    if newest is not None:
+        number, body = newest
+        if body.get("end_step", 0) > end:
+            return Witness(log.key(number), body["end_step"])
+    return None
 
 
 def waiting(run: str, ledger: Ledger, waits: Waits, wait_s: float) -> str:

@@ -13,11 +13,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from mixer.errors import MixerError, RunError, ServiceAwayError, StepError, WaitError
 from mixer.journal.connection import Body, Connection, word
 from mixer.ledger.ledger import Ledger
+from streamer import background
+from streamer.store.backoff import Backoff
 
 PATIENCE_S = 900.0
 HOLD_S = 300.0
@@ -131,13 +134,15 @@ class ServiceJournal:
     def _patiently(self, ask: Callable[[], T], patience_s: float | None = None) -> T:
         """Asks until the service answers, and says so. Raises: RunError when it stays away, what it says otherwise."""
         patience_s = self._patience_s if patience_s is None else patience_s
-        began_s, wait_s, said_s = self._clock(), FIRST_WAIT_S, -math.inf
+        backoff = Backoff(first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S, total_s=patience_s, clock=self._clock)
+        began_s, said_s = self._clock(), -math.inf
         while True:
             try:
                 return ask()
             except ServiceAwayError as error:
                 now_s = self._clock()
-                if now_s + wait_s > began_s + patience_s:
+                wait_s = backoff.next_wait_s()
+                if wait_s is None:
                     raise RunError(f"run {self.run}: {error}; waited for {patience_s:g} s") from error
                 if now_s - said_s >= SAY_S:
                     self._say(f"run {self.run}: waits, {now_s - began_s:.0f} of {patience_s:g} s: {error}")
@@ -158,8 +163,8 @@ class ServiceJournal:
         busy = self._fetching is not None and self._fetching.is_alive()
         if until < self.ledger.end or self.ledger.ended is not None or busy or self._clock() < self._not_before_s:
             return
-        self._fetching = threading.Thread(target=self._fetch_ahead, args=(until, self.ledger.length), daemon=True)
-        self._fetching.start()
+        fetch = partial(self._fetch_ahead, until, self.ledger.length)
+        self._fetching = background.start(fetch, name="phasemix-segments")
 
     def _fetch_ahead(self, until: int, start: int) -> None:
         """Fetches what there is up to a step; that it cannot be had now is no error."""

@@ -7,9 +7,7 @@ nothing of that parent, only of what this one forked from.
 from collections.abc import Callable, Iterator
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from mixer.ledger.ledger import Ledger
-
-FOREVER = 1 << 62
+from mixer.ledger.ledger import FOREVER, Ledger
 
 
 class Logged(Protocol):

@@ -11,13 +11,15 @@ says so (`steered`).
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import xxhash
+from msgspec import Meta
 
 from mixer.errors import RunError
 from mixer.ledger.policy import Policy, policy_of
@@ -25,33 +27,50 @@ from mixer.ledger.skips import Skips
 from mixer.mixture.plan import Plan
 from mixer.order.passes import Era, Timeline
 from mixer.order.permutation import Ints
+from streamer.store.entries import RESTORE, UNREADABLE
 from streamer.store.log import Body
 
 FORMAT = "ledger/1"
 ORDER = "order/1"
-WAITING_ROWS_JOIN = "order/2"  # what an entry says that only readers of this version or a later one understand
+WAITING_ROWS_JOIN = "order/2"  # what a segment says in which rows join that had waited; earlier versions refuse it
 ORDERS = (ORDER, WAITING_ROWS_JOIN)
+FOREVER = 1 << 62  # behind every batch
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is bound to. `global_batch` in samples, `write_ahead` and `segment_batches` in global batches.
+Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1, title="an integer from 0 to 9,223,372,036,854,775,807", examples=[17])]
+GlobalBatch = Annotated[int, Meta(ge=1, le=1 << 20, title="an integer from 1 to 1,048,576", examples=[512])]
+Nodes = Annotated[int, Meta(ge=1, le=64, title="an integer from 1 to 64")]
+Batches = Annotated[int, Meta(ge=1, le=1 << 16, title="an integer from 1 to 65,536")]
+Steps = Annotated[int, Meta(ge=1, le=1 << 40, title="an integer from 1 to 1,099,511,627,776")]
+Step = Annotated[int, Meta(ge=0, le=1 << 40, title="an integer from 0 to 1,099,511,627,776")]
 
-    `boundaries`: whether a batch says where in its rows documents begin.
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a new run is asked to be. `global_batch` in samples; `num_steps` in global batches that are handed out.
+
+    `segment_batches`: after so many global batches a switch or a new part can take effect; `write_ahead`: how many past the
+    ledger's end a reader may ask for; `boundaries`: whether a batch says where in its rows documents begin.
     """
 
-    mixture: str
-    seed: int
-    global_batch: int
-    seq_len: int
-    canonical_nodes: int = 1
-    num_steps: int | None = None
-    segment_batches: int = 32
-    write_ahead: int = 256
+    seed: Seed
+    global_batch: GlobalBatch  # a share of 2^40 times a batch must leave room in 64 bits
+    canonical_nodes: Nodes = 1
+    num_steps: Steps | None = None
+    segment_batches: Batches = 32  # counts of a segment are planned at once
+    write_ahead: Steps = 256
     boundaries: bool = False
 
 
+class Settings(Shape, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """What a run is bound to."""
+
+    mixture: str
+    seq_len: int
+
+
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the lineage of a run has gone through one stream when the run begins.
+    """How far the lineage of a run has gone through one stream when the run begins. `parts`: a digest of the ids of its
+    parts up to entry `snapshot` of its log; empty in entries that were written before it was kept here.
 
     `eras`: its passes, as `passes.Era` has them; `lanes`: of each range the first row, the open pass and what each lane has
     given in it.
@@ -63,6 +82,7 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: int
     eras: tuple[Era, ...]
     lanes: list[tuple[int, int, list[int]]]
+    parts: str = ""
 
 
 class Parent(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,28 +139,31 @@ class Ledger:
         if not bodies or bodies[0].get("event") != "created":
             raise RunError("the run's ledger does not begin with the run's creation; restore its first entry from a copy")
         created = bodies[0]
-        check_format(created)
-        self.settings = msgspec.convert(created["settings"], Settings)
-        self.parent = msgspec.convert(created.get("parent"), Parent | None)
-        self.fork = msgspec.convert(created.get("fork"), Fork | None)
+        with understood(0):
+            check_format(created)
+            self.settings = msgspec.convert(created["settings"], Settings)
+            self.parent = msgspec.convert(created.get("parent"), Parent | None)
+            self.fork = msgspec.convert(created.get("fork"), Fork | None)
         self.forked_from = self.parent.run if self.parent is not None and self.fork is not None else None
         pools = self.parent.pools if self.parent is not None else []
         self.streams = [pool.stream for pool in pools]
         self.timelines = [Timeline(pool.eras, pool.total) for pool in pools]
         self.totals = [pool.total for pool in pools]
         self.snapshots = [pool.snapshot for pool in pools]
+        self.part_digests = [pool.parts for pool in pools]  # of the ids of the parts in those snapshots
         self.plans: dict[int, Plan] = {}
         self.switches: list[tuple[int, int]] = []  # (step, entry of the plan)
         self.policies: list[tuple[int, int, Policy | None]] = []  # (step, entry, what holds from there)
         self.steered: dict[int, int] = {}  # step -> entry in which the policy decided
         self.failure: str | None = None  # why its last decision came to nothing
         self.segments: list[Segment] = []
+        self.num_steps = self.settings.num_steps  # the horizon as it is now; `settings` keeps the one of the creation
         self.ended: str | None = None
         self.paused: str | None = None
         self.skips = Skips()
         for start, batches in self.fork.skipped if self.fork is not None else []:
             self.skips.add(start, batches)
-        self.length = 0
+        self.length, self._is_torn = 0, False
         self._digest = xxhash.xxh3_64()
         self._digests: list[tuple[int, str]] = []  # (end of a segment's entry, digest up to it)
         self.add(bodies)
@@ -158,17 +181,31 @@ class Ledger:
     @property
     def last_step(self) -> int | None:
         """Where the order ends by `num_steps`, which counts batches that are handed out."""
-        return None if self.settings.num_steps is None else self.skips.behind(0, self.settings.num_steps)
+        return None if self.num_steps is None else self.skips.behind(0, self.num_steps)
+
+    @property
+    def is_at_horizon(self) -> bool:
+        """Whether the run has ended, and for no other reason than its `num_steps`."""
+        return self.num_steps is not None and self.ended == horizon_reached(self.num_steps)
 
     def take(self, bodies: Sequence[Body]) -> None:
         """Takes in the bodies that it has not seen. Raises: RunError for a format or order that it does not know."""
         self.add(bodies[self.length :])
 
     def add(self, bodies: Sequence[Body]) -> None:
-        """Takes in bodies that follow those it has seen."""
+        """Takes in bodies that follow those it has seen. Raises: RunError after an interrupt that left one half taken in."""
+        if self._is_torn:
+            raise RunError("an interrupt came while this process read the run's ledger; open the run again")
         for body in bodies:
-            self._take(body)
-            self.length += 1
+            try:
+                with understood(self.length):
+                    self._take(body)
+                self.length += 1
+            except Exception:
+                raise
+            except BaseException:
+                self._is_torn = True
+                raise
 
     def _take(self, body: Body) -> None:
         self._digest.update(msgspec.json.encode(body, order="sorted"))
@@ -184,6 +221,10 @@ class Ledger:
                 self._take_segment(body)
             case "ended":
                 self.ended = body["reason"]
+            case "lengthened":
+                if self.is_at_horizon:
+                    self.ended = None
+                self.num_steps = body["num_steps"]
             case "skipped":
                 self.skips.add(body["start"], body["batches"])
             case "paused":
@@ -219,6 +260,7 @@ class Ledger:
                 self.timelines.append(Timeline())
                 self.totals.append(0)
                 self.snapshots.append(0)
+                self.part_digests.append("")
 
     def _take_policy(self, step: int, body: Body) -> None:
         """The entry's policy; of a switched one that people made, that none holds from its step on."""
@@ -235,12 +277,12 @@ class Ledger:
         if before is not None and not joins and continues(before, body):
             self.segments[-1] = before._replace(batches=before.batches + body["batches"])
             return
-        for index, total, snapshot, drawn, _ in joins:
+        for index, total, snapshot, drawn, parts in joins:
             if total > self.totals[index]:
                 self.timelines[index].extend(drawn, total)
             else:
                 self.timelines[index].merge(drawn)
-            self.totals[index], self.snapshots[index] = total, snapshot
+            self.totals[index], self.snapshots[index], self.part_digests[index] = total, snapshot, parts
         if "shares" in body or before is None:
             shares = np.array(body["shares"], np.int64)
         else:
@@ -268,6 +310,22 @@ class Ledger:
         later = [at for at, entry in self.switches if at > step]
         return min(later, default=None)
 
+    def next_change(self, step: int) -> int | None:
+        """The next later step at which a segment must end, as far as the ledger knows.
+
+        That is where another plan takes effect, where the policy is asked, or where the run ends.
+        """
+        policy = self.policy_at(step)
+        decision = None if policy is None else policy.next_decision(step)
+        return min((end for end in (self.next_switch(step), decision, self.last_step) if end is not None), default=None)
+
+    def reach(self, segment: Segment) -> int:
+        """How far a segment goes on if no later entry changes that: to its end, unless it is the last one."""
+        if segment is not self.segments[-1] or segment.counts is not None or self.ended is not None:
+            return segment.end
+        change = self.next_change(segment.end - 1)
+        return FOREVER if change is None else change
+
     def segment_at(self, step: int) -> Segment:
         """The segment that holds a batch of the ledger."""
         return self.segments[bisect_right(self.segments, step, key=lambda segment: segment.start) - 1]
@@ -279,13 +337,31 @@ class Ledger:
 
 def check_format(body: Body) -> None:
     """Raises: RunError for a format or order that this version does not know."""
-    if body["format"] != FORMAT or body.get("order", ORDER) not in ORDERS:
+    if body["format"] != FORMAT or body.get("order", ORDER) not in (ORDERS if body["event"] == "segment" else (ORDER,)):
         raise RunError(f"the run's ledger has format {body['format']}, order {body.get('order')}; update phasemix")
+
+
+@contextmanager
+def understood(number: int) -> Iterator[None]:
+    """Whoever reads body `number` of a ledger inside gets a RunError that names the entry, instead of a KeyError or its kin.
+
+    Bodies of log/2 are what was written. Those of log/1 may have been damaged since.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RunError(f"entry {number:08d} of the run's ledger cannot be understood ({said}); {RESTORE}") from error
 
 
 def continues(before: Segment, body: Body) -> bool:
     """Whether a segment without joins draws by the rule of the one before it."""
     return before.plan == body["plan"] and before.counts is None and "shares" not in body and "counts" not in body
+
+
+def horizon_reached(num_steps: int) -> str:
+    """The reason with which a run ends at its horizon."""
+    return f"it has its num_steps = {num_steps}"
 
 
 def signed(body: Body) -> str:

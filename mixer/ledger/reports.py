@@ -5,6 +5,7 @@ from there on.
 """
 
 import time
+from functools import partial
 
 import msgspec
 
@@ -44,7 +45,7 @@ class Reports:
 
     def read(self) -> list[Report]:
         """The reports by step; of a batch that was trained on again, the later one."""
-        return standing([read_body(self._run, body) for body in self._log.read()])
+        return standing(self._log.read().read_each(partial(read_body, self._run)))
 
 
 def check_against(run: str, ledger: Ledger, report: Report) -> None:

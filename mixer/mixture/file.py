@@ -1,24 +1,25 @@
-"""A mixture file: TOML in, a mixture out, each mistake said in one line with its place, value and remedy.
+"""A mixture file: TOML in, a mixture out, each mistake said in one line with its place, value and remedy; and TOML out.
 
-Always holds: what passes is valid under `mixture_schema` and its shares and pins can be kept; two texts that differ only
-in comments or spacing are the same mixture; a file that extends a version gives the same as the file written out.
+Always holds: what passes is valid under `grammar.schema` and its shares and pins can be kept; two texts that differ only
+in comments or spacing are the same mixture; a file that extends a version gives the same as the file written out; `text_of`
+a mixture parses to the same mixture.
 """
 
 import copy
+import json
 import re
-import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from typing import Any, NamedTuple
 
-import msgspec
-
 from mixer.errors import MixtureError
-from mixer.mixture.grammar import COMPONENT, EXTENDED, TOP, WHOLE, Path, find_fault
-from mixer.mixture.mixture import Component, Mixture, count_tokens
-from mixer.mixture.places import Places, did_you_mean, label_of, plain, shown
-from streamer.errors import BadNameError
+from mixer.faults import Fault, Path, check, did_you_mean, fits, plain, shown
+from mixer.mixture.grammar import COMPONENT, Extension
+from mixer.mixture.mixture import Component, Mixture, Word, count_tokens, document_of, label_of
+from mixer.mixture.places import Places
+from streamer.documents import toml_text
+from streamer.errors import BadNameError, TomlError
 
-LONGEST_TEXT = 1 << 20
+MOST_SETTINGS = 1000  # of one [set] or one edit
 Document = dict[str, Any]
 Load = Callable[[str], Document]  # the document of `name@version`; raises MixtureError
 
@@ -35,118 +36,112 @@ def parse_mixture(text: str, load: Load, name: str = "mixture") -> Parsed:
     """Raises: MixtureError that begins with `name:line:`."""
     text = text.removeprefix("\ufeff")
     document = parse_toml(text, name)
-    places = Places(name, document, text)
-    extends = document.get("extends")
+    places, extends = Places(name, document, text), document.get("extends")
     if "extends" in document:
-        document, places = expand(document, places, load)
-    return Parsed(check_document(document, places), places, extends)
+        with places.named():
+            document, moved = expand(document, load)
+        places = Places(name, document, text, moved)
+    with places.named():
+        return Parsed(check_document(document), places, extends)
 
 
 def parse_toml(text: str, name: str) -> Document:
     """Raises: MixtureError with the line and what stands there."""
-    if len(text) > LONGEST_TEXT:
-        raise MixtureError(f"{name}: the file has {len(text):,} characters, at most {LONGEST_TEXT:,} are read; shorten it")
     if not text.strip():
         raise MixtureError(f"{name}:1: the file is empty; it needs name, seq_len and [[component]], see docs/mixtures.md")
     try:
-        text.encode()
-        return tomllib.loads(text)
-    except UnicodeEncodeError as error:
-        line = text[: error.start].count("\n") + 1
-        raise MixtureError(f"{name}:{line}: half a surrogate pair is no text; save the file as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"line (\d+)", str(error))
-        line = int(found[1]) if found else text.count("\n") + (not text.endswith("\n"))
-        said, reason = shown(text.split("\n")[line - 1].strip()), str(error).replace("\n", " ")
-        raise MixtureError(f"{name}:{line}: {said} is no TOML: {reason}; correct the line") from error
-    except ValueError as error:
-        raise MixtureError(f"{name}:1: a number has too many digits: {error}; write a smaller one") from error
-    except RecursionError as error:
-        raise MixtureError(
-            f"{name}:1: values are nested too deep; a mixture has no value deeper than a flat table"
-        ) from error
+        return toml_text.parse_toml(text)
+    except TomlError as error:
+        if not error.grammar:
+            raise MixtureError(f"{name}:{error.line}: {error.reason}") from error
+        line = shown(text.split("\n")[error.line - 1].strip())
+        raise MixtureError(f"{name}:{error.line}: {line} is no TOML: {error.reason}; correct the line") from error
 
 
-def expand(document: Document, places: Places, load: Load) -> tuple[Document, Places]:
-    """The document that a file with `extends` means. Raises: MixtureError."""
+def expand(document: Document, load: Load) -> tuple[Document, dict[Path, Path]]:
+    """The document that a file with `extends` means, and what of it stands where in the file. Raises: Fault."""
     for key in document:
-        if key in TOP and key not in EXTENDED:
-            raise MixtureError(
-                f"{places.say(key)} cannot stand beside extends; change it with a line in [set], or leave extends out"
-            )
-        check_key(places, (key,), EXTENDED)
-        check_value(places, (key,), document[key], TOP[key])
+        if key in Mixture.__struct_fields__ and key not in Extension.__struct_fields__:
+            raise Fault((key,), " cannot stand beside extends; change it with a line in [set], or leave extends out")
+    extension = check(document, Extension)
     try:
-        base = load(document["extends"])
+        base = load(extension.extends)
     except (MixtureError, BadNameError) as error:
-        raise MixtureError(f"{places.say('extends')} = {shown(document['extends'])}: {error}") from error
+        raise Fault(("extends",), f" = {shown(extension.extends)}: {error}") from error
+    check_count(extension.set, ("set",))
+    check_count(extension.unset, ("unset",))
     found = {**copy.deepcopy(base), "name": document.get("name", base["name"])}
     moved: dict[Path, Path] = {("name",): ("name",)} if "name" in document else {}
-    for key, value in document.get("set", {}).items():
-        moved[assign(found, key, value, places.say("set", key))] = ("set", key)
-    for place, key in enumerate(document.get("unset", [])):
-        moved[remove(found, key, places.say("unset", place))] = ("unset", place)
-    return found, Places(places.name, found, places.text, moved)
+    for key, value in extension.set.items():
+        moved[assign(found, key, value, ("set", key))] = ("set", key)
+    for place, key in enumerate(extension.unset):
+        moved[remove(found, key, ("unset", place))] = ("unset", place)
+    return found, moved
 
 
-def change(document: Document, settings: dict[str, Any], said: str) -> Document:
-    """The document with settings such as {"synthetic.pin.python": 0.35}; None removes. Raises: MixtureError."""
+def change(document: Document, settings: dict[str, Any]) -> Document:
+    """The document with settings such as {"synthetic.pin.python": 0.35}; None removes. Raises: Fault."""
+    check_count(settings, ("set",))
     found = copy.deepcopy(document)
     for key, value in settings.items():
-        where = f"{said}: {plain(key)}"
         if value is None:
-            remove(found, key, where)
+            remove(found, key, ("set", key))
         else:
-            assign(found, key, value, where)
+            assign(found, key, value, ("set", key))
     return found
 
 
-def assign(document: Document, key: str, value: Any, said: str) -> Path:
-    """Sets COMPONENT.KEY or COMPONENT.KEY.ENTRY; returns the path in the document. Raises: MixtureError."""
-    place, name, entry = target(document, key, said)
+def check_count(settings: Sized, at: Path) -> None:
+    """Raises: Fault for more settings than one change may have."""
+    if len(settings) > MOST_SETTINGS:
+        raise Fault(at, f" has {len(settings):,} settings, and at most {MOST_SETTINGS:,} are read; write the mixture out")
+
+
+def assign(document: Document, key: str, value: Any, at: Path) -> Path:
+    """Sets COMPONENT.KEY or COMPONENT.KEY.ENTRY, which the file says `at` a path; returns its path in the document.
+
+    Raises: Fault.
+    """
+    place, name, entry = target(document, key, at)
     table = document["component"][place]
     if entry is None:
         table[name] = value
         return ("component", place, name)
     before = table.get(name, COMPONENT[name].get("default", {}))
     if not isinstance(before, dict):
-        raise MixtureError(
-            f"{said}: {name} is {shown(before)}, not a table; set {key.removesuffix('.' + entry)} to a whole table or value"
-        )
-    table[name] = {**before, entry: value}
+        whole = key.removesuffix("." + entry)
+        raise Fault(at, f": {name} is {shown(before)}, not a table; set {whole} to a whole table or value")
+    table.setdefault(name, {})[entry] = value
     return ("component", place, name, entry)
 
 
-def remove(document: Document, key: str, said: str) -> Path:
-    """Takes a setting away. Raises: MixtureError when it is not there."""
-    place, name, entry = target(document, key, said)
+def remove(document: Document, key: str, at: Path) -> Path:
+    """Takes a setting away. Raises: Fault when it is not there."""
+    place, name, entry = target(document, key, at)
     table = document["component"][place]
     if name not in table or (entry is not None and (not isinstance(table[name], dict) or entry not in table[name])):
-        raise MixtureError(f"{said}: there is no {plain(key)} to unset; the component says {', '.join(table)}; leave it out")
+        raise Fault(at, f": there is no {plain(key)} to unset; the component says {', '.join(table)}; leave it out")
     if entry is None:
         del table[name]
         return ("component", place)
-    table[name] = {word: value for word, value in table[name].items() if word != entry}
+    del table[name][entry]
     return ("component", place, name)
 
 
-def target(document: Document, key: str, said: str) -> tuple[int, str, str | None]:
-    """The component's place, the key and the entry that a setting means. Raises: MixtureError."""
+def target(document: Document, key: str, at: Path) -> tuple[int, str, str | None]:
+    """The component's place, the key and the entry that a setting means. Raises: Fault."""
     labels = [label_of(component) for component in document["component"]]
     fitting = [label for label in labels if key.startswith(f"{label}.")]
     if not fitting:
-        first = key.split(".")[0]
-        raise MixtureError(
-            f"{said}: no component {plain(first)!r}; write COMPONENT.KEY with a component of {', '.join(labels)}"
-            + did_you_mean(first, labels)
-        )
+        first, have = key.split(".")[0], ", ".join(labels)
+        near = did_you_mean(first, labels)
+        raise Fault(at, f": no component {plain(first)!r}; write COMPONENT.KEY with a component of {have}{near}")
     label = max(fitting, key=len)
     name, _, entry = key.removeprefix(f"{label}.").partition(".")
     if name not in COMPONENT:
-        raise MixtureError(
-            f"{said}: {plain(name)!r} is no key of a component; there are {', '.join(COMPONENT)}"
-            + did_you_mean(name, COMPONENT)
-        )
+        have = ", ".join(COMPONENT)
+        near = did_you_mean(name, COMPONENT)
+        raise Fault(at, f": {plain(name)!r} is no key of a component; there are {have}{near}")
     return labels.index(label), name, entry or None
 
 
@@ -156,120 +151,87 @@ def parse_assignment(assignment: str) -> tuple[str, Any]:
     if not equals or "." not in key:
         raise MixtureError(f"--set {shown(assignment)}: write COMPONENT.KEY=VALUE, such as raw.pin.python=0.4")
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):
-        return key.strip(), value.strip()
+        return key.strip(), toml_text.parse_value(value)
+    except TomlError as error:
+        raise MixtureError(f"--set {shown(assignment)}: {error.reason}") from error
 
 
-def check_document(document: Document, places: Places) -> Mixture:
-    """Raises: MixtureError for unknown or missing keys, values out of bounds, shares and pins that cannot be kept."""
+def check_document(document: Document) -> Mixture:
+    """Raises: Fault for unknown or missing keys, values out of bounds, shares and pins that cannot be kept."""
     for key in document:
-        check_key(places, (key,), TOP)
-        if key not in WHOLE:
-            raise MixtureError(f"{places.say(key)} needs extends = 'NAME@VERSION' beside it; add that, or leave {key} out")
-    check_required(places, (), document, WHOLE)
-    for key in WHOLE:
-        check_value(places, (key,), document[key], TOP[key])
-    for place, component in enumerate(document["component"]):
-        path: Path = ("component", place)
-        if not isinstance(component, dict):
-            raise MixtureError(f"{places.say(*path)} = {shown(component)}: it must be a table [[component]]")
-        for key in component:
-            check_key(places, (*path, key), COMPONENT)
-        check_required(places, path, component, ["streams", "share"])
-        for key, value in component.items():
-            check_value(places, (*path, key), value, COMPONENT[key])
-    mixture = msgspec.convert(document, Mixture)
-    check_labels(mixture, places)
+        if key in Extension.__struct_fields__ and key not in Mixture.__struct_fields__:
+            raise Fault((key,), f" needs extends = 'NAME@VERSION' beside it; add that, or leave {key} out")
+    mixture = check(document, Mixture)
+    check_labels(mixture)
     for place, component in enumerate(mixture.component):
-        check_component(component, ("component", place), places)
+        check_component(component, ("component", place))
     total = sum(component.share for component in mixture.component)
     if abs(total - 1) > 1e-9:
         shares = " + ".join(f"{component.share:g}" for component in mixture.component)
-        last = len(mixture.component) - 1
-        raise MixtureError(
-            f"{places.say('component', last, 'share')}: the components' shares {shares} sum to {total:.10g}; "
-            "they must sum to 1"
-        )
+        last = ("component", len(mixture.component) - 1, "share")
+        raise Fault(last, f": the components' shares {shares} sum to {total:.10g}; they must sum to 1")
     return mixture
 
 
-def check_key(places: Places, path: Path, known: Iterable[str]) -> None:
-    key, known = path[-1], list(known)
-    if key not in known:
-        inside = f"{places.where(*path)}: {places.what(path[:-1]) if path[:-1] else 'the mixture'}"
-        raise MixtureError(
-            f"{inside} has no key {plain(str(key))!r}; its keys are {', '.join(known)}{did_you_mean(str(key), known)}"
-        )
-
-
-def check_required(places: Places, path: Path, table: Document, keys: Iterable[str]) -> None:
-    for key in keys:
-        if key not in table:
-            rule = (COMPONENT if path else TOP)[key]
-            raise MixtureError(
-                f"{places.say(*path)}: {key} is missing; add {key}, {rule['title']}, such as {shown(rule['examples'][0])}"
-            )
-
-
-def check_value(places: Places, path: Path, value: Any, rule: Any) -> None:
-    if path == ("component",) and isinstance(value, list) and value:
-        rule = {**rule, "items": {"properties": {}}}  # each is looked at for itself
-    fault = find_fault(value, rule, path)
-    if fault is None:
-        return
-    where, found, broken = fault
-    words = [word for one in broken.get("anyOf", [broken]) for word in one.get("enum", [])]
-    near = did_you_mean(found, words) if isinstance(found, str) else ""
-    examples = broken.get("examples") or rule.get("examples") or []
-    said = broken.get("title", rule["title"])
-    such = f", such as {shown(examples[0])}" if examples and broken is rule and not near and "such as" not in said else ""
-    raise MixtureError(f"{places.say(*where)} = {shown(found)}: it must be {said}{such}{near}")
-
-
-def check_labels(mixture: Mixture, places: Places) -> None:
+def check_labels(mixture: Mixture) -> None:
     labels = [component.label for component in mixture.component]
     for place, label in enumerate(labels):
-        if find_fault(label, COMPONENT["name"]) is not None:
-            raise MixtureError(
-                f"{places.say('component', place)}: the first word of {shown(mixture.component[place].streams)} is no name; "
-                "add name = with one word"
-            )
+        if not fits(label, Word):
+            streams = shown(mixture.component[place].streams)
+            raise Fault(("component", place), f": the first word of {streams} is no name; add name = with one word")
         if label in labels[:place]:
-            raise MixtureError(
-                f"{places.say('component', place)}: component number {labels.index(label) + 1} is called {label!r} "
-                "already; add name = with another word"
-            )
+            said = f"component number {labels.index(label) + 1} is called {label!r} already; add name = with another word"
+            raise Fault(("component", place), f": {said}")
 
 
-def check_component(component: Component, path: Path, places: Places) -> None:
-    """What no rule of one value says. Raises: MixtureError."""
-    if isinstance(component.within, dict) and not any(component.within.values()):
-        raise MixtureError(f"{places.say(*path, 'within')}: its weights sum to 0; give one above 0")
+def check_component(component: Component, path: Path) -> None:
+    """What no rule of one value says. Raises: Fault."""
+    within, pins = component.within, sum(component.pin.values())
+    if isinstance(within, dict) and not any(within.values()):
+        raise Fault((*path, "within"), ": its weights sum to 0; give one above 0")
     has = isinstance(component.temperature, float)
-    if has and component.within != "temperature":
-        raise MixtureError(
-            f"{places.say(*path, 'temperature')} = {component.temperature:g} says nothing while within = "
-            f'{shown(component.within)}; set within = "temperature", or leave temperature out'
+    if has and within != "temperature":
+        raise Fault(
+            (*path, "temperature"),
+            f" = {component.temperature:g} says nothing while within = {shown(within)}; "
+            'set within = "temperature", or leave temperature out',
         )
-    if component.within == "temperature" and not has:
-        raise MixtureError(
-            f"{places.say(*path, 'within')} = 'temperature': temperature is missing; add temperature, "
-            f"{COMPONENT['temperature']['title']}, such as 3.0"
+    if within == "temperature" and not has:
+        title = COMPONENT["temperature"]["title"]
+        raise Fault((*path, "within"), f" = 'temperature': temperature is missing; add temperature, {title}, such as 3.0")
+    if pins > 1 + 1e-9:
+        raise Fault(
+            (*path, "pin"), f" = {shown(component.pin)}: its pins sum to {pins:.6g}; at most 1 is possible, lower one"
         )
-    if sum(component.pin.values()) > 1 + 1e-9:
-        raise MixtureError(
-            f"{places.say(*path, 'pin')} = {shown(component.pin)}: its pins sum to {sum(component.pin.values()):.6g}; "
-            "at most 1 is possible, lower one"
-        )
-    if component.best_tokens is not None:
-        if isinstance(component.best_share, float):
-            raise MixtureError(
-                f"{places.say(*path, 'best_share')} = {component.best_share:g}: best_tokens = "
-                f"{shown(component.best_tokens)} says already how much; leave one of them out"
-            )
-        if not count_tokens(component.best_tokens, places.say(*path, "best_tokens")):
-            raise MixtureError(
-                f"{places.say(*path, 'best_tokens')} = {shown(component.best_tokens)}: it must be "
-                f"{COMPONENT['best_tokens']['title']}"
-            )
+    if component.best_tokens is None:
+        return
+    best = shown(component.best_tokens)
+    if isinstance(component.best_share, float):
+        said = f" = {component.best_share:g}: best_tokens = {best} says already how much; leave one of them out"
+        raise Fault((*path, "best_share"), said)
+    if not count_tokens(component.best_tokens, "best_tokens"):
+        raise Fault((*path, "best_tokens"), f" = {best}: it must be {COMPONENT['best_tokens']['title']}")
+
+
+def text_of(mixture: Mixture, comments: Iterable[str] = ()) -> str:
+    """The mixture in TOML, always the same."""
+    document = document_of(mixture)
+    lines = [*(f"# {comment}" for comment in comments), f"name = {toml(mixture.name)}", f"seq_len = {mixture.seq_len}"]
+    for component in document["component"]:
+        lines += ["", "[[component]]", *(f"{key} = {toml(value)}" for key, value in component.items())]
+    return "\n".join(lines) + "\n"
+
+
+def toml(value: Any) -> str:
+    """A scalar, list or flat table as TOML."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{toml_key(key)} = {toml(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(toml(inner) for inner in value) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") if isinstance(value, str) else repr(value)
+
+
+def toml_key(key: str) -> str:
+    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else toml(key)

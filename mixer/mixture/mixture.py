@@ -1,39 +1,121 @@
-"""A mixture as a value: frozen structs, the reference `name@version`, and its TOML.
+"""A mixture as a value, and in its types the whole grammar of what a file may say.
 
-Always holds: `text_of` of a mixture parses to the same mixture; what a mixture says that format mixture/1 could not say
-is absent, not empty, where it is not said.
+Always holds: what a mixture says that format mixture/1 could not say is absent, not empty, where it is not said.
+
+How: of a type's `Meta` errors say `title` and `examples` (faults.py); editors show the `description` too.
 """
 
-import json
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from mixer.errors import MixtureError
+from mixer.faults import Fault, dotted
 from streamer.catalog.names import check_word
 
 SUFFIXES = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 NEWER_KEYS = ("temperature", "best_share")  # than format mixture/1
+END = r"$(?!\n)"  # of a pattern: `$` alone would let a last line break through
+WORD = r"^[a-z0-9][a-z0-9._-]{0,63}"
+Word = Annotated[
+    str, Meta(pattern=WORD + END, title="one word of a-z, 0-9 and '._-', at most 64 long", examples=["enhanced"])
+]
+Share = Annotated[float, Meta(ge=0, le=1, title="a number from 0 to 1", examples=[0.5])]
+Weight = Annotated[float, Meta(ge=0, le=1e12, title="a number from 0 to 1e12", examples=[3])]
+Glob = Annotated[str, Meta(min_length=1, max_length=400, title="a glob that is not empty", examples=["raw/*"])]
+Count = Annotated[str, Meta(pattern=r"^[0-9][0-9_]*(\.[0-9]+)?[KMBT]?" + END, max_length=32)]
 
 
 class Component(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A glob over the catalog and its share of the run's tokens. `mixture_schema.COMPONENT` says what each key means."""
+    """Streams of the catalog and their share of the run's tokens."""
 
-    streams: str | list[str]
-    share: float
-    exclude: str | list[str] = []
-    name: str | None = None
-    within: str | dict[str, float] = "tokens"
-    pin: dict[str, float] = {}
-    best_tokens: str | int | None = None
-    max_passes: int | None = None
-    when_dry: str = "stop"
-    temperature: float | UnsetType = UNSET
-    best_share: float | UnsetType = UNSET
+    streams: Annotated[
+        Glob | Annotated[list[Glob], Meta(min_length=1)],
+        Meta(
+            title="a glob such as 'raw/*', or a list that names at least one",
+            description="The streams of the component: a glob over the catalog's names, or a list; * crosses /.",
+            examples=["raw/*"],
+        ),
+    ]
+    share: Annotated[Share, Meta(description="Of the run's tokens. The shares of all components sum to 1 within 1e-9.")]
+    exclude: Annotated[
+        Glob | list[Glob],
+        Meta(
+            title="a glob such as 'raw/*', or a list of globs",
+            description="Globs of streams that are left out.",
+            examples=["raw/sql/*"],
+        ),
+    ] = []
+    name: Annotated[
+        Word | None,
+        Meta(
+            title="one word of a-z, 0-9 and '._-', at most 64 long",
+            description="What errors and settings call the component; its own. By default the first word of its first glob.",
+            examples=["raw"],
+        ),
+    ] = None
+    within: Annotated[
+        Literal["tokens", "equal", "temperature"] | dict[str, Weight],
+        Meta(
+            title="'tokens', 'equal', 'temperature' or a table of weights by stream or key",
+            description="How the component's streams share: by unique tokens, equally, by weights, or keys by tokens^(1/T).",
+            examples=["tokens", {"python": 3, "go": 1}],
+        ),
+    ] = "tokens"
+    pin: Annotated[
+        dict[str, Share],
+        Meta(
+            title="a table of shares by key or stream",
+            description="Shares of this component that are fixed, by key (second word) or whole stream name; the other keys "
+            "keep their proportions to each other.",
+            examples=[{"python": 0.5}],
+        ),
+    ] = {}
+    best_tokens: Annotated[
+        Count | Annotated[int, Meta(ge=1, le=10**18)] | None,
+        Meta(
+            title="a number of tokens from 1 to 1e18, such as 12500000 or '12.5B'",
+            description="The best tokens of each key up to this sum, the keys' shares in the corpus kept.",
+            examples=["12.5B"],
+        ),
+    ] = None
+    max_passes: Annotated[
+        Annotated[int, Meta(ge=1, le=2**31 - 1)] | None,
+        Meta(
+            title="a whole number from 1 to 2147483647",
+            description="How often a sample of the component may be seen, by the run and the runs that it goes on from. "
+            "Without it there is no limit.",
+            examples=[4],
+        ),
+    ] = None
+    when_dry: Annotated[
+        Literal["stop", "wait", "share"],
+        Meta(
+            title="'stop', 'wait' or 'share'",
+            description="At max_passes: the run ends, waits for new parts, or the stream's share goes to the others.",
+            examples=["stop"],
+        ),
+    ] = "stop"
+    temperature: Annotated[
+        Annotated[float, Meta(ge=0.1, le=1000)] | UnsetType,
+        Meta(
+            title="a number from 0.1 to 1000",
+            description="T of within = 'temperature': a key gets tokens^(1/T). 1 is 'tokens', more is flatter.",
+            examples=[3.0],
+        ),
+    ] = UNSET
+    best_share: Annotated[
+        Annotated[float, Meta(gt=0, le=1)] | UnsetType,
+        Meta(
+            title="a number above 0 and at most 1",
+            description="The same as best_tokens, as a fraction of the component's tokens.",
+            examples=[0.03],
+        ),
+    ] = UNSET
 
     @property
     def label(self) -> str:
@@ -44,9 +126,27 @@ class Component(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Mixture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A recipe for shares over streams."""
 
-    name: str
-    seq_len: int
-    component: list[Component]
+    name: Annotated[Word, Meta(description="What versions of this mixture are called: name@1, name@2, ...")]
+    seq_len: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=2**24,
+            title="a whole number from 1 to 16777216",
+            description="Tokens of a sample; every stream must have it.",
+            examples=[8192],
+        ),
+    ]
+    component: Annotated[
+        list[Annotated[Component, Meta(title="a table [[component]]")]],
+        Meta(
+            min_length=1,
+            max_length=1000,
+            title="one or more tables [[component]]",
+            description="Globs over the catalog, each with its share of the run's tokens.",
+            examples=[[{"streams": "raw/*", "share": 1.0}]],
+        ),
+    ]
 
 
 def globs(value: str | list[str]) -> list[str]:
@@ -81,25 +181,21 @@ def document_of(mixture: Mixture) -> dict[str, Any]:
     return found
 
 
-def text_of(mixture: Mixture, comments: Iterable[str] = ()) -> str:
-    """The mixture in TOML, always the same."""
-    document = document_of(mixture)
-    lines = [*(f"# {comment}" for comment in comments), f"name = {toml(mixture.name)}", f"seq_len = {mixture.seq_len}"]
-    for component in document["component"]:
-        lines += ["", "[[component]]", *(f"{key} = {toml(value)}" for key, value in component.items())]
-    return "\n".join(lines) + "\n"
+def say(fault: Fault, document: Mapping[str, Any]) -> str:
+    """`component synthetic, pin.python = 2: it must be ...`."""
+    if fault.of[:1] != ("component",) or len(fault.of) < 2:
+        return f"{dotted(fault.of) or 'the mixture'}{fault.said}"
+    label = label_of(document["component"][fault.of[1]])
+    called = f"component {label}" if label else f"component number {int(fault.of[1]) + 1}"
+    return called + (f", {dotted(fault.of[2:])}" if fault.of[2:] else "") + fault.said
 
 
-def toml(value: Any) -> str:
-    """A scalar, list or flat table as TOML."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{toml_key(key)} = {toml(inner)}" for key, inner in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(toml(inner) for inner in value) + "]"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") if isinstance(value, str) else repr(value)
-
-
-def toml_key(key: str) -> str:
-    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else toml(key)
+def label_of(component: Any) -> str:
+    """`name`, or the first word of the first glob; whatever the document holds."""
+    if not isinstance(component, Mapping):
+        return ""
+    if component.get("name"):
+        return str(component["name"])
+    globs = component.get("streams")
+    first = globs[0] if isinstance(globs, list) and globs else globs
+    return first.split("/")[0] if isinstance(first, str) else ""

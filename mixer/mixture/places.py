@@ -3,14 +3,15 @@
 Always holds: a line is found by the grammar of TOML, not by the look of the text, so a key inside a string is no key.
 """
 
-import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from mixer.mixture.grammar import Path
+from mixer.errors import MixtureError
+from mixer.faults import Fault, Path
+from mixer.mixture.mixture import say
 
-LONGEST = 60
 DEEPEST = 8  # words of a path; what a mixture may say has five
 
 
@@ -25,66 +26,24 @@ class Places:
     ) -> None:
         self.name, self.document, self.text, self.moved = name, document, text, moved
 
-    def say(self, *path: str | int) -> str:
-        """`file.toml:12: component synthetic, pin.python`."""
-        return f"{self.where(*path)}: {self.what(path)}"
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Where a fault is raised as what people read: `file.toml:12: component synthetic, pin.python = 2: ...`."""
+        try:
+            yield
+        except Fault as fault:
+            raise MixtureError(f"{self.where(fault.path)}: {say(fault, self.document)}") from fault
 
-    def where(self, *path: str | int) -> str:
+    def where(self, path: Path) -> str:
         """`file.toml:12`."""
         if self.text is None:
             return self.name
-        found: Path = tuple(path)
         if self.moved is not None:
-            inside = [moved for moved in self.moved if moved[: len(found)] == found]
-            while found and found not in self.moved:
-                found = found[:-1]
-            found = self.moved.get(found or next(iter(inside), ()), ("extends",))
-        return f"{self.name}:{line_of(self.text, found)}"
-
-    def what(self, path: Path) -> str:
-        if path[:1] != ("component",) or len(path) < 2:
-            return dotted(path) or "the mixture"
-        label = label_of(self.document["component"][path[1]])
-        called = f"component {label}" if label else f"component number {int(path[1]) + 1}"
-        return called + (f", {dotted(path[2:])}" if path[2:] else "")
-
-
-def label_of(component: Any) -> str:
-    """`name`, or the first word of the first glob; whatever the document holds."""
-    if not isinstance(component, Mapping):
-        return ""
-    if component.get("name"):
-        return str(component["name"])
-    globs = component.get("streams")
-    first = globs[0] if isinstance(globs, list) and globs else globs
-    return first.split("/")[0] if isinstance(first, str) else ""
-
-
-def dotted(path: Path) -> str:
-    """`pin.python`, `streams[2]`; what is odd is quoted, so that it stays on one line."""
-    words = (f"[{word + 1}]" if isinstance(word, int) else f".{plain(word)}" for word in path)
-    return "".join(words).removeprefix(".")
-
-
-def plain(word: str) -> str:
-    return word if word.isprintable() and word and len(word) <= LONGEST else shown(word)
-
-
-def shown(value: Any) -> str:
-    """A value in an error: one line, not long."""
-    try:
-        text = repr(value)
-    except ValueError:
-        text = f"a number of {value.bit_length()} bits"
-    except RecursionError:
-        text = "a value of many levels"
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'share'?` or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+            inside = [moved for moved in self.moved if moved[: len(path)] == path]
+            while path and path not in self.moved:
+                path = path[:-1]
+            path = self.moved.get(path or next(iter(inside), ()), ("extends",))
+        return f"{self.name}:{line_of(self.text, path)}"
 
 
 def line_of(text: str, path: Path) -> int:

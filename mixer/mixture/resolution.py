@@ -13,10 +13,8 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from mixer.errors import MixtureError
-from mixer.mixture.grammar import Path
-from mixer.mixture.mixture import Component, Mixture, count_tokens, document_of, globs
-from mixer.mixture.places import Places, did_you_mean, shown
+from mixer.faults import Fault, Path, did_you_mean, shown
+from mixer.mixture.mixture import Component, Mixture, count_tokens, globs
 from mixer.mixture.plan import Plan
 from mixer.order.shares import to_shares
 from streamer.catalog.manifest import Snapshot
@@ -38,43 +36,35 @@ class Row(NamedTuple):
         return self.samples if self.limit is None else self.limit
 
 
-def resolve(mixture: Mixture, reference: str, snapshots: Sequence[Snapshot], places: Places | None = None) -> Plan:
-    """Raises: MixtureError that names the component, the key, its line if it is of a file, and the remedy."""
-    return resolve_exactly(mixture, reference, snapshots, places)[0]
+def resolve(mixture: Mixture, reference: str, snapshots: Sequence[Snapshot]) -> tuple[Plan, list[Fraction]]:
+    """The plan, and its shares before they are rounded to 1/ONE.
 
-
-def resolve_exactly(
-    mixture: Mixture, reference: str, snapshots: Sequence[Snapshot], places: Places | None = None
-) -> tuple[Plan, list[Fraction]]:
-    """The plan, and its shares before they are rounded to 1/ONE. Raises: MixtureError."""
-    places = places or Places(f"mixture {reference}", document_of(mixture))
+    Raises: Fault, which names the component, the key and the remedy.
+    """
     taken: dict[str, str] = {}
     rows: list[tuple[Row, Fraction, Component]] = []
     shapes: dict[tuple[str | None, str | None], str] = {}
     for number, component in enumerate(mixture.component):
+        path: Path = ("component", number)
         matched = match(component, snapshots)
-        check_matches(places, number, component, matched, snapshots)
+        check_matches(path, component, matched, snapshots)
         for snapshot in matched:
             if snapshot.name in taken:
-                raise MixtureError(
-                    f"{places.say('component', number, 'streams')} = {shown(component.streams)}: stream {snapshot.name} "
-                    f"is also in component {taken[snapshot.name]}; exclude it from one"
-                )
+                said = f"stream {snapshot.name} is also in component {taken[snapshot.name]}; exclude it from one"
+                raise Fault((*path, "streams"), f" = {shown(component.streams)}: {said}")
             taken[snapshot.name] = component.label
-            check_seq_len(places, number, mixture, snapshot)
+            check_seq_len(path, mixture, snapshot)
             shapes.setdefault((snapshot.dtype, snapshot.tokenizer), snapshot.name)
-        check_pins(places, number, component, matched)
-        chosen = [row for row in best_rows(places, number, component, matched) if row.limit != 0]
+        check_pins(path, component, matched)
+        chosen = [row for row in best_rows(path, component, matched) if row.limit != 0]
         of_run = Fraction(str(component.share))
         rows += [
             (row, share * of_run, component)
-            for row, share in zip(chosen, inner_shares(places, number, component, chosen), strict=True)
+            for row, share in zip(chosen, inner_shares(path, component, chosen), strict=True)
         ]
     if len(shapes) > 1:
         said = ", ".join(f"{name} {dtype} of tokenizer {tokenizer}" for (dtype, tokenizer), name in shapes.items())
-        raise MixtureError(
-            f"{places.say('component')}: its streams differ in dtype or tokenizer: {said}; exclude those of one"
-        )
+        raise Fault(("component",), f": its streams differ in dtype or tokenizer: {said}; exclude those of one")
     ((dtype, tokenizer),) = shapes
     exact = [share for _, share, _ in rows]
     plan = Plan(
@@ -100,49 +90,41 @@ def match(component: Component, snapshots: Sequence[Snapshot]) -> list[Snapshot]
     return [s for s in snapshots if s.kind == "tokens" and hit(s.name, taken) and not hit(s.name, left)]
 
 
-def check_matches(
-    places: Places, number: int, component: Component, matched: list[Snapshot], snapshots: Sequence[Snapshot]
-) -> None:
+def check_matches(path: Path, component: Component, matched: list[Snapshot], snapshots: Sequence[Snapshot]) -> None:
     """Raises: MixtureError for a glob that takes nothing."""
     names = [snapshot.name for snapshot in snapshots if snapshot.kind == "tokens"]
     for place, glob in enumerate(globs(component.streams)):
         if not any(fnmatch.fnmatchcase(name, glob) for name in names):
-            path: Path = ("component", number, "streams", *(() if isinstance(component.streams, str) else (place,)))
+            here: Path = (*path, "streams", *(() if isinstance(component.streams, str) else (place,)))
             first = sorted({name.split("/")[0] + "/*" for name in names})
-            raise MixtureError(
-                f"{places.say(*path)} = {shown(glob)}: no stream matches; the catalog has {', '.join(first) or 'none'}"
-                f"{did_you_mean(glob, [*first, *names]) or '; name one of these, or publish to it first'}"
-            )
+            remedy = did_you_mean(glob, [*first, *names]) or "; name one of these, or publish to it first"
+            have = ", ".join(first) or "none"
+            raise Fault(here, f" = {shown(glob)}: no stream matches; the catalog has {have}{remedy}")
     if not matched:
-        raise MixtureError(
-            f"{places.say('component', number, 'exclude')} = {shown(component.exclude)}: no stream is left of "
-            f"{shown(component.streams)}; exclude fewer"
-        )
+        said = f"no stream is left of {shown(component.streams)}; exclude fewer"
+        raise Fault((*path, "exclude"), f" = {shown(component.exclude)}: {said}")
 
 
-def check_pins(places: Places, number: int, component: Component, matched: list[Snapshot]) -> None:
+def check_pins(path: Path, component: Component, matched: list[Snapshot]) -> None:
     """Raises: MixtureError for a pin of what the component does not have, or has twice."""
     names, keys = {snapshot.name: snapshot.key for snapshot in matched}, {snapshot.key for snapshot in matched}
     for pin, share in component.pin.items():
-        where = f"{places.say('component', number, 'pin', pin)} = {share:g}"
         if pin not in keys and pin not in names:
-            raise MixtureError(
-                f"{where}: it names no key and no stream of the component; its keys are {', '.join(sorted(keys))}"
-                f"{did_you_mean(pin, [*keys, *names]) or '; pin one of these'}"
-            )
+            said = f"it names no key and no stream of the component; its keys are {', '.join(sorted(keys))}"
+            near = did_you_mean(pin, [*keys, *names]) or "; pin one of these"
+            raise Fault((*path, "pin", pin), f" = {share:g}: {said}{near}")
         if names.get(pin) in component.pin:
-            raise MixtureError(f"{where}: pin.{names[pin]} holds that stream already; leave one of the two out")
+            said = f"pin.{names[pin]} holds that stream already; leave one of the two out"
+            raise Fault((*path, "pin", pin), f" = {share:g}: {said}")
 
 
-def check_seq_len(places: Places, number: int, mixture: Mixture, snapshot: Snapshot) -> None:
+def check_seq_len(path: Path, mixture: Mixture, snapshot: Snapshot) -> None:
     if snapshot.seq_len != mixture.seq_len:
-        raise MixtureError(
-            f"{places.say('component', number, 'streams')}: stream {snapshot.name} has seq_len {snapshot.seq_len}, the "
-            f"mixture {mixture.seq_len}; exclude it or pack it again"
-        )
+        said = f"stream {snapshot.name} has seq_len {snapshot.seq_len}, the mixture {mixture.seq_len}"
+        raise Fault((*path, "streams"), f": {said}; exclude it or pack it again")
 
 
-def best_rows(places: Places, number: int, component: Component, matched: list[Snapshot]) -> list[Row]:
+def best_rows(path: Path, component: Component, matched: list[Snapshot]) -> list[Row]:
     """What each stream may give under `best_tokens` or `best_share`: whole bins from the top, then the first of the next.
 
     The budget is split by the keys' tokens, to within one sample.
@@ -152,16 +134,14 @@ def best_rows(places: Places, number: int, component: Component, matched: list[S
         return rows
     seq_len, have = matched[0].seq_len or 1, sum(row.samples for row in rows)
     key = "best_share" if component.best_tokens is None else "best_tokens"
-    where = places.say("component", number, key) + f" = {shown(getattr(component, key))}"
     if component.best_tokens is None:
         budget = int(Fraction(str(component.best_share)) * have)
     else:
-        budget = count_tokens(component.best_tokens, where) // seq_len
+        budget = count_tokens(component.best_tokens, "best_tokens") // seq_len
     if not 1 <= budget <= have:
-        raise MixtureError(
-            f"{where} is {budget:,} samples; the streams hold {have:,} samples ({have * seq_len:,} tokens): ask for at "
-            f"least {seq_len:,} tokens and at most that"
-        )
+        said = f" = {shown(getattr(component, key))} is {budget:,} samples; the streams hold {have:,} samples"
+        least = f"ask for at least {seq_len:,} tokens and at most that"
+        raise Fault((*path, key), f"{said} ({have * seq_len:,} tokens): {least}")
     by_key: dict[str, int] = {}
     for row in rows:
         by_key[row.key] = by_key.get(row.key, 0) + row.samples
@@ -182,12 +162,12 @@ def bin_rank(name: str) -> tuple[int, str]:
     return (-int(found[1]) if found else 1, name)
 
 
-def inner_shares(places: Places, number: int, component: Component, rows: list[Row]) -> list[Fraction]:
+def inner_shares(path: Path, component: Component, rows: list[Row]) -> list[Fraction]:
     """Shares inside a component, summing to 1, pins applied."""
-    weights = weigh(places, number, component, rows)
+    weights = weigh(path, component, rows)
     if not any(weights):
         weights = [Fraction(1)] * len(rows)  # nothing published yet: equal
-    groups = pin_groups(places, number, component, rows)
+    groups = pin_groups(path, component, rows)
     pins = {name: Fraction(str(value)) for name, value in component.pin.items()}
     sums: dict[str | None, Fraction] = {}
     counts: dict[str | None, int] = {}
@@ -198,10 +178,8 @@ def inner_shares(places: Places, number: int, component: Component, rows: list[R
         pins = {name: value / pinned for name, value in pins.items()}
     rest = 1 - sum(pins.values(), Fraction(0))
     if rest and not sums.get(None):
-        raise MixtureError(
-            f"{places.say('component', number, 'pin')}: its pins sum to {float(1 - rest):g} and no other key has tokens; "
-            "make them sum to 1"
-        )
+        said = f"its pins sum to {float(1 - rest):g} and no other key has tokens; make them sum to 1"
+        raise Fault((*path, "pin"), f": {said}")
 
     def share(weight: Fraction, group: str | None) -> Fraction:
         whole = rest if group is None else pins[group]
@@ -212,21 +190,18 @@ def inner_shares(places: Places, number: int, component: Component, rows: list[R
     return [share(weight, group) for weight, group in zip(weights, groups, strict=True)]
 
 
-def pin_groups(places: Places, number: int, component: Component, rows: list[Row]) -> list[str | None]:
+def pin_groups(path: Path, component: Component, rows: list[Row]) -> list[str | None]:
     """The pin that holds each stream's share: its name's, else its key's, else None. Raises: MixtureError."""
     given = {row.key for row in rows} | {row.name for row in rows}
     for pin in component.pin.keys() - given:
-        raise MixtureError(
-            f"{places.say('component', number, 'pin', pin)} = {component.pin[pin]:g}: none of it is among the "
-            "best; leave it out"
-        )
+        raise Fault((*path, "pin", pin), f" = {component.pin[pin]:g}: none of it is among the best; leave it out")
     return [next((pin for pin in (row.name, row.key) if pin in component.pin), None) for row in rows]
 
 
-def weigh(places: Places, number: int, component: Component, rows: list[Row]) -> list[Fraction]:
+def weigh(path: Path, component: Component, rows: list[Row]) -> list[Fraction]:
     """What each stream asks for, before pins."""
     if isinstance(component.within, dict):
-        return [Fraction(str(given_weight(places, number, component.within, row))) for row in rows]
+        return [Fraction(str(given_weight(path, component.within, row))) for row in rows]
     if component.within == "equal":
         return [Fraction(1)] * len(rows)
     if component.within == "tokens":
@@ -239,14 +214,11 @@ def weigh(places: Places, number: int, component: Component, rows: list[Row]) ->
     return [flat[row.key] * row.gives / max(1, by_key[row.key]) for row in rows]
 
 
-def given_weight(places: Places, number: int, weights: Mapping[str, float], row: Row) -> float:
+def given_weight(path: Path, weights: Mapping[str, float], row: Row) -> float:
     for name in (row.name, row.key):
         if name in weights:
             return weights[name]
-    raise MixtureError(
-        f"{places.say('component', number, 'within')} has no weight for stream {row.name}; give one for "
-        f"it or its key {row.key}"
-    )
+    raise Fault((*path, "within"), f" has no weight for stream {row.name}; give one for it or its key {row.key}")
 
 
 def root(samples: int, temperature: float) -> Fraction:

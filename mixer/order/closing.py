@@ -73,11 +73,11 @@ def close(terms: Terms, room: Room, dry: Sequence[int], shares: Sequence[int], s
             break
         kept |= short
         lowered = spread(terms, kept)
-    ending = sorted(place for place in kept if place not in dry)
+    ending = [place for place in kept if place not in dry]  # those that are short of their own share come first
     halting = [place for place in ending if not terms.leaves[place]]
     if lowered is None or (halting and not is_small(room, size, shares, lowered, halting, ending)):
         return Ahead(0, dry=dry, halt=halting[0] if halting else None)
-    return Ahead(1, lowered, dry, ending, halting[0] if halting else None)
+    return Ahead(1, lowered, dry, sorted(ending), halting[0] if halting else None)
 
 
 def is_small(

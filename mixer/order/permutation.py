@@ -38,11 +38,13 @@ def mix(keys: Words, words: Ints) -> Words:
 class Tables:
     """The permutations of small blocks that were asked for last: `permute` of sizes below SMALL, by looking up.
 
-    A block stands where the low bits of its key say, and a newer one takes its place: 32 MB when all are filled.
+    A block stands where the low bits of its key say, and a newer one takes its place: 32 MB when all are filled. A block
+    that was planned beyond the ledger's end may come to have another size under the same key.
     """
 
     def __init__(self) -> None:
         self._keys = ~np.arange(TABLES, dtype=np.uint64)  # no key has such low bits at its own place
+        self._sizes = np.zeros(TABLES, np.uint8)
         self._rows = np.empty((TABLES, SMALL), np.uint8)
 
     def __call__(self, keys: Words, sizes: Ints, places: Ints) -> Ints:
@@ -51,16 +53,21 @@ class Tables:
         out = np.empty(len(keys), np.int64)
         left = np.arange(len(keys))
         while len(left):
-            missing = left[self._keys[slots[left]] != keys[left]]
+            missing = left[~self._has(slots[left], keys[left], sizes[left])]
             if len(missing):
                 _, first = np.unique(slots[missing], return_index=True)
                 new = missing[first]
-                self._keys[slots[new]], self._rows[slots[new]] = keys[new], sort_hashes(keys[new], sizes[new])
-            there = self._keys[slots[left]] == keys[left]
+                self._keys[slots[new]], self._sizes[slots[new]] = keys[new], sizes[new]
+                self._rows[slots[new]] = sort_hashes(keys[new], sizes[new])
+            there = self._has(slots[left], keys[left], sizes[left])
             found = left[there]
             out[found] = self._rows[slots[found], places[found]]
             left = left[~there]
         return out
+
+    def _has(self, slots: Ints, keys: Words, sizes: Ints) -> npt.NDArray[np.bool_]:
+        found: npt.NDArray[np.bool_] = (self._keys[slots] == keys) & (self._sizes[slots] == sizes)
+        return found
 
 
 def permute(keys: Words, sizes: Ints, places: Ints, tables: Tables) -> Ints:
@@ -68,13 +75,11 @@ def permute(keys: Words, sizes: Ints, places: Ints, tables: Tables) -> Ints:
 
     Args: three arrays (n,); sizes at least 1; elements with one key have one size.
     """
-    out = np.empty(len(places), np.int64)
     small = sizes < SMALL
-    if small.any():
-        out[small] = tables(keys[small], sizes[small], places[small])
-        large = np.flatnonzero(~small)
-    else:
-        large = np.arange(len(places))
+    if not small.any():
+        return walk(keys, sizes, places)
+    out, large = np.empty(len(places), np.int64), np.flatnonzero(~small)
+    out[small] = tables(keys[small], sizes[small], places[small])
     out[large] = walk(keys[large], sizes[large], places[large])
     return out
 
@@ -91,12 +96,13 @@ def unpermute(keys: Words, sizes: Ints, found: Ints) -> Ints:
 
 def walk(keys: Words, sizes: Ints, values: Ints, *, back: bool = False) -> Ints:
     """A permutation of range(size) from one of the power of two above: its cycle is walked until it is inside again."""
-    out, left = np.empty(len(values), np.int64), np.arange(len(values))
+    bits = np.searchsorted(POWERS, sizes)
+    out = feistel(keys, bits, values, back=back)
+    left = np.flatnonzero(out >= sizes)
     while len(left):
-        values = feistel(keys, np.searchsorted(POWERS, sizes), values, back=back)
-        outside = values >= sizes
-        out[left] = values  # what lies outside is overwritten
-        left, values, keys, sizes = left[outside], values[outside], keys[outside], sizes[outside]
+        values = feistel(keys[left], bits[left], out[left], back=back)
+        out[left] = values
+        left = left[values >= sizes[left]]
     return out
 
 
@@ -116,18 +122,18 @@ def feistel(keys: Words, bits: Ints, values: Ints, *, back: bool = False) -> Int
     high_mask = (np.uint64(1) << (bits.astype(np.uint64) - low_bits)) - np.uint64(1)
     word = values.astype(np.uint64)
     low, high = word & low_mask, word >> low_bits
+    value, shifted = np.empty_like(word), np.empty_like(word)
     with np.errstate(over="ignore"):
         for number in reversed(range(ROUNDS)) if back else range(ROUNDS):
-            if number % 2:
-                low ^= round_hash(high, keys, number) & low_mask
-            else:
-                high ^= round_hash(low, keys, number) & high_mask
-    return ((high << low_bits) | low).astype(np.int64)
-
-
-def round_hash(half: Words, keys: Words, number: int) -> Words:
-    value = (half + keys + np.uint64(number * PHI & MASK)) * np.uint64(0xBF58476D1CE4E5B9)
-    value ^= value >> np.uint64(32)
-    value *= np.uint64(0x94D049BB133111EB)
-    value >>= np.uint64(32)
-    return value
+            changed, other, mask = (low, high, low_mask) if number % 2 else (high, low, high_mask)
+            np.add(other, keys, out=value)
+            value += np.uint64(number * PHI & MASK)
+            value *= np.uint64(0xBF58476D1CE4E5B9)
+            value ^= np.right_shift(value, np.uint64(32), out=shifted)
+            value *= np.uint64(0x94D049BB133111EB)
+            value >>= np.uint64(32)
+            value &= mask
+            changed ^= value
+    high <<= low_bits
+    high |= low
+    return high.view(np.int64)

@@ -23,22 +23,21 @@ class Pieces(NamedTuple):
 
 
 class StreamShards:
-    """The shards of one snapshot, in the log's order. `shards`: each with its part."""
+    """The shards of one snapshot, in the log's order."""
 
     def __init__(self, snapshot: Snapshot, key: int) -> None:
-        self.schema = snapshot.schema
-        self.shards: list[tuple[PartInfo, Shard]] = [(part, shard) for part in snapshot.parts for shard in part.shards]
-        sizes = np.array([shard.samples for _, shard in self.shards], np.int64)
-        self.part = np.repeat(
-            np.array([part.number for part in snapshot.parts], np.int64),
-            np.array([len(part.shards) for part in snapshot.parts], np.int64),
-        )
+        self.schema, self._parts = snapshot.schema, snapshot.parts
+        numbers, counts, sizes = snapshot.parts.columns()
+        self.part = np.repeat(numbers, counts)
         self.ends = np.cumsum(sizes)
         self.starts = self.ends - sizes
-        part_samples = np.array([part.samples for part in snapshot.parts], np.int64)
-        part_starts = np.cumsum(part_samples) - part_samples
-        self.part_rows = self.starts - np.repeat(part_starts, [len(part.shards) for part in snapshot.parts])
+        first = np.cumsum(counts) - counts  # shard of each part, and each has at least one
+        self.part_rows = self.starts - np.repeat(self.starts[first], counts)
         self.order = np.argsort(mix(np.uint64(key), np.arange(len(sizes))), kind="stable")  # type: ignore[arg-type]
+
+    def shard(self, place: int) -> tuple[PartInfo, Shard]:
+        """The shard at a place in the log's order, with its part."""
+        return self._parts.shard(place)
 
     def number_of(self, part: int, row: int) -> int:
         """The row's number in the stream, in the log's order, from its part's number and its row there."""

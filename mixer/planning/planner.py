@@ -67,7 +67,7 @@ class Planner:
             mark = (state.step // self.interval + 1) * self.interval
             state = self.advance(state, min(step, mark))
             if state.step == mark:
-                self._states.keep(state, self.interval)
+                self._states.keep(state)
         self._kept = state
         return state
 
@@ -78,9 +78,12 @@ class Planner:
             state, *_ = self._draw(state, batches, slots=self._nodes > 1)
         return state
 
-    def plan(self, state: State, batches: int, part: slice = slice(None)) -> tuple[Slots, State]:
-        """The slots `part` of up to `batches` batches from a state on, and the state after them."""
-        after, streams, drawn = self._draw(state, batches, slots=True)
+    def plan(self, state: State, batches: int, part: slice = slice(None), *, beyond: bool = False) -> tuple[Slots, State]:
+        """The slots `part` of up to `batches` batches of one segment from a state on, and the state after them.
+
+        `beyond`: as if the ledger's last segment went on for as long as nothing that the ledger knows ends it.
+        """
+        after, streams, drawn = self._draw(state, batches, slots=True, beyond=beyond)
         assert streams is not None
         assert drawn is not None
         shape = streams[:, part].shape
@@ -89,8 +92,10 @@ class Planner:
         slots = Pieces(*(column.reshape(shape) for column in rows))
         return Slots(streams[:, part], slots, own.passes.reshape(shape)), after
 
-    def _draw(self, state: State, batches: int, *, slots: bool) -> tuple[State, Ints | None, Drawn | None]:
-        counts, before, after = self.count(state, batches)
+    def _draw(
+        self, state: State, batches: int, *, slots: bool, beyond: bool = False
+    ) -> tuple[State, Ints | None, Drawn | None]:
+        counts, before, after = self.count(state, batches, beyond=beyond)
         if not slots:
             return after, None, None
         streams, draws = arrange(stream_hashes(self._seed, len(before.drawn)), before.drawn, counts)
@@ -100,10 +105,11 @@ class Planner:
             after = self._take_lanes(after, streams.shape, ranges, passes, lanes, offsets)
         return after, streams, Drawn(ranges, passes, lanes, offsets)
 
-    def count(self, state: State, batches: int) -> tuple[Ints, State, State]:
+    def count(self, state: State, batches: int, *, beyond: bool = False) -> tuple[Ints, State, State]:
         """Draws of each stream in each of up to `batches` batches of one segment from a state on: (batches, streams).
 
         With it the states before and after them, as wide as there are streams; what lanes give is not counted.
+        `beyond`: as `plan` has it.
         """
         segment, width = self.ledger.segment_at(state.step), len(self.ledger.streams)
         shares = widen(segment.shares, width)
@@ -111,7 +117,8 @@ class Planner:
         if segment.counts is not None:
             counts = widen(segment.counts, width)[None]
         else:
-            counts = count_draws(shares, before.credits, self._size, min(batches, segment.end - state.step))
+            end = self.ledger.reach(segment) if beyond else segment.end
+            counts = count_draws(shares, before.credits, self._size, min(batches, end - state.step))
         credits, drawn = settle(shares, before.credits, counts), before.drawn + counts.sum(0)
         return counts, before, State(state.step + len(counts), credits, drawn, state.lanes)
 

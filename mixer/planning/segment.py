@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixer.ledger.ledger import FORMAT, WAITING_ROWS_JOIN, Ledger, widen
+from mixer.ledger.ledger import FORMAT, WAITING_ROWS_JOIN, Ledger, horizon_reached, widen
 from mixer.order.closing import SLACK, Ahead, look_ahead
 from mixer.order.permutation import Ints
 from mixer.order.shares import ONE
@@ -42,11 +42,9 @@ def plan_segment(ledger: Ledger, rows: Rows, state: State, *, at_most: int) -> B
     """
     start, last_step = ledger.end, ledger.last_step
     if last_step is not None and start >= last_step:
-        return ended(f"it has its num_steps = {ledger.settings.num_steps}")
-    entry, policy = ledger.plan_at(start), ledger.policy_at(start)
-    decision = None if policy is None else policy.next_decision(start)
-    ends = (ledger.next_switch(start), decision, last_step)
-    limit = min([at_most] + [end - start for end in ends if end is not None])
+        return ended(horizon_reached(ledger.num_steps or 0))
+    entry, change = ledger.plan_at(start), ledger.next_change(start)
+    limit = at_most if change is None else min(at_most, change - start)
     supply = Supply(ledger, ledger.plans[entry], rows, state)
     found = count(supply, ledger.settings.global_batch, limit)
     if isinstance(found, int):

@@ -1,7 +1,8 @@
-"""A planner's states at every so many batches, as derived objects. Format state/1.
+"""A planner's states at every so many batches, as derived objects. Writes format state/2.
 
-Always holds: a state is a pure function of the ledger before it, whose digest it names; one that is absent, torn or of
-another ledger is derived again, never trusted.
+Always holds: a state is a pure function of the ledger before it, whose digest it names; one that is absent, damaged, of
+another ledger or of format state/1 is derived again, never trusted. Whoever may write then puts the derived one in its
+place.
 """
 
 import zlib
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+import xxhash
 
 from mixer.ledger.ledger import Ledger, widen
 from mixer.order.permutation import Ints
@@ -16,9 +18,10 @@ from mixer.order.shares import ONE_BITS
 from streamer.errors import StoreError
 from streamer.store.store import Store
 
-FORMAT = "state/1"
+FORMAT = "state/2"
+OLD_FORMAT = "state/1"
+SEAL_BYTES = 16
 TRIED = 8  # states that are tried, latest first, where some cannot be used
-ANCHORED = 8  # states of which the first is whole and the others say how they differ from it
 Lanes = dict[tuple[int, int], tuple[int, Ints]]
 
 
@@ -44,30 +47,32 @@ class State(NamedTuple):
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """One object. `drawn`: int64; `lanes`: rows of stream, low, pass and sum.
+    """One object, behind which the 16 bytes of its seal lie.
 
-    `given`: about each row's mean, less the same in the state of step `anchor` where that has the row: lanes drift apart,
-    so that the differences take half the bytes.
+    `drawn`, and `lanes`, whose rows are stream, low, pass and what each lane has given: int64, little-endian, by zlib.
     """
 
     format: str
     step: int
     ledger: str
-    anchor: int | None
     drawn: bytes
     lanes: bytes
-    given: bytes
+
+
+class Versioned(msgspec.Struct, frozen=True):
+    """What every kept state has, of whatever format."""
+
+    format: str
 
 
 class States:
     """The states of one run. Without `write` none is ever stored."""
 
     def __init__(self, store: Store, run: str, ledger: Ledger, *, write: bool) -> None:
-        self._store, self._folder, self._ledger, self._write = store, f"runs/{run}/states", ledger, write
-        self._anchor: State | None = None
+        self._store, self._run, self._ledger, self._write = store, run, ledger, write
 
     def key(self, step: int) -> str:
-        return f"{self._folder}/{step:010d}"
+        return state_key(self._run, step)
 
     def nearest(self, number: int, interval: int) -> State | None:
         """The last state at or before interval `number` that is there; found by halving."""
@@ -87,75 +92,72 @@ class States:
 
     def load(self, step: int) -> State | None:
         """The state kept for a step; None when there is none that can be used."""
-        data = self._store.get(self.key(step))
-        if data is None:
-            return None
-        try:
-            kept = msgspec.msgpack.decode(data, type=Kept)
-            if (kept.format, kept.step, kept.ledger) != (FORMAT, step, self._ledger.digest(step)):
-                return None
-            return self._unpack(kept)
-        except (msgspec.MsgspecError, zlib.error, ValueError):
-            return None
+        return self.read(self._store.get(self.key(step)), step)
 
-    def keep(self, state: State, interval: int) -> None:
-        """Stores a state, once. A store that cannot be written is no reason to stop."""
+    def keep(self, state: State) -> None:
+        """Stores a state, in place of one that cannot be used. A store that cannot be written is no reason to stop."""
         if not self._write:
             return
-        first = state.step // interval // ANCHORED * ANCHORED * interval
-        anchor = self._anchor_at(first) if state.lanes and self._ledger.begin < first < state.step else None
-        if state.lanes and first == state.step:
-            self._anchor = state
-        rows = [(*key, number, int(given.sum())) for key, (number, given) in state.lanes.items()]
-        given = [
-            drift(value) - base for (_, value), base in zip(state.lanes.values(), bases(state.lanes, anchor), strict=True)
-        ]
+        rows = [(*key, number, *given) for key, (number, given) in state.lanes.items()]
         kept = Kept(
             format=FORMAT,
             step=state.step,
             ledger=self._ledger.digest(state.step),
-            anchor=None if anchor is None else anchor.step,
             drawn=pack(np.trim_zeros(state.drawn, "b")),
-            lanes=pack(np.array(rows, np.int64).reshape(-1, 4).T),
-            given=pack_small(np.array(given, np.int64)),
+            lanes=pack(np.array(rows, np.int64)),
         )
+        key, data = self.key(state.step), sealed(msgspec.msgpack.encode(kept))
         try:
-            self._store.put_if_absent(self.key(state.step), msgspec.msgpack.encode(kept))
+            there = self._store.put_if_absent(key, data)
+            is_ours = format_of(there) in (None, OLD_FORMAT, FORMAT)  # one of a later format stays
+            if there != data and is_ours and self.read(there, state.step) is None:
+                self._store.delete(key)
+                self._store.put_if_absent(key, data)
         except StoreError:
             self._write = False
 
-    def _anchor_at(self, step: int) -> State | None:
-        if step and (self._anchor is None or self._anchor.step != step):
-            self._anchor = self.load(step)
-        return self._anchor if step else None
-
-    def _unpack(self, kept: Kept) -> State | None:
-        anchor = None if kept.anchor is None else self._anchor_at(kept.anchor)
-        if kept.anchor is not None and anchor is None:
+    def read(self, data: bytes | None, step: int) -> State | None:
+        """The state in an object that was kept for a step; None when it cannot be used."""
+        content = None if data is None else unsealed(data)
+        if content is None:
+            return None
+        try:
+            kept = msgspec.msgpack.decode(content, type=Kept)
+        except msgspec.MsgspecError:  # of another format
+            return None
+        if (kept.format, kept.step, kept.ledger) != (FORMAT, step, self._ledger.digest(step)):
             return None
         drawn = widen(unpack(kept.drawn), len(self._ledger.streams))
-        rows = unpack(kept.lanes).reshape(4, -1).T.tolist()
-        lanes: Lanes = {(stream, low): (number, np.zeros(0, np.int64)) for stream, low, number, _ in rows}
-        if rows:
-            given = unpack_small(kept.given).reshape(len(rows), -1)
-            for row, value, base in zip(rows, given, bases(lanes, anchor), strict=True):
-                stream, low, number, total = row
-                lanes[stream, low] = number, value + base + total // len(value)
-        return State(kept.step, credits_of(self._ledger, kept.step, drawn), drawn, lanes)
+        assert self._ledger.settings is not None
+        nodes = self._ledger.settings.canonical_nodes
+        rows = unpack(kept.lanes).reshape(-1, 3 + nodes)
+        lanes = {(stream, low): (number, row[3:]) for row in rows for stream, low, number in [row[:3].tolist()]}
+        return State(step, credits_of(self._ledger, step, drawn), drawn, lanes)
 
 
-def drift(given: Ints) -> Ints:
-    """What each lane has given, about their mean."""
-    found: Ints = given - int(given.sum()) // len(given)
-    return found
+def state_key(run: str, step: int) -> str:
+    return f"runs/{run}/states/{step:010d}"
 
 
-def bases(lanes: Lanes, anchor: State | None) -> list[Ints | int]:
-    """Of each row the drift that the anchor has for it; 0 where its pass was not open there."""
-    found = anchor.lanes if anchor is not None else {}
-    none = (-1, np.zeros(1, np.int64))
-    there = ((pass_index, *found.get(key, none)) for key, (pass_index, _) in lanes.items())
-    return [drift(given) if now == then else 0 for now, then, given in there]
+def sealed(content: bytes) -> bytes:
+    """The content with its xxh3-128 behind it."""
+    return content + xxhash.xxh3_128_digest(content)
+
+
+def unsealed(data: bytes) -> bytes | None:
+    """What was sealed; None when it has changed since."""
+    content, seal = data[:-SEAL_BYTES], data[-SEAL_BYTES:]
+    return content if seal == xxhash.xxh3_128_digest(content) else None
+
+
+def format_of(data: bytes) -> str | None:
+    """The format that a kept state says it has; None for one that is damaged."""
+    content = unsealed(data)
+    try:
+        written = msgspec.msgpack.decode(data if content is None else content, type=Versioned).format
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return None if content is None and written == FORMAT else written
 
 
 def credits_of(ledger: Ledger, step: int, drawn: Ints) -> Ints:
@@ -181,17 +183,3 @@ def pack(values: Ints) -> bytes:
 
 def unpack(data: bytes) -> Ints:
     return np.frombuffer(zlib.decompress(data), "<i8").astype(np.int64)
-
-
-def pack_small(values: Ints) -> bytes:
-    """Numbers of either sign, most of them small: signs in the lowest bit, then all lowest bytes before all higher ones."""
-    folded = (values << 1 ^ values >> 63).ravel()
-    planes = folded.astype("<i8").view(np.uint8).reshape(-1, 8).T
-    return zlib.compress(np.ascontiguousarray(planes).tobytes())
-
-
-def unpack_small(data: bytes) -> Ints:
-    planes = np.frombuffer(zlib.decompress(data), np.uint8).reshape(8, -1)
-    folded = np.ascontiguousarray(planes.T).view("<u8").ravel()
-    values: Ints = (folded >> np.uint64(1)).astype(np.int64) ^ -(folded & np.uint64(1)).astype(np.int64)
-    return values

@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from mixer.pool.pool import POOL
-from streamer.catalog.catalog import Catalog, local_copy
+from streamer.catalog.catalog import Catalog
+from streamer.catalog.manifest import PartInfo
+from streamer.catalog.part_files import read_parquet
 
 KIND = "synthetic"
 MOST_KEPT = 200
@@ -78,16 +80,14 @@ def accepted_files(catalog: Catalog, limit: int) -> list[PoolFile]:
     for at_s, _, part in newest:
         if len(files) >= limit:
             break
-        files += read_files(catalog, f"{part.folder}/{part.extra['files']}", at_s, limit - len(files))
+        files += read_files(catalog, part, at_s, limit - len(files))
     return files
 
 
-def read_files(catalog: Catalog, key: str, at_s: float, limit: int) -> Iterator[PoolFile]:
+def read_files(catalog: Catalog, part: PartInfo, at_s: float, limit: int) -> Iterator[PoolFile]:
     """The last `limit` files of a part, last first."""
-    import pyarrow.parquet as pq
-
-    with local_copy(catalog.store, key) as path:
-        table = pq.read_table(path, columns=["document", "text", "language", "path", "repository"])
+    columns = ["document", "text", "language", "path", "repository"]
+    table = read_parquet(catalog.store, part, part.extra["files"], columns)
     for row in table.slice(max(0, len(table) - limit)).to_pylist()[::-1]:
         yield file_of(
             "accepted",

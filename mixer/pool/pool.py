@@ -8,7 +8,7 @@ import msgspec
 
 from mixer.errors import MixerError
 from streamer.catalog.catalog import Catalog
-from streamer.store.log import Body
+from streamer.store.log import Bodies, Body
 
 POOL = "generators"
 FORMAT = "pool/1"
@@ -66,9 +66,13 @@ def draining(catalog: Catalog, pool: str = POOL) -> bool:
 def last(catalog: Catalog, pool: str) -> Body:
     """The newest entry, empty when there is none. Raises: MixerError for another format."""
     bodies = catalog.log(f"pools/{pool}").read()
-    if bodies and bodies[-1]["format"] != FORMAT:
-        raise MixerError(f"pool {pool} has format {bodies[-1]['format']}; this version reads {FORMAT}: update phasemix")
-    return bodies[-1] if bodies else {}
+    if not bodies:
+        return {}
+    body = bodies[-1]
+    with bodies.understood(len(bodies) - 1):
+        if body["format"] != FORMAT:
+            raise MixerError(f"pool {pool} has format {body['format']}; this version reads {FORMAT}: update phasemix")
+        return {"workers": int(body["workers"]), "draining": bool(body.get("draining", False))}
 
 
 def set_wanted(catalog: Catalog, workers: int, pool: str = POOL) -> None:
@@ -82,7 +86,7 @@ def set_wanted(catalog: Catalog, workers: int, pool: str = POOL) -> None:
 def set_draining(catalog: Catalog, pool: str = POOL) -> None:
     """Notes that no new jobs are to be planned; the workers stay as many as they are."""
 
-    def decide(bodies: list[Body]) -> Body | None:
+    def decide(bodies: Bodies) -> Body | None:
         body = {"format": FORMAT, "workers": int(bodies[-1]["workers"]) if bodies else 0, "draining": True}
         return None if bodies and bodies[-1] == body else body
 

@@ -57,7 +57,7 @@ def check_caps(
     catalog: Catalog,
     name: str,
     plan: Plan,
-    num_steps: int | None,
+    num_steps: int,
     global_batch: int,
     drawn: dict[str, int],
     *,
@@ -67,8 +67,6 @@ def check_caps(
 
     A stream that is empty, or waits when dry, may grow: it is let through. `is_mean`: the shares are a schedule's mean.
     """
-    if num_steps is None:
-        return
     horizon, stocks = num_steps * global_batch, []
     for stream, cap, limit, when_dry in zip(plan.streams, plan.max_passes, plan.limit, plan.when_dry, strict=True):
         samples, before = min(catalog.stream(stream).samples, limit if limit is not None else 1 << 62), drawn.get(stream, 0)

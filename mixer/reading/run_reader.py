@@ -14,6 +14,7 @@ from mixer.journal.journal import Forecast, Journal
 from mixer.journal.service_journal import ServiceJournal
 from mixer.ledger.ancestry import Ancestry
 from mixer.ledger.ledger import Settings
+from mixer.planning.tables import BoundParts
 from mixer.reading.stretches import Stretches
 from streamer.catalog.catalog import Catalog
 from streamer.errors import StoreError
@@ -30,7 +31,8 @@ class RunReader:
     `boundaries`: whether batches say where documents begin; None as the run was created.
     `service`: the address of a mixer service that writes and hands out the segments; then nothing is written here. Without
     it the store is used.
-    Raises: RunError for an unknown run or a world size that does not divide the global batch.
+    Raises: RunError for an unknown run, a world size that does not divide the global batch, or streams whose parts are
+    others than those that the run draws from.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class RunReader:
         self._catalog = Catalog(root)
         self._service, self._read_only = service, read_only
         self._journal = self._open_journal(run)
+        BoundParts(self._catalog, run).check(self._journal.ledger)
         settings = self._journal.ledger.settings
         if world_size < 1 or settings.global_batch % world_size or not 0 <= rank < world_size:
             raise RunError(
@@ -63,7 +66,13 @@ class RunReader:
         self._asks_ahead = not read_only and (service is not None or isinstance(self._catalog.store, ObjectStore))
         part = slice(rank * self._rows, (rank + 1) * self._rows)
         with_boundaries = settings.boundaries if boundaries is None else boundaries
-        self._stretches = Stretches(self._catalog, self._journal, part, boundaries=with_boundaries)
+        self._stretches = Stretches(
+            self._catalog,
+            self._journal,
+            part,
+            boundaries=with_boundaries,
+            beyond=not read_only and not self._asks_ahead,
+        )
         self._parent: RunReader | None = None
         self._line = Ancestry(self._journal, self._open_journal)
 
@@ -92,6 +101,11 @@ class RunReader:
     def streams(self) -> list[str]:
         """Names by the index that `origin["stream"]` holds; only ever grows."""
         return self._journal.ledger.streams
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one sample's tokens."""
+        return self._stretches.row_bytes
 
     @property
     def fetched_bytes(self) -> int:
@@ -143,11 +157,14 @@ class RunReader:
 
         A skipped batch is a StepError, which names the next one.
         """
+        stretches = self._stretches
+        batch = stretches.at_hand(step)
+        if batch is not None:
+            return batch
         if 0 <= step < self._journal.ledger.begin:
             self._refuse_skipped(step)
             return self._open_parent().read(step)
-        stretches = self._stretches
-        if not stretches.holds(step) or (self._read_only and self.is_forecast(step)):
+        if not stretches.holds(step):
             self._journal.ensure(step, wait_s=self._wait_s)
             self._refuse_skipped(step)
             stretches.open(step, anew=self._read_only)

@@ -6,7 +6,7 @@ before its first step are traced in its parent.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -21,7 +21,7 @@ from mixer.ledger.ledger import Ledger, widen
 from mixer.order.ranges import Ranges
 from mixer.planning.planner import Planner
 from mixer.planning.states import States
-from mixer.planning.tables import Tables
+from mixer.planning.tables import BoundParts, Tables
 from mixer.reading.positions import Positions
 from mixer.reading.turns import Row, Turn, turns_of
 from streamer.catalog.catalog import Catalog
@@ -91,7 +91,7 @@ class Trace:
         self.catalog = root if isinstance(root, Catalog) else Catalog(root)
         self.run = run
         self._journal = Forecast(self.catalog, run)
-        self._reader = Reader(self.catalog.store)
+        self._reader, self._bound = Reader(self.catalog.store), BoundParts(self.catalog, run)
         self._planner: Planner | None = None
         self._tokenizers: dict[str, Tokenizer] = {}
         self._searched: dict[tuple[str, str, str], list[Span] | None] = {}  # (part's folder, column, value)
@@ -125,7 +125,7 @@ class Trace:
             ids = said = None
             if text:
                 table = tables(place.stream)
-                part, shard = table.shards[int(slots.rows.shard[0, number])]
+                part, shard = table.shard(int(slots.rows.shard[0, number]))
                 ids = self._reader.rows(part, shard, table.schema)[slots.rows.first[0, number]].tolist()
                 said = self._decode(table.schema, ids)
             row = TracedRow(
@@ -215,7 +215,7 @@ class Trace:
         """A planner of the ledger as it is now, whose states stay in memory."""
         ledger = self.ledger
         if self._planner is None or self._planner.ledger is not ledger:
-            self._tables = Tables(self.catalog, ledger)
+            self._tables = Tables(self.catalog, ledger, self.run)
             states = States(Overlay(self.catalog.store), self.run, ledger, write=True)
             self._planner = Planner(ledger, Ranges(ledger.pool_seed, self._tables), states)
         return self._planner, self._tables
@@ -225,11 +225,10 @@ class Trace:
             return "skipped"
         return "ledger" if step < self._journal.written else "forecast"
 
-    def _parts(self, stream: int) -> tuple[PartInfo, ...]:
+    def _parts(self, stream: int) -> Sequence[PartInfo]:
         """The parts of a stream that the ledger has taken in."""
         ledger = self.ledger
-        number = ledger.snapshots[stream]
-        return self.catalog.stream(ledger.streams[stream], number).parts if number else ()
+        return self._bound.snapshot(ledger, stream).parts if ledger.snapshots[stream] else ()
 
     def _spans(self, rows: list[Row]) -> dict[Row, list[Span] | None]:
         by_part: dict[tuple[int, int], list[int]] = defaultdict(list)

@@ -1,41 +1,102 @@
-"""The synthetic tokens that live runs still need, by language."""
+"""The synthetic tokens that live runs still need, by language.
 
+Always holds: a run whose plans never named a synthetic stream costs one look at its log, so that asking again is cheap
+however many runs there are.
+"""
+
+import re
+from contextlib import suppress
 from pathlib import Path
 
 from mixer.errors import MixtureError
+from mixer.journal.journal import Forecast
+from mixer.mixture.mixture import globs
+from mixer.mixture.versions import Versions
 from mixer.order.shares import ONE
-from mixer.runs.runs import Runs
+from mixer.runs.lineage import drawn_in
+from mixer.steering.binding import Bound
 from streamer.catalog.catalog import Catalog
+from streamer.store.log import Body
 from streamer.store.store import Store
 
 HORIZON_STEPS = 256  # how far ahead a run without num_steps is provided for
-KIND = "synthetic"
+KIND = "synthetic/"
+
+
+class Demand:
+    """What the runs of a catalog need. Asked again, only what is new in their logs is read."""
+
+    def __init__(self, root: "str | Path | Store | Catalog") -> None:
+        self._catalog = root if isinstance(root, Catalog) else Catalog(root)
+        self._mixtures = Versions(self._catalog)
+        self._drawing: dict[str, Forecast] = {}
+        self._seen: dict[str, int] = {}  # entries of the other runs, in which nothing synthetic is named
+
+    def tokens(self) -> dict[str, int]:
+        """Tokens of `synthetic/LANGUAGE` that runs which have not ended will draw beyond what is published.
+
+        A run is looked at to its `num_steps`, else 256 steps past its ledger, with what its schedule comes to until then; a
+        stream may give each sample `max_passes` times.
+        """
+        wanted: dict[str, int] = {}
+        if not any(name.startswith(KIND) for name in self._catalog.names("streams")):
+            return wanted
+        for name in self._catalog.names("runs"):
+            journal = self._open(name)
+            if journal is not None and journal.ledger.ended is None:
+                for language, tokens in self._of(journal):
+                    wanted[language] = max(wanted.get(language, 0), tokens)
+        return {language: tokens for language, tokens in wanted.items() if tokens > 0}
+
+    def _open(self, name: str) -> Forecast | None:
+        """A run's journal, with what was written since; None for one that draws nothing synthetic."""
+        if name in self._drawing:
+            self._drawing[name].refresh()
+        else:
+            bodies = self._catalog.log(f"runs/{name}/ledger").read()
+            if not any(self._may_draw(body) for body in bodies[self._seen.get(name, 0) :]):
+                self._seen[name] = len(bodies)
+                return None
+            self._drawing[name] = Forecast(self._catalog, name)
+        return self._drawing[name]
+
+    def _may_draw(self, body: Body) -> bool:
+        """Whether an entry of a run's log lets it draw synthetic samples: by its plan, or by the mixtures of a schedule."""
+        if body["event"] == "segment":
+            return False
+        points = (body.get("policy") or {}).get("points", [])
+        mixtures = [self._mixtures.load(point["mixture"])[1] for point in points]
+        patterns = [glob for mixture in mixtures for component in mixture.component for glob in globs(component.streams)]
+        return any(name.startswith(KIND) for name in body.get("plan", {}).get("streams", [])) or any(
+            map(may_match, patterns)
+        )
+
+    def _of(self, journal: Forecast) -> list[tuple[str, int]]:
+        """(language, tokens) of each synthetic stream that a run draws from."""
+        ledger = journal.ledger
+        settings, end = ledger.settings, ledger.end
+        horizon = end + HORIZON_STEPS if ledger.last_step is None else ledger.last_step
+        bound = Bound.of(ledger, end)
+        plan = bound.plan
+        with suppress(MixtureError):  # of a schedule that the catalog no longer fits; the run then keeps its shares
+            plan = bound.mean(self._mixtures, end, horizon)
+        drawn, found = None, list[tuple[str, int]]()
+        for stream, share, cap in zip(plan.streams, plan.shares, plan.max_passes, strict=True):
+            if not stream.startswith(KIND):
+                continue
+            drawn = drawn_in(journal) if drawn is None else drawn
+            draws = share * (horizon - end) * settings.global_batch // ONE + drawn.get(stream, 0)
+            missing = -(-draws // (cap or 1)) - self._catalog.stream(stream).samples
+            found.append((stream.split("/")[1], missing * settings.seq_len))
+        return found
+
+
+def may_match(glob: str) -> bool:
+    """Whether a glob could match a synthetic stream, one that does not exist yet too: its beginning decides."""
+    fixed = re.split(r"[*?\[]", glob)[0]
+    return KIND.startswith(fixed) or fixed.startswith(KIND)
 
 
 def demand(root: "str | Path | Store | Catalog") -> dict[str, int]:
-    """Tokens of `synthetic/LANGUAGE` that runs which have not ended will draw beyond what is published.
-
-    A run is looked at to its `num_steps`, else 256 steps past its ledger, with what its schedule comes to until then; a
-    stream may give each sample `max_passes` times.
-    """
-    runs = Runs(root)
-    wanted: dict[str, int] = {}
-    for info in runs.list():
-        if info.ended is not None:
-            continue
-        skipped = sum(batches for _, batches in info.skipped)
-        horizon = info.end_step + HORIZON_STEPS if info.num_steps is None else info.num_steps + skipped
-        try:
-            plan = runs.plan(info.name, horizon)
-        except MixtureError:  # of a schedule that the catalog no longer fits; the run then keeps its shares
-            plan = runs.plan(info.name)
-        drawn = {use.stream: use.drawn_samples for use in runs.use(info.name)}
-        for stream, share, cap in zip(plan.streams, plan.shares, plan.max_passes, strict=True):
-            kind, language = stream.split("/")[:2]
-            if kind != KIND:
-                continue
-            ahead = share * (horizon - info.end_step) * info.global_batch // ONE
-            draws = ahead + drawn.get(stream, 0)
-            missing = -(-draws // (cap or 1)) - runs.catalog.stream(stream).samples
-            wanted[language] = max(wanted.get(language, 0), missing * info.seq_len, 0)
-    return {language: tokens for language, tokens in wanted.items() if tokens}
+    """As `Demand.tokens`, once."""
+    return Demand(root).tokens()

@@ -1,28 +1,48 @@
 """Entries that somebody makes in a run's log, and what they may say."""
 
 import time
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
 
 from mixer.errors import RunError
-from mixer.ledger.ledger import FORMAT, Ledger
-from mixer.mixture.places import shown
+from mixer.faults import Fault, check, shown
+from mixer.ledger.ledger import FORMAT, Batches, Ledger, Shape, Step, Steps
+from mixer.steering.binding import Bound
 from streamer.catalog.names import whole_text
 from streamer.store.log import Body
 
-BOUNDS = {
-    "seed": (0, (1 << 63) - 1),
-    "global_batch": (1, 1 << 20),  # a share of 2^40 times a batch must leave room in 64 bits
-    "canonical_nodes": (1, 64),
-    "num_steps": (1, 1 << 40),
-    "segment_batches": (1, 1 << 16),  # counts of a segment are planned at once
-    "write_ahead": (1, 1 << 40),
-    "skip": (0, 1 << 16),  # segments are written for what is skipped too
-    "start_step": (0, 1 << 40),
-    "batches": (1, 1 << 16),
-    "at_step": (0, 1 << 40),
-    "to_step": (0, 1 << 40),
-}
 MAX_TEXT = 4000  # characters
+T = TypeVar("T")
+
+
+class Numbers(msgspec.Struct, frozen=True, kw_only=True):
+    """Steps and counts that entries are made of. Segments are written for what is skipped too."""
+
+    at_step: Step | None = None
+    to_step: Step = 0
+    start_step: Step = 0
+    batches: Batches = 1
+    num_steps: Steps | None = None
+    skip: Annotated[int, Meta(ge=0, le=1 << 16, title="an integer from 0 to 65,536")] = 0
+
+
+def checked(name: str, values: dict[str, Any], kind: type[T]) -> T:
+    """Raises: RunError for a value that no run can have."""
+    try:
+        return check(values, kind)
+    except Fault as fault:
+        raise RunError(f"run {name}: {fault}") from fault
+
+
+def check_nodes(name: str, shape: Shape) -> None:
+    """Raises: RunError when canonical nodes do not divide the global batch."""
+    if shape.global_batch % shape.canonical_nodes:
+        raise RunError(
+            f"run {name}: canonical_nodes = {shape.canonical_nodes} does not divide global_batch = {shape.global_batch}; "
+            "use a divisor of it"
+        )
 
 
 def entry(event: str, by: str | None, why: str | None, **values: Any) -> Body:
@@ -36,24 +56,18 @@ def entry(event: str, by: str | None, why: str | None, **values: Any) -> Body:
     return {"format": FORMAT, "event": event, **values, **said, "at_s": round(time.time(), 3)}
 
 
-def check_numbers(name: str, *, global_batch: int = 1, canonical_nodes: int = 1, **others: int | None) -> None:
-    """Raises: RunError for a number that no run can have."""
-    for key, value in {**others, "global_batch": global_batch, "canonical_nodes": canonical_nodes}.items():
-        low, high = BOUNDS[key]
-        if value is not None and (type(value) is not int or not low <= value <= high):
-            raise RunError(f"run {name}: {key} = {value!r} is no whole number from {low} to {high:,}; give one that is")
-    if global_batch % canonical_nodes:
-        raise RunError(
-            f"run {name}: canonical_nodes {canonical_nodes} does not divide the global batch of {global_batch}; use a "
-            "divisor of it"
-        )
+def is_same_request(written: Body, asked: Body) -> bool:
+    """Whether an entry is what somebody asks for again: all but the moment, and the step that follows from the moment."""
+    keys = (written.keys() | asked.keys()) - {"at_s", "at_step"}
+    return all(written.get(key) == asked.get(key) for key in keys)
 
 
-def check_length(name: str, ledger: Ledger, mixture: str, seq_len: int) -> None:
-    """Raises: RunError when a mixture is of another sequence length than the run."""
-    if seq_len != ledger.settings.seq_len:
+def check_length(name: str, ledger: Ledger, bound: Bound) -> None:
+    """Raises: RunError when mixtures are of another sequence length than the run."""
+    have = ledger.settings.seq_len
+    if bound.seq_len != have:
         raise RunError(
-            f"run {name} has seq_len {ledger.settings.seq_len}, {mixture} {seq_len}; switch to a mixture of the same, or "
+            f"run {name} has seq_len {have}, {bound.plan.mixture} {bound.seq_len}; switch to a mixture of the same, or "
             "start another run"
         )
 

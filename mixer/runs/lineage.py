@@ -78,6 +78,7 @@ def pools(ledger: Ledger, state: State) -> list[Pool]:
             drawn=drawn[index],
             total=ledger.totals[index],
             snapshot=ledger.snapshots[index],
+            parts=ledger.part_digests[index],
             eras=tuple(ledger.timelines[index].eras),
             lanes=[(low, number, given.tolist()) for (of, low), (number, given) in state.lanes.items() if of == index],
         )

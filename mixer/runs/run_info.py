@@ -46,7 +46,7 @@ def describe(name: str, ledger: Ledger) -> RunInfo:
         global_batch=settings.global_batch,
         seq_len=settings.seq_len,
         canonical_nodes=settings.canonical_nodes,
-        num_steps=settings.num_steps,
+        num_steps=ledger.num_steps,
         end_step=ledger.end,
         ended=ledger.ended,
         shares=shares_of(plan),

@@ -4,19 +4,21 @@ import threading
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from mixer.errors import RunError, StepError
 from mixer.journal.journal import Journal
 from mixer.ledger.ancestry import Ancestry
-from mixer.ledger.history import Event, events
+from mixer.ledger.history import Event, history
 from mixer.ledger.ledger import (
     ORDER,
     Fork,
     Ledger,
     Parent,
     Settings,
+    Shape,
     check_plan,
     signed,
     widen,
@@ -28,18 +30,16 @@ from mixer.mixture.plan import Plan
 from mixer.mixture.versions import Versions
 from mixer.order.shares import ONE
 from mixer.preview.caps import check_caps
-from mixer.runs.entries import check_length, check_numbers, entry, refuse_ended
+from mixer.runs.entries import Numbers, check_length, check_nodes, checked, entry, is_same_request, refuse_ended
 from mixer.runs.lineage import come_to, drawn_by, drawn_in, go_on
 from mixer.runs.run_info import RunInfo, describe
 from mixer.runs.stream_use import StreamUse, Target, targets_of, use_of
-from mixer.steering.binding import bind_steering, first_plan, mean_plan
+from mixer.steering.binding import Bound, bind
 from mixer.steering.schedules import Schedule
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.names import check_word
-from streamer.store.log import Body
+from streamer.store.log import Bodies, Body
 from streamer.store.store import Store
-
-Bodies = list[Body]  # in class Runs `list` is a method
 
 
 class Runs:
@@ -56,50 +56,32 @@ class Runs:
         name: str,
         *,
         mixture: str | None = None,
-        seed: int,
-        global_batch: int,
-        canonical_nodes: int = 1,
-        num_steps: int | None = None,
-        segment_batches: int = 32,
-        write_ahead: int = 256,
-        boundaries: bool = False,
+        steering: Schedule | Policy | None = None,
         parent: str | None = None,
         parent_step: int | None = None,
-        steering: Schedule | Policy | None = None,
         by: str | None = None,
         why: str | None = None,
+        **shape: Any,
     ) -> RunInfo:
         """Binds a new run to a mixture version.
 
-        `segment_batches`: after so many global batches a switch or a new part can take effect; `write_ahead`: how far past
-        the ledger's end a reader may ask; `boundaries`: its batches say where documents begin. With a `parent` the streams
-        go on where `parent_step` batches of that run have brought them (default: all in its ledger), so that passes and
-        caps count through the lineage. `steering`: a schedule, whose mixtures then take the place of `mixture`, or a policy.
-        Raises: RunError when it exists or its caps cannot last `num_steps`.
+        Args: `shape`, what `Shape` has: seed, global_batch and, where they are not to be the default, the others. With a
+        `parent` the streams go on where `parent_step` batches of that run have brought them (default: all in its ledger),
+        so that passes and caps count through the lineage. `steering`: a schedule, whose mixtures then take the place of
+        `mixture`, or a policy. Raises: RunError when it exists or its caps cannot last `num_steps`.
         """
         check_word(name, what="run")
-        check_numbers(name, seed=seed, global_batch=global_batch, canonical_nodes=canonical_nodes,
-                      segment_batches=segment_batches, write_ahead=write_ahead, num_steps=num_steps)  # fmt: skip
-        policy, mixture = bind_steering(self.mixtures, name, steering, mixture, global_batch)
-        plan = first_plan(self.mixtures, policy, mixture, 0)
-        seq_len = self.mixtures.load(mixture)[1].seq_len
+        wanted = checked(name, shape, Shape)
+        check_nodes(name, wanted)
+        bound = bind(self.mixtures, name, steering, mixture, wanted.global_batch, 0)
         if parent is None and parent_step is not None:
             raise RunError(f"run {name}: a parent's step, {parent_step}, needs a parent; name it with --parent")
-        origin = None if parent is None else go_on(self.catalog, name, plan, parent, parent_step, canonical_nodes)
-        mean = mean_plan(self.mixtures, policy, plan, 0, num_steps)
-        check_caps(self.catalog, name, mean, num_steps, global_batch, drawn_by(origin), is_mean=mean is not plan)
-        settings = Settings(
-            mixture=plan.mixture,
-            seed=seed,
-            global_batch=global_batch,
-            seq_len=seq_len,
-            canonical_nodes=canonical_nodes,
-            num_steps=num_steps,
-            segment_batches=segment_batches,
-            write_ahead=write_ahead,
-            boundaries=boundaries,
-        )
-        return self._begin(name, settings, plan, origin, None, policy, by, why)
+        origin = None
+        if parent is not None:
+            origin = go_on(self.catalog, name, bound.plan, parent, parent_step, wanted.canonical_nodes)
+        self._check_caps(name, bound, 0, wanted.num_steps, wanted.global_batch, drawn_by(origin))
+        settings = Settings(**msgspec.structs.asdict(wanted), mixture=bound.plan.mixture, seq_len=bound.seq_len)
+        return self._begin(name, settings, bound, by, why, parent=origin)
 
     def fork(
         self,
@@ -124,64 +106,61 @@ class Runs:
         step that is not in the parent's ledger.
         """
         check_word(name, what="run")
+        checked(name, {"skip": skip}, Numbers)
         origin, owner, ledger, state = come_to(self.catalog, name, parent, at_step)
-        had = owner.settings
-        assert had is not None
-        seed, size = had.seed if seed is None else seed, had.global_batch if global_batch is None else global_batch
-        check_numbers(name, seed=seed, global_batch=size, canonical_nodes=had.canonical_nodes, skip=skip,
-                      num_steps=num_steps)  # fmt: skip
-        plan = owner.plans[owner.plan_at(at_step)]
+        had, bound = owner.settings, Bound.of(owner, at_step)
+        changes = {"seed": seed, "global_batch": global_batch, "num_steps": num_steps}
+        given = {key: value for key, value in changes.items() if value is not None}
+        settings = checked(name, {**msgspec.structs.asdict(had), "num_steps": owner.num_steps, **given}, Settings)
+        check_nodes(name, settings)
         if mixture is not None:
-            plan = self.mixtures.resolve(mixture)
-            check_length(name, owner, plan.mixture, self.mixtures.load(mixture)[1].seq_len)
-            check_plan(name, ledger, plan)
+            bound = bind(self.mixtures, name, None, mixture, settings.global_batch, at_step)
+            check_length(name, owner, bound)
+            check_plan(name, ledger, bound.plan)
+        else:
+            bound = bound._replace(
+                policy=continued(bound.policy, at_step, Fraction(had.global_batch, settings.global_batch))
+            )
+        settings = msgspec.structs.replace(settings, mixture=bound.plan.mixture)
         skips = Skips()
         for start, end in owner.skips.stretches:
             if start < at_step:
                 skips.add(start, min(end, at_step) - start)
         if skip:
             skips.add(at_step, skip)
-        num_steps = had.num_steps if num_steps is None else num_steps
-        settings = msgspec.structs.replace(had, mixture=plan.mixture, seed=seed, global_batch=size, num_steps=num_steps)
-        policy, chosen = None, None
-        if mixture is None:
-            policy = continued(owner.policy_at(at_step), at_step, Fraction(had.global_batch, size))
-            chosen = owner.chosen_at(at_step) if policy is not None and not policy.points else None
-        if num_steps is not None:
-            ahead = skips.behind(0, num_steps) - at_step
-            if ahead <= 0:
+        if settings.num_steps is not None:
+            last = skips.behind(0, settings.num_steps)
+            if last <= at_step:
                 raise RunError(
-                    f"run {name} would end at batch {at_step}, where it begins: num_steps = {num_steps} counts from the "
-                    f"beginning of {parent}; give more with --num-steps, or fork at an earlier step"
+                    f"run {name} would end at batch {at_step}, where it begins: num_steps = {settings.num_steps} counts "
+                    f"from the beginning of {parent}; give more with --num-steps, or fork at an earlier step"
                 )
-            mean = mean_plan(self.mixtures, policy, plan, at_step, at_step + ahead)
-            check_caps(self.catalog, name, mean, ahead, size, drawn_by(origin), is_mean=mean is not plan)
+            self._check_caps(name, bound, at_step, last, settings.global_batch, drawn_by(origin))
+        chosen = owner.chosen_at(at_step) if bound.policy is not None and not bound.policy.points else None
         fork = Fork(
             owed=widen(state.credits, len(ledger.streams)).tolist(),
             skipped=[(start, end - start) for start, end in skips.stretches],
-            chosen=None if chosen == plan else chosen,
+            chosen=None if chosen == bound.plan else chosen,
         )
-        decided = policy is not None and at_step in owner.steered
-        return self._begin(name, settings, plan, origin, fork, policy, by, why, decided=decided)
+        decided = bound.policy is not None and at_step in owner.steered
+        return self._begin(name, settings, bound, by, why, parent=origin, fork=fork, decided=decided)
 
     def _begin(
         self,
         name: str,
         settings: Settings,
-        plan: Plan,
-        parent: Parent | None,
-        fork: Fork | None,
-        policy: Policy | None,
+        bound: Bound,
         by: str | None,
         why: str | None,
         *,
+        parent: Parent | None,
+        fork: Fork | None = None,
         decided: bool = False,
     ) -> RunInfo:
         """Writes the first entry. `decided`: the plan is the policy's already. Raises: RunError when the run exists."""
-        body = entry("created", by, why, order=ORDER, settings=msgspec.to_builtins(settings), plan=msgspec.to_builtins(plan))
-        body |= {} if parent is None else {"parent": msgspec.to_builtins(parent)}
-        body |= {} if fork is None else {"fork": msgspec.to_builtins(fork)}
-        body |= {} if policy is None else {"policy": msgspec.to_builtins(policy)}
+        values = {"settings": settings, "plan": bound.plan, "parent": parent, "fork": fork, "policy": bound.policy}
+        body = entry("created", by, why, order=ORDER)
+        body |= {key: msgspec.to_builtins(value) for key, value in values.items() if value is not None}
         body |= {"steered": True} if decided else {}
         self.catalog.register("runs", name)
         if self.catalog.log(f"runs/{name}/ledger").append(lambda bodies: None if bodies else body) is None:
@@ -203,26 +182,31 @@ class Runs:
         `steering`: what chooses the shares from there on, as in `create`; without it they are fixed.
         Raises: StepError for a step in the ledger, RunError when the run has ended or the shapes differ.
         """
-        check_numbers(name, at_step=at_step)
+        checked(name, {"at_step": at_step}, Numbers)
 
         def decide(journal: Journal) -> Body:
             ledger = journal.ledger
-            settings, last = ledger.settings, ledger.last_step
-            policy, first = bind_steering(self.mixtures, name, steering, mixture, settings.global_batch)
-            check_length(name, ledger, first, self.mixtures.load(first)[1].seq_len)
+            size, last = ledger.settings.global_batch, ledger.last_step
             step = ledger.end if at_step is None else at_step
+            bound = bind(self.mixtures, name, steering, mixture, size, step)
+            check_length(name, ledger, bound)
             if step < ledger.end:
                 raise StepError(f"run {name}: step {step} is in the ledger already; the first free one is {ledger.end}")
             if last is not None and step >= last:
                 raise StepError(
-                    f"run {name} ends at batch {last} by its num_steps = {settings.num_steps}; switch it before that, or "
+                    f"run {name} ends at batch {last} by its num_steps = {ledger.num_steps}; switch it before that, or "
                     "start another run with it as parent"
                 )
-            plan = first_plan(self.mixtures, policy, first, step)
-            self._check_switch(name, journal, plan, mean_plan(self.mixtures, policy, plan, step, last), step)
-            body = entry("switched", by, why, at_step=step, plan=msgspec.to_builtins(plan))
-            if policy is not None:
-                body["policy"] = msgspec.to_builtins(msgspec.structs.replace(policy, start=step))
+            check_plan(name, ledger, bound.plan)
+            if last is not None:
+                drawn = drawn_in(journal)
+                before = Bound.of(ledger, ledger.end).mean(self.mixtures, ledger.end, step)
+                for stream, share in zip(before.streams, before.shares, strict=True):
+                    drawn[stream] = drawn.get(stream, 0) + share * (step - ledger.end) * size // ONE
+                self._check_caps(name, bound, step, last, size, drawn)
+            body = entry("switched", by, why, at_step=step, plan=msgspec.to_builtins(bound.plan))
+            if bound.policy is not None:
+                body["policy"] = msgspec.to_builtins(msgspec.structs.replace(bound.policy, start=step))
             return body
 
         return int(self._append(name, decide)["at_step"])
@@ -232,7 +216,7 @@ class Runs:
 
         Raises: RunEnded, WaitError, RunError for no number of batches.
         """
-        check_numbers(name, to_step=to_step)
+        checked(name, {"to_step": to_step}, Numbers)
         journal = Journal(self.catalog, name)
         if to_step:
             journal.ensure(to_step - 1, to=to_step)
@@ -243,7 +227,7 @@ class Runs:
 
         Raises: StepError for one that is in the ledger or skipped, RunError when the run has ended or caps cannot last.
         """
-        check_numbers(name, start_step=start_step, batches=batches)
+        checked(name, {"start_step": start_step, "batches": batches}, Numbers)
         end_step = start_step + batches
 
         def decide(journal: Journal) -> Body:
@@ -259,16 +243,38 @@ class Runs:
             settings, last = ledger.settings, ledger.last_step
             if last is not None and start_step >= last:
                 raise StepError(
-                    f"run {name} ends at batch {last} by its num_steps = {settings.num_steps}; skip one before that"
+                    f"run {name} ends at batch {last} by its num_steps = {ledger.num_steps}; skip one before that"
                 )
             if last is not None:
-                plan, policy = ledger.plans[ledger.plan_at(ledger.end)], ledger.policy_at(ledger.end)
-                mean = mean_plan(self.mixtures, policy, plan, ledger.end, last + batches)
-                steps, size = last + batches - ledger.end, settings.global_batch
-                check_caps(self.catalog, name, mean, steps, size, drawn_in(journal), is_mean=mean is not plan)
+                bound, end = Bound.of(ledger, ledger.end), last + batches
+                self._check_caps(name, bound, ledger.end, end, settings.global_batch, drawn_in(journal))
             return entry("skipped", by, why, start=start_step, batches=batches)
 
         self._append(name, decide)
+
+    def lengthen(self, name: str, num_steps: int, *, by: str | None = None, why: str | None = None) -> RunInfo:
+        """Moves the run's horizon to a later step. A run that ended at its horizon goes on; what it has drawn stays.
+
+        Raises: RunError when the run has no horizon, has one at or past `num_steps`, ended for another reason, or when its
+        caps cannot last so long.
+        """
+        checked(name, {"num_steps": num_steps}, Numbers)
+
+        def decide(journal: Journal) -> Body:
+            ledger = journal.ledger
+            if not ledger.is_at_horizon:
+                refuse_ended(name, ledger)
+            if ledger.num_steps is None or num_steps <= ledger.num_steps:
+                had = "no horizon" if ledger.num_steps is None else f"a horizon of {ledger.num_steps:,} steps"
+                raise RunError(
+                    f"run {name} has {had}, so it cannot be lengthened to {num_steps:,}; a horizon only moves ahead"
+                )
+            bound, end = Bound.of(ledger, ledger.end), ledger.skips.behind(0, num_steps)
+            self._check_caps(name, bound, ledger.end, end, ledger.settings.global_batch, drawn_in(journal))
+            return entry("lengthened", by, why, num_steps=num_steps)
+
+        self._append(name, decide, after_end=True)
+        return self.show(name)
 
     def pause(self, name: str, *, by: str | None = None, why: str | None = None) -> None:
         """No segment is written until `resume`; readers go on within the ledger. Raises: RunError when ended or paused."""
@@ -303,6 +309,7 @@ class Runs:
     def _append(self, name: str, decide: Callable[[Journal], Body], *, after_end: bool = False) -> Body:
         """Appends what is decided on the ledger as it is then, and returns it."""
         journal = Journal(self.catalog, name)
+        journal.refuse_cut()
 
         def append(bodies: Bodies) -> Body:
             journal.ledger.take(bodies)
@@ -310,20 +317,14 @@ class Runs:
                 refuse_ended(name, journal.ledger)
             return decide(journal)
 
-        appended = self.catalog.log(f"runs/{name}/ledger").append(append)
+        appended = self.catalog.log(f"runs/{name}/ledger").append(append, is_same=is_same_request)
         assert appended is not None
         return appended[1]
 
     def history(self, name: str) -> Sequence[Event]:
         """What happened to the run, in order, a fork's parent up to its step first. Raises: RunError for an unknown run."""
         with self._lock:
-            line = Ancestry(self._journal(name), self._journal).oldest_first()
-        return [
-            event
-            for span in line
-            for event in events(span.of.run, self.catalog.log(f"runs/{span.of.run}/ledger").read())
-            if event.step < span.end or event.event == "created"
-        ]
+            return history(self.catalog, Ancestry(self._journal(name), self._journal))
 
     def list(self) -> list[RunInfo]:
         return [self.show(name) for name in self.catalog.names("runs") if self.catalog.log(f"runs/{name}/ledger").read()]
@@ -358,8 +359,8 @@ class Runs:
         """
         with self._lock:
             ledger = self._ledger(name)
-            plan, policy, end = ledger.plans[ledger.plan_at(ledger.end)], ledger.policy_at(ledger.end), ledger.end
-        return mean_plan(self.mixtures, policy, plan, end, until_step)
+            bound, end = Bound.of(ledger, ledger.end), ledger.end
+        return bound.mean(self.mixtures, end, until_step)
 
     def use(self, name: str, upto_step: int | None = None) -> Sequence[StreamUse]:
         """Target beside realised samples of each stream in the ledger's first `upto_step` batches."""
@@ -374,15 +375,10 @@ class Runs:
         with self._lock:
             return self._ledger(name).skips.behind(0, batches)
 
-    def _check_switch(self, name: str, journal: Journal, plan: Plan, mean: Plan, step: int) -> None:
-        """Raises: RunError for what does not fit, and for caps that the steps from `step` on cannot keep at `mean`."""
-        ledger = journal.ledger
-        check_plan(name, ledger, plan)
-        settings, last = ledger.settings, ledger.last_step
-        if last is not None:
-            policy, drawn = ledger.policy_at(ledger.end), drawn_in(journal)
-            until_then = mean_plan(self.mixtures, policy, ledger.plans[ledger.plan_at(ledger.end)], ledger.end, step)
-            for stream, share in zip(until_then.streams, until_then.shares, strict=True):
-                drawn[stream] = drawn.get(stream, 0) + share * (step - ledger.end) * settings.global_batch // ONE
-            steps, size = max(0, last - step), settings.global_batch
-            check_caps(self.catalog, name, mean, steps, size, drawn, is_mean=mean is not plan)
+    def _check_caps(
+        self, name: str, bound: Bound, start: int, end: int | None, global_batch: int, drawn: dict[str, int]
+    ) -> None:
+        """Raises: RunError when batches [start, end) would pass a cap, of whose streams so much was drawn before."""
+        if end is not None:
+            mean = bound.mean(self.mixtures, start, end)
+            check_caps(self.catalog, name, mean, end - start, global_batch, drawn, is_mean=mean is not bound.plan)

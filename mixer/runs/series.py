@@ -14,13 +14,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from mixer.journal.journal import Forecast
-from mixer.ledger.history import Event
+from mixer.journal.journal import Forecast, line_of
+from mixer.ledger.history import Event, history
 from mixer.ledger.ledger import Ledger, widen
 from mixer.ledger.reports import Report, Reports
 from mixer.order.permutation import Ints
 from mixer.order.shares import ONE
-from mixer.runs.runs import Runs
 from streamer.catalog.catalog import Catalog
 
 MOST_EVENTS = 200
@@ -90,7 +89,7 @@ class Curves:
             target=shares(asked_for(ledger, low, high), member, len(groups)),
             realised=shares(np.diff(drawn, axis=0).astype(np.float64), member, len(groups)),
             loss=losses(reports, dict(zip(ledger.streams, member.tolist(), strict=True)), low, high, len(groups)),
-            events=[mark(event) for event in Runs(self._catalog).history(self._run)[-MOST_EVENTS:]],
+            events=[mark(event) for event in history(self._catalog, line_of(self._catalog, self._run))[-MOST_EVENTS:]],
         )
 
     def _drawn_at(self, step: int, width: int) -> Ints:

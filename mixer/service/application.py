@@ -21,8 +21,9 @@ from starlette.exceptions import HTTPException
 from mixer.client.answers import Session
 from mixer.errors import AccessError, RunEnded, StepError, WaitError
 from mixer.service.access import Token
+from mixer.service.callers import Callers
 from mixer.service.contract import PREFIX, document
-from mixer.service.guard import Guard
+from mixer.service.guard import Answers, Bodies, Heads
 from mixer.service.limits import Limits
 from mixer.service.metrics import Metrics
 from mixer.service.requests import read_body, read_query
@@ -30,7 +31,7 @@ from mixer.service.route import AbsentError, Question, Route
 from mixer.service.routes import catalog, mixtures, pool, runs
 from mixer.service.shelf import Shelf
 from streamer.catalog.names import check_word
-from streamer.errors import PhasemixError, StoreError
+from streamer.errors import LogError, PhasemixError, StoreError
 from streamer.store.store import Store
 
 DASHBOARD = Path(__file__).parent.parent / "dashboard"
@@ -70,7 +71,11 @@ def create_app(
     add_files(app, shelf)
     for kind in (PhasemixError, AbsentError, HTTPException):
         app.add_exception_handler(kind, mistake)
-    app.add_middleware(Guard, tokens=tokens, metrics=metrics, limits=limits or Limits(), is_open=loopback)
+    limits = limits or Limits()
+    app.add_middleware(Bodies, limits=limits)  # the last one added sees a request first
+    app.add_middleware(Callers, tokens=tokens, is_open=loopback)
+    app.add_middleware(Heads, limits=limits)
+    app.add_middleware(Answers, metrics=metrics)
     return app
 
 
@@ -135,9 +140,9 @@ def mistake(request: Request, error: Exception) -> Response:
 
 
 def status_of(error: Exception) -> int:
-    if isinstance(error, StoreError):
+    if isinstance(error, StoreError) and not isinstance(error, LogError):  # which waiting does not mend
         return 503
-    return 409 if isinstance(error, StepError | RunEnded | WaitError) else 400
+    return 409 if isinstance(error, StepError | RunEnded | WaitError | LogError) else 400
 
 
 def add_files(app: FastAPI, shelf: Shelf) -> None:

@@ -3,7 +3,6 @@
 Always holds: a key that a struct does not have is refused; the line names field, value and what is allowed.
 """
 
-import re
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -11,18 +10,17 @@ import msgspec
 from msgspec import Meta
 
 from mixer.errors import MixerError
+from mixer.faults import Fault, check
+from mixer.ledger.ledger import Batches, GlobalBatch, Seed, Step, Steps
 from mixer.steering.schedules import Function, Schedule
 
 MOST_DEPTH = 16
-MOST_SHOWN = 60  # characters of a value that a line shows
+TOO_DEEP = f"the body is nested deeper than {MOST_DEPTH} levels; send a flatter one"
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 Reference = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*(@[1-9][0-9]*)?$", max_length=80)]
 Stream = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._@/-]*$", max_length=400)]
 Line = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=1000)]
 Toml = Annotated[str, Meta(max_length=1 << 19)]
-Step = Annotated[int, Meta(ge=0, le=1 << 40)]
-Count = Annotated[int, Meta(ge=1, le=1 << 40)]
-Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class RequestError(MixerError):
@@ -79,15 +77,19 @@ class Fork(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Name
     at_step: Step
     seed: Seed | None = None
-    global_batch: Count | None = None
+    global_batch: GlobalBatch | None = None
     mixture: Reference | None = None
-    num_steps: Count | None = None
+    num_steps: Steps | None = None
     skip: Step = 0
 
 
 class Skip(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
     start_step: Step
-    batches: Count
+    batches: Batches
+
+
+class Lengthen(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    num_steps: Steps
 
 
 class Note(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,22 +125,14 @@ T = TypeVar("T")
 def read_body(data: bytes, kind: type[T]) -> T:
     """Raises: RequestError."""
     try:
-        return decode(data or b"{}", kind)
+        document = msgspec.json.decode(data or b"{}")
     except RecursionError as error:
-        raise RequestError(f"the body is nested deeper than {MOST_DEPTH} levels; send a flatter one") from error
+        raise RequestError(TOO_DEEP) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RequestError(f"the body is no JSON in UTF-8: {error}; send one object") from error
-
-
-def decode(data: bytes, kind: type[T]) -> T:
-    """Raises: RequestError that says what does not fit, msgspec.DecodeError for no JSON, RecursionError."""
-    try:
-        found = msgspec.json.decode(data, type=kind)
-    except msgspec.ValidationError as error:
-        raise RequestError(say(str(error), msgspec.json.decode(data), kind, "body")) from error
-    if any(depth(getattr(found, name)) > MOST_DEPTH for name in getattr(found, "__struct_fields__", ())):
-        raise RecursionError
-    return found
+    if depth(document) > MOST_DEPTH:
+        raise RequestError(TOO_DEEP)
+    return read(document, kind, "body")
 
 
 def read_query(query: bytes, kind: type[T]) -> T:
@@ -150,33 +144,16 @@ def read_query(query: bytes, kind: type[T]) -> T:
     values = dict(pairs)
     if len(values) < len(pairs):
         raise RequestError("the query has a key twice; give each once")
+    return read(values, kind, "query", strict=False)
+
+
+def read(document: Any, kind: type[T], what: str, *, strict: bool = True) -> T:
+    """Raises: RequestError that names key, value and what is allowed."""
     try:
-        return msgspec.convert(values, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise RequestError(say(str(error), values, kind, "query")) from error
-
-
-def say(problem: str, document: Any, kind: type, what: str) -> str:
-    """A validation error as a line with field, value and what is allowed."""
-    said, _, place = problem.partition(" - at `$")
-    words = re.findall(r"[^.\[\]`]+", place)
-    value = document
-    for word in words:
-        value = (
-            value[int(word)]
-            if isinstance(value, list) and word.isdigit()
-            else value.get(word)
-            if isinstance(value, dict)
-            else None
-        )
-    where = f"{what}, {'.'.join(words)} = {shown(value)}" if words else what
-    allowed = ", ".join(getattr(kind, "__struct_fields__", ())) or "none"
-    return f"{where}: {said[:300]}; its keys are {allowed}, see /openapi.json"
-
-
-def shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+        return check(document, kind, strict=strict)
+    except Fault as fault:
+        allowed = ", ".join(getattr(kind, "__struct_fields__", ())) or "none"
+        raise RequestError(f"{what}: {fault}; its keys are {allowed}, see /openapi.json") from fault
 
 
 def depth(value: Any) -> int:

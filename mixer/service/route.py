@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from mixer.service.requests import Nothing
-from streamer.errors import PhasemixError
+from streamer.errors import PhasemixError, StoreError
 
 
 class Question(NamedTuple):
@@ -51,8 +51,10 @@ class AbsentError(Exception):
 
 @contextmanager
 def named_in_path() -> Iterator[None]:
-    """Where a mistake can only be that what the path names is not there."""
+    """Where a mistake can only be that what the path names is not there, unless the store itself fails."""
     try:
         yield
+    except StoreError:
+        raise
     except PhasemixError as error:
         raise AbsentError(error) from error

@@ -2,6 +2,11 @@
 
 Always holds: a connection that has not sent a whole head, or taken its answer, in time is closed; so is, when there are
 too many, the one that has been idle longest, never one whose request is being answered.
+
+How: uvicorn's protocol class is inherited, since none of its options does this. `timeout_keep_alive` runs only from the
+end of an answer to the next request, so who connects and sends nothing, sends a head byte by byte, or reads no answer is
+never closed; `limit_concurrency` answers 503 to newcomers while idle connections stay. Each is shown in
+tests/contracts/test_service_limits.py.
 """
 
 import asyncio

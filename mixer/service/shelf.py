@@ -16,7 +16,7 @@ from mixer.service.ledgers import HeldLedger
 from mixer.service.metrics import Gauges, Metrics
 from mixer.service.route import named_in_path
 from streamer.catalog.catalog import Catalog
-from streamer.store.store import Store, refuse_unless_exclusive
+from streamer.store.store import Store
 
 PROBE_S = 60.0  # between two looks at whether the store can be written
 
@@ -69,10 +69,11 @@ class Shelf:
         return digest(f"{name} {len(self.catalog.stream_log(name).read())}" for name in names)
 
     def check_ready(self) -> None:
-        """Raises: StoreError when the store cannot be read, or takes no writes as it must."""
+        """Raises: StoreError when the root is not the one that was opened, cannot be read, or does not keep what it has."""
+        self.catalog.store.opened.check()
         self.catalog.names("runs")
         if self._probed_s is None or time.monotonic() - self._probed_s > PROBE_S:
-            refuse_unless_exclusive(self.catalog.store)
+            self.catalog.store.opened.probe()
             self._probed_s = time.monotonic()
 
     def figures(self) -> bytes:

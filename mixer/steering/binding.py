@@ -5,37 +5,58 @@ resolve now, or do not follow each other, is refused.
 """
 
 from itertools import pairwise
+from typing import NamedTuple
 
 from mixer.errors import RunError
-from mixer.ledger.ledger import check_limits, check_tokens
+from mixer.ledger.ledger import Ledger, check_limits, check_tokens
 from mixer.ledger.policy import Policy, scheduled
 from mixer.mixture.plan import Plan
 from mixer.mixture.versions import Versions
 from mixer.steering.schedules import Schedule, average, bind_schedule
 
 
-def bind_steering(
-    mixtures: Versions, name: str, steering: Schedule | Policy | None, mixture: str | None, global_batch: int
-) -> tuple[Policy | None, str]:
-    """The policy of run `name`, a schedule's points in its batches, and the mixture to begin with.
+class Bound(NamedTuple):
+    """What chooses a run's shares from a step on: a plan, perhaps a policy that changes it; `seq_len` of its mixtures."""
+
+    plan: Plan
+    policy: Policy | None
+    seq_len: int
+
+    @classmethod
+    def of(cls, ledger: Ledger, step: int) -> "Bound":
+        """What a run is bound to at a step."""
+        return cls(ledger.plans[ledger.plan_at(step)], ledger.policy_at(step), ledger.settings.seq_len)
+
+    def mean(self, mixtures: Versions, start: int, end: int | None) -> Plan:
+        """The plan, or of a schedule the mean over batches [start, end): what caps are checked with.
+
+        Raises: MixtureError.
+        """
+        if self.policy is None or not self.policy.points or end is None or end <= start:
+            return self.plan
+        return average(self.policy, start, end, mixtures.resolve)
+
+
+def bind(
+    mixtures: Versions, name: str, steering: Schedule | Policy | None, mixture: str | None, global_batch: int, step: int
+) -> Bound:
+    """What run `name` is bound to from a step on, a schedule's points in its batches.
 
     Raises: RunError for a schedule beside a mixture, or neither; MixtureError.
     """
-    if isinstance(steering, Schedule):
-        if mixture is not None:
-            raise RunError(f"run {name}: its schedule names the mixtures; leave {mixture} out")
-        shapes = {point.mixture: mixtures.load(point.mixture) for point in steering.point}
-        lengths = sorted({found.seq_len for _, found in shapes.values()}) or [1]
-        if len(lengths) > 1:
-            raise RunError(f"run {name}: the schedule's mixtures have seq_len {lengths}; name mixtures of the same")
-        policy = bind_schedule(
-            steering, tokens_per_batch=global_batch * lengths[0], pin=lambda reference: shapes[reference][0]
-        )
-        check_schedule(mixtures, name, policy)
-        return policy, policy.points[0].mixture
-    if mixture is None:
-        raise RunError(f"run {name} needs a mixture, or a schedule of them; see phasemix mixtures list")
-    return steering, mixture
+    if not isinstance(steering, Schedule):
+        if mixture is None:
+            raise RunError(f"run {name} needs a mixture, or a schedule of them; see phasemix mixtures list")
+        return Bound(mixtures.resolve(mixture), steering, mixtures.load(mixture)[1].seq_len)
+    if mixture is not None:
+        raise RunError(f"run {name}: its schedule names the mixtures; leave {mixture} out")
+    found = {point.mixture: mixtures.load(point.mixture) for point in steering.point}
+    lengths = sorted({version.seq_len for _, version in found.values()}) or [1]
+    if len(lengths) > 1:
+        raise RunError(f"run {name}: the schedule's mixtures have seq_len {lengths}; name mixtures of the same")
+    policy = bind_schedule(steering, tokens_per_batch=global_batch * lengths[0], pin=lambda reference: found[reference][0])
+    check_schedule(mixtures, name, policy)
+    return Bound(scheduled(policy, step, mixtures.resolve)[0], policy, lengths[0])
 
 
 def check_schedule(mixtures: Versions, name: str, policy: Policy) -> None:
@@ -49,17 +70,3 @@ def check_schedule(mixtures: Versions, name: str, policy: Policy) -> None:
             if share
         }
         check_limits(name, after, drawn_from)
-
-
-def first_plan(mixtures: Versions, policy: Policy | None, mixture: str, step: int) -> Plan:
-    """The plan with which a policy, or a mixture, takes effect at a step. Raises: MixtureError."""
-    if policy is not None and policy.points:
-        return scheduled(policy, step, mixtures.resolve)[0]
-    return mixtures.resolve(mixture)
-
-
-def mean_plan(mixtures: Versions, policy: Policy | None, plan: Plan, start: int, end: int | None) -> Plan:
-    """The plan, or of a schedule the mean over batches [start, end): what caps are checked with. Raises: MixtureError."""
-    if policy is None or not policy.points or end is None or end <= start:
-        return plan
-    return average(policy, start, end, mixtures.resolve)

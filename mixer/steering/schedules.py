@@ -7,7 +7,6 @@ Ramps are linear between two mixtures; the paper has none.
 """
 
 import math
-import tomllib
 from bisect import bisect_right
 from collections.abc import Callable
 from fractions import Fraction
@@ -20,6 +19,8 @@ from mixer.ledger.policy import Point, Policy, Resolve, Value
 from mixer.mixture.mixture import count_tokens
 from mixer.mixture.plan import Plan, blend
 from mixer.steering.functions import find_function
+from streamer.documents.toml_text import parse_toml
+from streamer.errors import TomlError
 
 EVERY = 32
 MOST_POINTS = 1024
@@ -57,11 +58,10 @@ class Function(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def read_schedule(text: str, *, name: str) -> Schedule:
     """A schedule from TOML. Raises: RunError that names the file and what is wrong."""
     try:
-        return msgspec.convert(tomllib.loads(text.removeprefix("\ufeff")), Schedule)
-    except (ValueError, RecursionError) as error:  # of TOML, of a number with too many digits, of msgspec
-        said = "values are nested too deep" if isinstance(error, RecursionError) else str(error).replace("\n", " ")
+        return msgspec.convert(parse_toml(text.removeprefix("\ufeff")), Schedule)
+    except (TomlError, ValueError) as error:
         raise RunError(
-            f"schedule {name}: {said}; it has unit (steps or tokens), every, and [[point]] tables of at and mixture"
+            f"schedule {name}: {error}; it has unit (steps or tokens), every, and [[point]] tables of at and mixture"
         ) from error
 
 

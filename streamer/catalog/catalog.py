@@ -6,6 +6,7 @@ Always holds:
 """
 
 import fnmatch
+import functools
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,21 +21,22 @@ import xxhash
 
 from streamer.catalog import parts
 from streamer.catalog.manifest import (
+    Manifest,
+    PartFile,
     Schema,
     Snapshot,
     StreamInfo,
-    check_format,
     condemned_body,
     created_body,
     part_body,
-    read_part,
     read_schema,
 )
 from streamer.catalog.names import check_stream_name
 from streamer.documents.document import Document
-from streamer.errors import StreamError
+from streamer.errors import LogError, StreamError
 from streamer.mds import layout as mds
-from streamer.store.log import Body, Log
+from streamer.store.entries import RESTORE
+from streamer.store.log import Bodies, Body, Log
 from streamer.store.object_store import ObjectStore
 from streamer.store.roots import open_store
 from streamer.store.store import Store
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 
 NAMES_FORMAT = "names/1"
 REMOTE_THREADS = 8
-Decide = Callable[[list[Body]], dict[str, Any] | None]
+Decide = Callable[[Bodies], dict[str, Any] | None]
 
 
 class Catalog:
@@ -56,7 +58,10 @@ class Catalog:
     def __init__(self, root: str | Path | Store) -> None:
         self.store = open_store(root)
         self._logs: dict[str, Log] = {}
-        self._snapshots: dict[str, Snapshot] = {}
+        self._manifests: dict[str, Manifest] = {}
+
+    def __reduce__(self) -> tuple[type["Catalog"], tuple[Store]]:
+        return Catalog, (self.store,)
 
     def log(self, name: str) -> Log:
         """The log of that name; one object per name, so that it is read incrementally."""
@@ -66,13 +71,13 @@ class Catalog:
 
     def names(self, kind: str) -> list[str]:
         """Names of `kind` (streams, mixtures, runs), in the order of their registration."""
-        return [name_in(body) for body in self.log(f"names/{kind}").read()]
+        return names_in(self.log(f"names/{kind}").read())
 
     def register(self, kind: str, name: str) -> None:
         """Notes a name, once, so that nothing ever needs listing."""
 
-        def decide(bodies: list[Body]) -> Body | None:
-            return None if any(name_in(body) == name for body in bodies) else {"format": NAMES_FORMAT, "name": name}
+        def decide(bodies: Bodies) -> Body | None:
+            return None if name in names_in(bodies) else {"format": NAMES_FORMAT, "name": name}
 
         self.log(f"names/{kind}").append(decide)
 
@@ -81,32 +86,35 @@ class Catalog:
     def stream_log(self, name: str) -> Log:
         return self.log(f"streams/{check_stream_name(name)}/_log")
 
+    def manifest(self, name: str) -> Manifest:
+        """What the stream's log says, as far as it was read; one object per name, like the log."""
+        return self._manifests.setdefault(name, Manifest(name, self.stream_log(name)))
+
+    def _read_manifest(self, name: str) -> Manifest:
+        """The stream's manifest with everything that its log says now."""
+        manifest = self.manifest(name)
+        try:
+            manifest.take(self.stream_log(name).read())
+        except BaseException:
+            self._manifests.pop(name, None)  # an interrupt may have left an entry half taken in
+            raise
+        return manifest
+
     def stream(self, name: str, number: int | None = None) -> Snapshot:
-        """The stream now, or its snapshot `number`. Raises: StreamError for one that is absent."""
-        bodies = self.stream_log(name).known() if number is not None else []
-        if number is None or len(bodies) < max(1, number):
-            bodies = self.stream_log(name).read()
-        wanted = len(bodies) if number is None else number
-        schema = read_schema(name, bodies)
-        if schema is None or wanted > len(bodies):
+        """The stream now, or its snapshot `number`. Raises: StreamError for one that is absent, LogError."""
+        manifest = self.manifest(name)
+        if number is None or manifest.length < max(1, number):
+            manifest = self._read_manifest(name)
+        wanted = manifest.length if number is None else number
+        if manifest.schema is not None and wanted > manifest.length:
+            raise LogError(
+                f"{manifest.log.key(manifest.length)} is missing: the log of stream {name} had {wanted:,} entries and now "
+                f"has {manifest.length:,}; {RESTORE}"
+            )
+        if manifest.schema is None:
             near = ", ".join(sorted(self.names("streams"))[:8]) or "none yet"
             raise StreamError(f"stream {name} has no snapshot {wanted or 1} under {self.store.url}; streams there: {near}")
-        before = self._snapshots.get(name)
-        if before is None or before.number > wanted:
-            before = Snapshot(name=name, number=0, schema=schema, parts=())
-        for place in range(before.number, wanted):
-            check_format(name, bodies[place])
-        condemned = {body["part"] for body in bodies[:wanted] if body["event"] == "condemned"}
-        new = (
-            read_part(name, place, bodies[place])
-            for place in range(before.number, wanted)
-            if bodies[place]["event"] == "part"
-        )
-        found = tuple(part for part in (*before.parts, *new) if part.part_id not in condemned)
-        snapshot = Snapshot(name=name, number=wanted, schema=before.schema, parts=found)
-        if number is None:
-            self._snapshots[name] = snapshot
-        return snapshot
+        return manifest.snapshot(wanted)
 
     def snapshots(self, names: Sequence[str]) -> list[Snapshot]:
         """The streams now, in this order; an object store is asked for several at once."""
@@ -133,8 +141,12 @@ class Catalog:
 
     def match(self, glob: str) -> list[Snapshot]:
         """Snapshots now of the streams that a glob matches (`*` also crosses `/`), sorted by name."""
-        names = self.match_names(glob)
-        return [self.stream(name) for name in names if read_schema(name, self.stream_log(name).read()) is not None]
+        found = []
+        for name in self.match_names(glob):
+            manifest = self._read_manifest(name)
+            if manifest.schema is not None:
+                found.append(manifest.snapshot(manifest.length))
+        return found
 
     def match_names(self, glob: str) -> list[str]:
         """Names that a glob matches, sorted; those too of streams whose first part was never named by an entry."""
@@ -144,7 +156,7 @@ class Catalog:
         """Makes an empty stream of tokens. Raises: StreamError when it exists with another shape."""
         schema = token_schema(name, seq_len, dtype, tokenizer)
 
-        def decide(bodies: list[Body]) -> Body | None:
+        def decide(bodies: Bodies) -> Body | None:
             parts.check_fits(name, read_schema(name, bodies), schema)
             return None if bodies else created_body(schema)
 
@@ -166,8 +178,8 @@ class Catalog:
     ) -> Snapshot:
         """Publishes rows of `(seq_len,)` token ids as one part, by one entry, and returns the new snapshot.
 
-        `documents` are sidecar rows (sample, start, end, document, ...). Raises: StreamError, PartError, StoreError;
-        the stream is then as it was.
+        `documents` are sidecar rows (sample, start, end, document, ...). Raises: StreamError, PartError, StoreError; the
+        stream is then as it was, except after an UnknownOutcomeError: look at the stream before appending again.
         """
         found = self.append_when(
             name, rows, seq_len=seq_len, dtype=dtype, tokenizer=tokenizer, documents=documents,
@@ -230,25 +242,27 @@ class Catalog:
         self.register("streams", name)  # before anything lies there, so that what a crash leaves can be named
         log, part_id = self.stream_log(name), ""
         while True:
-            part_id = parts.store_part(self.store, name, folder, shards, documents, files)
+            part_id, beside = parts.store_part(self.store, name, folder, shards, documents, files)
             sidecar = parts.SIDECAR if documents is not None else None
 
-            def entry(bodies: list[Body], part_id: str = part_id, sidecar: str | None = sidecar) -> Body | None:
+            def entry(
+                bodies: Bodies,
+                part_id: str = part_id,
+                sidecar: str | None = sidecar,
+                beside: list[PartFile] = beside,
+            ) -> Body | None:
                 parts.check_fits(name, read_schema(name, bodies), schema)
                 if any(body["event"] == "condemned" and body["part"] == part_id for body in bodies):
                     return None
                 extra = decide(bodies)
-                return None if extra is None else part_body(part_id, schema, shards, sidecar, extra)
+                return None if extra is None else part_body(part_id, schema, shards, sidecar, extra, beside)
 
-            try:
-                appended = log.append(entry)
-            except BaseException:
-                if not any(body.get("part") == part_id for body in log.known()):
-                    parts.remove_part(self.store, name, part_id)
-                raise
+            remove = functools.partial(parts.remove_part, self.store, name, part_id)
+            appended = log.append(entry, undo=remove, is_same=is_same_part)
+            if appended is None or appended[1]["part"] != part_id:
+                remove()
             if appended is not None:
-                return self.stream(name)
-            parts.remove_part(self.store, name, part_id)
+                return self.stream(name, appended[0] + 1)
             if not any(body["event"] == "condemned" and body["part"] == part_id for body in log.read()):
                 return None
 
@@ -262,6 +276,7 @@ class Catalog:
         for part in snapshot.parts:
             for shard in part.shards:
                 with local_copy(self.store, f"{part.folder}/{shard.name}") as path:
+                    parts.check_hash(path, shard)
                     for row in mds.iterate_rows(parts.plain_bytes(path, shard), name=str(path)):
                         row["score"] = None if math.isnan(row["score"]) else row["score"]
                         yield msgspec.convert(row, Document)
@@ -269,7 +284,7 @@ class Catalog:
     def put_tokenizer(self, json_text: str) -> str:
         """Keeps a tokenizer.json under the root, once, and returns its fingerprint."""
         canonical = msgspec.json.encode(msgspec.json.decode(json_text), order="sorted")
-        fingerprint = f"bpe-{xxhash.xxh3_128_hexdigest(canonical)[:16]}"
+        fingerprint = fingerprint_of(canonical)
         self.store.put_if_absent(f"tokenizers/{fingerprint}.json", canonical)
         return fingerprint
 
@@ -277,22 +292,30 @@ class Catalog:
         """Raises: StreamError when the root does not have it."""
         from streamer.packing.tokenizer import parse
 
-        data = self.store.get(f"tokenizers/{fingerprint}.json")
+        return parse(self.tokenizer_text(fingerprint), name=f"tokenizer {fingerprint}")
+
+    def tokenizer_text(self, fingerprint: str | None) -> str:
+        """The tokenizer.json of a fingerprint. Raises: StreamError when the root does not have it, or it is damaged."""
+        key = f"tokenizers/{fingerprint}.json"
+        data = self.store.get(key)
         if data is None:
             raise StreamError(f"tokenizer {fingerprint} is not under {self.store.url}; publish with a tokenizer.json")
-        return parse(data.decode(), name=f"tokenizer {fingerprint}")
+        found = fingerprint_of(data)
+        if found != fingerprint:
+            raise StreamError(f"{key} is damaged: the fingerprint of its bytes is {found}; {RESTORE}")
+        return data.decode()
 
     def garbage(self, name: str) -> list[str]:
         """Ids of parts that lie in the store but are named by no entry."""
         prefix = f"streams/{name}/_parts/"
         lying = {key[len(prefix) :].split("/")[0] for key in self.store.list(prefix)}
-        named = {body["part"] for body in self.stream_log(name).read() if body["event"] == "part"}
-        return sorted(lying - named)
+        manifest = self._read_manifest(name)
+        return sorted(lying - set(manifest.part_ids))
 
     def remove_garbage(self, name: str, part_id: str) -> bool:
         """Condemns a part that no entry names, then deletes it; False when an entry names it after all."""
 
-        def decide(bodies: list[Body]) -> Body | None:
+        def decide(bodies: Bodies) -> Body | None:
             return None if any(body.get("part") == part_id for body in bodies) else condemned_body(part_id)
 
         log = self.stream_log(name)
@@ -303,11 +326,27 @@ class Catalog:
         return True
 
 
-def name_in(body: Body) -> str:
-    """The name that an entry notes. Raises: StreamError for another format."""
-    if body["format"] != NAMES_FORMAT:
-        raise StreamError(f"the names have format {body['format']}; this version reads {NAMES_FORMAT}: update phasemix")
-    return str(body["name"])
+def is_same_part(written: Body, asked: Body) -> bool:
+    """Whether an entry names the same rows as another, whatever id each gives the part."""
+    return {**written, "part": ""} == {**asked, "part": ""}
+
+
+def names_in(bodies: Bodies) -> list[str]:
+    """The names that entries note. Raises: StreamError for another format."""
+    found = []
+    for number, body in enumerate(bodies):
+        with bodies.understood(number):
+            if body["format"] != NAMES_FORMAT:
+                raise StreamError(
+                    f"the names have format {body['format']}; this version reads {NAMES_FORMAT}: update phasemix"
+                )
+            found.append(str(body["name"]))
+    return found
+
+
+def fingerprint_of(tokenizer: bytes) -> str:
+    """What a canonical tokenizer.json is called by."""
+    return f"bpe-{xxhash.xxh3_128_hexdigest(tokenizer)[:16]}"
 
 
 class local_copy:

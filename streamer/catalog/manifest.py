@@ -1,22 +1,35 @@
-"""What a stream's log says, format stream/1: which parts there are and how their rows lie.
+"""What a stream's log says, formats stream/1 and stream/2: which parts there are and how their rows lie.
 
-Always holds: a snapshot is a pure function of the first n bodies of the log; a condemned part is in no snapshot after
-the entry that condemns it, and an entry that names a part is never taken back.
+Always holds: a snapshot is a pure function of the first n bodies of the log; a part that an entry condemned is in no
+snapshot, and an entry that names a part is never taken back.
+
+How: a manifest keeps a few numbers of each part in columns, so that a catalog of hundreds of thousands of parts opens in
+a second. A part's names and checksums are decoded from its entry when somebody asks for them. Since stream/2 an entry
+also has size and checksum of each file that lies beside the shards.
 """
 
-from typing import Any
+import threading
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, overload
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import xxhash
 
 from streamer.errors import StreamError
+from streamer.store.log import Bodies, Body, Log
 
-FORMAT = "stream/1"
+FORMAT, NEWER_FORMAT = "stream/1", "stream/2"
+FORMATS = (FORMAT, NEWER_FORMAT)
 COMPRESSION = ("compression", "raw_bytes", "raw_xxh3")
+MOST_KEPT = 4096  # parts of a stream that stay decoded
 
 
 class Shard(msgspec.Struct, frozen=True, kw_only=True):
-    """One file of a part. `xxh3` is the xxh3-64 of all its bytes, in hex; `raw_*` are of the shard in a compressed one."""
+    """One shard of a part. `xxh3` is the xxh3-64 of all its bytes, in hex; `raw_*` are of the shard in a compressed one."""
 
     name: str
     samples: int
@@ -27,8 +40,19 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     raw_xxh3: str | None = None
 
 
+class PartFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file beside the shards of a part, such as its sidecar. `xxh3` is the xxh3-64 of its bytes, in hex."""
+
+    name: str
+    size_bytes: int
+    xxh3: str
+
+
 class PartInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A part as its entry names it. `number` is the entry's number in the stream's log; `folder` its key."""
+    """A part as its entry names it. `number` is the entry's number in the stream's log; `folder` its key.
+
+    `files`: those beside the shards; an entry of stream/1 does not say which there are.
+    """
 
     number: int
     part_id: str
@@ -36,10 +60,15 @@ class PartInfo(msgspec.Struct, frozen=True, kw_only=True):
     shards: tuple[Shard, ...]
     sidecar: str | None
     extra: dict[str, Any]
+    files: tuple[PartFile, ...] = ()
 
     @property
     def samples(self) -> int:
         return sum(shard.samples for shard in self.shards)
+
+    def file(self, name: str) -> PartFile | None:
+        """Size and checksum of a file beside the shards, where the entry has them."""
+        return next((file for file in self.files if file.name == name), None)
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,22 +80,151 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
     tokenizer: str | None = None
 
 
+class ShardSamples(msgspec.Struct, gc=False):
+    samples: list[int]
+
+
+class Line(msgspec.Struct, gc=False):
+    """What a manifest keeps of a body."""
+
+    format: str
+    event: str
+    part: str | None = None
+    shards: ShardSamples | None = None
+
+
+LINE = msgspec.json.Decoder(Line)
+
+
+class Manifest:
+    """One stream's log, taken in entry by entry. Threads may share it."""
+
+    def __init__(self, name: str, log: Log) -> None:
+        self.name, self.log, self.length = name, log, 0
+        self.schema: Schema | None = None
+        self.part_ids: list[str] = []
+        self.condemned: set[str] = set()
+        self.numbers = array("q")  # of the parts' entries
+        self.part_ends = array("q")  # samples up to and with each part
+        self.shard_ends = array("q")  # shards up to and with each part
+        self.shard_samples = array("q")
+        self._samples = 0
+        self._decoded: dict[int, PartInfo] = {}
+        self._lock = threading.Lock()
+
+    def take(self, bodies: Bodies) -> None:
+        """Takes in what `bodies`, those of the log, have beyond those taken in before. Raises: LogError, StreamError."""
+        with self._lock:
+            if self.schema is None:
+                self.schema = read_schema(self.name, bodies)
+            for number in range(self.length, len(bodies)):
+                line = read_line(self.name, bodies, number)
+                if line.part is None:
+                    pass
+                elif line.event == "condemned":
+                    self.condemned.add(line.part)
+                elif line.event == "part" and line.shards is not None and line.part not in self.condemned:
+                    self._add(line.part, number, line.shards.samples)
+                self.length = number + 1
+
+    def _add(self, part_id: str, number: int, samples: list[int]) -> None:
+        self.part_ids.append(part_id)
+        self.numbers.append(number)
+        self.shard_samples.extend(samples)
+        self.shard_ends.append(len(self.shard_samples))
+        self._samples += sum(samples)
+        self.part_ends.append(self._samples)
+
+    def part(self, place: int) -> PartInfo:
+        """The part at a place among those of the stream."""
+        found = self._decoded.get(place)
+        if found is None:
+            number = self.numbers[place]
+            if len(self._decoded) >= MOST_KEPT:
+                self._decoded.clear()
+            bodies = self.log.known()
+            with bodies.understood(number):
+                found = self._decoded[place] = read_part(self.name, number, bodies[number])
+        return found
+
+    def snapshot(self, number: int) -> "Snapshot":
+        """The stream's first `number` entries, which have been taken in, and of which one fixed a schema."""
+        assert self.schema is not None
+        count = bisect_left(self.numbers, number)
+        return Snapshot(name=self.name, number=number, schema=self.schema, parts=Parts(self, count))
+
+
+class Parts(Sequence[PartInfo]):
+    """The first parts of a stream, each decoded when it is asked for, and columns of numbers of all of them."""
+
+    def __init__(self, manifest: Manifest, count: int) -> None:
+        self._manifest, self._count = manifest, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> PartInfo: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[PartInfo, ...]: ...
+    def __getitem__(self, place: int | slice) -> PartInfo | tuple[PartInfo, ...]:
+        found = range(self._count)[place]
+        return self._manifest.part(found) if isinstance(found, int) else tuple(map(self._manifest.part, found))
+
+    def __iter__(self) -> Iterator[PartInfo]:
+        return map(self._manifest.part, range(self._count))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Parts) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def ids(self) -> list[str]:
+        return self._manifest.part_ids[: self._count]
+
+    @property
+    def samples(self) -> int:
+        """Of all parts together."""
+        return self._manifest.part_ends[self._count - 1] if self._count else 0
+
+    @property
+    def shards(self) -> int:
+        """How many shards all parts have together."""
+        return self._manifest.shard_ends[self._count - 1] if self._count else 0
+
+    def shard(self, place: int) -> tuple[PartInfo, Shard]:
+        """The shard at a place among those of all parts, with its part."""
+        part = bisect_right(self._manifest.shard_ends, place, 0, self._count)
+        info = self[part]
+        return info, info.shards[place - self._manifest.shard_ends[part]]
+
+    def columns(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """(parts,) the numbers of their entries and how many shards they have, and (shards,) the samples of each shard."""
+        own, end = self._manifest, self._count
+        numbers, ends, samples = (
+            np.array(column, np.int64)
+            for column in (own.numbers[:end], own.shard_ends[:end], own.shard_samples[: self.shards])
+        )
+        return numbers, np.diff(ends, prepend=0), samples
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The first `number` entries of a stream's log; `number` names it for ever."""
 
     name: str
     number: int
     schema: Schema
-    parts: tuple[PartInfo, ...]
+    parts: Parts
 
     @property
     def samples(self) -> int:
-        return sum(part.samples for part in self.parts)
+        return self.parts.samples
 
     @property
     def digest(self) -> str:
         """Of the parts' ids, in order."""
-        return xxhash.xxh3_64_hexdigest(" ".join(part.part_id for part in self.parts).encode())
+        return xxhash.xxh3_64_hexdigest(" ".join(self.parts.ids).encode())
 
     @property
     def key(self) -> str:
@@ -111,72 +269,80 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def part_body(
-    part_id: str, schema: Schema, shards: list[Shard], sidecar: str | None, extra: dict[str, Any]
-) -> dict[str, Any]:
-    """The body of an entry that publishes a part; the shards in columns. A plain part has no columns of compression."""
+    part_id: str,
+    schema: Schema,
+    shards: list[Shard],
+    sidecar: str | None,
+    extra: dict[str, Any],
+    files: Iterable[PartFile] = (),
+) -> Body:
+    """The body of an entry that publishes a part; shards and files in columns. A plain part has none of compression."""
     compressed = COMPRESSION if any(shard.compression for shard in shards) else ()
+    beside = list(files)
     return {
-        "format": FORMAT,
+        "format": NEWER_FORMAT if beside else FORMAT,
         "event": "part",
         "schema": msgspec.to_builtins(schema),
         "part": part_id,
-        "shards": {
-            "name": [shard.name for shard in shards],
-            "samples": [shard.samples for shard in shards],
-            "size_bytes": [shard.size_bytes for shard in shards],
-            "xxh3": [shard.xxh3 for shard in shards],
-            **{column: [getattr(shard, column) for shard in shards] for column in compressed},
-        },
+        "shards": in_columns(shards, ("name", "samples", "size_bytes", "xxh3", *compressed)),
+        **({"files": in_columns(beside, ("name", "size_bytes", "xxh3"))} if beside else {}),
         "sidecar": sidecar,
         "extra": extra,
     }
 
 
-def created_body(schema: Schema) -> dict[str, Any]:
+def in_columns(rows: Sequence[Shard | PartFile], columns: Sequence[str]) -> dict[str, list[Any]]:
+    return {column: [getattr(row, column) for row in rows] for column in columns}
+
+
+def created_body(schema: Schema) -> Body:
     return {"format": FORMAT, "event": "created", "schema": msgspec.to_builtins(schema)}
 
 
-def condemned_body(part_id: str) -> dict[str, Any]:
+def condemned_body(part_id: str) -> Body:
     return {"format": FORMAT, "event": "condemned", "part": part_id}
 
 
-def read_schema(name: str, bodies: list[dict[str, Any]]) -> Schema | None:
+def read_schema(name: str, bodies: Bodies) -> Schema | None:
     """The schema that the first entry with one fixed; None for a log without any."""
-    for body in bodies:
-        check_format(name, body)
-        if "schema" in body:
-            return msgspec.convert(body["schema"], Schema)
+    for number, body in enumerate(bodies):
+        with bodies.understood(number):
+            check_format(name, body["format"])
+            if "schema" in body:
+                return msgspec.convert(body["schema"], Schema)
     return None
 
 
-def check_format(name: str, body: dict[str, Any]) -> None:
+def read_line(name: str, bodies: Bodies, number: int) -> Line:
+    """Raises: StreamError for another format, LogError for a body that cannot be understood."""
+    try:
+        line = LINE.decode(bodies.raw[number])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        check_format(name, bodies[number].get("format", FORMAT))  # another format may have other fields
+        raise bodies.not_understood(number, error) from error
+    if line.format not in FORMATS:
+        check_format(name, line.format)
+    return line
+
+
+def check_format(name: str, found: Any) -> None:
     """Raises: StreamError for another format."""
-    if body["format"] != FORMAT:
-        raise StreamError(f"stream {name} has format {body['format']}; this version reads {FORMAT}: update phasemix")
+    if found not in FORMATS:
+        raise StreamError(f"stream {name} has format {found}; this version reads up to {NEWER_FORMAT}: update phasemix")
 
 
-def read_part(name: str, number: int, body: dict[str, Any]) -> PartInfo:
-    columns = body["shards"]
-    nothing = [None] * len(columns["name"])
+def read_part(name: str, number: int, body: Body) -> PartInfo:
+    shards, files = body["shards"], body.get("files", {"name": []})
     return PartInfo(
         number=number,
         part_id=body["part"],
         folder=f"streams/{name}/_parts/{body['part']}",
-        shards=tuple(
-            Shard(
-                name=shard,
-                samples=samples,
-                size_bytes=size,
-                xxh3=digest,
-                compression=how,
-                raw_bytes=raw,
-                raw_xxh3=raw_digest,
-            )
-            for shard, samples, size, digest, how, raw, raw_digest in zip(
-                *(columns.get(column, nothing) for column in ("name", "samples", "size_bytes", "xxh3", *COMPRESSION)),
-                strict=True,
-            )
-        ),
+        shards=tuple(msgspec.convert(row, Shard) for row in in_rows(shards)),
         sidecar=body["sidecar"],
         extra=body["extra"],
+        files=tuple(msgspec.convert(row, PartFile) for row in in_rows(files)),
     )
+
+
+def in_rows(columns: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))

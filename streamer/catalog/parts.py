@@ -4,6 +4,7 @@ Always holds: nothing under a root is a part until an entry names it; a failed p
 `garbage` names. Temporary files go, whatever happens.
 """
 
+import contextlib
 import secrets
 import shutil
 import tempfile
@@ -18,9 +19,9 @@ import pyarrow.parquet as pq
 import xxhash
 
 from streamer.catalog import sidecar
-from streamer.catalog.manifest import PartInfo, Schema, Shard
+from streamer.catalog.manifest import PartFile, PartInfo, Schema, Shard
 from streamer.documents.document import COLUMNS
-from streamer.errors import PartError, StreamError
+from streamer.errors import PartError, StoreError, StreamError
 from streamer.mds import layout as mds
 from streamer.mds import listed_shards, zstd
 from streamer.mds.listed_shards import shard_path
@@ -55,11 +56,16 @@ def hash_file(path: Path) -> str:
 
 @contextmanager
 def folder_aside() -> Iterator[Path]:
-    """A temporary folder in which a part is written. Raises: PartError when there is no room for it."""
+    """A temporary folder in which a part is written. Raises: PartError when there is no room, or a source cannot be read."""
+    folder = ""
     try:
         with tempfile.TemporaryDirectory(prefix="phasemix-part-") as folder:
             yield Path(folder)
     except OSError as error:
+        if folder and error.filename is not None and not str(error.filename).startswith(folder):
+            raise PartError(
+                f"{error.filename} cannot be used: {error.strerror}; check that it exists and its rights"
+            ) from error
         raise PartError(
             f"a part cannot be written aside: {error.strerror or error}; free space for temporary files, "
             "or set TMPDIR to a roomier folder"
@@ -136,11 +142,9 @@ def write_sidecar(documents: list[dict[str, Any]], path: Path) -> None:
 
 def read_sidecar(store: Store, part: PartInfo) -> "pa.Table":
     """sample -> documents of a part. Raises: PartError where the part has none."""
-    data = store.get(f"{part.folder}/{part.sidecar}") if part.sidecar else None
-    if data is None:
+    table = sidecar.read_rows(store, part, None)
+    if table is None:
         raise PartError(f"part {part.folder} has no sidecar; publish it again with documents to trace it")
-    table = pq.read_table(pa.BufferReader(data))
-    sidecar.check_format(table, f"{store.url}/{part.folder}/{part.sidecar}")
     return table
 
 
@@ -153,7 +157,10 @@ def check_space(store: Store, needed_bytes: int) -> None:
         place = place.parent
     free = shutil.disk_usage(place).free
     if free < needed_bytes + FREE_MARGIN_BYTES:
-        raise PartError(f"{place} has {free:,} bytes free, the part needs {needed_bytes:,}; free space and publish again")
+        raise PartError(
+            f"{place} has {free:,} bytes free; the part needs {needed_bytes:,} and a margin of {FREE_MARGIN_BYTES:,}. Free "
+            "space and publish again"
+        )
 
 
 def store_part(
@@ -163,25 +170,32 @@ def store_part(
     shards: list[Shard],
     documents: list[dict[str, Any]] | None,
     files: dict[str, Path],
-) -> str:
-    """Puts a verified folder under a new part id, shards, index, sidecar and other `files`; returns the id."""
+) -> tuple[str, list[PartFile]]:
+    """Puts a verified folder under a new part id, shards, index, sidecar and other `files`.
+
+    Returns: the id, and what lies there beside the shards.
+    """
     part_id = secrets.token_hex(8)
     target = f"streams/{name}/_parts/{part_id}"
     check_space(store, sum(shard.size_bytes for shard in shards))
     try:
         for shard in shards:
             store.put_file(f"{target}/{shard.name}", folder / shard.name)
-        store.put_file(f"{target}/index.json", folder / "index.json")
+        beside = {"index.json": folder / "index.json", **files}
         if documents is not None:
-            aside = folder / SIDECAR
-            write_sidecar(documents, aside)
-            store.put_file(f"{target}/{SIDECAR}", aside)
-        for file_name, path in files.items():
+            beside[SIDECAR] = folder / SIDECAR
+            write_sidecar(documents, beside[SIDECAR])
+        for file_name, path in beside.items():
             store.put_file(f"{target}/{file_name}", path)
     except BaseException:
-        remove_part(store, name, part_id)
+        with contextlib.suppress(StoreError):  # what cannot be removed now is garbage
+            remove_part(store, name, part_id)
         raise
-    return part_id
+    return part_id, [describe_file(file_name, path) for file_name, path in beside.items()]
+
+
+def describe_file(name: str, path: Path) -> PartFile:
+    return PartFile(name=name, size_bytes=path.stat().st_size, xxh3=hash_file(path))
 
 
 def remove_part(store: Store, name: str, part_id: str) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from streamer.catalog.manifest import PartInfo
+from streamer.catalog.part_files import read_parquet
 from streamer.errors import PartError
 from streamer.store.store import Store
 
@@ -46,23 +46,16 @@ def find_spans(store: Store, part: PartInfo, column: str, value: str) -> list[Sp
 
 
 def read_rows(
-    store: Store, part: PartInfo, columns: list[str], condition: tuple[str, str, Any] | None = None
+    store: Store, part: PartInfo, columns: list[str] | None, condition: tuple[str, str, Any] | None = None
 ) -> "pa.Table | None":
-    """Some columns of the rows that meet a condition, or of all; None where the part has no sidecar. Raises: PartError."""
+    """Some columns (None: all) of the rows that meet a condition, or of all rows; None where the part has no sidecar.
+
+    Raises: PartError.
+    """
     if part.sidecar is None:
         return None
-    key = f"{part.folder}/{part.sidecar}"
-    source: Any = store.local_path(key)
-    try:
-        if source is None:
-            data = store.get(key)
-            if data is None:
-                raise FileNotFoundError(key)
-            source = pa.BufferReader(data)
-        table = pq.read_table(source, columns=columns, filters=condition and [condition])
-    except (OSError, pa.ArrowException) as error:
-        raise PartError(f"{store.url}/{key} is missing or no sidecar ({error}); restore it from a copy") from error
-    check_format(table, f"{store.url}/{key}")
+    table = read_parquet(store, part, part.sidecar, columns, condition)
+    check_format(table, f"{store.url}/{part.folder}/{part.sidecar}")
     return table
 
 

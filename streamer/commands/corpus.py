@@ -38,9 +38,8 @@ NOUNS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
 
 def read_changes(pairs: list[str]) -> dict[str, Any]:
     """KEY=VALUE pairs, the value in TOML; a bare word is a string. Raises: CorpusError."""
-    import tomllib
-
-    from streamer.errors import CorpusError
+    from streamer.documents.toml_text import parse_value
+    from streamer.errors import CorpusError, TomlError
 
     found: dict[str, Any] = {}
     for pair in pairs:
@@ -48,9 +47,9 @@ def read_changes(pairs: list[str]) -> dict[str, Any]:
         if not sign or not key:
             raise CorpusError(f"--set {pair} has no '='; write --set KEY=VALUE, for example --set seq_len=256")
         try:
-            found[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            found[key] = value
+            found[key] = parse_value(value)
+        except TomlError as error:
+            raise CorpusError(f"--set {key}: {error.reason}") from error
     return found
 
 

@@ -1,6 +1,7 @@
 """`phasemix streams`: create, publish, list, show, verify."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def add_streams(parser: argparse.ArgumentParser) -> Any:
     show = verbs.add_parser("show", help="one line a part")
     show.add_argument("name")
     show.set_defaults(run=run_show)
-    verify = verbs.add_parser("verify", help="hash every shard again; name what no entry names")
+    verify = verbs.add_parser("verify", help="read everything again; name what is damaged, missing, or named by no entry")
     verify.add_argument("glob", nargs="?", default="*")
     verify.add_argument("--remove", action="store_true", help="remove what no entry names")
     verify.set_defaults(run=run_verify)
@@ -96,27 +97,15 @@ def run_show(options: argparse.Namespace) -> int:
     return 0
 
 
-def run_verify(options: argparse.Namespace) -> int:
-    """Exit code 1 when a shard is damaged; the names of all such shards are printed."""
-    from streamer.catalog.catalog import Catalog, local_copy
-    from streamer.catalog.parts import check_hash
-    from streamer.errors import PhasemixError
+def run_verify(options: argparse.Namespace, entries: Mapping[str, int] = {}) -> int:
+    """Exit code 1 when something must be restored; each such thing is a line.
 
-    catalog, rows, damaged = Catalog(options.root), [], 0
-    for snapshot in catalog.match(options.glob):
-        for part in snapshot.parts:
-            for shard in part.shards:
-                state = "whole"
-                try:
-                    with local_copy(catalog.store, f"{part.folder}/{shard.name}") as path:
-                        check_hash(path, shard)
-                except (PhasemixError, OSError) as error:
-                    state, damaged = f"damaged: {error}", damaged + 1
-                rows.append({"stream": snapshot.name, "part": part.part_id, "shard": shard.name, "state": state})
-    for name in catalog.match_names(options.glob):
-        for part_id in catalog.garbage(name):
-            removed = options.remove and catalog.remove_garbage(name, part_id)
-            state = "removed" if removed else "named by no entry; --remove deletes it"
-            rows.append({"stream": name, "part": part_id, "shard": "", "state": state})
+    `entries`: how many entries the logs of streams had when a run last looked.
+    """
+    from streamer.catalog.catalog import Catalog
+    from streamer.catalog.verification import verify_streams
+
+    found = list(verify_streams(Catalog(options.root), options.glob, remove=options.remove, entries=entries))
+    rows = [{"stream": one.stream, "part": one.part, "shard": one.shard, "state": one.state} for one in found]
     print_table(rows, options.json)
-    return 1 if damaged else 0
+    return int(any(one.is_fault for one in found))

@@ -12,7 +12,7 @@ def add_tokenizer(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     train = actions.add_parser("train", help="train a byte-level BPE tokenizer on documents/* or on SOURCEs")
     train.add_argument("sources", nargs="*", metavar="SOURCE", help="folders, archives or Parquet files")
-    train.add_argument("--vocabulary", type=int, default=8192, metavar="IDS")
+    train.add_argument("--vocabulary", type=int, default=8192, metavar="IDS", help="ids, the 256 bytes included")
     train.add_argument("--max-mb", type=float, default=4.0, metavar="MB", help="text to train on")
     train.add_argument("--out", metavar="FILE", help="also write a tokenizer.json")
     add_root(train)
@@ -53,32 +53,52 @@ def run_tokenizer_train(args: argparse.Namespace) -> int:
     from streamer.errors import CorpusError
     from streamer.packing import tokenizer as tokenizers
 
+    tokenizers.check_vocabulary(args.vocabulary)
+    if not 0 < args.max_mb < float("inf"):
+        raise CorpusError(f"--max-mb must be a number above 0 (got {args.max_mb:g})")
+    if args.out:
+        check_out(args.out)
     texts = list(iterate_texts(args))
     if not texts:
-        raise CorpusError(f"root {args.root} has no documents/* to train on; name a SOURCE or ingest a corpus first")
+        where = "in these sources" if args.sources else f"under {args.root}"
+        raise CorpusError(f"there is no text to train on {where}; name a SOURCE with files, or ingest a corpus first")
     text = tokenizers.train(texts, vocabulary=args.vocabulary).to_str()
     if args.out:
-        Path(args.out).write_text(text, encoding="utf-8")
+        try:
+            Path(args.out).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise CorpusError(f"--out {args.out} cannot be written: {error.strerror}; name another file") from error
     Catalog(args.root).put_tokenizer(text)
     print_table([describe_tokenizer(text, texts[:200])], args.json)
     return 0
+
+
+def check_out(path: str) -> None:
+    """Raises: CorpusError for a file that cannot be written, so that it is known before the training."""
+    import os
+    from pathlib import Path
+
+    from streamer.errors import CorpusError
+
+    place = Path(path)
+    if place.is_dir() or not os.access(place if place.exists() else place.parent, os.W_OK):
+        raise CorpusError(f"--out {path} cannot be written; name a file in a folder that exists and may be written to")
 
 
 def run_tokenizer_show(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from streamer.catalog.catalog import Catalog
-    from streamer.packing import tokenizer as tokenizers
+    from streamer.packing.tokenizer_file import read_text
 
     catalog = Catalog(args.root)
     if args.name and Path(args.name).is_file():
-        print_table([describe_tokenizer(tokenizers.read_text(args.name), [], name=f"tokenizer {args.name}")], args.json)
+        print_table([describe_tokenizer(read_text(args.name), [], name=f"tokenizer {args.name}")], args.json)
         return 0
     names = [args.name] if args.name else sorted({info.tokenizer for info in catalog.streams() if info.tokenizer})
     rows = []
     for name in names:
-        catalog.load_tokenizer(name)  # raises for one that is not there
-        rows.append(describe_tokenizer((catalog.store.get(f"tokenizers/{name}.json") or b"").decode(), []))
+        rows.append(describe_tokenizer(catalog.tokenizer_text(name), []))
     print_table(rows, args.json)
     return 0
 

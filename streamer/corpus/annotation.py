@@ -6,10 +6,10 @@ document; the choice depends on the documents and the seed alone. The process en
 
 import glob
 import gzip
-import json
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from streamer.corpus.progress import Progress
 from streamer.corpus.recipe import Recipe, default_positives
 from streamer.corpus.spool import read_spool
 from streamer.documents.document import Document
+from streamer.documents.json_lines import Bad, read_json_lines
 from streamer.documents.text import DropReason, decode
 from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
@@ -55,16 +56,16 @@ def read_positives(patterns: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def read_rows(path: str) -> Iterator[tuple[str, str]]:
     """The texts of a .jsonl file's rows. Raises: CorpusError for a line that is no JSON object with a text."""
-    open_text = gzip.open if path.endswith(".gz") else open
-    with open_text(path, "rt", encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                row = json.loads(line)
-                yield f"{path}:{number}", next(str(row[name]) for name in ROW_TEXTS if row.get(name))
-            except (ValueError, AttributeError, StopIteration) as error:
-                raise CorpusError(
-                    f"positives {path}:{number} is no JSON object with one of {', '.join(ROW_TEXTS)}; correct the line"
-                ) from error
+    try:
+        with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as file:
+            for number, row in read_json_lines(file):
+                text = None if isinstance(row, Bad) else next((row[name] for name in ROW_TEXTS if row.get(name)), None)
+                if not isinstance(text, str):
+                    why = f"is {row.value}" if isinstance(row, Bad) else f"has none of {', '.join(ROW_TEXTS)} as text"
+                    raise CorpusError(f"positives {path}:{number} {why}; give JSON objects with a text")
+                yield f"{path}:{number}", text
+    except (OSError, EOFError, zlib.error) as error:
+        raise CorpusError(f"positives {path} cannot be read ({error}); correct the path or write the file again") from error
 
 
 def choose_positives(recipe: Recipe, held_out: Iterable[Document]) -> list[str]:

@@ -19,7 +19,7 @@ GENERATED = re.compile(
 )
 WHITE_SPACE = b" \t\n\r\v\f"
 PUNCTUATION = bytes(code for code in range(128) if not chr(code).isalnum() and code not in WHITE_SPACE)
-COMMENT = re.compile(r"^\s*(?://|/?\*|#|--|<!--|;|\"\"\"|''')", re.MULTILINE)
+COMMENT = re.compile(r"^[^\S\n]*+(?://|/?\*|#|--|<!--|;|\"\"\"|''')", re.MULTILINE)
 
 
 def judge(text: str, language: str) -> DropReason | None:

@@ -41,6 +41,7 @@ from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 from streamer.packing import tokenizer as tokenizers
 from streamer.packing.grouping import Grouping, random_key
+from streamer.packing.tokenizer_file import read_text
 from streamer.scoring.annotator import Annotation
 from streamer.scoring.annotator_process import Request
 from streamer.scoring.student import Student, fit_student
@@ -61,7 +62,7 @@ def given_tokenizer(recipe: Recipe) -> str | None:
     """The text of the recipe's tokenizer.json, checked. Raises: CorpusError when it does not fit."""
     if recipe.tokenizer is None:
         return None
-    text = tokenizers.read_text(recipe.tokenizer)
+    text = read_text(recipe.tokenizer)
     name = f"tokenizer {recipe.tokenizer}"
     tokenizers.check_dtype(tokenizers.parse(text, name=name), recipe.dtype, name=name)
     return text

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from streamer.corpus.heldout import SHARE
-from streamer.errors import CorpusError
+from streamer.documents.toml_text import parse_toml, read_text
+from streamer.errors import CorpusError, TomlError
 from streamer.packing.grouping import Grouping
 from streamer.scoring.annotator import DEFAULT_MODEL
 from streamer.scoring.quality_bins import check_bounds
@@ -92,12 +93,10 @@ def check(name: str, value: float, low: float, high: float, remedy: str = "chang
 
 def parse_recipe(text: str, *, name: str = "recipe", **changes: Any) -> Recipe:
     """A recipe from TOML, with `changes` laid over it. Raises: CorpusError that names the key."""
-    import tomllib
-
     try:
-        table = tomllib.loads(text)
+        table = parse_toml(text)
         return msgspec.convert({**table, **changes}, Recipe)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (TomlError, msgspec.ValidationError) as error:
         fields = ", ".join(Recipe.__struct_fields__)
         raise CorpusError(f"{name}: {error}; the keys are {fields}") from error
 
@@ -105,8 +104,8 @@ def parse_recipe(text: str, *, name: str = "recipe", **changes: Any) -> Recipe:
 def load_recipe(path: str | Path, **changes: Any) -> Recipe:
     """A recipe from a TOML file. Raises: CorpusError."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, UnicodeDecodeError, TomlError) as error:
         raise CorpusError(f"recipe {path} cannot be read ({error}); give a TOML file") from error
     return parse_recipe(text, name=f"recipe {path}", **changes)
 

@@ -48,12 +48,14 @@ INTERPRETERS = {
 
 FILE_NAMES = {"Rakefile": "ruby", "Gemfile": "ruby", ".bashrc": "shell", ".profile": "shell"}
 
+# Each is linear in the text: a search begins at a line's start or at a word, and no repeat goes back.
 CPP_MARKS = re.compile(
-    r"^\s*(?:template\s*<|namespace\s+\w|class\s+\w+[^;]*$|using\s+namespace|(?:public|private|protected)\s*:)"
-    r"|\bstd::|#\s*include\s*<(?:vector|string|memory|iostream|map|utility|type_traits|algorithm)>",
+    r"^[^\S\n]*+(?:template\s*+<|namespace\s++\w|class\s++\w++[^;\n]*+$|using\s++namespace"
+    r"|(?:public|private|protected)\s*+:)"
+    r"|\bstd::|#\s*+include\s*+<(?:vector|string|memory|iostream|map|utility|type_traits|algorithm)>",
     re.MULTILINE,
 )
-OBJECTIVE_C_MARKS = re.compile(r"^\s*(?:@interface|@protocol|@end|@class|#\s*import\s)", re.MULTILINE)
+OBJECTIVE_C_MARKS = re.compile(r"^[^\S\n]*+(?:@interface|@protocol|@end|@class|#\s*+import\s)", re.MULTILINE)
 
 
 def key_of(name: str) -> str | None:

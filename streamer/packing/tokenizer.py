@@ -1,19 +1,20 @@
 """Byte-level BPE tokenizers: trained, loaded, fingerprinted, and refused when they lose text.
 
-Always holds: a tokenizer that `load` returns gives texts back byte for byte, or canonically composed (NFC), as
+Always holds: a tokenizer that `parse` returns gives texts back byte for byte, or canonically composed (NFC), as
 GPT-NeoX's does (checked on samples that break lossy ones); it has an end-of-document token, and never reads that token
 out of a document's text.
 """
 
 import unicodedata
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 import xxhash
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from streamer.errors import CorpusError
+from streamer.packing.tokenizer_shape import MOST_IDS, check_ids, read_shape, refuse_lossy
 
 END_OF_DOCUMENT = "<|endoftext|>"
 ROUND_TRIP_SAMPLES = (
@@ -41,13 +42,20 @@ def fingerprint(json_text: str) -> str:
     return f"bpe-{xxhash.xxh3_128_hexdigest(canonical)[:16]}"
 
 
+def check_vocabulary(vocabulary: int) -> None:
+    """Raises: CorpusError for fewer ids than the 256 bytes and the end-of-document token need, or for too many."""
+    if not 257 <= vocabulary <= MOST_IDS:
+        raise CorpusError(
+            f"vocabulary must be an integer from 257 (256 bytes and {END_OF_DOCUMENT}) to {MOST_IDS:,} (got {vocabulary:,})"
+        )
+
+
 def train(texts: Iterable[str], *, vocabulary: int) -> Tokenizer:
     """A byte-level BPE tokenizer of at most `vocabulary` ids; the same texts give the same tokenizer.
 
-    Raises: CorpusError when `vocabulary` is below the 256 bytes and the end-of-document token, or above 2**20.
+    Raises: CorpusError as `check_vocabulary`.
     """
-    if not 257 <= vocabulary <= 2**20:
-        raise CorpusError(f"vocabulary {vocabulary} is not in 257..1048576 (256 bytes and {END_OF_DOCUMENT}); change it")
+    check_vocabulary(vocabulary)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -63,41 +71,40 @@ def train(texts: Iterable[str], *, vocabulary: int) -> Tokenizer:
     return parse(tokenizer.to_str(), name="the trained tokenizer")
 
 
-def load(path: str | Path) -> Tokenizer:
-    """The tokenizer of a tokenizer.json. Raises: CorpusError as `parse` and `read_text`."""
-    return parse(read_text(path), name=f"tokenizer {path}")
-
-
-def read_text(path: str | Path) -> str:
-    """The text of a tokenizer.json. Raises: CorpusError when the file cannot be read."""
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"tokenizer {path} cannot be read ({error}); give a tokenizer.json") from error
-
-
 def parse(json_text: str, *, name: str = "tokenizer") -> Tokenizer:
     """A tokenizer from the text of a tokenizer.json, with special tokens in documents read as plain text.
 
+    A file of strangers is read with `tokenizer_file.read_text`, which tries it out in a process of its own first.
     Raises: CorpusError when the text is none, it lacks an end-of-document token, or decoding does not give texts back.
     """
-    try:
+    shape = read_shape(json_text, name=name)
+    with library_errors(f"{name} is no tokenizer.json that the tokenizers library takes"):
         tokenizer = Tokenizer.from_str(json_text)
-    except Exception as error:  # the library raises bare Exception for every kind of malformed file
-        if type(error) is not Exception:
-            raise
-        raise CorpusError(f"{name} is no tokenizer.json ({error}); give one of the tokenizers library") from error
+    check_ids(shape, tokenizer.get_vocab(with_added_tokens=True), name=name)
     tokenizer.encode_special_tokens = True
     tokenizer.no_truncation()
     tokenizer.no_padding()
     end_of_document_id(tokenizer, name=name)
-    lost = next((text for text in ROUND_TRIP_SAMPLES if not gives_back(tokenizer, text)), None)
+    with library_errors(f"{name} cannot be used"):
+        lost = next((text for text in ROUND_TRIP_SAMPLES if not gives_back(tokenizer, text)), None)
     if lost is not None:
-        raise CorpusError(
-            f"{name} is lossy: decoding what it encodes does not give {lost[:40]!r} back; use a byte-level BPE without "
-            "normalizer, for example one that phasemix tokenizer train makes"
-        )
+        refuse_lossy(name, f"decoding what it encodes does not give {lost[:40]!r} back")
     return tokenizer
+
+
+@contextmanager
+def library_errors(what: str) -> Iterator[None]:
+    """Turns what the tokenizers library raises into a CorpusError that begins with `what`.
+
+    It raises bare Exception for malformed files, and a PanicException, which is no Exception, for what it did not expect.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error) is not Exception and type(error).__name__ != "PanicException":
+            raise
+        said = str(error).replace("\n", " ")[:200]
+        raise CorpusError(f"{what} ({said}); give another tokenizer.json") from error
 
 
 def gives_back(tokenizer: Tokenizer, text: str) -> bool:
@@ -131,8 +138,9 @@ def check_dtype(tokenizer: Tokenizer, dtype: str, *, name: str = "the tokenizer"
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text, without special tokens."""
-    return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+    """Token ids of each text, without special tokens. Raises: CorpusError when the tokenizer fails on one."""
+    with library_errors("a document cannot be encoded by the tokenizer"):
+        return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
 def describe(json_text: str, *, name: str = "tokenizer") -> Encodings:

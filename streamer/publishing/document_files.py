@@ -6,17 +6,17 @@ are not read, so a pickled one never is.
 A row has `text` (or `content`), and may have `path`, `repository` (or `repo_name`), `language`, `license`, `score`.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from streamer.documents.document import COLUMNS, Document, document_id
+from streamer.documents.json_lines import Bad, Row, read_json_lines
 from streamer.documents.languages import detect, key_of
+from streamer.documents.parquet_rows import read_parquet_rows
 from streamer.documents.text import DropReason, decode
 from streamer.errors import PartError
 from streamer.mds import layout as mds
@@ -26,9 +26,7 @@ JSONL_ENDINGS = (".jsonl", ".ndjson")
 PARQUET_ENDINGS = (".parquet",)
 TEXT_NAMES = ("text", "content")
 NAMES = (*COLUMNS, "content", "repo_name")
-BATCH_ROWS = 256
-MOST_LINE_BYTES = 1 << 24
-Row = dict[str, Any]
+REASONS = {Bad.TOO_LONG: DropReason.TOO_LARGE, Bad.NOT_UTF8: DropReason.NOT_UTF8, Bad.NO_OBJECT: DropReason.UNREADABLE}
 
 
 def read_documents(path: Path, *, key: str) -> Iterator[Document | DropReason]:
@@ -63,38 +61,19 @@ def read_rows(path: Path) -> Iterator[Row | DropReason]:
 
 
 def read_jsonl(path: Path) -> Iterator[Row | DropReason]:
-    """One object a line; blank lines are passed over. A line's length is bounded before it is read."""
+    """One object a line. Raises: PartError for a file that cannot be read."""
     try:
         with path.open("rb") as file:
-            while line := file.readline(MOST_LINE_BYTES):
-                if len(line) == MOST_LINE_BYTES and not line.endswith(b"\n"):
-                    while (rest := file.readline(MOST_LINE_BYTES)) and not rest.endswith(b"\n"):
-                        pass
-                    yield DropReason.TOO_LARGE
-                elif line.strip():
-                    yield parse_line(line)
+            for _, row in read_json_lines(file):
+                yield REASONS[row] if isinstance(row, Bad) else row
     except OSError as error:
         raise PartError(f"{path} cannot be read ({error.strerror}); check its rights") from error
-
-
-def parse_line(line: bytes) -> Row | DropReason:
-    try:
-        row = json.loads(line.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        return DropReason.NOT_UTF8
-    except (ValueError, RecursionError):
-        return DropReason.UNREADABLE
-    return row if isinstance(row, dict) else DropReason.UNREADABLE
 
 
 def read_parquet(path: Path) -> Iterator[Row]:
     """Raises: PartError for a file that is no Parquet or has no column of texts."""
     try:
-        with pq.ParquetFile(path) as file:
-            names = [name for name in file.schema_arrow.names if name in NAMES]
-            check_columns(path, file.schema_arrow.names)
-            for batch in file.iter_batches(BATCH_ROWS, columns=names):
-                yield from batch.to_pylist()
+        yield from read_parquet_rows(path, NAMES, lambda names: check_columns(path, names))
     except (OSError, pa.ArrowException) as error:
         raise PartError(f"{path} cannot be read as Parquet ({error}); write it again") from error
 
@@ -133,9 +112,11 @@ def to_document(row: Row, number: int, *, key: str, origin: str) -> Document | D
 
 
 def word(row: Row, name: str) -> str:
-    """A column as text that can be written as UTF-8; empty for none."""
+    """A column as text that can be written as UTF-8; empty for none and for a list or table."""
     value = row.get(name)
-    return clean(value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value or ""))
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return clean(str(value)) if isinstance(value, str | int | float) and value else ""
 
 
 def clean(text: str) -> str:
@@ -144,4 +125,8 @@ def clean(text: str) -> str:
 
 def number_of(value: Any) -> float | None:
     """A score, None for what is no finite number."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    try:
+        found = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:  # an integer of hundreds of digits
+        return None
+    return found if math.isfinite(found) else None

@@ -18,7 +18,8 @@ from streamer.documents.document import COLUMNS, Document
 from streamer.documents.text import DropReason
 from streamer.errors import PartError, StreamError
 from streamer.mds import layout as mds
-from streamer.packing.tokenizer import describe, highest_id, read_text
+from streamer.packing.tokenizer import describe, highest_id
+from streamer.packing.tokenizer_file import read_text
 from streamer.publishing.document_files import read_documents
 from streamer.publishing.token_rows import read_blocks, stored_length
 

@@ -22,6 +22,7 @@ class Memory:
     def __init__(self, dtype: str, seq_len: int) -> None:
         self.dtype, self.seq_len = np.dtype(dtype), seq_len
         self.row_bytes = self.dtype.itemsize * seq_len
+        self._row = np.dtype((self.dtype, (seq_len,)))
         self.clear()
 
     def __len__(self) -> int:
@@ -46,10 +47,13 @@ class Memory:
         self._arrays.append(array)
         return low
 
-    def gather(self, addresses: Ints) -> npt.NDArray[Any]:
-        """The rows that begin at these addresses: a writable (len(addresses), seq_len) array of the caller's own."""
-        found: npt.NDArray[Any] = self._rows[addresses - self._low].view(self.dtype)
-        return found.reshape(len(addresses), self.seq_len)
+    def offsets(self, addresses: Ints) -> Ints:
+        """Addresses as `gather` takes them, until another array is added."""
+        return addresses - self._low
+
+    def gather(self, offsets: Ints) -> npt.NDArray[Any]:
+        """The rows that begin at these offsets: a writable (len(offsets), seq_len) array of the caller's own."""
+        return self._rows[offsets].view(self._row)
 
 
 class _Span:

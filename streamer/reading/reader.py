@@ -1,7 +1,7 @@
-"""Shards of one store as mapped rows.
+"""Maps shards of one store as rows.
 
 Always holds: a row that is returned came from a shard whose bytes had the hash that its entry names, in a file of the size
-and time it had when it was mapped; anything else raises PartError.
+and time it had when it was mapped. Anything else raises PartError.
 
 On a local root plain shards are mapped in place. Shards of an object store, and compressed ones, are mapped from the node's
 cache (cache.py). A shard is hashed once a node (hash_memory.py).
@@ -17,11 +17,12 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from streamer import background
 from streamer.catalog.manifest import PartInfo, Schema, Shard
 from streamer.errors import CacheFullError, PartError, StoreError
 from streamer.mds import layout as mds
@@ -38,8 +39,20 @@ View = npt.NDArray[Any]
 Key = tuple[str, str]
 
 
+class Wanted(NamedTuple):
+    """A shard that is to be mapped ahead of its use."""
+
+    part: PartInfo
+    shard: Shard
+    schema: Schema
+
+    @property
+    def key(self) -> Key:
+        return self.part.folder, self.shard.name
+
+
 class Reader:
-    """Maps shards of one store. Pickles without maps and threads; a forked child begins without threads.
+    """Maps shards of one store. It pickles without maps and threads, and a forked child begins without threads.
 
     `cache` is the folder that the node's processes share, `cache_bytes` its bound; by default `PHASEMIX_CACHE` and
     `PHASEMIX_CACHE_BYTES`, else a folder of the user's in the temporary one and 64 GiB, or 80 % of what its disk has free.
@@ -60,7 +73,7 @@ class Reader:
         """What a process has of its own."""
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._ahead: ReadAhead[Key, View] | None = None
+        self._ahead: ReadAhead[Key, Wanted, View] | None = None
         for key in list(self._pins):  # a parent's
             self._forget(key)
         if self._files is not None:
@@ -97,8 +110,8 @@ class Reader:
             pass
         if self._pid != os.getpid():
             self._begin()
-        make = functools.partial(self._map, part, shard, schema)
-        return self._ahead.take(key, make) if self._ahead is not None else make()
+        found = None if self._ahead is None else self._ahead.take(key)
+        return self._map(Wanted(part, shard, schema)) if found is None else found
 
     def read_ahead(self, wanted: Sequence[tuple[PartInfo, Shard, Schema]]) -> None:
         """Replaces the shards held ahead: threads fetch or hash them in this order, and they stay mapped while held.
@@ -109,36 +122,35 @@ class Reader:
             self._begin()
         if self._ahead is None:
             num_threads = LOCAL_THREADS if self.store.local_path(".") is not None else REMOTE_THREADS
-            self._ahead = ReadAhead(num_threads, (PartError, StoreError))
-        first = wanted[: max_mapped() // 2]
-        tasks = [
-            ((part.folder, shard.name), functools.partial(self._map, part, shard, schema, ahead=True))
-            for part, shard, schema in first
-        ]
-        self._ahead.hold(tasks, self._mapped)
+            self._ahead = ReadAhead(self._map_ahead, num_threads=num_threads, expected=(PartError, StoreError))
+        items = [Wanted(*each) for each in wanted[: max_mapped() // 2]]
+        self._ahead.hold([(item.key, item) for item in items], self._mapped)
         self._drop_pins(0)
 
     def close(self) -> None:
-        """Drops maps and what is held ahead, and lets the threads end. A later call begins anew."""
+        """Drops maps and what is held ahead, and lets the threads end. A later call begins anew.
+
+        It takes no lock, so that it returns in an interpreter that is being taken down too.
+        """
         if self._pid != os.getpid():
             self._begin()
         if self._ahead is not None:
             self._ahead.close()
         self._ahead = None
-        with self._lock:
-            self._mapped.clear()
-            self._pins.clear()
-            self._refused.clear()
+        self._mapped, self._pins, self._refused = OrderedDict(), set(), set()
 
-    def _map(self, part: PartInfo, shard: Shard, schema: Schema, *, ahead: bool = False) -> View:
-        key = (part.folder, shard.name)
+    def _map_ahead(self, wanted: Wanted) -> View:
+        return self._map(wanted, ahead=True)
+
+    def _map(self, wanted: Wanted, *, ahead: bool = False) -> View:
+        key, shard = wanted.key, wanted.shard
         if (found := self._mapped.get(key)) is not None:
             return found
         files = self._open_files()
         wait_until_s = time.monotonic() + (0 if ahead else FULL_WAIT_S)
         while True:
             try:
-                data = files.open(part, shard, ahead=ahead)
+                data = files.open(wanted.part, shard, ahead=ahead)
                 break
             except CacheFullError:
                 if self._drop_pins(0):
@@ -149,9 +161,9 @@ class Reader:
                     if not ahead:
                         self._refused.add(key)
                     raise
-                time.sleep(FULL_POLL_S)
+                background.pause(FULL_POLL_S)
         self._refused.discard(key)
-        view = view_rows(data, f"{self.store.url}/{key[0]}/{key[1]}", shard, schema)
+        view = view_rows(data, f"{self.store.url}/{key[0]}/{key[1]}", shard, wanted.schema)
         with self._lock:
             self._mapped[key] = view
             if files.is_cached(shard):
@@ -184,12 +196,14 @@ class Reader:
             return False
         with self._lock:
             pins = [key for key in self._unheld() if key in self._pins and key != keep]
-            total = sum(self._mapped[key].nbytes for key in pins)
+            mapped = self._mapped
+            sizes = {key: mapped[key].nbytes for key in pins if key in mapped}
+            total = sum(sizes.values())
             dropped = False
-            for key in pins:
+            for key, size in sizes.items():
                 if total <= most_bytes:
                     break
-                total -= self._mapped[key].nbytes
+                total -= size
                 self._forget(key)
                 dropped = True
         return dropped

@@ -3,7 +3,7 @@
 Always holds: the bytes returned had the hash that the entry names when this node hashed that very file, and no process
 hashes or fetches a shard while another does.
 
-A store's error is met with waiting and trying again, a corrupt object with fetching it once more.
+What passes by itself the store waits for; a corrupt object is fetched once more.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import xxhash
 
+from streamer import background
 from streamer.catalog.manifest import PartInfo, Shard
 from streamer.errors import PartError, StoreError
 from streamer.mds import zstd
@@ -26,8 +27,6 @@ from streamer.reading.hash_memory import HashMemory, describe
 from streamer.store.store import MemoryStore, Store
 
 log = logging.getLogger(__name__)
-FETCH_ATTEMPTS = 4
-RETRY_WAIT_S = 0.2
 HASH_BLOCK_BYTES = 1 << 24
 SPARE_PART = 4  # reading ahead leaves this part of the cache's bound to whoever must have a shard now
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -88,9 +87,7 @@ class ShardFiles:
         return data if shard.compression is None else memoryview(b"".join(zstd.blocks(data, raw(shard)[0])))
 
     def _open_in_place(self, part: PartInfo, shard: Shard) -> mmap.mmap:
-        place = self.store.local_path(f"{part.folder}/{shard.name}")
-        assert place is not None
-        found = map_file(place, shard.size_bytes)
+        place, found = self._map_local(f"{part.folder}/{shard.name}", shard.size_bytes)
         line = describe(part.part_id, shard.name, shard.xxh3, found.stat)
         if not self._in_place.knows(line):
             lock = self._cache.lock(f"{part.part_id} {shard.name}") if isinstance(self._cache, Cache) else self._alone
@@ -129,9 +126,7 @@ class ShardFiles:
         if shard.compression is None:
             self._fetch(key, shard, path)
         elif self._is_local:
-            place = self.store.local_path(key)
-            assert place is not None
-            found = map_file(place, shard.size_bytes)
+            place, found = self._map_local(key, shard.size_bytes)
             self._check(found.data, place, shard.xxh3)
             self._unpack(place, shard, path)
         else:
@@ -143,21 +138,15 @@ class ShardFiles:
         size_bytes, digest = raw(shard)
         with path.open("r+b") as file:
             for block in zstd.blocks(packed, size_bytes):
+                background.check()
                 file.write(block)
         self._check(map_file(path, size_bytes).data, packed, digest)
 
     def _fetch(self, key: str, shard: Shard, path: Path) -> None:
-        """Fetches an object with retries; a corrupt one is fetched again once. Raises: PartError, StoreError."""
-        place, is_second = f"{self.store.url}/{key}", False
-        for attempt in range(FETCH_ATTEMPTS):
-            if attempt:
-                time.sleep(RETRY_WAIT_S * 2 ** (attempt - 1))
-            try:
-                size = self.store.fetch(key, path, shard.size_bytes)
-            except StoreError:
-                if attempt == FETCH_ATTEMPTS - 1:
-                    raise
-                continue
+        """Fetches an object, a corrupt one once more. Raises: PartError, StoreError."""
+        place = f"{self.store.url}/{key}"
+        for is_second in (False, True):
+            size = self.store.fetch(key, path, shard.size_bytes)
             if size is None:
                 raise PartError(f"{place} is missing; restore it from a copy, then run phasemix streams verify")
             try:
@@ -166,10 +155,19 @@ class ShardFiles:
                     self.fetched_bytes += size
                 return self._check(map_file(path, shard.size_bytes).data, place, shard.xxh3)
             except PartError:
-                if is_second or attempt == FETCH_ATTEMPTS - 1:
+                if is_second:
                     raise
-                is_second = True
         return None
+
+    def _map_local(self, key: str, size_bytes: int) -> tuple[Path, Mapped]:
+        """A file of a local root. Raises: PartError, StoreError when it is the whole root that is missing."""
+        place = self.store.local_path(key)
+        assert place is not None
+        try:
+            return place, map_file(place, size_bytes)
+        except PartError:
+            self.store.opened.check()
+            raise
 
     def _check(self, data: mmap.mmap | memoryview, place: object, digest: str) -> None:
         found = self._hash(data)
@@ -181,6 +179,7 @@ class ShardFiles:
         digest = xxhash.xxh3_64()
         with memoryview(data) as view:
             for start in range(0, len(view), HASH_BLOCK_BYTES):
+                background.check()
                 digest.update(view[start : start + HASH_BLOCK_BYTES])
         with self._counting:
             self.hashed_bytes += len(data)

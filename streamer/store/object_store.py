@@ -1,165 +1,230 @@
-"""Objects of an s3, gs or azure prefix, through obstore; credentials come from the environment.
+"""Objects of an s3, gs or azure prefix, through obstore; credentials and settings come from the environment.
 
-Always holds: a call returns or raises StoreError; a server that answers 500, stalls or resets is tried again for about
-`RETRY_S` seconds. A process that was forked after its parent had used obstore works too: obstore's threads are not in it,
-so that its calls go through processes of their own (store_process.py).
+Always holds:
+- a call returns, or raises StoreError with the store's own reason; what may pass by itself is tried again for `RETRY_S`;
+- a put of which it is not known whether it was done is never simply sent again: the key is read first, and what it holds
+  then is the answer. When that cannot be learned in time the error is an UnknownOutcomeError.
+
+obstore itself does not retry, because it would not read before it puts again, and because Control-C waits until it returns.
+
+obstore has threads, which a forked child does not inherit: there every call would wait for ever. A child that was forked
+after its parent used an object store is therefore refused.
 """
 
 import os
-from datetime import timedelta
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from streamer.errors import StoreError
+from streamer import background
+from streamer.errors import StoreError, UnknownOutcomeError
+from streamer.store.backoff import Backoff
+from streamer.store.environment import connection_settings
+from streamer.store.faults import Fault, clean, find_fault, is_absent
+from streamer.store.identity import OpenedRoot
+from streamer.store.store import Numbers, is_number
 
-RETRY_S = 60
-CLIENT_OPTIONS = {
+RETRY_S = 60.0
+FIRST_RETRY_S = 5.0  # of a store that has never answered this process: its address may be wrong
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
+CONNECTION = {
     "connect_timeout": "5s",
     "read_timeout": "20s",  # of silence; obstore's own default waits for ever within `timeout`
     "timeout": "10m",  # of a whole request: a shard over a slow line
 }
-RETRY = {
-    "max_retries": 8,
-    "retry_timeout": timedelta(seconds=RETRY_S),
-    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
-}
 CHUNK_BYTES = 4 << 20
+LISTED = 1000  # keys that one answer of S3 and GCS holds; Azure gives 5,000
+FRESH_S = 1.0  # how long the root's identity is taken to be as it was
+T = TypeVar("T")
 
 _used_by: list[int] = []  # the process in which obstore has threads
 
 
-def runs_here() -> bool:
-    """Whether obstore can run in this process, or its threads were left behind in a parent."""
-    if not _used_by:
-        _used_by.append(os.getpid())
-    return _used_by[0] == os.getpid()
-
-
 class ObjectStore:
-    """Objects under a prefix. `options` are those of obstore's `from_url`; pickles without connections."""
+    """Objects under a prefix. `config` and `client_options` are obstore's; pickles without connections."""
 
-    def __init__(self, url: str, **options: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        config: dict[str, Any] | None = None,
+        client_options: dict[str, Any] | None = None,
+        retry_s: float = RETRY_S,
+    ) -> None:
         from obstore.exceptions import BaseError
         from obstore.store import from_url
 
-        self.url, self.options = url.rstrip("/"), options
-        merged = dict(options)
-        merged["client_options"] = {**CLIENT_OPTIONS, **options.get("client_options", {})}
-        merged["retry_config"] = {**RETRY, **options.get("retry_config", {})}
+        self.url, self._retry_s, self._has_answered = url.rstrip("/"), retry_s, False
+        self._arguments = {"config": config, "client_options": client_options, "retry_s": retry_s}
+        settings: dict[str, Any] = {
+            "config": config or {},
+            "client_options": {**CONNECTION, **connection_settings(self.url, os.environ), **(client_options or {})},
+            "retry_config": {"max_retries": 0},
+        }
         try:
-            self._store: Any = from_url(self.url, **merged)
+            self._store: Any = from_url(self.url, **settings)
         except (BaseError, ValueError) as error:
             raise StoreError(
-                f"root {url} cannot be opened: {type(error).__name__}; write it as scheme://bucket/prefix and give what the "
-                "platform needs (account, region, credentials) in its environment variables"
+                f"root {url} cannot be opened: {clean(str(error).partition('Debug source:')[0])}; write it as "
+                "scheme://bucket/prefix and give what the platform needs (account, region, credentials) in its environment "
+                "variables"
             ) from error
+        self.opened = OpenedRoot(
+            self.url,
+            read=self.get,
+            put=self.put_if_absent,
+            delete=self.delete,
+            sign=lambda: int(time.monotonic() / FRESH_S),
+            is_empty=lambda: False,
+        )
 
-    def __getstate__(self) -> tuple[str, dict[str, Any]]:
-        return self.url, self.options
+    def __getstate__(self) -> tuple[str, dict[str, Any], tuple[Any, ...]]:
+        return self.url, self._arguments, self.opened.state()
 
-    def __setstate__(self, state: tuple[str, dict[str, Any]]) -> None:
+    def __setstate__(self, state: tuple[str, dict[str, Any], tuple[Any, ...]]) -> None:
         self.__init__(state[0], **state[1])  # type: ignore[misc]
+        self.opened.restore(state[2])
 
     def get(self, key: str) -> bytes | None:
-        return self._call("get", key)  # type: ignore[no-any-return]
+        return self._call("read", key, lambda: self._get(key))
 
     def fetch(self, key: str, path: Path, size_bytes: int) -> int | None:
-        return self._call("fetch", key, path, size_bytes)  # type: ignore[no-any-return]
+        return self._call("read", key, lambda: self._fetch(key, path, size_bytes))
 
     def put_if_absent(self, key: str, data: bytes) -> bytes:
-        return self._call("put_if_absent", key, data)  # type: ignore[no-any-return]
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, BaseError
+
+        may_be_there = False
+
+        def put() -> bytes:
+            nonlocal may_be_there
+            if may_be_there and (found := self._get(key)) is not None:
+                return found
+            before, may_be_there = may_be_there, True
+            try:
+                obstore.put(self._store, key, data, mode="create", use_multipart=False)
+            except AlreadyExistsError as error:
+                if (found := self._get(key)) is None:
+                    raise Passing from error
+                return found
+            except (BaseError, FileNotFoundError) as error:
+                may_be_there = before or not find_fault(self.url, str(error)).refused
+                raise
+            return data
+
+        try:
+            return self._call("written", key, put)
+        except UnknownOutcomeError:
+            raise
+        except StoreError as error:
+            if may_be_there:
+                raise UnknownOutcomeError(
+                    f"{error}. It is not known whether it was written: look before trying again"
+                ) from error
+            raise
 
     def put_file(self, key: str, path: Path) -> None:
-        self._call("put_file", key, path)
+        import obstore
+
+        self._call("written", key, lambda: obstore.put(self._store, key, path))
 
     def delete(self, key: str) -> None:
-        self._call("delete", key)
+        import obstore
+
+        def delete() -> None:
+            try:
+                obstore.delete(self._store, key)
+            except FileNotFoundError as error:  # some platforms say so
+                if not is_absent(str(error)):
+                    raise
+
+        self._call("deleted", key, delete)
 
     def list(self, prefix: str) -> list[str]:
-        return self._call("list", prefix)  # type: ignore[no-any-return]
+        import obstore
+
+        return self._call(
+            "listed", prefix, lambda: sorted(item["path"] for batch in obstore.list(self._store, prefix) for item in batch)
+        )
+
+    def numbers(self, folder: str, after: int) -> Numbers:
+        return self._call("listed", folder, lambda: self._numbers(folder, after))
 
     def local_path(self, key: str) -> Path | None:
         return None
 
-    def _call(self, operation: str, key: str, *rest: Any) -> Any:
+    def _call(self, verb: str, key: str, call: Callable[[], T]) -> T:
+        """Calls until it succeeds, the time is up or no attempt can help. Raises: StoreError."""
         from obstore.exceptions import BaseError
 
+        refuse_fork(self.url)
+        total_s = self._retry_s if self._has_answered else min(self._retry_s, FIRST_RETRY_S)
+        backoff = Backoff(first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S, total_s=total_s, sleep=background.pause)
+        while True:
+            try:
+                found = call()
+            except (BaseError, FileNotFoundError, Passing) as error:
+                if isinstance(error, FileNotFoundError) and error.filename is not None:
+                    raise  # a file of this machine
+                fault = error.fault if isinstance(error, Passing) else find_fault(self.url, str(error))
+                if not fault.passes or not backoff.wait():
+                    what = f"root {self.url}" if fault.refused else f"{self.url}/{key}"
+                    raise StoreError(f"{what} cannot be {verb}: {fault.reason}; {fault.remedy}") from error
+            else:
+                self._has_answered = True
+                return found
+
+    def _get(self, key: str) -> bytes | None:
+        import obstore
+
         try:
-            if runs_here():
-                return OPERATIONS[operation](self._store, key, *rest)
-            from streamer.store.store_process import call
+            return bytes(obstore.get(self._store, key).bytes())
+        except FileNotFoundError as error:
+            if is_absent(str(error)):
+                return None
+            raise
 
-            return call(self, operation, key, *rest)
-        except BaseError as error:
-            verb = "read" if operation in ("get", "fetch", "list") else "written"
-            raise StoreError(
-                f"{self.url}/{key} cannot be {verb}: {type(error).__name__}; is the address reachable?"
-            ) from error
+    def _fetch(self, key: str, path: Path, size_bytes: int) -> int | None:
+        import obstore
 
+        try:
+            found = obstore.get(self._store, key)
+        except FileNotFoundError as error:
+            if is_absent(str(error)):
+                return None
+            raise
+        if found.meta["size"] == size_bytes:
+            with path.open("r+b") as file:
+                for block in found.stream(min_chunk_size=CHUNK_BYTES):
+                    background.check()
+                    file.write(block)
+        return int(found.meta["size"])
 
-def _get(store: Any, key: str) -> bytes | None:
-    import obstore
+    def _numbers(self, folder: str, after: int) -> Numbers:
+        """From one answer of the platform, which holds up to `LISTED` keys."""
+        import obstore
 
-    try:
-        return bytes(obstore.get(store, key).bytes())
-    except FileNotFoundError:
-        return None
-
-
-def _fetch(store: Any, key: str, path: Path, size_bytes: int) -> int | None:
-    import obstore
-
-    try:
-        found = obstore.get(store, key)
-    except FileNotFoundError:
-        return None
-    if found.meta["size"] == size_bytes:
-        with path.open("r+b") as file:
-            for block in found.stream(min_chunk_size=CHUNK_BYTES):
-                file.write(block)
-    return int(found.meta["size"])
+        offset = f"{folder}/{after:08d}" if after >= 0 else None
+        page = next(iter(obstore.list(self._store, folder, offset=offset, chunk_size=LISTED)), [])
+        names = (item["path"].rpartition("/")[2] for item in page)
+        return sorted(int(name) for name in names if is_number(name)), len(page) >= LISTED
 
 
-def _put_if_absent(store: Any, key: str, data: bytes) -> bytes:
-    import obstore
-    from obstore.exceptions import AlreadyExistsError
+class Passing(Exception):
+    """Two puts of one key met, and neither has been done yet."""
 
-    try:
-        obstore.put(store, key, data, mode="create", use_multipart=False)
-    except AlreadyExistsError:
-        found = _get(store, key)
-        if found is None:
-            raise StoreError(f"{key} was refused as existing, yet cannot be read") from None
-        return found
-    return data
+    fault = Fault("another writer is putting it and has not finished", "try again later", passes=True, refused=False)
 
 
-def _put_file(store: Any, key: str, path: Path) -> None:
-    import obstore
-
-    obstore.put(store, key, path)
-
-
-def _delete(store: Any, key: str) -> None:
-    import obstore
-
-    try:
-        obstore.delete(store, key)
-    except FileNotFoundError:  # some platforms say so
-        return
-
-
-def _list(store: Any, prefix: str) -> list[str]:
-    import obstore
-
-    return sorted(item["path"] for batch in obstore.list(store, prefix) for item in batch)
-
-
-OPERATIONS: dict[str, Any] = {
-    "get": _get,
-    "fetch": _fetch,
-    "put_if_absent": _put_if_absent,
-    "put_file": _put_file,
-    "delete": _delete,
-    "list": _list,
-}
+def refuse_fork(url: str) -> None:
+    """Raises: StoreError in a process that was forked from one that had used an object store."""
+    if not _used_by:
+        _used_by.append(os.getpid())
+    if _used_by[0] != os.getpid():
+        raise StoreError(
+            f"{url} cannot be used in this process: it was forked from one that had used an object store, whose client "
+            'does not survive a fork. Start workers with "forkserver" or "spawn": multiprocessing_context="forkserver" of a '
+            "DataLoader, or multiprocessing.get_context"
+        )

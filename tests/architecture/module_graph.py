@@ -15,10 +15,10 @@ PACKAGES = ("streamer", "mixer", "generators", "training", "deploy")
 Graph = dict[str, set[str]]
 
 
-def python_graph() -> Graph:
-    """Every module of the five packages with the modules of theirs that it imports."""
+def python_graph(*, at_import: bool = False) -> Graph:
+    """Every module of the five packages with the modules of theirs that it imports, or that importing it imports."""
     files = {name_of(path): path for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
-    return {name: set(imported(path, name, files.keys())) - {name} for name, path in files.items()}
+    return {name: set(imported(path, name, files.keys(), at_import)) - {name} for name, path in files.items()}
 
 
 def name_of(path: Path) -> str:
@@ -26,8 +26,9 @@ def name_of(path: Path) -> str:
     return ".".join(words[:-1] if words[-1] == "__init__" else words)
 
 
-def imported(path: Path, name: str, known: Iterable[str]) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+def imported(path: Path, name: str, known: Iterable[str], at_import: bool = False) -> Iterator[str]:
+    tree = ast.parse(path.read_text())
+    for node in tree.body if at_import else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
         elif isinstance(node, ast.ImportFrom):

@@ -8,20 +8,11 @@ from pathlib import Path
 import pytest
 
 from streamer.errors import StoreError
+from streamer.store.directory_store import DirectoryStore
 from streamer.store.log import CHECKPOINT_INTERVAL, Log
 from streamer.store.object_store import ObjectStore
 from streamer.store.roots import open_store
-from streamer.store.store import DirectoryStore, MemoryStore, Store
-
-
-@pytest.fixture(params=["memory", "directory", "object_store"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "memory":
-        return MemoryStore()
-    if request.param == "directory":
-        return DirectoryStore(tmp_path / "root")
-    make_store: Callable[[], Store] = request.getfixturevalue("s3_store")
-    return make_store()
+from streamer.store.store import MemoryStore, Store
 
 
 def test_the_first_writer_of_a_key_decides(store: Store) -> None:
@@ -45,9 +36,7 @@ def test_an_address_that_does_not_answer_is_one_line_without_credentials() -> No
         "secret_access_key": "hidden",
         "region": "us-east-1",
     }
-    store = ObjectStore(
-        "s3://bucket/root", config=config, client_options={"allow_http": True}, retry_config={"max_retries": 0}
-    )
+    store = ObjectStore("s3://bucket/root", config=config, client_options={"allow_http": True}, retry_s=0.0)
     acts: list[Callable[[], object]] = [
         lambda: store.get("a/b"),
         lambda: store.put_if_absent("a/b", b""),
@@ -96,15 +85,19 @@ def test_an_object_of_another_size_or_none_is_not_fetched(store: Store, tmp_path
 
 
 @pytest.mark.timeout(120)
-def test_a_child_forked_after_use_reads_and_writes(store: Store, tmp_path: Path) -> None:
+def test_a_child_forked_after_use_reads_and_writes_or_is_told_why_not(store: Store, tmp_path: Path) -> None:
     store.put_if_absent("a/b", b"12345")
     assert store.get("a/b") == b"12345"  # a library's threads run now
     child = os.fork()
     if not child:
         path = tmp_path / "file"
         path.write_bytes(bytes(5))
-        right = store.get("a/b") == b"12345" and store.get("a/c") is None and store.fetch("a/b", path, 5) == 5
-        os._exit(0 if right and store.put_if_absent("a/b", b"other") == b"12345" else 1)
+        try:
+            right = store.get("a/b") == b"12345" and store.get("a/c") is None and store.fetch("a/b", path, 5) == 5
+            right = right and store.put_if_absent("a/b", b"other") == b"12345"
+        except StoreError as error:
+            right = isinstance(store, ObjectStore) and "forkserver" in str(error)
+        os._exit(0 if right else 1)
     assert os.waitpid(child, 0)[1] == 0
 
 
@@ -162,9 +155,9 @@ def test_a_directory_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
     store.put_if_absent("runs/a/00000000", b"one")
     (tmp_path / "root").rename(tmp_path / "away")
     (tmp_path / "file").write_bytes(b"two")
-    with pytest.raises(StoreError, match="is its disk mounted"):
+    with pytest.raises(StoreError, match="that this process opened is gone"):
         store.put_if_absent("runs/a/00000001", b"two")
-    with pytest.raises(StoreError, match="is its disk mounted"):
+    with pytest.raises(StoreError, match="that this process opened is gone"):
         store.put_file("parts/two", tmp_path / "file")
     assert not (tmp_path / "root").exists()
     (tmp_path / "away").rename(tmp_path / "root")

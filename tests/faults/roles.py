@@ -56,7 +56,7 @@ def read(root: Path, run: str, lines: Path, end: int | None, service: str | None
 
 def load(root: Path, run: str, lines: Path, end: int | None) -> int:
     """The same with a MixedLoader and two worker processes."""
-    from training.loader import MixedLoader
+    from training.loading.loader import MixedLoader
 
     cut_torn_line(lines)
     start = len(read_lines(lines))

@@ -129,7 +129,7 @@ def test_readers_that_are_killed_hand_out_every_batch_once(nursery: Nursery, tmp
     world.check_files()
 
 
-@pytest.mark.parametrize("nursery", [["training.loader"]], indirect=True)
+@pytest.mark.parametrize("nursery", [["training.loading.loader"]], indirect=True)
 def test_loaders_that_are_killed_or_whose_workers_are_hand_out_every_batch_once(nursery: Nursery, tmp_path: Path) -> None:
     """12 kills, of the loader and of its worker processes in turn; what it orphans ends by itself."""
     world = World(tmp_path, nursery, nodes=1, seed=SEED)

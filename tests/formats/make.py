@@ -21,7 +21,8 @@ from mixer import Mixtures, RunEnded, RunReader, Runs
 from mixer.journal.journal import Journal
 from mixer.ledger.policy import Policy
 from mixer.ledger.reports import Report, Reports
-from mixer.planning.states import State, States, unpack, unpack_small
+from mixer.planning.planner import make_planner
+from mixer.planning.states import State, States, unpack, unsealed
 from mixer.pool import pool
 from mixer.steering.schedules import Schedule, SchedulePoint
 from streamer import Catalog
@@ -202,7 +203,8 @@ def describe_run(root: Path, catalog: Catalog, run: str) -> dict[str, Any]:
             batch = reader.read(step)
             lengths = b"" if batch.boundaries is None else batch.boundaries.tobytes()
             batches.append(xxhash.xxh3_64_hexdigest(batch.tokens.tobytes() + batch.origin.tobytes() + lengths))
-    states = {str(step): state for step in (256, 512) if (state := load_state(catalog, run, step)) is not None}
+    planner = make_planner(ledger, catalog, run, write=False)
+    states = {str(step): as_json(planner.state(step)) for step in (256, 512) if ledger.begin < step <= ledger.end}
     return {"info": info, "ledger": ledger.digest(ledger.end), "batches": batches, "states": states}
 
 
@@ -218,13 +220,19 @@ def as_json(state: State) -> dict[str, Any]:
 
 
 def contents(root: Path) -> dict[str, Any]:
-    """Every object under a root by its key, as values; what is random, of a clock or of a compressor is masked."""
+    """Every object under a root by its key, as values; what is random, of a clock or of a compressor is masked.
+
+    Without the root's identity, which is random, and which roots of the first versions do not have.
+    """
     names = part_names(root)
 
     def mask(text: str) -> str:
         return re.sub("|".join(names), lambda found: names[found[0]], text)
 
-    paths = sorted((path for path in root.rglob("*") if path.is_file()), key=lambda path: mask(str(path)))
+    paths = sorted(
+        (path for path in root.rglob("*") if path.is_file() and path.parent.name != "identity"),
+        key=lambda path: mask(str(path)),
+    )
     return {mask(path.relative_to(root).as_posix()): content(path, mask) for path in paths}
 
 
@@ -240,9 +248,8 @@ def part_names(root: Path) -> dict[str, str]:
 def content(path: Path, mask: Any) -> Any:
     data = path.read_bytes()
     if path.parent.name == "states":
-        kept = msgspec.msgpack.decode(data)
-        packed = {"drawn": unpack, "lanes": unpack, "given": unpack_small}
-        return without_digests({**kept, **{key: read(kept[key]).tolist() for key, read in packed.items()}})
+        kept = msgspec.msgpack.decode(unsealed(data) or b"")
+        return without_digests({**kept, **{key: unpack(kept[key]).tolist() for key in ("drawn", "lanes")}})
     if path.suffix == ".parquet":
         table = pq.read_table(path)
         return [str(table.schema), {str(key): str(value) for key, value in table.schema.metadata.items()}, table.to_pylist()]
@@ -252,8 +259,8 @@ def content(path: Path, mask: Any) -> Any:
         return xxhash.xxh3_64_hexdigest(data)
     value = json.loads(mask(data.decode()))
     if path.suffix != ".json":
-        value |= {"append_id": "", "written_at_s": 0}
-        mask_compressed([value["body"], *(value["before"] or [])])
+        value |= {"append_id": "", "written_at_s": 0, **{key: "" for key in ("previous", "base", "seal") if key in value}}
+        mask_compressed([value["body"], *value.get("before", [])])
     elif "shards" in value:
         for shard in value["shards"]:
             if shard["compression"]:
@@ -267,7 +274,8 @@ def without_digests(value: Any) -> Any:
         return [without_digests(one) for one in value]
     if not isinstance(value, dict):
         return value
-    masked = {key: "" if key == "ledger" else without_digests(one) for key, one in value.items() if key != "at_s"}
+    hidden = {"ledger": "", "parts": ""}
+    masked = {key: hidden.get(key, without_digests(one)) for key, one in value.items() if key != "at_s"}
     if value.get("event") == "segment":
         masked["joins"] = [[*join[:4], ""] for join in value.get("joins", [])]
     return masked
@@ -278,6 +286,8 @@ def mask_compressed(bodies: list[dict[str, Any]]) -> None:
         shards = body.get("shards", {})
         if "compression" in shards:
             shards["size_bytes"] = shards["xxh3"] = None
+        if isinstance(body.get("files"), dict):
+            body["files"] = body["files"]["name"]
 
 
 def main() -> None:

@@ -23,8 +23,9 @@ from mixer.planning import planner
 from mixer.planning.tables import Tables
 from streamer import Catalog
 from streamer.reading.snapshot_loader import ORIGIN
+from streamer.store.directory_store import DirectoryStore
 from streamer.store.log import Body
-from streamer.store.store import DirectoryStore, Store
+from streamer.store.store import Store
 
 SCALE = int(os.environ.get("PHASEMIX_HISTORIES", "1"))
 SEQ_LEN = 2
@@ -206,7 +207,7 @@ def as_seen(
     history: History | None, store: Store, reader: RunReader, origins: list[npt.NDArray[Any]], ended: str | None
 ) -> Life:
     ledger = reader._journal.ledger
-    tables = Tables(Catalog(store), ledger)
+    tables = Tables(Catalog(store), ledger, "a")
     found = np.array(origins) if origins else np.zeros((0, reader.settings.global_batch), ORIGIN)
     return Life(history, store, ledger, tables, found, *places(tables, found), ended)
 

@@ -23,7 +23,7 @@ from mixer.ledger.reports import Report
 from mixer.runs.runs import Runs
 from training import checkpoints
 from training.composer.language_model import LanguageModel
-from training.loader import MixedLoader
+from training.loading.loader import MixedLoader
 from training.measures.progress import Progress, Stall
 from training.measures.shares import Shares
 from training.measures.steps_log import StepLine, StepsLog, digest_origin

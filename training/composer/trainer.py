@@ -31,7 +31,7 @@ from training.composer.language_model import LanguageModel
 from training.composer.model import build_model, to_model_dtype, token_losses
 from training.errors import CheckpointError
 from training.evaluation.heldout import Totals, measure, merge
-from training.loader import MixedLoader
+from training.loading.loader import MixedLoader
 from training.measures.shares import Shares, StreamShare
 from training.measures.steps_log import read_steps
 from training.phases.phase import Phase

@@ -8,11 +8,12 @@ Always holds:
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import Any, Literal, get_args
 
 import msgspec
 
+from streamer.documents.toml_text import MOST_DOTTED, parse_toml, parse_value
+from streamer.errors import TomlError
 from training.errors import RecipeError
 from training.phases.schedule import Kind, multiplier
 
@@ -154,9 +155,9 @@ def load_recipe(text: str, *, name: str, phase: str, overrides: list[str]) -> Re
     """
     check_phase_name(phase)
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{name}: not a TOML file: {error}") from error
+        document = parse_toml(text)
+    except TomlError as error:
+        raise RecipeError(f"recipe {name} cannot be read as TOML: {error}; correct the file") from error
     for override in overrides:
         _override(document, override, phase)
     try:
@@ -180,8 +181,8 @@ def parse_count(count: Count) -> int:
 def _override(document: dict[str, Any], override: str, phase: str) -> None:
     key, equals, value = override.partition("=")
     words = key.strip().split(".")
-    if not equals or not all(words):
-        raise RecipeError(f"--set {override!r} is not KEY=VALUE, such as general.steps=200")
+    if not equals or not all(words) or len(words) > MOST_DOTTED:
+        raise RecipeError(f"--set {override[:60]!r} is not KEY=VALUE, such as general.steps=200")
     if words[0] not in Recipe.__struct_fields__:
         words = [phase, *words]
     table: Any = document
@@ -189,14 +190,10 @@ def _override(document: dict[str, Any], override: str, phase: str) -> None:
         table = table.setdefault(word, {})
         if not isinstance(table, dict):
             raise RecipeError(f"--set {override!r}: {'.'.join(words[: depth + 1])} is a value, not a table")
-    table[words[-1]] = _value(value.strip())
-
-
-def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+        table[words[-1]] = parse_value(value)
+    except TomlError as error:
+        raise RecipeError(f"--set {key.strip()}: {error.reason}") from error
 
 
 def _check(recipe: Recipe, name: str) -> None:

@@ -6,11 +6,12 @@ import msgspec
 
 from mixer.client.answers import RunPage, Switched
 from mixer.ledger.history import Event
+from mixer.ledger.ledger import Shape, Step
 from mixer.ledger.reports import Report, Reports
 from mixer.runs.run_info import RunInfo
 from mixer.runs.series import Series
 from mixer.service import requests
-from mixer.service.requests import Count, From, Name, Reference, Seed, Step, Why
+from mixer.service.requests import From, Line, Name, Reference, Why
 from mixer.service.route import Question, Route
 from mixer.service.shelf import Shelf
 from mixer.steering.schedules import Function, Schedule, steering_of
@@ -18,22 +19,16 @@ from mixer.steering.schedules import Function, Schedule, steering_of
 Body = dict[str, Any]
 
 
-class Create(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Create(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A new run, as `Runs.create` takes it: with a mixture and perhaps a policy, or a schedule of mixtures."""
 
     name: Name
     mixture: Reference | None = None
     schedule: Schedule | None = None
     policy: Function | None = None
-    seed: Seed
-    global_batch: Count
-    canonical_nodes: Count = 1
-    num_steps: Count | None = None
-    segment_batches: Count = 32
-    write_ahead: Count = 256
-    boundaries: bool = False
     parent: Name | None = None
     parent_step: Step | None = None
+    why: Line | None = None
 
 
 def routes(shelf: Shelf) -> list[Route]:
@@ -87,6 +82,10 @@ def routes(shelf: Shelf) -> list[Route]:
         runs.skip(shelf.run_name(asked.name), body.start_step, body.batches, by=asked.by, why=body.why)
         return runs.show(asked.name)
 
+    def lengthen(asked: Question) -> RunInfo:
+        body: requests.Lengthen = asked.body
+        return runs.lengthen(shelf.run_name(asked.name), body.num_steps, by=asked.by, why=body.why)
+
     def pause(asked: Question) -> RunInfo:
         runs.pause(shelf.run_name(asked.name), by=asked.by, why=asked.body.why)
         return runs.show(asked.name)
@@ -129,6 +128,7 @@ def routes(shelf: Shelf) -> list[Route]:
         Route("POST", f"{one}/switch", "make another version take effect", switch, Switched, body=requests.Switch),
         Route("POST", f"{one}/fork", "start a run from a step of this one", fork, RunInfo, body=requests.Fork),
         Route("POST", f"{one}/skip", "leave out batches", skip, RunInfo, body=requests.Skip),
+        Route("POST", f"{one}/lengthen", "move the horizon to a later step", lengthen, RunInfo, body=requests.Lengthen),
         Route("POST", f"{one}/pause", "write no further segment", pause, RunInfo, body=Why),
         Route("POST", f"{one}/resume", "write segments again", resume, RunInfo, body=Why),
         Route("POST", f"{one}/end", "end the run", end, RunInfo, body=Why),

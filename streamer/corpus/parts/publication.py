@@ -16,7 +16,7 @@ from streamer.corpus.parts.part_manifest import read_manifests
 from streamer.corpus.parts.report import CorpusReport
 from streamer.corpus.progress import Progress
 from streamer.errors import CorpusError
-from streamer.store.log import Body
+from streamer.store.log import Bodies, Body
 
 BUILDS = "corpus/builds"
 FORMAT = "corpus/1"
@@ -28,7 +28,7 @@ def filled_streams(catalog: Catalog) -> list[str]:
     return [found.name for found in catalog.streams() if found.name.split("/")[0] in KINDS and found.samples]
 
 
-def pending_build(bodies: list[Body]) -> str | None:
+def pending_build(bodies: Bodies) -> str | None:
     """The build that began and is not done, or None. Raises: CorpusError for a format that is not known."""
     last: Body = bodies[-1] if bodies else {}
     if last and last["format"] != FORMAT:
@@ -49,7 +49,7 @@ def check_root(catalog: Catalog) -> None:
 def begin(catalog: Catalog, build: str) -> None:
     """Notes that a build begins to publish. Raises: CorpusError when the root has parts of another one."""
 
-    def decide(bodies: list[Body]) -> Body | None:
+    def decide(bodies: Bodies) -> Body | None:
         pending = pending_build(bodies)
         if pending == build:
             return None

@@ -6,21 +6,14 @@ but plain files is opened; no more than 1 MB of a file is read; the order is the
 
 import os
 import stat
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
-from lzma import LZMAError
 from pathlib import Path
-from typing import Protocol
-
-import msgspec
 
 from streamer.corpus.recipe import Source
+from streamer.corpus.sources.archives import read_tar, read_zip
 from streamer.corpus.sources.parquet_source import read_parquet
-from streamer.corpus.sources.raw_file import RawFile, clean_name, is_wanted
-from streamer.documents.languages import may_be_source
-from streamer.documents.text import MAX_BYTES, DropReason
+from streamer.corpus.sources.raw_file import RawFile, clean_name, is_wanted, take
+from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
 
@@ -28,9 +21,6 @@ SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", "__pycache__"})
 ZIP_ENDINGS = (".zip", ".whl", ".jar")
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
 PARQUET_ENDINGS = (".parquet",)
-HEAD_BYTES = 4096
-ZIP_FAULTS = (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, LZMAError)
-TAR_FAULTS = (OSError, tarfile.TarError, zlib.error, EOFError, LZMAError)
 
 
 def read_source(source: Source, *, seed: int) -> Iterator[RawFile]:
@@ -92,24 +82,12 @@ def read_file(place: str, name: str, repository: str, license_name: str) -> RawF
         status = os.lstat(place)
         if not stat.S_ISREG(status.st_mode):
             file.fault = DropReason.NOT_A_FILE
-        elif status.st_size > MAX_BYTES:
-            file.fault = DropReason.TOO_LARGE
         else:
             with open(place, "rb", buffering=0) as opened:
-                if may_be_source(name):
-                    file.data = opened.read(MAX_BYTES + 1)
-                else:
-                    file.fault = judge_head(opened.read(HEAD_BYTES))
+                take(file, status.st_size, opened.read)
     except OSError:
         file.fault = DropReason.UNREADABLE
     return file
-
-
-def judge_head(head: bytes) -> DropReason:
-    """Why a file that is in none of the languages is dropped."""
-    if not head.strip():
-        return DropReason.EMPTY
-    return DropReason.BINARY if b"\0" in head else DropReason.UNKNOWN_LANGUAGE
 
 
 # archives and Parquet
@@ -131,60 +109,3 @@ def read_container(path: Path, source: Source, *, nested: bool = False) -> Itera
     repository = source.repository or clean_name(path.name[: -len(ending)])
     lost = RawFile(path=clean_name(path.name), repository=repository, license=source.license)
     return read_zip(path, lost, source) if ending in ZIP_ENDINGS else read_tar(path, lost, source)
-
-
-def read_zip(path: Path, lost: RawFile, source: Source) -> Iterator[RawFile]:
-    """`lost` has the archive's own name, repository and licence; it is yielded when the archive cannot be opened."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except ZIP_FAULTS:
-        yield msgspec.structs.replace(lost, fault=DropReason.UNREADABLE)
-        return
-    with archive:
-        for member in archive.infolist():
-            if member.is_dir():
-                continue
-            file = msgspec.structs.replace(lost, path=clean_name(member.filename))
-            try:
-                with archive.open(member) as opened:
-                    take(file, member.file_size, opened.read)
-            except ZIP_FAULTS:
-                file.fault = DropReason.UNREADABLE
-            yield file
-
-
-def read_tar(path: Path, lost: RawFile, source: Source) -> Iterator[RawFile]:
-    """As `read_zip`; an archive that breaks off gives its files up to there and one `unreadable`."""
-    try:
-        with tarfile.open(path, "r:*") as archive:
-            for member in archive:
-                if member.isdir():
-                    continue
-                file = msgspec.structs.replace(lost, path=clean_name(member.name))
-                if not is_wanted(file.path, source):
-                    continue
-                if member.isreg():
-                    opened = archive.extractfile(member)
-                    assert opened is not None
-                    take(file, member.size, opened.read)
-                else:
-                    file.fault = DropReason.NOT_A_FILE
-                yield file
-    except TAR_FAULTS:
-        yield msgspec.structs.replace(lost, fault=DropReason.UNREADABLE)
-
-
-def take(file: RawFile, size_bytes: int, read: "Reader") -> None:
-    """Fills in a member's bytes, or why it is not read; never more than the limit, whatever the archive declares."""
-    if size_bytes > MAX_BYTES:
-        file.fault = DropReason.TOO_LARGE
-    elif may_be_source(file.path):
-        file.data = read(MAX_BYTES + 1)
-    else:
-        file.fault = judge_head(read(HEAD_BYTES))
-
-
-class Reader(Protocol):
-    """The read method of an opened member (for annotations)."""
-
-    def __call__(self, size: int, /) -> bytes: ...

@@ -1,11 +1,15 @@
 """A file as a source has it, and whether the recipe wants it."""
 
 import fnmatch
+from typing import Protocol
 
 import msgspec
 
 from streamer.corpus.recipe import Source
-from streamer.documents.text import DropReason
+from streamer.documents.languages import may_be_source
+from streamer.documents.text import MAX_BYTES, DropReason
+
+HEAD_BYTES = 4096
 
 
 class RawFile(msgspec.Struct, kw_only=True):
@@ -29,3 +33,29 @@ def is_wanted(path: str, source: Source) -> bool:
 def clean_name(name: str) -> str:
     """A path that can be written as UTF-8."""
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def take(file: RawFile, size_bytes: int, read: "Read") -> None:
+    """Fills in a file's bytes, or why it is not taken; never more than the limit, whatever size is declared.
+
+    Of a file whose ending is none of the languages' only the head is read.
+    """
+    if size_bytes > MAX_BYTES:
+        file.fault = DropReason.TOO_LARGE
+    elif may_be_source(file.path):
+        file.data = read(MAX_BYTES + 1)
+    else:
+        file.fault = judge_head(read(HEAD_BYTES))
+
+
+def judge_head(head: bytes) -> DropReason:
+    """Why a file that is in none of the languages is dropped."""
+    if not head.strip():
+        return DropReason.EMPTY
+    return DropReason.BINARY if b"\0" in head else DropReason.UNKNOWN_LANGUAGE
+
+
+class Read(Protocol):
+    """The read method of an opened file (for annotations)."""
+
+    def __call__(self, size: int, /) -> bytes: ...

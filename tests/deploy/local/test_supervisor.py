@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from deploy.local import local_machine, processes
 from deploy.local.redis_server import RedisMissingError
-from deploy.local.services import BACK_OFF_S, STEADY_S, Service, SupervisorError, back_off_s, choose_workers
+from deploy.local.services import Service, SupervisorError, choose_workers
 from deploy.local.supervisor import Supervisor, load_state
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
@@ -155,14 +155,6 @@ def test_a_stranger_with_a_recorded_pid_is_left_alone():
     finally:
         stranger.kill()
         stranger.wait()
-
-
-@given(restarts=st.integers(1, 10_000), ran_s=st.floats(0, 1e6))
-def test_back_off_grows_from_the_first_wait_to_the_longest(restarts, ran_s):
-    first, longest = BACK_OFF_S
-    wait = back_off_s(restarts, ran_s=ran_s)
-    assert first <= wait <= longest
-    assert wait == first if ran_s >= STEADY_S else wait <= back_off_s(restarts + 1, ran_s=ran_s)
 
 
 @given(running=st.dictionaries(st.integers(1, 9).map(lambda n: f"worker-{n}"), st.booleans()), wanted=st.integers(0, 9))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from faulty_proxy import faulty_proxy
 from serving import serving
 
 from mixer import MixtureError, Mixtures, RunEnded, RunError, RunReader, Runs, StepError, WaitError
@@ -12,6 +13,7 @@ from mixer.client.client import MixerClient
 from mixer.errors import ServiceAwayError
 from mixer.ledger.reports import Report
 from streamer import Catalog
+from streamer.errors import UnknownOutcomeError
 
 MIXTURE = 'name = "m"\nseq_len = 8\n[[component]]\nstreams = "raw/*"\nshare = 1\nmax_passes = 4\n'
 
@@ -106,8 +108,27 @@ def test_a_forked_client_opens_a_connection_of_its_own(service: str) -> None:
     assert client.streams()
 
 
+@pytest.mark.parametrize("fault", ["drop", "reset"])
+def test_a_change_whose_answer_was_lost_has_an_unknown_outcome_and_is_not_sent_again(
+    service: str, root: Path, fault: str
+) -> None:
+    with faulty_proxy(service) as proxy:
+        client, proxy.meets = MixerClient(proxy.url), lambda method, path: method == "POST"
+        client.runs()  # the connection is kept
+        proxy.faults.append(fault)
+        with pytest.raises(UnknownOutcomeError, match="look before you ask again"):
+            client.note("a", "once")
+        assert proxy.num_met == 1
+        client.runs()
+        proxy.faults.append(fault)
+        assert client.segments("a", 0)  # which may be repeated
+        client.close()
+    noted = [event for event in Runs(root).history("a") if event.event == "noted"]
+    assert len(noted) == (fault == "reset")
+
+
 def test_a_service_that_is_away_is_named(root: Path) -> None:
-    with pytest.raises(ServiceAwayError, match=r"127.0.0.1:9 is away \(ConnectionRefusedError\)"):
+    with pytest.raises(ServiceAwayError, match=r"cannot reach .*127.0.0.1:9 \(ConnectionRefusedError\)"):
         MixerClient("http://127.0.0.1:9").streams()
     with pytest.raises(RunError, match="no address"):
         MixerClient("127.0.0.1:8000")

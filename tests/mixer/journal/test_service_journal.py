@@ -123,14 +123,14 @@ def test_a_reader_that_needs_a_segment_waits_and_says_so_until_the_service_is_ba
     assert 300.0 <= world.now_s < 310.0
     assert len(world.said) >= 10
     assert "waits, " in world.said[0]
-    assert "is away" in world.said[0]
+    assert "cannot reach" in world.said[0]
 
 
 def test_after_its_patience_the_error_names_the_service(service: Switchable) -> None:
     world = World()
     found = journal(service, world, patience_s=60.0)
     service.stop()
-    with pytest.raises(RunError, match=r"127.0.0.1.* is away .*waited for 60 s"):
+    with pytest.raises(RunError, match=r"cannot reach .*127.0.0.1.*waited for 60 s"):
         found.ensure(200)
     assert world.now_s <= 60.0
     service.start()

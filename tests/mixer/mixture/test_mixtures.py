@@ -2,10 +2,12 @@
 
 import json
 import math
+import sys
 import threading
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import jsonschema
@@ -15,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixer import MixtureError, Mixtures
-from mixer.mixture.file import parse_mixture
-from mixer.mixture.grammar import COMPONENT, find_fault, schema
-from mixer.mixture.mixture import Component, Mixture, document_of, text_of
+from mixer.faults import fits
+from mixer.mixture.file import parse_mixture, text_of
+from mixer.mixture.grammar import COMPONENT, DEFINITIONS, schema
+from mixer.mixture.mixture import Component, Mixture, document_of
 from mixer.mixture.places import line_of
 from mixer.order.shares import ONE
 from streamer import Catalog
@@ -192,7 +195,8 @@ VALUES = st.one_of(
 def test_the_parser_and_the_schema_agree_about_every_value(key: str, value: Any) -> None:
     whole = isinstance(value, float) and value.is_integer()  # a whole number for JSON, none for TOML
     if not whole:
-        assert (find_fault(value, COMPONENT[key]) is None) == jsonschema.Draft7Validator(COMPONENT[key]).is_valid(value)
+        component = {"streams": "a/*", "share": 1, key: value}
+        assert fits(component, Component) == jsonschema.Draft7Validator(DEFINITIONS["Component"]).is_valid(component)
 
 
 def test_the_schema_has_the_keys_that_the_structs_have() -> None:
@@ -237,3 +241,40 @@ share = 3"""
 '''
     tomllib.loads(text)
     assert line_of(text, path) == line
+
+
+def calls_of(act: Callable[[], object]) -> int:
+    """How many functions, Python's own among them, a call comes to."""
+    count = 0
+
+    def seen(frame: FrameType, event: str, _: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(seen)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("way", ["text", "settings", "extended"])
+def test_the_work_of_a_preview_grows_with_its_pins_and_no_faster(root: Path, fill: Fill, way: str) -> None:
+    for number in range(240):
+        fill(f"raw/k{number}", 2)
+    mixtures = Mixtures(root)
+    mixtures.apply(HEAD)
+
+    def preview(pins: int) -> object:
+        given = {f"k{number}": 0.5 / pins for number in range(pins)}
+        if way == "settings":
+            return mixtures.preview("m", settings={f"raw.pin.{key}": share for key, share in given.items()})
+        if way == "extended":
+            settings = "".join(f'"raw.pin.{key}" = {share}\n' for key, share in given.items())
+            return mixtures.preview_text(f'name = "x"\nextends = "m@1"\n[set]\n{settings}')
+        return mixtures.preview_text(HEAD + "[component.pin]\n" + "".join(f"{key} = {given[key]}\n" for key in given))
+
+    preview(1)
+    none, some, many = (calls_of(lambda pins=pins: preview(pins)) for pins in (1, 100, 200))
+    assert many - none < 2.2 * (some - none) + 1000

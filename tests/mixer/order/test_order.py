@@ -4,14 +4,14 @@ from collections import Counter
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mixer.order.lanes import bounds, take
 from mixer.order.passes import Timeline, remerge, unmerge
 from mixer.order.permutation import Ints, Tables, permute
 from mixer.order.shares import ONE, to_shares
-from mixer.order.slots import arrange, count_draws, settle, stream_hashes
+from mixer.order.slots import arrange, count_at_once, count_draws, count_in_turn, settle, stream_hashes
 
 six_weights = st.lists(st.sampled_from([0, 0, 1, 7, 1000, 10**6]), min_size=6, max_size=6)
 weights = st.lists(st.integers(1, 10**6), min_size=1, max_size=40)
@@ -63,6 +63,34 @@ def test_over_switches_no_stream_is_two_samples_off(history: list[tuple[list[int
             assert (counts[shares == 0] == 0).all()
             credits = settle(shares, credits, counts[None])
             assert np.abs(credits).max() <= 2 * ONE
+
+
+@given(
+    weights=st.lists(st.sampled_from([0, 1, 1, 3, 7, 100, 10**6]), min_size=2, max_size=70),
+    owed=st.lists(st.integers(-2 * ONE, 2 * ONE), min_size=70, max_size=70),
+    is_new=st.booleans(),
+    size=st.sampled_from([1, 2, 7, 8, 64, 512]),
+    batches=st.integers(8, 80),
+)
+def test_batches_counted_at_once_are_those_counted_one_by_one(
+    weights: list[int], owed: list[int], is_new: bool, size: int, batches: int
+) -> None:
+    assume(any(weights))
+    shares = np.array(to_shares([Fraction(weight) for weight in weights]))
+    credits = np.zeros(len(weights), np.int64) if is_new else np.array(owed[: len(weights)])
+    together = count_draws(shares, credits, size, batches)
+    for counts in together:
+        assert (count(shares, credits, size) == counts).all()
+        credits = settle(shares, credits, counts[None])
+
+
+def test_a_run_that_began_with_different_shares_is_counted_at_once() -> None:
+    share = np.array(to_shares([Fraction(weight) for weight in (4, 5, 6, 8)]))
+    margin = ONE // 6
+    owed = np.full(4, margin)
+    found = count_at_once(share, owed, margin, 8, 512)
+    assert found is not None
+    assert (found == count_in_turn(share, owed, margin, 8, 512)).all()
 
 
 def test_a_doubled_share_causes_no_burst() -> None:

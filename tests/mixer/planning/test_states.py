@@ -33,7 +33,7 @@ def test_a_state_comes_back_however_far_its_lanes_have_drifted_apart(drift: int)
         state = State(
             step, credits_of(life.ledger, step, drawn), drawn, {key: (n, v + step) for key, (n, v) in lanes.items()}
         )
-        states.keep(state, 1)
+        states.keep(state)
         found = States(store, "a", life.ledger, write=False).load(step)
         assert found is not None
         assert found.drawn.tolist() == [50, 60]

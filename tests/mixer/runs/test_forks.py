@@ -86,7 +86,7 @@ def lead(store: Store, run: str, history: History, data: st.DataObject) -> None:
 def check(store: Store, run: str, data: st.DataObject) -> None:
     catalog = Catalog(store)
     ledger = Journal(catalog, run).ledger
-    reader, trace, tables = RunReader(store, run), Trace(store, run), Tables(catalog, ledger)
+    reader, trace, tables = RunReader(store, run), Trace(store, run), Tables(catalog, ledger, run)
     seen, expected = Counter[int](), list(draws(store, run))
     assert len(expected) == ledger.end
     handed_out = [step for stretch in ledger.skips.handed_out(0, ledger.end) for step in range(*stretch)]

@@ -170,6 +170,23 @@ def test_it_is_ready_when_the_store_takes_writes_and_leaves_no_probe(client: Tes
     assert not list((root / "probes").iterdir())
 
 
+def test_it_is_not_ready_as_soon_as_the_root_is_not_mounted(client: TestClient, root: Path) -> None:
+    assert client.get("/ready").status_code == 200
+    root.rename(root.with_name("disk"))
+    for make in (lambda: None, root.mkdir):  # the folder where it was is gone, or empty
+        make()
+        answer = client.get("/ready")
+        assert answer.status_code == 503
+        assert f"the root {root} that this process opened is gone" in answer.json()["error"]
+        assert client.post("/api/v1/runs/a/pause", json={}).status_code == 503
+        assert client.get("/api/v1/runs").status_code == 503
+    assert list(root.iterdir()) == []
+    root.rmdir()
+    root.with_name("disk").rename(root)
+    assert client.get("/ready").status_code == 200
+    assert client.post("/api/v1/runs/a/pause", json={}).status_code == 200
+
+
 def test_the_page_comes_with_a_policy_and_nothing_from_elsewhere(client: TestClient) -> None:
     page = client.get("/")
     assert "script-src 'self'" in page.headers["content-security-policy"]

@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 from mixer import MixerError, Mixtures, RunError, RunReader, Runs, StepError, demand
 from mixer.journal.journal import Journal
 from mixer.ledger.ledger import Ledger
-from mixer.ledger.policy import Policy
+from mixer.ledger.policy import Point, Policy
 from mixer.ledger.reports import Report, Reports
 from mixer.mixture.plan import shares_of
-from mixer.steering import functions as policies
-from mixer.steering.functions import Choice
-from mixer.steering.schedules import Schedule, SchedulePoint, function_policy, read_schedule
+from mixer.steering.functions import GROUP, Choice
+from mixer.steering.schedules import Schedule, SchedulePoint, function_policy, read_schedule, weigh
 from streamer import Catalog
 
 Fill = Callable[..., Catalog]
@@ -50,8 +49,8 @@ def ramp(*points: tuple[int | str, str], every: int = 10, unit: str = "steps") -
 
 def install(monkeypatch: pytest.MonkeyPatch, **functions: str) -> None:
     """Installs functions of this module as policies."""
-    found = EntryPoints(EntryPoint(name, f"{__name__}:{function}", policies.GROUP) for name, function in functions.items())
-    monkeypatch.setattr(policies, "entry_points", lambda *, group: found)
+    found = EntryPoints(EntryPoint(name, f"{__name__}:{function}", GROUP) for name, function in functions.items())
+    monkeypatch.setattr("mixer.steering.functions.entry_points", lambda *, group: found)
 
 
 def python_shares(root: Path, run: str = "a") -> dict[int, float]:
@@ -308,7 +307,7 @@ def test_racing_writers_of_a_steered_run_have_one_ledger(begin: Callable[..., Ru
     every=st.integers(1, 20),
 )
 def test_the_next_decision_is_the_first_step_at_which_the_place_changes(points: list[tuple[int, str]], every: int) -> None:
-    held = [policies.Point(step=step, mixture=mixture) for step, mixture in sorted(points, key=lambda point: point[0])]
+    held = [Point(step=step, mixture=mixture) for step, mixture in sorted(points, key=lambda point: point[0])]
     policy = Policy(name="schedule", every=every, points=held)
 
     def blended(step: int) -> object:
@@ -333,7 +332,7 @@ def test_the_next_decision_is_the_first_step_at_which_the_place_changes(points: 
 def test_a_schedules_mean_is_that_of_its_batches_one_by_one(
     points: list[tuple[int, str]], every: int, start: int, batches: int
 ) -> None:
-    held = [policies.Point(step=step, mixture=mixture) for step, mixture in sorted(points, key=lambda point: point[0])]
+    held = [Point(step=step, mixture=mixture) for step, mixture in sorted(points, key=lambda point: point[0])]
     policy = Policy(name="schedule", every=every, points=held)
     expected: dict[str, Fraction] = {}
     now = policy.place(start)
@@ -341,7 +340,7 @@ def test_a_schedules_mean_is_that_of_its_batches_one_by_one(
         now = policy.place(step) if policy.is_due(step) else now
         for mixture, part in ((now[0], 1 - now[2]), (now[1], now[2])):
             expected[mixture] = expected.get(mixture, Fraction(0)) + part
-    found = policies.weigh(policy, start, start + batches)
+    found = weigh(policy, start, start + batches)
     assert {name: count for name, count in found.items() if count} == {n: count for n, count in expected.items() if count}
 
 

@@ -99,7 +99,9 @@ def test_what_a_killed_first_publication_left_is_named_and_removed(
         os._exit(9)
 
     if (child := os.fork()) == 0:
-        monkeypatch.setattr(Log, "append", lambda log, decide: die() if log.name.endswith("_log") else APPEND(log, decide))
+        monkeypatch.setattr(
+            Log, "append", lambda log, decide, **how: die() if log.name.endswith("_log") else APPEND(log, decide, **how)
+        )
         fill("raw/python", 2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     catalog = Catalog(root)

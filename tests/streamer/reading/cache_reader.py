@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from streamer.reading.reader import Reader
-from streamer.store.store import DirectoryStore, Store
+from streamer.store.directory_store import DirectoryStore
+from streamer.store.store import Store
 
 
 class Far(DirectoryStore):

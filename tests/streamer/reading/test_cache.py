@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -46,20 +45,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def wants(catalog: Catalog) -> list[Want]:
     snapshot = catalog.stream("raw/python")
     return [(part, shard, snapshot.schema) for part in snapshot.parts for shard in part.shards]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Half a megabyte."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if (
-        os.getuid()
-        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", place], capture_output=True).returncode
-    ):
-        pytest.skip("mounting a small disk needs root")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def fetches(catalog: Catalog) -> Counter[str]:

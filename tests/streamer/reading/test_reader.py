@@ -64,7 +64,7 @@ def test_rows_are_views_and_a_gather_is_the_callers_own(catalog: Catalog, tmp_pa
     assert_all_right(reader, catalog)
     view = reader.rows(*wants(catalog)[1])
     memory = Memory(view.dtype.name, view.shape[1])
-    batch = memory.gather(memory.add(view) + np.array([3, 0]) * memory.row_bytes)
+    batch = memory.gather(memory.offsets(memory.add(view) + np.array([3, 0]) * memory.row_bytes))
     batch[0] = 0
     assert batch[1, 0] == 64
     assert view[3, 0] == 67
@@ -95,6 +95,18 @@ def test_torn_and_foreign_lines_of_the_memory_merely_cost_hashing(catalog: Catal
     assert reader.hashed_bytes == wants(catalog)[3][1].size_bytes
     assert_all_right(third, catalog)
     assert third.hashed_bytes == 0
+
+
+def test_a_flipped_bit_in_a_line_of_the_memory_makes_no_file_known(catalog: Catalog, tmp_path: Path) -> None:
+    assert_all_right(Reader(catalog.store, tmp_path / "cache"), catalog)
+    (memory,) = [path for path in (tmp_path / "cache" / "hashes").iterdir() if path.stat().st_size]
+    lines = [bytearray(line) for line in memory.read_bytes().split(b"\n") if line]
+    for place_in_line, line in enumerate(lines):
+        line[7 * place_in_line % len(line)] ^= 1 << place_in_line % 8
+    memory.write_bytes(b"\n".join([b"", *lines, b""]))
+    reader = Reader(catalog.store, tmp_path / "cache")
+    assert_all_right(reader, catalog)
+    assert reader.hashed_bytes == sum(shard.size_bytes for _, shard, _ in wants(catalog))
 
 
 @pytest.mark.parametrize("ahead", [False, True])
@@ -189,21 +201,36 @@ def test_a_corrupt_object_is_fetched_twice_and_named_with_both_hashes(remote: Ca
 
 
 @pytest.mark.parametrize("used_before", [False, True])
-def test_a_reader_works_after_a_fork(remote: Catalog, tmp_path: Path, used_before: bool) -> None:
-    reader = Reader(remote.store, tmp_path / "cache")
+def test_a_reader_works_after_a_fork(catalog: Catalog, tmp_path: Path, used_before: bool) -> None:
+    reader = Reader(catalog.store, tmp_path / "cache")
     if used_before:
-        reader.read_ahead(wants(remote)[:2])  # its threads are at work during the fork
+        reader.read_ahead(wants(catalog)[:2])  # its threads are at work during the fork
+    assert after_fork(lambda: assert_all_right(reader, catalog)) == "right"
+    assert_all_right(reader, catalog)
+
+
+def test_a_reader_of_an_object_store_that_was_used_is_refused_after_a_fork(remote: Catalog, tmp_path: Path) -> None:
+    reader, want = Reader(remote.store, tmp_path / "cache"), wants(remote)[0]
+    assert "does not survive a fork" in after_fork(lambda: reader.rows(*want))
+    assert_all_right(reader, remote)
+
+
+def after_fork(act: Callable[[], object]) -> str:
+    """Acts in a forked child. Returns "right", or what was raised."""
+    reading, writing = os.pipe()
     child = os.fork()
     if not child:
         try:
-            reader.read_ahead(wants(remote))
-            assert_all_right(reader, remote)
-            reader.close()
-        except BaseException:
-            os._exit(1)
+            act()
+            said = "right"
+        except BaseException as error:
+            said = str(error)
+        os.write(writing, said.encode())
         os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
-    assert_all_right(reader, remote)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading, "rb") as pipe:
+        return pipe.read().decode()
 
 
 def test_a_pickled_reader_reads_in_a_new_process_that_ends_by_itself(catalog: Catalog, tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""Files that lie beside the shards of a part: its sidecar, its index, the documents that it was packed from.
+
+Always holds: the bytes that are handed out have the size and the checksum that the part's entry names. Entries of
+stream/1 name none, so that of their files only the shape is checked.
+"""
+
+import mmap
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from streamer.catalog.manifest import PartInfo
+from streamer.errors import PartError
+from streamer.store.entries import RESTORE
+from streamer.store.store import Store
+
+
+def load_file(store: Store, part: PartInfo, name: str) -> bytes | mmap.mmap:
+    """The bytes of a file of a part, mapped where it lies on this machine. Raises: PartError, StoreError."""
+    key = f"{part.folder}/{name}"
+    data = load_object(store, key)
+    if data is None:
+        raise PartError(f"{store.url}/{key} is missing; {RESTORE}")
+    wanted = part.file(name)
+    if wanted is not None:
+        found = xxhash.xxh3_64_hexdigest(data)
+        if (len(data), found) != (wanted.size_bytes, wanted.xxh3):
+            raise PartError(
+                f"{store.url}/{key} is damaged: it has {len(data):,} bytes with checksum {found}, its entry says "
+                f"{wanted.size_bytes:,} with {wanted.xxh3}; {RESTORE}"
+            )
+    return data
+
+
+def load_object(store: Store, key: str) -> bytes | mmap.mmap | None:
+    place = store.local_path(key)
+    if place is None:
+        return store.get(key)
+    try:
+        with place.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:  # an empty file cannot be mapped
+        return b""
+    except OSError as error:
+        raise PartError(f"{place} cannot be read ({error.strerror}); check its disk and rights") from error
+
+
+def read_parquet(
+    store: Store, part: PartInfo, name: str, columns: list[str] | None, condition: tuple[str, str, Any] | None = None
+) -> pa.Table:
+    """Some columns (None: all) of a Parquet file of a part, of the rows that meet a condition or of all.
+
+    Raises: PartError for a file that is missing, damaged or not Parquet, StoreError.
+    """
+    source = pa.BufferReader(pa.py_buffer(load_file(store, part, name)))
+    try:
+        table = pq.read_table(source, columns=columns, filters=condition and [condition])
+        if part.file(name) is None:
+            table.validate(full=True)
+    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
+        said = " ".join(str(error).split())
+        raise PartError(f"{store.url}/{part.folder}/{name} cannot be read as Parquet ({said}); {RESTORE}") from error
+    return table

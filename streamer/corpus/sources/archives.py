@@ -1,0 +1,123 @@
+"""Files out of zip and tar archives that anyone packed.
+
+Always holds: an archive takes no more memory than its bounds, whatever its headers say: names, members, and what all of it
+unpacks to are bounded; one that breaks off or exceeds a bound gives its files up to there and one that says so.
+
+A name of a tar may be as long as a file, a sparse map without end, a header may be packed 1,000 to 1, and members of a zip
+may share their bytes; Python's readers keep every name and every member.
+"""
+
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from lzma import LZMAError
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from streamer.corpus.recipe import Source
+from streamer.corpus.sources.bounded_file import BoundedFile, ForwardFile, TooMuch, open_unpacked
+from streamer.corpus.sources.raw_file import RawFile, clean_name, is_wanted, take
+from streamer.documents.text import MAX_BYTES, DropReason
+
+MOST_LISTING_BYTES = 1 << 25  # of a zip's list of members: some 300,000 with names of 60 characters
+MOST_MEMBERS = 1 << 20
+MOST_HEADER_BYTES = 1 << 20  # of all headers before one member of a tar
+MOST_GLOBALS = 1000  # settings that a tar makes for all members behind them; each member copies them
+LONGEST_NAME = 4096
+FREE_BYTES = 1 << 28  # an archive may unpack to so much, and to so many times its size
+MOST_UNPACKED = 200
+PACKING = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack what they are given at once, however large
+FAULTS = (
+    OSError, EOFError, MemoryError, NotImplementedError, RuntimeError, ValueError, zlib.error, LZMAError, zipfile.BadZipFile,
+    tarfile.TarError,
+)  # fmt: skip
+
+
+def read_zip(path: Path, lost: RawFile, source: Source) -> Iterator[RawFile]:
+    """The wanted members. `lost` has the archive's own name, repository and licence; it says what ends the reading."""
+    try:
+        left = FREE_BYTES + MOST_UNPACKED * path.stat().st_size
+        with path.open("rb") as opened:
+            archive = zipfile.ZipFile(BoundedFile(opened, MOST_LISTING_BYTES))
+            for member in archive.infolist():
+                file = named(lost, member.filename)
+                if member.is_dir() or not is_wanted(file.path, source):
+                    continue
+                if file.fault is None:
+                    left -= read_member(archive, member, file)
+                yield file
+                if left < 0:
+                    raise TooMuch("more bytes than the archive may unpack to")
+    except (*FAULTS, TooMuch) as error:
+        yield msgspec.structs.replace(lost, fault=fault_of(error))
+
+
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: RawFile) -> int:
+    """Fills in a member, or why it is not read; returns how many bytes were unpacked."""
+    if member.compress_type not in PACKING:
+        file.fault = DropReason.UNREADABLE
+        return 0
+    count = 0
+
+    def read(size: int) -> bytes:
+        nonlocal count
+        with archive.open(member) as opened:
+            found = opened.read(size)
+        count = len(found)
+        return found
+
+    try:
+        take(file, member.file_size, read)
+    except (*FAULTS, TooMuch):
+        file.fault = DropReason.UNREADABLE
+    return count
+
+
+def read_tar(path: Path, lost: RawFile, source: Source) -> Iterator[RawFile]:
+    """As `read_zip`."""
+    try:
+        with open_unpacked(path) as opened:
+            stream = ForwardFile(opened, FREE_BYTES + MOST_UNPACKED * path.stat().st_size)
+            for archive, member in members_of(stream):
+                file = named(lost, member.name)
+                if member.isdir() or not is_wanted(file.path, source):
+                    continue
+                if not member.isreg():
+                    file.fault = DropReason.NOT_A_FILE
+                elif file.fault is None:
+                    stream.allow(2 * MAX_BYTES)
+                    content: Any = archive.extractfile(member)
+                    take(file, member.size, content.read)
+                yield file
+    except (*FAULTS, TooMuch) as error:
+        yield msgspec.structs.replace(lost, fault=fault_of(error))
+
+
+def members_of(stream: ForwardFile) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """The members one after the other; none is kept. Raises: tarfile.TarError, TooMuch."""
+    stream.allow(MOST_HEADER_BYTES)
+    with tarfile.open(fileobj=stream, mode="r:") as archive:  # type: ignore[call-overload]
+        for _ in range(MOST_MEMBERS):
+            stream.allow(MOST_HEADER_BYTES)
+            member = archive.next()
+            if member is None:
+                return
+            if len(archive.pax_headers) > MOST_GLOBALS:
+                raise TooMuch(f"{len(archive.pax_headers)} settings for all members")
+            archive.members.clear()
+            yield archive, member
+    raise TooMuch(f"more than {MOST_MEMBERS:,} members")
+
+
+def named(lost: RawFile, name: str) -> RawFile:
+    """A member by its name; one whose name no disk could hold is not read."""
+    if len(name) > LONGEST_NAME:
+        return msgspec.structs.replace(lost, path=clean_name(name[:LONGEST_NAME]), fault=DropReason.UNREADABLE)
+    return msgspec.structs.replace(lost, path=clean_name(name))
+
+
+def fault_of(error: Exception) -> DropReason:
+    return DropReason.TOO_LARGE if isinstance(error, TooMuch | MemoryError) else DropReason.UNREADABLE

@@ -1,0 +1,1 @@
+"""The loader: a run's batches as a torch DataLoader that knows its position."""

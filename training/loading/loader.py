@@ -1,0 +1,193 @@
+"""MixedLoader: a run's batches as a torch DataLoader that knows its position. It knows nothing of Composer.
+
+Always holds:
+- batch n of the loader is this rank's rows of the n-th global batch from `start_step` on that is not skipped, with any
+  number of worker processes;
+- a position is what was handed out, never what workers have read ahead: its step is the number right behind the last
+  batch. The positions of a run are positions of what forked from it later (position.py);
+- an end or an error of the run reaches the caller as the object that was raised, from worker processes too.
+
+How: worker processes hand over several batches in one message (message.py). An error travels as the last item of a message,
+because torch would turn a raised one into a text with a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from mixer import RunEnded
+from training.errors import PositionError
+from training.loading.dataset import MixedDataset
+from training.loading.message import Failure, Item, Message, Numbered, unpack
+
+
+class MixedLoader(DataLoader[Any]):
+    """A run's batches from `start_step` on: {"input_ids": (rows, seq_len) in the stream's dtype, "stream": (rows,) int32}.
+
+    Args:
+        rank, world_size: the data-parallel ones; None: those of torch.distributed, or 0 of 1.
+        num_workers: processes that read; 0 reads in this one. `persistent_workers` keeps them from one iterator to the next.
+        start_step: the number of the first batch.
+        wait_s: how long to wait for parts where a component says `when_dry = "wait"`.
+        with_origin: adds "origin", (rows, 16) bytes of the origin's structure.
+        boundaries: adds "boundaries", (rows, width) int32, the cumulative lengths of each row's documents as `RunReader`
+            gives them; None: as the run was created.
+        service: the address of a mixer service that writes the segments in this trainer's place.
+
+    Raises: RunError for an unknown run or a world size that does not divide the batch. When the run ends, `next` raises
+    StopIteration with RunEnded as its cause, which `ended` then holds too.
+    """
+
+    dataset: MixedDataset
+
+    def __init__(
+        self,
+        root: str | Path,
+        run: str,
+        *,
+        rank: int | None = None,
+        world_size: int | None = None,
+        num_workers: int = 0,
+        start_step: int = 0,
+        wait_s: float = 0.0,
+        with_origin: bool = False,
+        boundaries: bool | None = None,
+        service: str | None = None,
+        pin_memory: bool = False,
+        persistent_workers: bool = False,
+    ) -> None:
+        rank, world_size = data_parallel(rank, world_size)
+        dataset = MixedDataset(
+            root,
+            run,
+            rank=rank,
+            world_size=world_size,
+            num_workers=num_workers,
+            start_step=start_step,
+            wait_s=wait_s,
+            with_origin=with_origin,
+            boundaries=boundaries,
+            service=service,
+        )
+        self.ended: RunEnded | None = None
+        self._step: int | None = None  # behind what was handed out, once something was
+        remote = num_workers > 0 and "://" in str(root)  # an object store's client has threads, which do not survive a fork
+        super().__init__(
+            dataset,
+            batch_size=None,
+            num_workers=num_workers,
+            collate_fn=_as_it_is,
+            pin_memory=pin_memory,
+            persistent_workers=persistent_workers,
+            multiprocessing_context="forkserver" if remote else None,
+        )
+
+    @property
+    def streams(self) -> list[str]:
+        """Names by the index in a batch's `stream`; only ever grows."""
+        return self.dataset.streams
+
+    def names(self, count: int) -> list[str]:
+        """`streams`, at least so many: what other ranks have come to may be newer than what this one has."""
+        return self.streams if count <= len(self.streams) else self.dataset.refresh_streams()
+
+    @property
+    def step(self) -> int:
+        """The number right behind the last global batch that was handed out: the next one, unless that is skipped."""
+        return self.dataset.start_step if self._step is None else self._step
+
+    def __iter__(self) -> Iterator[Item]:  # type: ignore[override]
+        """Goes on behind what was handed out before, in a new epoch."""
+        if self._step is not None:
+            self.begin_epoch()
+        if self.num_workers:
+            return HandedOut(self, super().__iter__())
+        return HandedOutHere(self, iter(self.dataset))
+
+    def begin_epoch(self) -> None:
+        """Says that what was handed out was an epoch: samples count from 0 again, steps go on."""
+        self.dataset.begin_epoch(self.step)
+        self._step = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position of what was handed out."""
+        return self.dataset.position(self.step)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continues at a saved position with the next iterator. Raises: PositionError."""
+        self.dataset.load_state_dict(state)
+        self._step, self._iterator = None, None  # workers that are kept have the position, but not all that belongs to it
+
+    def hand_out(self, step: int, num_streams: int, item: Item) -> Item:
+        """Notes a batch as handed out."""
+        self._step = step + 1
+        self.names(num_streams)
+        return item
+
+    def end(self, failure: Failure) -> None:
+        """Raises what came in place of a batch: StopIteration at the run's end, else the error."""
+        if isinstance(failure.error, RunEnded):
+            self.ended = failure.error
+            raise StopIteration from failure.error
+        raise failure.error
+
+
+class HandedOut(Iterator[Item]):
+    """Hands out the batches of the messages that come from worker processes."""
+
+    def __init__(self, loader: MixedLoader, messages: Iterator[Message]) -> None:
+        self._loader, self._messages = loader, messages
+        self._waiting: deque[tuple[int, int, Item]] = deque()
+        self._failure: Failure | None = None
+
+    def __next__(self) -> Item:
+        while not self._waiting:
+            if self._failure is not None:
+                self._loader.end(self._failure)
+            message = next(self._messages)
+            self._waiting.extend(unpack(message))
+            self._failure = message.failure
+        return self._loader.hand_out(*self._waiting.popleft())
+
+
+class HandedOutHere(Iterator[Item]):
+    """Hands out the batches that this process reads, without torch's own iterator, which costs more than the reading."""
+
+    def __init__(self, loader: MixedLoader, batches: Iterator[Numbered | Failure]) -> None:
+        self._loader, self._batches = loader, batches
+        self._pins = loader.pin_memory and torch.cuda.is_available()
+
+    def __next__(self) -> Item:
+        found = next(self._batches)
+        if isinstance(found, Failure):
+            self._loader.end(found)
+            raise AssertionError
+        item = {name: torch.from_numpy(array) for name, array in found.arrays.items()}
+        if self._pins:
+            item = {name: tensor.pin_memory() for name, tensor in item.items()}
+        return self._loader.hand_out(found.step, found.num_streams, item)
+
+
+def data_parallel(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """The rank and world size asked for; what is None comes from torch.distributed, or is 0 of 1."""
+    from torch import distributed
+
+    here = distributed.is_available() and distributed.is_initialized()
+    found = (distributed.get_rank(), distributed.get_world_size()) if here else (0, 1)
+    if here is False and int(os.environ.get("WORLD_SIZE", "1")) > 1 and (rank is None or world_size is None):
+        raise PositionError(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but torch.distributed has no process group yet; "
+            "initialise it first, or give rank and world_size"
+        )
+    return found[0] if rank is None else rank, found[1] if world_size is None else world_size
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
