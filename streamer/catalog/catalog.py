@@ -21,6 +21,7 @@ import xxhash
 
 from streamer.catalog import parts
 from streamer.catalog.manifest import (
+    HIGHEST_ID,
     Manifest,
     PartFile,
     Schema,
@@ -210,9 +211,15 @@ class Catalog:
         schema = token_schema(name, seq_len, dtype, tokenizer)
         parts.check_fits(name, read_schema(name, self.stream_log(name).read()), schema)
         table = stack_rows(name, rows, seq_len, dtype)
+        ids = {} if tokenizer is not None else {HIGHEST_ID: int(table.max())}
+
+        def noted(bodies: Bodies) -> dict[str, Any] | None:
+            extra = decide(bodies)
+            return None if extra is None else ids | extra
+
         with parts.folder_aside() as aside:
             mds.write_shards(table, aside)
-            return self._publish(name, aside, schema, documents, decide, files or {})
+            return self._publish(name, aside, schema, documents, noted, files or {})
 
     def publish_directory(
         self,

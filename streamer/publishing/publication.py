@@ -8,11 +8,13 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
 
 from streamer.catalog import parts
 from streamer.catalog.catalog import Catalog, token_schema
-from streamer.catalog.manifest import Schema, Snapshot, read_schema
+from streamer.catalog.manifest import HIGHEST_ID, Schema, Snapshot, read_schema
 from streamer.catalog.names import check_stream_name
 from streamer.documents.document import COLUMNS, Document
 from streamer.documents.text import DropReason
@@ -104,7 +106,14 @@ def publish_tokens(
     written = next((kind for kind in mds.DTYPES if kinds == {(("tokens", mds.tokens_encoding(kind, wanted)),)}), None)
     fitting = dtype or (stream.dtype if stream is not None else written) or "uint16"
     parts.check_fits(name, stream, token_schema(name, wanted, fitting, fingerprint))
-    blocks = read_blocks(path, seq_len=wanted, dtype=fitting, num_ids=num_ids)
+    highest = [0]
+
+    def noted() -> Iterator[npt.NDArray[Any]]:
+        for block in read_blocks(path, seq_len=wanted, dtype=fitting, num_ids=num_ids):
+            highest[0] = max(highest[0], int(block.max()))
+            yield block
+
+    blocks = noted()
     with parts.folder_aside() as folder:
         if written == fitting:
             for _ in blocks:  # reads every id, so that none is beyond the tokenizer
@@ -114,7 +123,8 @@ def publish_tokens(
         if to_keep is not None:
             catalog.put_tokenizer(to_keep)
         source = path if written == fitting else folder
-        return Published(catalog.publish_directory(name, source, tokenizer=fingerprint), Counter())
+        extra = {HIGHEST_ID: highest[0]} if fingerprint is None else None
+        return Published(catalog.publish_directory(name, source, tokenizer=fingerprint, extra=extra), Counter())
 
 
 def resolve_tokenizer(catalog: Catalog, tokenizer: str | None) -> tuple[str | None, int | None, str | None]:
