@@ -165,7 +165,7 @@ class DirectoryStore:
     def _sign(self) -> tuple[int, int] | None:
         """Another disk that is mounted at the root, or none, shows in the root's device and inode."""
         try:
-            found = self.root.stat()
+            found = os.stat(self.url)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
