@@ -4,7 +4,8 @@ A node's bytes are those of the distinct shards in its slots: what a cache that 
 Manifests are true, of 64 MiB shards at 8,192 tokens, but nobody reads the shards; one small case on an object store on
 loopback checks the count against what a reader on each node did fetch.
 
-`in_all`: the sum over nodes by the bytes of the pass; `worst_node`: the most that one node fetched, by its ideal part.
+`in_all`: the sum over nodes by the bytes of the pass; `worst_by_ideal`: the most that one node fetched, by its ideal part.
+`least_in_all`: what equal parts of rows cost at best, since each further node of a stream fetches a shard that is cut.
 """
 
 import logging
@@ -170,6 +171,7 @@ def row_of(case: str, shards: list[int] | tuple[int, ...], found: Fetched, targe
         "worst_mb": float(found.nodes.max()) / 1e6,
         "worst_by_ideal": found.worst_node,
         "in_all": found.in_all,
+        "least_in_all": 1 + (nodes - 1) * len(shards) / sum(shards),
         "target": target,
     }
 

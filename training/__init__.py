@@ -1,6 +1,6 @@
-"""Phases, model, loader, Composer trainer, callbacks, evaluation.
+"""Phases, model, loader, Composer trainer, measures and evaluation.
 
-Always holds: importing this package loads neither torch nor composer; asking for `training.MixedLoader` loads torch.
+Always holds: importing this package loads neither torch nor composer. Asking for `training.MixedLoader` loads torch.
 """
 
 from __future__ import annotations

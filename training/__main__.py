@@ -1,4 +1,10 @@
-"""`phasemix train` as a module, for launchers: `composer -n 8 -m training general ...`."""
+"""`phasemix train` as a module, for launchers of several processes:
+
+    composer -n 8 -m training general --mixture NAME --run NAME ...
+    torchrun --nproc-per-node 8 -m -- training general --mixture NAME --run NAME ...
+
+torchrun needs the `--`: without it, it takes `--run` for an abbreviation of its own `--run-path`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,7 @@ from training.commands import add_train
 
 
 def main() -> int:
-    """Trains; a user's mistake is one line and code 2."""
+    """Trains. A user's mistake is one line and exit code 2."""
     parser = argparse.ArgumentParser(prog="python -m training")
     add_train(parser)
     args = parser.parse_args()

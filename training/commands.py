@@ -1,35 +1,53 @@
-"""`phasemix train`: a phase on a run of a mixture."""
+"""`phasemix train`: trains a phase on a run of a mixture.
+
+Always holds: every precondition that can be checked without loading the trainer is checked before the run is created and
+before anything heavy is imported.
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from training.phases.run_binding import Job
+    from training.checkpoints.choice import Chosen
+    from training.phases.job import Job
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `phasemix train`."""
     from streamer.commands.options import add_json, add_root
 
-    parser.add_argument("phase", metavar="PHASE", help="general, continued or enhanced")
-    parser.add_argument("--mixture", required=True, metavar="NAME[@V]", help="what the run is made from")
-    parser.add_argument("--run", required=True, metavar="NAME", dest="run_name", help="made when it does not exist")
+    parser.add_argument("phase", metavar="PHASE", help="train this phase: general, continued or enhanced")
+    parser.add_argument("--mixture", required=True, metavar="NAME[@V]", help="draw batches from this mixture")
+    parser.add_argument("--run", required=True, metavar="NAME", dest="run_name", help="train this run; create it if needed")
     parser.add_argument(
-        "--recipe", metavar="FILE", help="TOML, or the name of one that comes along: laptop (default), paper"
-    )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. general.steps=200; repeatable")
-    parser.add_argument("--from", dest="from_run", metavar="RUN", help="start from the last weights of another run")
-    parser.add_argument("--resume", action="store_true", help="go on at the last checkpoint, if there is one")
-    parser.add_argument("--save-folder", metavar="DIR", help="checkpoints and logs (default: ROOT/checkpoints/RUN)")
-    parser.add_argument(
-        "--wait", type=float, default=600.0, metavar="SECONDS", help="how long to wait for parts (default 600)"
+        "--recipe", metavar="FILE", help="read this TOML file, or one of the recipes included: laptop (default), paper"
     )
     parser.add_argument(
-        "--service", metavar="URL", help="a mixer service that writes runs, segments and reports; the root is only read"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key, e.g. general.steps=200; repeatable"
+    )
+    parser.add_argument("--from", dest="from_run", metavar="RUN", help="start with the newest weights of another run")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint, if there is one")
+    parser.add_argument(
+        "--extend",
+        action="store_true",
+        help="move the horizon of a run that was trained to the one that the recipe asks for",
+    )
+    parser.add_argument(
+        "--trust", metavar="SHA256", help="load a checkpoint that this run did not write, if this is its digest"
+    )
+    parser.add_argument(
+        "--save-folder", metavar="DIR", help="write checkpoints and logs here (default: ROOT/checkpoints/RUN)"
+    )
+    parser.add_argument(
+        "--wait", type=float, default=600.0, metavar="SECONDS", help="wait this long for parts (default: 600)"
+    )
+    parser.add_argument(
+        "--service", metavar="URL", help="leave the writing of runs, segments and reports to this mixer service"
     )
     add_root(parser)
     add_json(parser)
@@ -40,7 +58,7 @@ NOUNS: dict[str, Callable[[argparse.ArgumentParser], None]] = {"train": add_trai
 
 
 def train(args: argparse.Namespace) -> int:
-    """Trains; the last line printed is the result. Raises: PhasemixError before anything heavy is loaded, where it can."""
+    """Trains. The last line printed is the result. Raises: PhasemixError, before anything heavy is loaded where it can."""
     job = prepare(args)
     from training.composer import trainer
 
@@ -56,31 +74,27 @@ def train(args: argparse.Namespace) -> int:
 
 
 def prepare(args: argparse.Namespace) -> Job:
-    """The job, from the arguments, with its run made. Raises: PhasemixError."""
-    from training import checkpoints
-    from training.errors import CheckpointError
+    """The job that the arguments ask for. First all is checked, then folder and run are made. Raises: PhasemixError."""
+    from streamer import Catalog
+    from training.checkpoints import files
+    from training.evaluation.heldout import check_heldout
+    from training.phases.job import Job
     from training.phases.phase import load_recipe
-    from training.phases.run_binding import Job, bind_run, forks_of
+    from training.phases.run_binding import check_horizon, check_run, make_run
 
     name, text = read_recipe(args.recipe)
     recipe = load_recipe(text, name=name, phase=args.phase, overrides=args.set)
-    folder = Path(args.save_folder) if args.save_folder else checkpoints.default_folder(args.root, args.run_name)
-    newest = checkpoints.latest(folder)
-    if newest is not None and not args.resume:
-        raise CheckpointError(
-            f"run {args.run_name} has a checkpoint after step {newest[0]} in {folder}; add --resume, or take another --run"
-        )
-    weights = None
-    if args.from_run and newest is None:
-        weights = checkpoints.latest(folder.parent / args.from_run)
-        if weights is None:
-            raise CheckpointError(
-                f"--from {args.from_run}: no checkpoint in {folder.parent / args.from_run}; train that run first"
-            )
-    num_steps = recipe.num_steps(args.phase)
-    info = bind_run(args.root, args.run_name, mixture=args.mixture, recipe=recipe, num_steps=num_steps, service=args.service)
-    if newest is None and args.resume:
-        newest = checkpoints.forked_from(folder, args.run_name, forks_of(args.root, args.run_name))
+    folder = Path(args.save_folder) if args.save_folder else files.default_folder(args.root, args.run_name)
+    num_steps, catalog = recipe.num_steps(args.phase), Catalog(args.root)
+    binding = check_run(catalog, args.run_name, mixture=args.mixture, recipe=recipe)
+    resume, weights = choose_checkpoints(args, folder, exists=binding.info is not None)
+    check_shapes(resume or weights, recipe.model)
+    horizon = check_horizon(
+        catalog, binding, num_steps, has_checkpoint=files.latest(folder) is not None, extend=args.extend, phase=args.phase
+    )
+    check_heldout(catalog, recipe.heldout, tokenizer=binding.tokenizer)
+    files.make_folder(folder)
+    info = make_run(catalog, binding, recipe=recipe, num_steps=num_steps, horizon=horizon, service=args.service)
     return Job(
         root=str(args.root),
         run=args.run_name,
@@ -89,26 +103,67 @@ def prepare(args: argparse.Namespace) -> Job:
         recipe=recipe,
         num_steps=num_steps if info.num_steps is None else min(num_steps, info.num_steps),
         save_folder=str(folder),
-        weights=str(weights[1]) if weights and newest is None else None,
-        resume=str(newest[1]) if newest else None,
-        resume_step=newest[0] if newest else 0,
+        tokenizer=binding.tokenizer,
+        weights=str(weights.path) if weights else None,
+        resume=str(resume.path) if resume else None,
+        resume_step=resume.step if resume else 0,
         service=args.service,
         wait_s=args.wait,
     )
 
 
+def choose_checkpoints(args: argparse.Namespace, folder: Path, *, exists: bool) -> tuple[Chosen | None, Chosen | None]:
+    """The checkpoint to go on from, or the one whose weights to start with, or neither. Raises: CheckpointError."""
+    from training.checkpoints import files
+    from training.checkpoints.choice import choose, choose_for_fork
+    from training.errors import CheckpointError
+    from training.phases.run_binding import forks_of
+
+    newest = files.latest(folder)
+    if newest is not None and not args.resume:
+        raise CheckpointError(
+            f"run {args.run_name} has a checkpoint after step {newest[0]} in {folder}; add --resume, or take another --run"
+        )
+    resume = choose(folder, trusted=args.trust, say=say)
+    if resume is not None:
+        return resume, None
+    if args.resume and exists:
+        forks = forks_of(args.root, args.run_name)
+        resume = choose_for_fork(folder, args.run_name, forks, trusted=args.trust, say=say)
+    if resume is None and args.from_run:
+        weights = choose(folder.parent / args.from_run, trusted=args.trust, say=say)
+        if weights is None:
+            raise CheckpointError(
+                f"--from {args.from_run}: there is no checkpoint in {folder.parent / args.from_run}; train that run first"
+            )
+        return None, weights
+    return resume, None
+
+
+def check_shapes(chosen: Chosen | None, shape: object) -> None:
+    """Raises: CheckpointError when the checkpoint is of a model of another shape than the recipe's."""
+    import msgspec
+
+    from training.checkpoints.choice import check_shape
+
+    if chosen is not None:
+        check_shape(chosen, msgspec.to_builtins(shape))
+
+
+def say(line: str) -> None:
+    print(f"phasemix: {line}", file=sys.stderr, flush=True)
+
+
 def read_recipe(name: str | None) -> tuple[str, str]:
-    """(name, text) of a recipe file, or of one that comes along. Raises: RecipeError."""
+    """(name, text) of a recipe file, or of a recipe that is included. Raises: RecipeError."""
     from importlib.resources import files
 
-    from streamer.documents.toml_text import read_text
-    from streamer.errors import TomlError
     from training.errors import RecipeError
 
     shelf = files("training").joinpath("recipes")
     if name is None or name in ("laptop", "paper"):
         return f"{name or 'laptop'}.toml", shelf.joinpath(f"{name or 'laptop'}.toml").read_text()
     try:
-        return name, read_text(name)
-    except (OSError, UnicodeDecodeError, TomlError) as error:
+        return name, Path(name).read_text()
+    except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"recipe {name} cannot be read: {error}; give a TOML file, laptop or paper") from error

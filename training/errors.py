@@ -2,10 +2,11 @@
 
 PhasemixError
 |- TrainingError
-   |- RecipeError         a recipe or a --set that says what no phase understands
-   |- RunMismatchError    the run exists, but with another mixture, seed, batch or sequence length
-   |- PositionError       a saved position that is not of this run, or of another ledger
-   |- CheckpointError     a checkpoint that is missing, or in the way
+   |- RecipeError         a recipe or a --set that no phase understands, or that does not fit the streams
+   |- RunMismatchError    the run exists, but with another mixture, seed, batch, sequence length or horizon
+   |- PositionError       a saved position that belongs to another run or another ledger
+   |- CheckpointError     a checkpoint that is missing, damaged, of unknown origin, or in the way
+   |- HeldoutError        held-out streams that cannot be evaluated
 """
 
 from __future__ import annotations
@@ -18,16 +19,20 @@ class TrainingError(PhasemixError):
 
 
 class RecipeError(TrainingError):
-    """A recipe or a --set that says what no phase understands."""
+    """A recipe or a --set that no phase understands, or that does not fit the streams."""
 
 
 class RunMismatchError(TrainingError):
-    """The run exists, but with another mixture, seed, batch or sequence length."""
+    """The run exists, but with another mixture, seed, batch, sequence length or horizon."""
 
 
 class PositionError(TrainingError):
-    """A saved position that is not of this run, or of another ledger."""
+    """A saved position that belongs to another run or another ledger."""
 
 
 class CheckpointError(TrainingError):
-    """A checkpoint that is missing, or in the way."""
+    """A checkpoint that is missing, damaged, of unknown origin, or in the way."""
+
+
+class HeldoutError(TrainingError):
+    """Held-out streams that cannot be evaluated."""

@@ -346,9 +346,9 @@ class Demo:
         return read_steps(self.root / "checkpoints" / "enhanced" / "steps.jsonl")
 
     def steps_since_checkpoint(self) -> list[Any]:
-        from training import checkpoints
+        from training.checkpoints import files
 
-        newest = checkpoints.latest(self.root / "checkpoints" / "enhanced")
+        newest = files.latest(self.root / "checkpoints" / "enhanced")
         return [line for line in self.steps_done() if newest is None or line.step >= newest[0]]
 
     def wait_for_step(self, step: int) -> None:

@@ -13,8 +13,9 @@ from mixer.journal.lead import Lead
 from mixer.ledger.ancestry import Ancestry
 from mixer.ledger.ledger import Ledger
 from mixer.planning.planner import Planner, make_planner
-from mixer.planning.segment import Rows, Waits, plan_segment
+from mixer.planning.segment import Waits, plan_segment
 from mixer.planning.states import State, state_key
+from mixer.planning.supply import Rows
 from mixer.planning.tables import BoundParts
 from streamer.catalog.catalog import Catalog
 from streamer.store.entries import RESTORE

@@ -53,7 +53,10 @@ def events(run: str, bodies: Sequence[Mapping[str, Any]]) -> list[Event]:
                 streams += [name for name in plan.streams if name not in streams]
                 mixture, shares, step = plan.mixture, by_component(plan, plan.shares), body.get("at_step", step)
             elif kind == "segment":
-                end, before, dry = body["start"] + body["batches"], dry, body.get("reason")
+                end = body["start"] + body["batches"]
+                if "counts" in body:  # a closing batch, behind which the shares are others again
+                    continue
+                before, dry = dry, body.get("reason")
                 if dry is None or dry == before or "shares" not in body:
                     continue
                 plan, of = plans[body["plan"]], dict(zip(streams, body["shares"], strict=False))

@@ -32,6 +32,8 @@ from streamer.store.log import Body
 
 FORMAT = "ledger/1"
 ORDER = "order/1"
+WAITING_ROWS_JOIN = "order/2"  # what a segment says in which rows join that had waited; earlier versions refuse it
+ORDERS = (ORDER, WAITING_ROWS_JOIN)
 FOREVER = 1 << 62  # behind every batch
 
 
@@ -161,7 +163,7 @@ class Ledger:
         self.skips = Skips()
         for start, batches in self.fork.skipped if self.fork is not None else []:
             self.skips.add(start, batches)
-        self.length = 0
+        self.length, self._is_torn = 0, False
         self._digest = xxhash.xxh3_64()
         self._digests: list[tuple[int, str]] = []  # (end of a segment's entry, digest up to it)
         self.add(bodies)
@@ -191,11 +193,19 @@ class Ledger:
         self.add(bodies[self.length :])
 
     def add(self, bodies: Sequence[Body]) -> None:
-        """Takes in bodies that follow those it has seen."""
+        """Takes in bodies that follow those it has seen. Raises: RunError after an interrupt that left one half taken in."""
+        if self._is_torn:
+            raise RunError("an interrupt came while this process read the run's ledger; open the run again")
         for body in bodies:
-            with understood(self.length):
-                self._take(body)
-            self.length += 1
+            try:
+                with understood(self.length):
+                    self._take(body)
+                self.length += 1
+            except Exception:
+                raise
+            except BaseException:
+                self._is_torn = True
+                raise
 
     def _take(self, body: Body) -> None:
         self._digest.update(msgspec.json.encode(body, order="sorted"))
@@ -268,7 +278,10 @@ class Ledger:
             self.segments[-1] = before._replace(batches=before.batches + body["batches"])
             return
         for index, total, snapshot, drawn, parts in joins:
-            self.timelines[index].extend(drawn, total)
+            if total > self.totals[index]:
+                self.timelines[index].extend(drawn, total)
+            else:
+                self.timelines[index].merge(drawn)
             self.totals[index], self.snapshots[index], self.part_digests[index] = total, snapshot, parts
         if "shares" in body or before is None:
             shares = np.array(body["shares"], np.int64)
@@ -324,7 +337,7 @@ class Ledger:
 
 def check_format(body: Body) -> None:
     """Raises: RunError for a format or order that this version does not know."""
-    if body["format"] != FORMAT or body.get("order", ORDER) != ORDER:
+    if body["format"] != FORMAT or body.get("order", ORDER) not in (ORDERS if body["event"] == "segment" else (ORDER,)):
         raise RunError(f"the run's ledger has format {body['format']}, order {body.get('order')}; update phasemix")
 
 

@@ -65,6 +65,18 @@ class Timeline:
         elif waiting and (len(era.joins) < MAX_JOINS or waiting * MAX_JOINS >= remains):
             self.eras[-1] = era._replace(joins=(*era.joins, Join(drawn - era.start, era.rows, total)))
 
+    def merge(self, drawn: int) -> None:
+        """Rows that wait are merged into what remains of the pass in which draw `drawn` falls, however little it is."""
+        self._open_passes(drawn)
+        era = self.eras[-1]
+        if era.rows < self.total:
+            self.eras[-1] = era._replace(joins=(*era.joins, Join(drawn - era.start, era.rows, self.total)))
+
+    def leaves_waiting(self, drawn: int, max_passes: int | None) -> bool:
+        """Whether draws before `drawn` go past the last pass that may be, while rows wait that are not in it."""
+        era = self.eras[-1]
+        return max_passes == era.pass_index + 1 and era.rows < self.total and drawn > era.end
+
     def _open_passes(self, drawn: int) -> None:
         """Makes the last era the pass in which draw `drawn` falls; its very end still belongs to it."""
         era = self.eras[-1]
@@ -78,13 +90,14 @@ class Timeline:
         return not era.joins and era.rows == self.total
 
     def capacity(self, max_passes: int | None) -> int | None:
-        """Draws there are until pass `max_passes` ends; None without a limit."""
+        """Draws there are until pass `max_passes` ends, with the rows that wait; None without a limit."""
         if max_passes is None:
             return None if self.total else 0
         era = self.eras[-1]
         if era.pass_index >= max_passes:
             return era.start
-        return era.end + (max_passes - era.pass_index - 1) * self.total
+        later = max_passes - era.pass_index - 1
+        return era.end + later * self.total if later else era.start + self.total
 
     def between(self, low: int, high: int) -> list[tuple[Era, int, int]]:
         """The eras of draws [low, high), each with the draws of it that are among them."""

@@ -10,6 +10,7 @@ earliest deadline first. Draw k of a stream stands at `hash + k * PHI mod 2^64`;
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from mixer.order.permutation import PHI, Ints, Words, fold, mix
 from mixer.order.shares import ONE, ONE_BITS
@@ -33,9 +34,7 @@ def count_draws(shares: Ints, credits: Ints, size: int, batches: int) -> Ints:
         counts[:, present] = size
         return counts
     margin = ONE // (2 * len(present) - 2)
-    share, owed = shares[present], credits[present]
-    each, rest = divmod(-int(owed.sum()), len(present))  # what the absent hold, taken evenly off the present
-    owed = owed + each + (np.arange(len(present)) < rest) + margin
+    share, owed = shares[present], even_out(shares, credits)[present] + margin
     most = max(1, min(MOST_SAMPLES // size, MOST_COUNTS // len(present)))
     for first in range(0, batches, most):
         number = min(most, batches - first)
@@ -70,6 +69,16 @@ def count_in_turn(share: Ints, owed: Ints, margin: int, size: int, batches: int)
             owed[chosen] -= step * ONE
             missing = size - int(np.add.reduce(due))
     return found
+
+
+def even_out(is_present: npt.ArrayLike, credits: Ints) -> Ints:
+    """What each present stream is owed: its credit, and its part of what the absent hold, which is taken evenly off them."""
+    present = np.flatnonzero(is_present)
+    owed = np.zeros_like(credits)
+    if len(present):
+        each, rest = divmod(-int(credits[present].sum()), len(present))
+        owed[present] = credits[present] + each + (np.arange(len(present)) < rest)
+    return owed
 
 
 def count_at_once(share: Ints, owed: Ints, margin: int, size: int, batches: int) -> Ints | None:

@@ -1,22 +1,25 @@
 """Plans the next segment of a run.
 
 Always holds: no segment draws more than a stream's rows allow under its `max_passes`; a segment ends before a switch;
-nothing is redistributed unless `when_dry = "share"` says so, and then the entry says why.
+nothing is redistributed unless `when_dry = "share"` says so, or a closing batch ends the run, and then the entry says why.
+
+How: `mixer.order.closing` says which shares hold until a stream runs dry. The batch in which that happens is a segment of
+its own, whose shares ask the dry stream for what it has left, and whose counts are written down.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from mixer.ledger.ledger import FORMAT, Ledger, horizon_reached, widen
-from mixer.mixture.plan import Plan
-from mixer.order.passes import Timeline
+from mixer.ledger.ledger import FORMAT, WAITING_ROWS_JOIN, Ledger, horizon_reached, widen
+from mixer.order.closing import SLACK, Ahead, look_ahead
 from mixer.order.permutation import Ints
+from mixer.order.shares import ONE
 from mixer.order.slots import count_draws
 from mixer.planning.states import State
-from streamer.catalog.manifest import Snapshot
-
-CLOSING_EXTRA = 2  # samples by which a closing batch may depart from a stream's share
+from mixer.planning.supply import Rows, Supply
+from streamer.store.log import Body
 
 
 class Waits(NamedTuple):
@@ -25,138 +28,117 @@ class Waits(NamedTuple):
     stream: str | None
 
 
-Rows = dict[str, Snapshot]  # the streams of the plan as they are now
+class Counted(NamedTuple):
+    """The next batches: the draws of each stream (batches, streams) and what lies ahead as it was when they were counted."""
+
+    counts: Ints
+    ahead: Ahead
 
 
-def plan_segment(ledger: Ledger, rows: Rows, state: State, *, at_most: int) -> dict[str, Any] | Waits:
+def plan_segment(ledger: Ledger, rows: Rows, state: State, *, at_most: int) -> Body | Waits:
     """The body of the next entry: a segment of up to `at_most` batches, or the run's end; or what it waits for.
 
     `state` is that at the ledger's end.
     """
-    settings = ledger.settings
-    start, size = ledger.end, settings.global_batch
-    last_step = ledger.last_step
+    start, last_step = ledger.end, ledger.last_step
     if last_step is not None and start >= last_step:
         return ended(horizon_reached(ledger.num_steps or 0))
-    plan_entry = ledger.plan_at(start)
-    plan = ledger.plans[plan_entry]
-    credits, drawn = widen(state.credits, len(ledger.streams)), widen(state.drawn, len(ledger.streams))
-    joins, timelines = grow(ledger, plan, rows, drawn)
-    capacity = capacities(ledger, plan, timelines)
-    change = ledger.next_change(start)
+    entry, change = ledger.plan_at(start), ledger.next_change(start)
     limit = at_most if change is None else min(at_most, change - start)
-    shares, reason = spread(ledger, plan, drawn, capacity)
-    if shares is None:
-        return ended(reason)
-    counts = count_draws(shares, credits, size, limit)
-    over = (drawn + np.cumsum(counts, axis=0) > capacity) & (counts > 0)
-    batches = int(np.argmax(over.any(axis=1))) if over.any() else limit
-    closing = None
-    if not batches:
+    supply = Supply(ledger, ledger.plans[entry], rows, state)
+    found = count(supply, ledger.settings.global_batch, limit)
+    if isinstance(found, int):
+        return Waits(ledger.streams[found])
+    counts, ahead = found
+    if not len(counts):
+        return ended(why_ended(ledger, entry, supply, ahead.halt))
+    return write(ledger, entry, supply, counts, ahead)
+
+
+def count(supply: Supply, size: int, limit: int) -> Counted | int:
+    """Up to `limit` batches, none where the run ends; or the stream for whose parts the run waits."""
+    room = list(supply.room)
+    while True:
+        ahead = look_ahead(supply.terms, room, supply.dry, size, limit)
+        if not ahead.batches:
+            return Counted(np.zeros((0, len(room)), np.int64), ahead)
+        shares = np.array(ahead.shares, np.int64)
+        if ahead.ending:
+            counts = close(shares, supply.credits, supply.left, ahead.ending, size)
+        else:
+            counts = count_draws(shares, supply.credits, size, ahead.batches)
+        over = (np.cumsum(counts, axis=0) > supply.left) & (counts > 0)
+        batches = int(np.argmax(over.any(axis=1))) if over.any() else len(counts)
+        if batches:
+            return Counted(counts[:batches], ahead)
         short = int(np.argmax(over[0]))
-        name = ledger.streams[short]
-        if when_dry(plan, name) == "wait" or not timelines[short].total:
-            return Waits(name)
-        closing = close(counts[0], np.maximum(capacity - drawn, 0), shares, when_dry(plan, name))
-        if closing is None:
-            return ended(dry(plan, name, start, size, int(drawn[short]), int(capacity[short])))
-        batches = 1
-    body: dict[str, Any] = {"format": FORMAT, "event": "segment", "start": start, "batches": batches, "plan": plan_entry}
-    before = ledger.segments[-1] if ledger.segments else None
+        if not supply.waits[short]:  # only of more than 2,048 streams, or after a switch: counting is ahead of what is asked
+            room[short] = ahead.shares[short] * size - SLACK - 1
+        elif ahead.halt is None:
+            return short
+        else:
+            return Counted(counts[:0], ahead)
+
+
+def close(shares: Ints, credits: Ints, left: Ints, ending: Sequence[int], size: int) -> Ints:
+    """Draws of each stream in a closing batch, (1, streams): what the ending ones have left, and the others by the rule."""
+    counts = np.zeros_like(shares)
+    counts[list(ending)] = left[list(ending)]
+    excess = int(counts.sum()) - size
+    while excess > 0:  # of many streams with a share below a sample each may have one left
+        chosen = [index for index in reversed(ending) if counts[index]][:excess]
+        counts[chosen] -= 1
+        excess -= len(chosen)
+    missing = size - int(counts.sum())
+    if missing:
+        others = np.setdiff1d(np.flatnonzero(shares), list(ending))
+        whole, alone, owed = int(shares[others].sum()), np.zeros_like(shares), np.zeros_like(shares)
+        alone[others] = [share * ONE // whole for share in shares[others].tolist()]
+        alone[others[0]] += ONE - int(alone.sum())
+        owed[others] = credits[others] + shares[others] * size - alone[others] * missing
+        counts += count_draws(alone, owed, missing, 1)[0]
+    return counts[None]
+
+
+def write(ledger: Ledger, entry: int, supply: Supply, counts: Ints, ahead: Ahead) -> Body:
+    """The body of a segment under the plan of an entry."""
+    shares, before = np.array(ahead.shares, np.int64), ledger.segments[-1] if ledger.segments else None
+    body: Body = {"format": FORMAT, "event": "segment", "start": ledger.end, "batches": len(counts), "plan": entry}
     if before is None or not np.array_equal(widen(before.shares, len(shares)), shares):
         body["shares"] = shares.tolist()
-    if joins:
-        body["joins"] = joins
-    if closing is not None:
-        body["counts"] = closing.tolist()
-    if reason:
-        body["reason"] = reason
+    late = supply.late_joins(supply.drawn + counts.sum(0))
+    if late:
+        body["order"] = WAITING_ROWS_JOIN
+    if supply.joins or late:
+        body["joins"] = supply.joins + late
+    if ahead.ending:
+        body["counts"] = counts[0].tolist()
+    gone = [ledger.streams[number] for number in sorted([*ahead.dry, *ahead.ending])]
+    if gone:
+        body["reason"] = why_shared(gone, is_last=ahead.halt is not None)
     return body
 
 
-def grow(ledger: Ledger, plan: Plan, rows: Rows, drawn: Ints) -> tuple[list[list[int | str]], list[Timeline]]:
-    """What joins now as [stream, rows, snapshot, drawn so far, digest of the parts], and the timelines as they will be."""
-    joins: list[list[int | str]] = []
-    timelines = list(ledger.timelines)
-    limits = dict(zip(plan.streams, plan.limit, strict=True))
-    for index, name in enumerate(ledger.streams):
-        if name not in limits:
-            continue
-        limit = limits[name]
-        total = rows[name].samples if limit is None else min(rows[name].samples, limit)
-        if total > ledger.totals[index]:
-            joins.append([index, total, rows[name].number, int(drawn[index]), rows[name].digest])
-            timelines[index] = timelines[index].copy()
-            timelines[index].extend(int(drawn[index]), total)
-    return joins, timelines
+def why_shared(gone: list[str], *, is_last: bool) -> str:
+    """Why the shares are not those of the plan."""
+    said = gone[0] if len(gone) == 1 else f"{', '.join(gone[:-1])} and {gone[-1]}"
+    dry, theirs = ("has run dry", "its share goes") if len(gone) == 1 else ("have run dry", "their shares go")
+    return f"{said} {dry}; " + ("the run ends with this batch" if is_last else f"{theirs} to the others")
 
 
-def capacities(ledger: Ledger, plan: Plan, timelines: list[Timeline]) -> Ints:
-    """Draws that each stream of the run may have had in all, by index."""
-    caps = dict(zip(plan.streams, plan.max_passes, strict=True))
-    found = [timeline.capacity(caps.get(name)) for name, timeline in zip(ledger.streams, timelines, strict=True)]
-    return np.array([np.iinfo(np.int64).max if value is None else value for value in found], np.int64)
-
-
-def when_dry(plan: Plan, name: str) -> str:
-    """What happens when a stream would pass its cap: stop, wait or share."""
-    return plan.when_dry[plan.streams.index(name)]
-
-
-def spread(ledger: Ledger, plan: Plan, drawn: Ints, capacity: Ints) -> tuple[Ints | None, str]:
-    """The plan's shares by stream index; what dry streams with `when_dry = "share"` leave goes to the others.
-
-    First to the others of the component, in proportion, then to the other components. None: nothing is left.
-    """
-    place = {name: index for index, name in enumerate(ledger.streams)}
-    indices = [place[name] for name in plan.streams]
-    shares = [0] * len(ledger.streams)
-    for index, share in zip(indices, plan.shares, strict=True):
-        shares[index] = share
-    component = dict(zip(indices, plan.component, strict=True))
-    shared = {index for index, what in zip(indices, plan.when_dry, strict=True) if what == "share"}
-    gone = [i for i in indices if shares[i] and drawn[i] >= capacity[i] and i in shared]
-    for index in gone:
-        others = [i for i in indices if shares[i] and i not in gone and component[i] == component[index]]
-        others = others or [i for i in indices if shares[i] and i not in gone]
-        if not others:
-            return None, f"every stream has run dry at step {ledger.end}"
-        total = sum(shares[i] for i in others)
-        given = [shares[index] * shares[i] // total for i in others]
-        given[0] += shares[index] - sum(given)
-        for i, more in zip(others, given, strict=True):
-            shares[i] += more
-        shares[index] = 0
-    reason = ", ".join(ledger.streams[index] for index in gone)
-    return np.array(shares, np.int64), f"dry: {reason}; its share went to the others" if reason else ""
-
-
-def close(counts: Ints, left: Ints, shares: Ints, at_cap: str) -> Ints | None:
-    """A batch that drains what ends together; None when a stream would depart too far from its share."""
-    closing = np.minimum(counts, left)
-    extra = CLOSING_EXTRA if at_cap == "stop" else int(counts.sum())
-    if at_cap == "stop" and np.any(counts - closing > CLOSING_EXTRA):
-        return None
-    room = np.where(shares > 0, np.minimum(left - closing, extra), 0)
-    missing = int(counts.sum() - closing.sum())
-    if room.sum() < missing:
-        return None
-    while missing:
-        order = np.lexsort((np.arange(len(room)), -room))
-        chosen = [index for index in order.tolist() if room[index] > 0][:missing]
-        closing[chosen] += 1
-        room[chosen] -= 1
-        missing -= len(chosen)
-    return closing
-
-
-def dry(plan: Plan, name: str, step: int, size: int, drawn: int, capacity: int) -> str:
-    lasting = capacity / max(1, (step + 1) * size)
+def why_ended(ledger: Ledger, entry: int, supply: Supply, halt: int | None) -> str:
+    """Why no batch follows: stream, cap and step, and the share that the stream could have had from the run's begin on."""
+    shares, plan, step = supply.terms.shares, ledger.plans[entry], ledger.end
+    index = shares.index(max(shares)) if halt is None else halt
+    stream, drawn = ledger.streams[index], int(supply.drawn[index])
+    capacity, before = drawn + int(supply.left[index]), int(widen(ledger.drawn_before, len(shares))[index])
+    lasting = max(0, capacity - before) / ((step + 1 - ledger.begin) * ledger.settings.global_batch)
+    cap = plan.max_passes[plan.streams.index(stream)]
     return (
-        f"stream {name} has been drawn {drawn:,} times at step {step}, max_passes = "
-        f"{plan.max_passes[plan.streams.index(name)]} allows {capacity:,}; a share of {lasting:.6f} would have lasted"
+        f"{'every stream has run dry: ' if halt is None else ''}stream {stream} has been drawn {drawn:,} times at step "
+        f"{step}, and max_passes = {cap} allows {capacity:,}; a share of {min(lasting, 1):.6g} would have lasted longer"
     )
 
 
-def ended(reason: str) -> dict[str, Any]:
+def ended(reason: str) -> Body:
     return {"format": FORMAT, "event": "ended", "reason": reason}

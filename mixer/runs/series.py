@@ -132,8 +132,8 @@ def asked_for(ledger: Ledger, low: Ints, high: Ints) -> Floats:
     for segment in ledger.segments:
         overlap = np.minimum(high, segment.end) - np.maximum(low, segment.start)
         here = np.flatnonzero(overlap > 0)
-        drawn = segment.shares * (ledger.settings.global_batch / ONE) if segment.counts is None else segment.counts
-        found[here, : len(drawn)] += overlap[here, None] * np.asarray(drawn, np.float64)[None]
+        asked = segment.shares * (ledger.settings.global_batch / ONE)
+        found[here, : len(asked)] += overlap[here, None] * asked[None]
     return found
 
 

@@ -89,6 +89,6 @@ def targets_of(catalog: Catalog, name: str) -> list[Target]:
 
 
 def samples_of(ledger: Ledger, segment: Segment) -> dict[str, float]:
-    """The samples of each stream that a batch of a segment has on average."""
-    drawn = segment.shares * ledger.settings.global_batch / ONE if segment.counts is None else segment.counts
-    return dict(zip(ledger.streams, (float(count) for count in drawn), strict=False))
+    """The samples of each stream that a batch of a segment is to have on average."""
+    asked = segment.shares * ledger.settings.global_batch / ONE
+    return dict(zip(ledger.streams, asked.tolist(), strict=False))

@@ -21,6 +21,7 @@ import xxhash
 
 from streamer.catalog import parts
 from streamer.catalog.manifest import (
+    HIGHEST_ID,
     Manifest,
     PartFile,
     Schema,
@@ -93,11 +94,24 @@ class Catalog:
         """What the stream's log says, as far as it was read; one object per name, like the log."""
         return self._manifests.setdefault(name, Manifest(name, self.stream_log(name)))
 
+    def _read_manifest(self, name: str) -> Manifest:
+        """The stream's manifest with everything that its log says now."""
+        return self._take_manifest(name, self.stream_log(name).read())
+
+    def _take_manifest(self, name: str, bodies: Bodies) -> Manifest:
+        manifest = self.manifest(name)
+        try:
+            manifest.take(bodies)
+        except BaseException:
+            self._manifests.pop(name, None)  # an interrupt may have left an entry half taken in
+            raise
+        return manifest
+
     def stream(self, name: str, number: int | None = None) -> Snapshot:
         """The stream now, or its snapshot `number`. Raises: StreamError for one that is absent, LogError."""
-        manifest = self.manifest(name)
+        manifest = self._take_manifest(name, self.stream_log(name).known())
         if number is None or manifest.length < max(1, number):
-            manifest.take(self.stream_log(name).read())
+            manifest = self._read_manifest(name)
         wanted = manifest.length if number is None else number
         if manifest.schema is not None and wanted > manifest.length:
             raise LogError(
@@ -136,8 +150,7 @@ class Catalog:
         """Snapshots now of the streams that a glob matches (`*` also crosses `/`), sorted by name."""
         found = []
         for name in self.match_names(glob):
-            manifest = self.manifest(name)
-            manifest.take(self.stream_log(name).read())
+            manifest = self._read_manifest(name)
             if manifest.schema is not None:
                 found.append(manifest.snapshot(manifest.length))
         return found
@@ -201,10 +214,16 @@ class Catalog:
         schema = token_schema(name, seq_len, dtype, tokenizer)
         parts.check_fits(name, read_schema(name, self.stream_log(name).read()), schema)
         table = stack_rows(name, rows, seq_len, dtype)
+        ids = {} if tokenizer is not None else {HIGHEST_ID: int(table.max())}
+
+        def noted(bodies: Bodies) -> dict[str, Any] | None:
+            extra = decide(bodies)
+            return None if extra is None else ids | extra
+
         with parts.folder_aside() as aside:
             mds.write_shards(table, aside)
             shards = parts.verify_folder(MdsFolder(aside), schema)
-            return self._publish(name, Sealed(schema, shards, aside, documents, files), decide)
+            return self._publish(name, Sealed(schema, shards, aside, documents, files), noted)
 
     def publish_directory(
         self,
@@ -356,8 +375,7 @@ class Catalog:
         """Ids of parts that lie in the store but are named by no entry."""
         prefix = f"streams/{name}/_parts/"
         lying = {key[len(prefix) :].split("/")[0] for key in self.store.list(prefix)}
-        manifest = self.manifest(name)
-        manifest.take(self.stream_log(name).read())
+        manifest = self._read_manifest(name)
         return sorted(lying - set(manifest.part_ids))
 
     def remove_garbage(self, name: str, part_id: str) -> bool:

@@ -24,6 +24,7 @@ from streamer.store.log import Bodies, Body, Log
 
 FORMAT, NEWER_FORMAT = "stream/1", "stream/2"
 FORMATS = (FORMAT, NEWER_FORMAT)
+HIGHEST_ID = "highest_id"  # in a part's `extra`, where no tokenizer says which ids there can be
 COMPRESSION = ("compression", "raw_bytes", "raw_xxh3")
 MOST_KEPT = 4096  # parts of a stream that stay decoded
 
@@ -72,6 +73,12 @@ class PartInfo(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def samples(self) -> int:
         return sum(shard.samples for shard in self.shards)
+
+    @property
+    def highest_id(self) -> int | None:
+        """The highest token id in it, where its publication noted one: in parts without a tokenizer."""
+        found = self.extra.get(HIGHEST_ID)
+        return found if isinstance(found, int) else None
 
     def file(self, name: str) -> PartFile | None:
         """Size and checksum of a file beside the shards, where the entry has them."""

@@ -9,11 +9,13 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
 
 from streamer.catalog import parts
 from streamer.catalog.catalog import Catalog, token_schema
-from streamer.catalog.manifest import Schema, Snapshot, read_schema
+from streamer.catalog.manifest import HIGHEST_ID, Schema, Snapshot, read_schema
 from streamer.catalog.names import check_stream_name
 from streamer.catalog.references import check_reference, open_reference
 from streamer.documents.document import COLUMNS, Document
@@ -138,20 +140,31 @@ def publish_tokens(catalog: Catalog, name: str, path: str | Path, folder: MdsFol
             f"{path} cannot be registered where it is: stream {name} holds ndarray:{dtype}:{column.seq_len}, its column "
             f"tokens is {folder.shards[0].columns['tokens'][:80]}; publish it without --reference, which converts it"
         )
+    highest = [0]
+
+    def noted() -> Iterator[npt.NDArray[Any]]:
+        for block in read_blocks(folder, column, dtype=dtype, num_ids=num_ids):
+            highest[0] = max(highest[0], int(block.max()))
+            yield block
+
     with parts.folder_aside() as aside:
         if written != dtype:
-            mds.write_blocks(
-                read_blocks(folder, column, dtype=dtype, num_ids=num_ids), aside, dtype=dtype, seq_len=column.seq_len
-            )
+            mds.write_blocks(noted(), aside, dtype=dtype, seq_len=column.seq_len)
+        elif fingerprint is None:
+            for _ in noted():  # without a tokenizer the entry says which ids there are
+                pass
         source, limit = (path, num_ids) if written == dtype else (aside, None)
+        said: dict[str, Any] = {
+            "tokenizer": fingerprint,
+            "extra": {HIGHEST_ID: highest[0]} if fingerprint is None else None,
+            "num_ids": limit,
+            "tokenizer_json": to_keep,
+            "again": options.again,
+        }
         if options.reference:
-            snapshot = catalog.publish_reference(
-                name, path, tokenizer=fingerprint, num_ids=limit, tokenizer_json=to_keep, again=options.again
-            )
+            snapshot = catalog.publish_reference(name, path, **said)
         else:
-            snapshot = catalog.publish_directory(
-                name, Path(source), tokenizer=fingerprint, num_ids=limit, tokenizer_json=to_keep, again=options.again
-            )
+            snapshot = catalog.publish_directory(name, Path(source), **said)
     return Published(snapshot, None)
 
 

@@ -116,14 +116,16 @@ def address_of(url: str) -> str:
     return f"{found.scheme}://{found.netloc.rpartition('@')[2]}" if found.netloc else ""
 
 
-def without_query(word: str) -> str:
-    """A word up to the query of the address in it."""
-    start = word.find("://")
-    end = word.find("?", start)
-    return word if start < 0 or end < 0 else word[:end]
-
-
 def clean(text: str) -> str:
     """One line, not too long, without what may be a secret in an address."""
-    line = re.sub(r"://[^/@\s]*@", "://", " ".join(map(without_query, text.split())))
+    line = " ".join(map(clean_word, text[: 20 * MOST_TEXT].split()))
     return line if len(line) <= MOST_TEXT else f"{line[:MOST_TEXT]}..."
+
+
+def clean_word(word: str) -> str:
+    """An address without its user and its query; any other word as it is."""
+    scheme, slashes, rest = word.partition("://")
+    if not slashes:
+        return word
+    server, slash, path = rest.partition("?")[0].partition("/")
+    return f"{scheme}://{server.rpartition('@')[2]}{slash}{path}"

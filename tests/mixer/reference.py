@@ -1,6 +1,9 @@
 """The order of samples once more, a draw at a time, in plain Python: slow and obvious. Shares no code with the mixer.
 
-A segment is (batches, shares in 1/2^40 by stream, rows of each stream from then on, closing counts or None, seed, size)."""
+A segment is (batches, plan, rows of each stream from then on, streams whose waiting rows join, seed, size). Its plan has of
+each stream (share in 1/2^40, component, max_passes or None, when_dry)."""
+
+from reference_counts import ask
 
 MASK, PHI, ONE = 2**64 - 1, 0x9E3779B97F4A7C15, 2**40
 
@@ -41,26 +44,6 @@ def permute(key, size, place):
 def half(word, key, number):
     word = (word + key + number * PHI) * 0xBF58476D1CE4E5B9 & MASK
     return ((word ^ word >> 32) * 0x94D049BB133111EB & MASK) >> 32
-
-
-def count(shares, owed, size):
-    """Draws of each stream in a batch: those due, then one more each by earliest deadline."""
-    present = [stream for stream, share in enumerate(shares) if share]
-    if len(present) == 1:
-        return [size * (stream in present) for stream in range(len(shares))]
-    margin = ONE // (2 * len(present) - 2)
-    each, rest = divmod(-sum(owed[stream] for stream in present), len(present))
-    debt = {s: owed[s] + each + (place < rest) + margin + shares[s] * size for place, s in enumerate(present)}
-    counts = [max(0, debt[stream] // ONE) if stream in debt else 0 for stream in range(len(shares))]
-    while sum(counts) != size:
-        left = {stream: debt[stream] - counts[stream] * ONE for stream in present}
-        deadline = {stream: (ONE - left[stream]) // shares[stream] for stream in present}
-        more = sum(counts) < size
-        key = {s: (left[s] < 2 * margin, deadline[s], s) if more else (-deadline[s], s) for s in present}
-        order = sorted((s for s in present if more or counts[s]), key=key.get)
-        for stream in order[: abs(size - sum(counts))]:
-            counts[stream] += 1 if more else -1
-    return counts
 
 
 class Range:
@@ -114,13 +97,24 @@ class Stream:
 
     def grow(self, total):
         self.waiting, self.total = self.waiting + total - self.total, total
-        if self.pass_index < 0 or not self.waiting:
-            return
-        if self.joins < 32 or self.waiting * 32 >= len(self.queue):
-            new, old, both = self.make(total - self.waiting, total), iter(self.queue), len(self.queue) + self.waiting
+        if self.waiting and (self.joins < 32 or self.waiting * 32 >= len(self.queue)):
+            self.join()
+
+    def join(self):
+        if self.pass_index >= 0:
+            new, old = self.make(self.total - self.waiting, self.total), iter(self.queue)
+            both = len(self.queue) + self.waiting
             share = [(2 * place * self.waiting + both) // (2 * both) for place in range(both + 1)]
             self.queue = [new if share[place + 1] > share[place] else next(old) for place in range(both)]
             self.waiting, self.joins = 0, self.joins + 1
+
+    def left(self, max_passes):
+        """Draws until its last pass ends, with the rows that wait for it; None without a limit."""
+        if max_passes is None:
+            return None if self.total else 0
+        later = max(0, max_passes - self.pass_index - 1)
+        now = self.waiting * (self.pass_index >= 0) * (not later) + len(self.queue)
+        return now + later * self.total if self.pass_index < max_passes else 0
 
     def take(self):
         if not self.queue:
@@ -130,20 +124,27 @@ class Stream:
 
 
 def order(seed, nodes, shards, segments):
-    """Every batch as a list of (stream, row). `seed`: the lineage's. `shards`: each one's (first row, rows), in the end."""
+    """Every batch as a list of (stream, row), then why no more come. `shards`: each stream's (first row, rows)."""
     streams = [Stream(seed, index, found, nodes) for index, found in enumerate(shards)]
     owed, drawn = [0] * len(shards), [0] * len(shards)
-    for batches, shares, totals, closing, own_seed, size in segments:
+    for batches, plan, totals, late, own_seed, size in segments:
         hashes = [keyed(fold(own_seed, 1), index) for index in range(len(shards))]
         for stream, total in zip(streams, totals, strict=True):
             stream.grow(total)
+        for index in late:
+            streams[index].join()
         for _ in range(batches):
+            left = [stream.left(row[2]) for stream, row in zip(streams, plan, strict=True)]
+            found = ask(plan, size, owed, left, totals)
+            if isinstance(found, str):
+                yield found
+                return
             slots = []
-            for index, number in enumerate(closing or count(shares, owed, size)):
+            for index, (share, number) in enumerate(zip(*found, strict=True)):
                 for draw in range(drawn[index], drawn[index] + number):
                     slots.append((hashes[index] + draw * PHI & MASK, index, streams[index].take()))
                 drawn[index] += number
-                owed[index] += shares[index] * size - number * ONE
+                owed[index] += share * size - number * ONE
             slots.sort(key=lambda slot: slot[:2])
             yield [
                 (index, found.draw(place * nodes // size, offset)) for place, (_, index, (found, offset)) in enumerate(slots)

@@ -1,6 +1,6 @@
-"""What a Composer Trainer calls as it goes: random state restored, checkpoints saved, losses reported, steps watched.
+"""What a Composer Trainer calls as it goes: to restore random state, save checkpoints, report losses and watch the steps.
 
-Always holds: what is reported of a step is written before its checkpoint appears; a resumed training writes each line once.
+Always holds: what is reported of a step is written before its checkpoint appears. A resumed training writes each line once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from composer import Callback, State, Trainer
@@ -21,14 +22,15 @@ from composer.utils import dist, reproducibility
 from mixer.client.client import MixerClient
 from mixer.ledger.reports import Report
 from mixer.runs.runs import Runs
-from training import checkpoints
+from training.checkpoints import files
 from training.composer.language_model import LanguageModel
 from training.loading.loader import MixedLoader
 from training.measures.progress import Progress, Stall
 from training.measures.shares import Shares
 from training.measures.steps_log import StepLine, StepsLog, digest_origin
 from training.measures.stream_losses import ReportWriter, StreamLosses
-from training.phases.run_binding import Job
+from training.phases.job import Job
+from training.phases.run_binding import refuse_ids
 
 
 class Restore(Callback):  # type: ignore[misc]
@@ -46,8 +48,9 @@ class Restore(Callback):  # type: ignore[misc]
 class Save(Callback):  # type: ignore[misc]
     """Saves a checkpoint every so many steps, at the last one, and where the run ends."""
 
-    def __init__(self, folder: Path, *, every_steps: int, keep: int) -> None:
-        self._folder, self._every_steps, self._keep, self._saved = folder, every_steps, keep, -1
+    def __init__(self, folder: Path, job: Job) -> None:
+        self._folder, self._job, self._saved = folder, job, -1
+        self._every_steps = job.recipe.checkpoints.every_steps
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
         step = int(state.timestamp.batch)
@@ -60,11 +63,12 @@ class Save(Callback):  # type: ignore[misc]
         if step == self._saved:
             return
         self._saved = step
-        target = checkpoints.path_of(self._folder, step)
+        target, recipe = files.path_of(self._folder, step), self._job.recipe
         aside = target.with_name(f".{target.name}")
         composer_checkpoint.save_checkpoint(state, str(aside))
         if dist.get_global_rank() == 0:
-            checkpoints.publish(aside, target, keep=self._keep)
+            shape = msgspec.to_builtins(recipe.model)
+            files.publish(aside, target, run=self._job.run, step=step, model=shape, keep=recipe.checkpoints.keep)
         dist.barrier()
 
 
@@ -123,7 +127,7 @@ class Watch(Callback):  # type: ignore[misc]
         self._folder = Path(job.save_folder)
         self._log: StepsLog | None = None
         self._progress: Progress | None = None
-        self._stall = Stall(self._say)
+        self._stall = Stall(self.say)
         self._origin: list[bytes] = []
         self._streams: npt.NDArray[Any] = np.zeros(0, np.int32)
         self._learning_rate, self._batch = 0.0, 0
@@ -154,6 +158,9 @@ class Watch(Callback):  # type: ignore[misc]
         self._stall.end()
 
     def batch_start(self, state: State, logger: Logger) -> None:
+        if self._job.tokenizer is None:  # then nothing but the batch itself says which ids there are
+            highest = int(state.batch["input_ids"].numpy().max())
+            refuse_ids(self._job.run, f"batch {self.loader.step - 1}", highest, self._job.recipe.model.vocab_size)
         mine = (state.batch.pop("origin").numpy().tobytes(), state.batch["stream"].numpy().tobytes())
         ranks = dist.all_gather_object(mine) if dist.get_world_size() > 1 else [mine]
         self._batch = self.loader.step - 1
@@ -172,7 +179,7 @@ class Watch(Callback):  # type: ignore[misc]
         assert self._progress is not None
         line = self._progress.line(step, loss, time.monotonic())
         if line is not None:
-            self._say(line)
+            self.say(line)
         if step % self._job.recipe.checkpoints.every_steps == 0 and dist.get_global_rank() == 0:
             for row in self.shares.write(step):
                 logger.log_metrics({f"shares/target/{row.stream}": row.target_share})
@@ -184,9 +191,9 @@ class Watch(Callback):  # type: ignore[misc]
             self._save.save(state)
             state.stop_training()
             self._stall.end()
-            self._say(str(self.loader.ended))
+            self.say(str(self.loader.ended))
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
         if dist.get_global_rank() == 0:
             print(f"{self._job.phase}: {text}", flush=True)
 

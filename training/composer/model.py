@@ -1,6 +1,6 @@
-"""A Llama of any size, its loss, and the cast of its tokens. Nothing of Composer.
+"""Builds a Llama of any size, computes its loss, and casts its tokens. It knows nothing of Composer.
 
-Always holds: the loss is computed in float32; tokens stay in the stream's own dtype until a microbatch is on the device.
+Always holds: the loss is computed in float32. Tokens stay in the stream's own dtype until a microbatch is on the device.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from training.phases.phase import ModelShape
 
 
 def build_model(shape: ModelShape, *, seq_len: int, seed: int) -> torch.nn.Module:
-    """A LlamaForCausalLM with weights drawn from `seed`; torch's own random state is as before.
+    """A LlamaForCausalLM with weights drawn from `seed`. Torch's own random state stays as it was.
 
     Source: Arctic-SnowCoder, section 3: the shape of Llama 2, tied embeddings.
     """

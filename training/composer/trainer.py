@@ -1,16 +1,18 @@
-"""The one file that builds a Composer Trainer: a phase's model, loader, schedule and checkpoints in it.
+"""The one file that builds a Composer Trainer, with a phase's model, loader, schedule and checkpoints.
 
 Always holds:
 - step s is taken at the schedule's rate for s, with the s-th global batch that the run hands out, before and after any
-  crash; that is batch s but for those skipped, so all that counts steps here counts trained ones;
-- a checkpoint holds model, optimizer, random state, counts and position together, and appears whole (`checkpoints.py`).
+  crash. That is batch s except for those skipped, so everything that counts steps here counts trained ones;
+- a checkpoint holds model, optimizer, random state, counts and position together, and appears whole (checkpoints/files.py);
+- what a result says of a model was measured on that very model.
 
-How: Composer counts one endless epoch, in which `sample_in_epoch` is the position; it restores no random state inside an
-epoch when the dataset resumes itself, so `trainer_callbacks.Restore` does.
+How: Composer counts one endless epoch, in which `sample_in_epoch` is the position. It restores no random state inside an
+epoch when the dataset resumes itself, so `callbacks.Restore` does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from pathlib import Path
@@ -25,21 +27,26 @@ from composer.algorithms import GradientClipping
 from composer.core import DataSpec
 from composer.utils import dist, get_device
 
-from training import checkpoints
+from streamer.errors import PhasemixError
+from training.checkpoints import files
 from training.composer.callbacks import ReportLosses, Restore, Save, Watch
 from training.composer.language_model import LanguageModel
 from training.composer.model import build_model, to_model_dtype, token_losses
-from training.errors import CheckpointError
+from training.composer.weights import check_weights, safely
 from training.evaluation.heldout import Totals, measure, merge
 from training.loading.loader import MixedLoader
 from training.measures.shares import Shares, StreamShare
 from training.measures.steps_log import read_steps
+from training.phases.job import Job
 from training.phases.phase import Phase
-from training.phases.run_binding import Job
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What a training came to; `result.json`. `ended`: why the run stopped before the horizon, if it did."""
+    """What a training came to; `result.json`.
+
+    `ended`: why the run stopped before the horizon, if it did; `not_evaluated`: why there are no held-out figures, if the
+    held-out streams could not be evaluated; `final_loss` in nats a token, of the last step that the model was trained for.
+    """
 
     phase: str
     run: str
@@ -52,6 +59,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     heldout: dict[str, dict[str, float | int | None]]
     streams: list[StreamShare]
     ended: str | None
+    not_evaluated: str | None
     wall_s: float
 
 
@@ -72,31 +80,31 @@ class PhaseSchedule:
 
 
 def train(job: Job) -> Result | None:
-    """Trains a phase to its horizon or the run's end, evaluates it and writes `result.json`; None on ranks above 0.
+    """Trains a phase to its horizon or the run's end, evaluates it and writes `result.json`. Returns None on ranks above 0.
 
-    Raises: PhasemixError of what the run, the catalog or a checkpoint refuses, CheckpointError when the disk is full.
+    Raises: PhasemixError for what the run, the catalog or a checkpoint refuses; CheckpointError when nothing more can be
+    written to the folder.
     """
     folder = Path(job.save_folder)
     try:
         return train_in(folder, job)
     except (OSError, RuntimeError) as error:  # torch makes a RuntimeError of a full disk
-        if not checkpoints.met_full_disk(error):
+        refused = files.find_refusal(folder, error)
+        if refused is None:
             raise
-        checkpoints.remove_unfinished(folder)
-        raise CheckpointError(
-            f"{folder} has no room for what training writes; free space, then go on with --resume"
-        ) from error
+        with contextlib.suppress(OSError):
+            files.remove_unfinished(folder)
+        raise files.unwritable(folder, refused) from error
 
 
 def train_in(folder: Path, job: Job) -> Result | None:
-    """As `train`; a full disk is still whatever it came as."""
+    """As `train`, but a disk that refuses a write still raises what it raised."""
     began = time.monotonic()
     recipe = job.recipe
     device = get_device(recipe.numerics.device)
     dist.initialize_dist(device)
-    folder.mkdir(parents=True, exist_ok=True)
     if dist.get_global_rank() == 0:
-        checkpoints.remove_unfinished(folder)
+        files.remove_unfinished(folder)
         take_over_logs(folder, job)
     loader = MixedLoader(
         job.root,
@@ -110,15 +118,21 @@ def train_in(folder: Path, job: Job) -> Result | None:
     )
     model = LanguageModel(build_model(recipe.model, seq_len=recipe.batch.seq_len, seed=recipe.batch.seed))
     shares = Shares(job.root, job.run, folder / "shares.jsonl")
-    save = Save(folder, every_steps=recipe.checkpoints.every_steps, keep=recipe.checkpoints.keep)
+    save = Save(folder, job)
     watch, restore = Watch(job, loader, shares, save), Restore()
     report = ReportLosses(job, model, loader)
     trainer = build_trainer(job, model, loader, [restore, report, watch, save])
     restore.trainer = trainer
     if job.resume_step < job.num_steps:
         trainer.fit()
-    heldout = evaluate(job, trainer.state)
-    result = summarise(job, trainer.state, watch, heldout, wall_s=time.monotonic() - began)
+    else:
+        watch.say(
+            f"run {job.run} is trained to step {job.resume_step} already, the horizon is {job.num_steps}: evaluating it"
+        )
+    heldout, not_evaluated = evaluate(job, trainer.state)
+    if not_evaluated is not None:
+        watch.say(f"the held-out streams were not evaluated: {not_evaluated}")
+    result = summarise(job, trainer.state, watch, heldout, not_evaluated, wall_s=time.monotonic() - began)
     if dist.get_global_rank() == 0:
         aside = folder / ".result.json"
         aside.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1))
@@ -147,32 +161,35 @@ def build_trainer(job: Job, model: LanguageModel, loader: MixedLoader, callbacks
         eps=recipe.optimizer.epsilon,
         weight_decay=recipe.optimizer.weight_decay,
     )
-    rows = loader.dataset.global_batch // dist.get_world_size()
-    return Trainer(
-        model=model,
-        train_dataloader=DataSpec(loader, microbatch_transforms=to_model_dtype),
-        max_duration=f"{job.num_steps}ba",
-        optimizers=optimizer,
-        schedulers=PhaseSchedule(phase, job.num_steps),
-        step_schedulers_every_batch=True,
-        algorithms=[GradientClipping(clipping_type="norm", clipping_threshold=recipe.optimizer.clip_norm)],
-        callbacks=callbacks,
-        device=recipe.numerics.device,
-        precision=recipe.numerics.precision,
-        deterministic_mode=recipe.numerics.deterministic,
-        device_train_microbatch_size=min(recipe.batch.microbatch, rows),
-        seed=recipe.batch.seed,
-        run_name=job.run,
-        load_path=job.resume or job.weights,
-        load_weights_only=job.resume is None,
-        load_progress_bar=False,
-        progress_bar=False,
-        dist_timeout=max(300.0, job.wait_s + 60.0),
-    )
+    rows, checkpoint = loader.dataset.global_batch // dist.get_world_size(), job.resume or job.weights
+    if checkpoint is not None:
+        check_weights(Path(checkpoint), model)
+    with safely():
+        return Trainer(
+            model=model,
+            train_dataloader=DataSpec(loader, microbatch_transforms=to_model_dtype),
+            max_duration=f"{job.num_steps}ba",
+            optimizers=optimizer,
+            schedulers=PhaseSchedule(phase, job.num_steps),
+            step_schedulers_every_batch=True,
+            algorithms=[GradientClipping(clipping_type="norm", clipping_threshold=recipe.optimizer.clip_norm)],
+            callbacks=callbacks,
+            device=recipe.numerics.device,
+            precision=recipe.numerics.precision,
+            deterministic_mode=recipe.numerics.deterministic,
+            device_train_microbatch_size=min(recipe.batch.microbatch, rows),
+            seed=recipe.batch.seed,
+            run_name=job.run,
+            load_path=checkpoint,
+            load_weights_only=job.resume is None,
+            load_progress_bar=False,
+            progress_bar=False,
+            dist_timeout=max(300.0, job.wait_s + 60.0),
+        )
 
 
-def evaluate(job: Job, state: State) -> dict[str, Totals]:
-    """Held-out sums by stream, over all ranks."""
+def evaluate(job: Job, state: State) -> tuple[dict[str, Totals], str | None]:
+    """Held-out sums by stream, over all ranks; or none, and why. A model is not lost to streams that cannot be read."""
     state.model.eval()
 
     def score(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -185,15 +202,23 @@ def evaluate(job: Job, state: State) -> dict[str, Totals]:
         return losses.double().cpu().numpy()
 
     rank, world_size = dist.get_global_rank(), dist.get_world_size()
-    mine = measure(job.root, job.recipe.heldout, score, rank=rank, world_size=world_size)
-    return merge(dist.all_gather_object(mine))
+    mine: dict[str, Totals] | str
+    try:
+        mine = measure(job.root, job.recipe.heldout, score, tokenizer=job.tokenizer, rank=rank, world_size=world_size)
+    except PhasemixError as error:
+        mine = str(error)
+    found: list[dict[str, Totals] | str] = dist.all_gather_object(mine)
+    faults = [one for one in found if isinstance(one, str)]
+    return ({}, faults[0]) if faults else (merge([one for one in found if not isinstance(one, str)]), None)
 
 
-def summarise(job: Job, state: State, watch: Watch, heldout: dict[str, Totals], *, wall_s: float) -> Result:
+def summarise(
+    job: Job, state: State, watch: Watch, heldout: dict[str, Totals], not_evaluated: str | None, *, wall_s: float
+) -> Result:
     """What came of it, from this rank's view."""
     steps = int(state.timestamp.batch)
     streams = watch.shares.table(steps)
-    lines = read_steps(Path(job.save_folder) / "steps.jsonl")
+    losses = {line.step: line.loss for line in read_steps(Path(job.save_folder) / "steps.jsonl")}
     return Result(
         phase=job.phase,
         run=job.run,
@@ -201,7 +226,7 @@ def summarise(job: Job, state: State, watch: Watch, heldout: dict[str, Totals], 
         steps=steps,
         tokens=sum(row.trained_samples for row in streams) * job.recipe.batch.seq_len,
         parameters=sum(parameter.numel() for parameter in state.model.parameters()),
-        final_loss=lines[-1].loss if lines else None,
+        final_loss=losses.get(steps - 1),  # a kill may have left lines of steps that the checkpoint does not have
         heldout_bits_per_byte=heldout["all"].bits_per_byte if heldout else None,
         heldout={
             name: {"bits_per_byte": totals.bits_per_byte, "text_bytes": totals.text_bytes, "tokens": totals.tokens}
@@ -209,5 +234,6 @@ def summarise(job: Job, state: State, watch: Watch, heldout: dict[str, Totals], 
         },
         streams=streams,
         ended=str(watch.loader.ended) if watch.loader.ended is not None else None,
+        not_evaluated=not_evaluated,
         wall_s=round(wall_s, 1),
     )

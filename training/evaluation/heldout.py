@@ -1,9 +1,11 @@
 """Bits per byte of held-out documents.
 
-Always holds: bytes are those of the text of the predicted tokens, padding and end-of-document tokens have none; so figures
-of different tokenizers compare.
+Always holds:
+- the bytes are those of the text of the predicted tokens. Padding and end-of-document tokens have none, so that figures of
+  different tokenizers can be compared;
+- a model is measured only on ids of the tokenizer that it was trained on. The figure would mean nothing otherwise.
 
-How: the bytes of a token come from a table made once from the tokenizer of the streams.
+How: the bytes of a token come from a table that is made once from the tokenizer of the streams.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from streamer import Catalog, SnapshotLoader
+from streamer.catalog.manifest import Snapshot
+from streamer.errors import PhasemixError
 from streamer.packing.tokenizer import end_of_document_id
+from training.errors import HeldoutError
 from training.phases.phase import Heldout
 
 # (rows, seq_len) tokens -> nats of the predicted tokens, (rows, seq_len - 1)
@@ -37,17 +42,58 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
         return self.nats / math.log(2) / self.text_bytes if self.text_bytes else None
 
 
-def measure(root: str, settings: Heldout, score: Score, *, rank: int = 0, world_size: int = 1) -> dict[str, Totals]:
+def check_heldout(catalog: Catalog, settings: Heldout, *, tokenizer: str | None) -> bool:
+    """Whether there are held-out samples to evaluate a model on that was trained with `tokenizer`.
+
+    Raises: HeldoutError when there are and they cannot be evaluated: streams of several lengths, types or tokenizers, ids of
+    another tokenizer than the run's or of an unknown one, a tokenizer that is missing or loses text.
+    """
+    found = [snapshot for snapshot in catalog.match(settings.streams) if snapshot.kind == "tokens" and snapshot.samples]
+    if not found:
+        return False
+    first, leave_out = found[0], "or add --set heldout.streams= to train without an evaluation"
+    for other in found[1:]:
+        if other.schema != first.schema:
+            raise HeldoutError(
+                f"held-out streams {first.name} ({describe(first)}) and {other.name} ({describe(other)}) cannot be "
+                f"evaluated together; name one kind with --set heldout.streams=GLOB, {leave_out}"
+            )
+    if first.tokenizer is None:
+        raise HeldoutError(
+            f"held-out stream {first.name} has no tokenizer, so the bytes of its text are not known; publish it with "
+            f"--tokenizer, {leave_out}"
+        )
+    if first.tokenizer != tokenizer:
+        trained_on = "streams without a tokenizer" if tokenizer is None else f"ids of tokenizer {tokenizer}"
+        raise HeldoutError(
+            f"held-out stream {first.name} has ids of tokenizer {first.tokenizer}, but the run draws from {trained_on}, so "
+            f"its loss would mean nothing; name held-out streams of the run's tokenizer with --set heldout.streams=GLOB, "
+            f"{leave_out}"
+        )
+    try:
+        catalog.load_tokenizer(first.tokenizer)
+    except PhasemixError as error:
+        raise HeldoutError(f"held-out stream {first.name} cannot be evaluated: {error}; {leave_out}") from error
+    return True
+
+
+def describe(snapshot: Snapshot) -> str:
+    return f"seq_len {snapshot.seq_len}, {snapshot.dtype}, tokenizer {snapshot.tokenizer}"
+
+
+def measure(
+    root: str, settings: Heldout, score: Score, *, tokenizer: str | None, rank: int = 0, world_size: int = 1
+) -> dict[str, Totals]:
     """Sums by stream over this rank's part of the samples, evenly spread over the streams; {} when no stream matches.
 
-    Raises: StreamError when the streams differ or their tokenizer is not under the root.
+    Raises: HeldoutError as `check_heldout`; StreamError, PartError, StoreError for samples that cannot be read.
     """
     catalog = Catalog(root)
-    if not any(found.kind == "tokens" and found.samples for found in catalog.match(settings.streams)):
+    if not check_heldout(catalog, settings, tokenizer=tokenizer):
         return {}
     loader = SnapshotLoader(root, settings.streams, batch_rows=settings.batch_samples)
-    tokenizer = catalog.load_tokenizer(loader.schema.tokenizer)
-    lengths, end = bytes_of_tokens(tokenizer), end_of_document_id(tokenizer)
+    loaded = catalog.load_tokenizer(loader.schema.tokenizer)
+    lengths, end = bytes_of_tokens(loaded), end_of_document_id(loaded)
     stride = -(-loader.samples // max(settings.max_samples, 1))
     totals: dict[str, Totals] = {}
     first = 0

@@ -1,13 +1,14 @@
-"""Lines that say how far a training is.
+"""Lines that say how far a training has come.
 
-Always holds: the first and the last step have a line, and at most one comes every `every_s` seconds in between.
+Always holds: the first and the last step have a line, and in between at most one comes every `every_s` seconds.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
+
+from streamer import background
 
 
 class Progress:
@@ -29,13 +30,13 @@ class Progress:
 
 
 class Stall:
-    """Says every `every_s` seconds that the next batch is waited for, from a thread that does not keep the process alive."""
+    """Says every `every_s` seconds that the trainer waits for its next batch, from a thread of its own."""
 
     def __init__(self, say: Callable[[str], None], every_s: float = 10.0) -> None:
         self._say, self._every_s = say, every_s
         self._since: float | None = None
-        self._closed = threading.Event()
-        threading.Thread(target=self._watch, daemon=True).start()
+        self._is_closed = False
+        background.start(self._watch, name="phasemix-stall")
 
     def begin(self) -> None:
         self._since = time.monotonic()
@@ -44,12 +45,13 @@ class Stall:
         self._since = None
 
     def close(self) -> None:
-        self._closed.set()
+        self._is_closed = True
 
     def _watch(self) -> None:
         said_at = 0.0
-        while not self._closed.wait(self._every_s / 10):
+        while not self._is_closed:
+            background.pause(self._every_s / 10)
             since, now = self._since, time.monotonic()
             if since is not None and now - max(since, said_at) >= self._every_s:
                 said_at = now
-                self._say(f"waits for the next batch since {now - since:.0f} s")
+                self._say(f"still waiting for the next batch after {now - since:.0f} s")

@@ -1,4 +1,4 @@
-"""Target beside realised samples of each stream, counted from the batches that were trained on.
+"""Compares target and realised samples of each stream, counted from the batches that were trained on.
 
 Always holds: the counts belong to the checkpoint, so a resumed run counts each trained step once.
 """
@@ -27,7 +27,7 @@ class StreamShare(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shares:
-    """Counts the samples of each stream; `write` appends one line with all of them."""
+    """Counts the samples of each stream. `write` appends one line with all of them."""
 
     def __init__(self, root: str, run: str, path: Path) -> None:
         self._root, self._run, self._path = root, run, path
@@ -46,7 +46,7 @@ class Shares:
         self._counts = list(state["counts"])
 
     def table(self, step: int) -> list[StreamShare]:
-        """One row a stream, after `step` trained steps, which skipped batches of the run do not count in."""
+        """One row a stream, after `step` trained steps. Batches that the run skips are not among them."""
         runs = Runs(self._root)
         use = runs.use(self._run, runs.step_behind(self._run, step))
         counts = self._counts + [0] * (len(use) - len(self._counts))
@@ -64,7 +64,7 @@ class Shares:
         ]
 
     def cut(self, step: int) -> None:
-        """Drops the lines behind step `step`, from which a training goes on."""
+        """Drops the lines of steps after `step`, from which a training goes on."""
         if self._path.exists():
             whole = self._path.read_bytes().split(b"\n")[:-1]
             kept = [line for line in whole if msgspec.json.decode(line)["step"] <= step]

@@ -1,6 +1,6 @@
 """`steps.jsonl`: one line a step, so that the order and the losses of two runs can be compared.
 
-Always holds: lines 0 .. n-1 are steps 0 .. n-1, whatever was killed and resumed in between.
+Always holds: lines 0 to n-1 are steps 0 to n-1, whatever was killed and resumed in between.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class StepLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepsLog:
-    """The file of a run; opened at a step, what stands there from this step on is cut off."""
+    """The file of a run. Opening it at a step cuts off the lines from this step on."""
 
     def __init__(self, path: Path, *, start_step: int) -> None:
         kept = [line for line in read_steps(path) if line.step < start_step]
@@ -36,7 +36,7 @@ class StepsLog:
         self._file = path.open("ab")
 
     def append(self, line: StepLine) -> None:
-        """Writes a line, whole, past this process's death."""
+        """Writes a whole line, which outlives this process."""
         self._file.write(msgspec.json.encode(line) + b"\n")
         self._file.flush()
 

@@ -1,10 +1,12 @@
-"""Loss per stream: what a training's batches cost, by the stream that each row came from, reported by rank 0.
+"""Measures the loss of each stream by the stream that each row came from; rank 0 reports it.
 
-Always holds: a report covers whole batches that all ranks trained on; measuring neither waits for the device in a step nor
-changes anything of it; a report that cannot be written is said and left out.
+Always holds:
+- a report covers whole batches that all ranks trained on;
+- measuring neither waits for the device within a step nor changes anything of it;
+- a report that cannot be written is left out, and a line says so.
 
-How: the rows' mean losses stay on the device until a report is due; then one bincount over all their streams, one
-all-reduce, and a thread that writes.
+How: the rows' mean losses stay on the device until a report is due. Then come one bincount over all their streams and one
+all-reduce, and a thread writes the report.
 """
 
 from __future__ import annotations
@@ -86,4 +88,4 @@ class ReportWriter:
         try:
             self._append_one(report)
         except (PhasemixError, OSError) as error:
-            self._say(f"the report on batches {report.start_step} to {report.end_step} is not written: {error}")
+            self._say(f"the report on batches {report.start_step} to {report.end_step} could not be written: {error}")

@@ -1,8 +1,8 @@
-"""What a recipe says about a phase: its horizon, its schedule, the model, the optimizer, the batch.
+"""What a recipe says about a phase: its horizon, its schedule, the model, the optimizer and the batch.
 
 Always holds:
-- frozen and complete: an unknown key, a missing one or one of the wrong type is refused with its table and key;
-- the paper's numbers stand in `deploy/recipes/paper.toml` alone; defaults here are ours and say nothing about the paper.
+- a recipe is frozen and complete: an unknown key, a missing key or one of the wrong type is refused with its table and key;
+- the paper's numbers stand in `training/recipes/paper.toml` alone. Defaults here are ours and say nothing about the paper.
 """
 
 from __future__ import annotations
@@ -72,7 +72,10 @@ class Reporting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Heldout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is evaluated after the phase: at most `max_samples` evenly spread samples of the streams that match."""
+    """What is evaluated after the phase: at most `max_samples` evenly spread samples of the streams that match.
+
+    With an empty glob nothing is evaluated.
+    """
 
     streams: str = "heldout/*"
     max_samples: int = 1024

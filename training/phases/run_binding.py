@@ -1,63 +1,114 @@
-"""Binds a phase to a run: makes the run, or checks that the one there is the one meant.
+"""Binds a phase to a run: makes the run, or checks that the existing one is the one that is meant.
 
-Always holds: a run that exists with another mixture, seed, global batch or sequence length is refused, nothing is written.
+Always holds: a run that exists with another mixture, seed, global batch or sequence length is refused, and so are streams
+whose token ids the model does not have. Nothing is written before all of that is checked.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import msgspec
 
 from mixer import Mixtures, RunError, Runs
 from mixer.client.client import MixerClient
 from mixer.journal.journal import line_of
+from mixer.ledger.reports import Reports
 from mixer.runs.run_info import RunInfo
 from streamer import Catalog
 from streamer.packing.tokenizer import highest_id
 from training.errors import RecipeError, RunMismatchError
+from training.phases.horizon import choose_horizon
 from training.phases.phase import Recipe
 
 
-def bind_run(root: str, run: str, *, mixture: str, recipe: Recipe, num_steps: int, service: str | None) -> RunInfo:
-    """The run, made when it does not exist, by the mixer's service where there is one.
+class Binding(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that may be trained. `info` is None while it does not exist; `tokenizer` is that of its streams, if any."""
+
+    run: str
+    reference: str
+    info: RunInfo | None
+    tokenizer: str | None
+
+
+def check_run(catalog: Catalog, run: str, *, mixture: str, recipe: Recipe) -> Binding:
+    """Checks that a phase fits the run, or the mixture of a run that does not exist yet. Nothing is written.
 
     Raises: RunMismatchError, MixtureError, RunError, RecipeError.
     """
-    catalog = Catalog(root)
     reference, found = Mixtures(catalog).load(mixture)
     batch = recipe.batch
     if found.seq_len != batch.seq_len:
         raise RunMismatchError(
-            f"mixture {reference} has seq_len {found.seq_len}, the recipe {batch.seq_len}; "
+            f"mixture {reference} has seq_len {found.seq_len}, but the recipe has {batch.seq_len}; "
             f"add --set batch.seq_len={found.seq_len}"
         )
-    if run not in catalog.names("runs") or not catalog.log(f"runs/{run}/ledger").read():
-        check_vocabulary(catalog, run, Mixtures(catalog).resolve(reference).tokenizer, recipe)
-        create(catalog, run, mixture=reference, recipe=recipe, num_steps=num_steps, service=service)
-    info = Runs(catalog).show(run)
-    check(catalog, info, mixture=mixture, recipe=recipe)
-    check_vocabulary(catalog, run, Runs(catalog).plan(run).tokenizer, recipe)
-    return info
+    info = None
+    if exists(catalog, run):
+        info = Runs(catalog).show(run)
+        check_settings(catalog, info, mixture=mixture, recipe=recipe)
+    plan = Mixtures(catalog).resolve(reference) if info is None else Runs(catalog).plan(run)
+    check_vocabulary(catalog, run, plan.tokenizer, plan.streams, recipe)
+    return Binding(run=run, reference=reference, info=info, tokenizer=plan.tokenizer)
 
 
-def create(catalog: Catalog, run: str, *, mixture: str, recipe: Recipe, num_steps: int, service: str | None) -> None:
-    """Makes the run; that another process was first is fine."""
-    batch = recipe.batch
+def check_horizon(
+    catalog: Catalog, binding: Binding, num_steps: int, *, has_checkpoint: bool, extend: bool, phase: str
+) -> int | None:
+    """The horizon that an existing run must get, or None. Raises: RunMismatchError."""
+    info = binding.info
+    if info is None:
+        return None
+    is_trained = has_checkpoint or bool(Reports(catalog, binding.run).read())
+    return choose_horizon(info, num_steps, is_trained=is_trained, extend=extend, phase=phase)
+
+
+def make_run(
+    catalog: Catalog, binding: Binding, *, recipe: Recipe, num_steps: int, horizon: int | None, service: str | None
+) -> RunInfo:
+    """The run as it is to be trained: created, or given the horizon, by the mixer's service where there is one.
+
+    Raises: RunError.
+    """
     runs = Runs(catalog) if service is None else MixerClient(service)
+    if binding.info is None:
+        create(catalog, runs, binding, recipe=recipe, num_steps=num_steps)
+    elif horizon is not None:
+        lengthen(catalog, runs, binding.run, horizon)
+    return Runs(catalog).show(binding.run)
+
+
+def create(catalog: Catalog, runs: Runs | MixerClient, binding: Binding, *, recipe: Recipe, num_steps: int) -> None:
+    """Makes the run. Another process of the same training may have been first."""
+    batch = recipe.batch
     try:
         runs.create(
-            run,
-            mixture=mixture,
+            binding.run,
+            mixture=binding.reference,
             seed=batch.seed,
             global_batch=batch.global_batch,
             canonical_nodes=batch.canonical_nodes,
             num_steps=num_steps,
         )
     except RunError:
-        if not catalog.log(f"runs/{run}/ledger").read():
+        if not exists(catalog, binding.run):
             raise
 
 
-def check(catalog: Catalog, info: RunInfo, *, mixture: str, recipe: Recipe) -> None:
+def lengthen(catalog: Catalog, runs: Runs | MixerClient, run: str, horizon: int) -> None:
+    """Moves the run's horizon. Another process of the same training may have been first."""
+    try:
+        runs.lengthen(run, horizon)
+    except RunError:
+        if Runs(catalog).show(run).num_steps != horizon:
+            raise
+
+
+def exists(catalog: Catalog, run: str) -> bool:
+    return run in catalog.names("runs") and bool(catalog.log(f"runs/{run}/ledger").read())
+
+
+def check_settings(catalog: Catalog, info: RunInfo, *, mixture: str, recipe: Recipe) -> None:
     """Raises: RunMismatchError when the run is not the one meant. A mixture without version may have been edited since."""
     had = mixtures_of(catalog, info.name)
     name, _, version = mixture.partition("@")
@@ -77,7 +128,7 @@ def check(catalog: Catalog, info: RunInfo, *, mixture: str, recipe: Recipe) -> N
 
 
 def mixtures_of(catalog: Catalog, run: str) -> list[str]:
-    """The mixture versions that the run has had, or its schedules come to, in the order of its entries."""
+    """The mixture versions that the run has had, or that its schedules lead to, in the order of its entries."""
     found: list[str] = []
     for body in catalog.log(f"runs/{run}/ledger").read():
         if isinstance(body.get("plan"), dict):
@@ -93,30 +144,30 @@ def forks_of(root: str, run: str) -> list[tuple[str, int]]:
     return [(span.of.run, span.end - skips.before(span.end)) for span in line if span.of is not line.newest]
 
 
-def check_vocabulary(catalog: Catalog, run: str, fingerprint: str | None, recipe: Recipe) -> None:
-    """Raises: RecipeError when the streams' tokenizer gives ids that the model does not have."""
-    if fingerprint is None:
-        return
-    highest = highest_id(catalog.load_tokenizer(fingerprint))
-    if highest >= recipe.model.vocab_size:
+def check_vocabulary(catalog: Catalog, run: str, fingerprint: str | None, streams: Sequence[str], recipe: Recipe) -> None:
+    """Raises: RecipeError when the streams have token ids that the model does not have.
+
+    Without a tokenizer the ids are those that the publication of each part noted; of parts that were published before it
+    did, nothing is known here, and the trainer looks at each batch.
+    """
+    if fingerprint is not None:
+        whose, highest = f"tokenizer {fingerprint}", highest_id(catalog.load_tokenizer(fingerprint))
+    else:
+        known = [
+            (part.highest_id, snapshot.name)
+            for snapshot in catalog.snapshots(streams)
+            for part in snapshot.parts
+            if part.highest_id is not None
+        ]
+        highest, name = max(known, default=(-1, ""))
+        whose = f"stream {name}"
+    refuse_ids(run, whose, highest, recipe.model.vocab_size)
+
+
+def refuse_ids(run: str, whose: str, highest: int, vocab_size: int) -> None:
+    """Raises: RecipeError when the highest id is not in a vocabulary of that size."""
+    if highest >= vocab_size:
         raise RecipeError(
-            f"run {run}: tokenizer {fingerprint} has ids up to {highest}, the model's vocab_size is "
-            f"{recipe.model.vocab_size}; add --set model.vocab_size={highest + 1}"
+            f"run {run}: {whose} has ids up to {highest}, but the model's vocab_size is {vocab_size}; "
+            f"add --set model.vocab_size={highest + 1}"
         )
-
-
-class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What one `phasemix train` is asked to do. Paths are local; `weights` is a checkpoint to start from."""
-
-    root: str
-    run: str
-    phase: str
-    mixture: str
-    recipe: Recipe
-    num_steps: int
-    save_folder: str
-    weights: str | None = None
-    resume: str | None = None
-    resume_step: int = 0
-    service: str | None = None
-    wait_s: float = 600.0

@@ -1,8 +1,8 @@
 """Learning-rate schedules as multipliers of the peak rate, by step.
 
 Always holds:
-- pure: a step and numbers in, a number out;
-- the last multiplier, at step `num_steps`, is the final one, reached exactly; warm-up starts from 0 at step 0.
+- a multiplier depends on its arguments alone;
+- warm-up starts from 0 at step 0, and the multiplier at step `num_steps` is exactly the final one.
 
 Source: Arctic-SnowCoder, section 3 (general: warm-up and cosine; continued: re-warm-up and linear to 0) and table 5
 (linear from the minimum, constant, re-warm-up).
@@ -19,8 +19,10 @@ Kind = Literal["warm_up_cosine", "re_warm_up_linear", "linear", "constant"]
 def multiplier(kind: Kind, step: int, *, num_steps: int, warm_up_steps: int, final: float) -> float:
     """The multiplier of the peak rate with which step `step` (0, 1, ...) is taken.
 
-    Args: num_steps, the horizon; warm_up_steps, at most num_steps, of no meaning to linear and constant; final, the
-    multiplier at the horizon, of no meaning to constant. Past the horizon the final multiplier stays.
+    Args:
+        num_steps: the horizon. Past it the final multiplier stays.
+        warm_up_steps: at most num_steps; linear and constant ignore it.
+        final: the multiplier at the horizon; constant ignores it.
     """
     match kind:
         case "warm_up_cosine":

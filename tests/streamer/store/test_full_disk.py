@@ -73,7 +73,7 @@ def test_a_limit_of_a_files_size_leaves_the_log_as_it_was(root: Path, limit_byte
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, before)
-    assert Log(DirectoryStore(root), "runs/a/ledger").read() == [{"n": 0}]
+    assert list(Log(DirectoryStore(root), "runs/a/ledger").read()) == [{"n": 0}]
     assert log.append(lambda _: {"n": 1}) == (1, {"n": 1})
 
 

@@ -9,11 +9,12 @@ import pytest
 from streamer import Catalog
 from streamer.errors import LogError
 from streamer.store import entries, object_store
+from streamer.store.directory_store import DirectoryStore
 from streamer.store.entries import decode
 from streamer.store.log import Log
 from streamer.store.log_check import LogCheck
 from streamer.store.object_store import ObjectStore
-from streamer.store.store import DirectoryStore, MemoryStore, Store
+from streamer.store.store import MemoryStore, Store
 
 OLD = Path(__file__).parents[2] / "formats" / "catalog_2" / "runs" / "first" / "ledger"
 

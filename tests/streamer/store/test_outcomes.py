@@ -105,7 +105,7 @@ def test_nothing_is_removed_when_what_the_store_answers_is_damaged() -> None:
     with pytest.raises(StoreError):
         Log(store, "log").append(lambda _: {"n": 1}, undo=lambda: undone.append("undone"))
     assert undone == []
-    assert Log(store, "log").read() == [{"n": 1}]
+    assert list(Log(store, "log").read()) == [{"n": 1}]
 
 
 def test_what_decide_raises_is_raised_and_undone() -> None:
@@ -141,7 +141,7 @@ def test_an_append_that_is_repeated_finds_its_entry_once(error: BaseException) -
     assert log.append(lambda _: {"n": 2}) == (2, {"n": 2})  # something else
     assert log.append(lambda _: {"n": 1}) == (1, {"n": 1})
     assert log.append(lambda _: {"n": 1}) == (3, {"n": 1})  # asked for anew
-    assert Log(store, "log").read() == [{"n": 0}, {"n": 1}, {"n": 2}, {"n": 1}]
+    assert list(Log(store, "log").read()) == [{"n": 0}, {"n": 1}, {"n": 2}, {"n": 1}]
 
 
 def test_what_did_not_come_to_stand_is_appended_when_it_is_repeated() -> None:
@@ -152,4 +152,4 @@ def test_what_did_not_come_to_stand_is_appended_when_it_is_repeated() -> None:
         with pytest.raises(UnknownOutcomeError):
             log.append(lambda _: {"n": 1})
     log.append(lambda _: {"n": 1})
-    assert Log(store, "log").read() == [{"by": OTHER}, {"n": 1}]
+    assert list(Log(store, "log").read()) == [{"by": OTHER}, {"n": 1}]

@@ -1,0 +1,1 @@
+"""Checkpoints of a training: where they lie, and which of them may be loaded."""

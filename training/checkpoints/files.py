@@ -1,0 +1,97 @@
+"""Where a run's checkpoints lie, and how one becomes the latest.
+
+Always holds: a file named `step-NNNNNNNN.pt` was whole when it got its name: it is written aside and synced, its digest goes
+into the run's record (record.py), it is renamed, and then its folder is synced.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from pathlib import Path
+
+from training.checkpoints import record
+from training.errors import CheckpointError
+
+NAME = re.compile(r"step-(\d{8,})\.pt")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def default_folder(root: str, run: str) -> Path:
+    """`ROOT/checkpoints/RUN`. Raises: CheckpointError when the root is not a folder of this machine."""
+    if "://" in root:
+        raise CheckpointError(f"checkpoints cannot be written to {root}; name a local folder with --save-folder")
+    return Path(root).expanduser() / "checkpoints" / run
+
+
+def make_folder(folder: Path) -> None:
+    """Makes the folder and tries whether it can be written. Raises: CheckpointError."""
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def unwritable(folder: Path, error: OSError) -> CheckpointError:
+    """What is said when checkpoints cannot be written there."""
+    if error.errno in NO_ROOM:
+        return CheckpointError(f"{folder} has no room for what training writes; free space, then go on with --resume")
+    return CheckpointError(
+        f"checkpoints cannot be written to {folder}: {error.strerror or error}; name a folder that you may write with "
+        "--save-folder"
+    )
+
+
+def path_of(folder: Path, step: int) -> Path:
+    """The file of the checkpoint after `step` steps."""
+    return folder / f"step-{step:08d}.pt"
+
+
+def saved(folder: Path) -> list[tuple[int, Path]]:
+    """(steps, file) of the checkpoints, oldest first."""
+    found = [(match, path) for path in folder.glob("step-*.pt") if (match := NAME.fullmatch(path.name))]
+    return sorted((int(match[1]), path) for match, path in found)
+
+
+def latest(folder: Path) -> tuple[int, Path] | None:
+    """(steps, file) of the newest checkpoint, whether or not it may be loaded."""
+    return next(reversed(saved(folder)), None)
+
+
+def publish(aside: Path, target: Path, *, run: str, step: int, model: record.Shape, keep: int) -> None:
+    """Makes a written file the checkpoint `target`, then removes all but the newest `keep`."""
+    with aside.open("rb") as file:
+        os.fsync(file.fileno())
+    size_bytes = aside.stat().st_size
+    written = record.Saved(run=run, step=step, sha256=record.digest(aside), size_bytes=size_bytes, model=model)
+    record.append(target.parent, written)
+    aside.replace(target)
+    descriptor = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    for _, path in saved(target.parent)[:-keep]:
+        path.unlink(missing_ok=True)
+
+
+def find_refusal(folder: Path, error: BaseException | None) -> OSError | None:
+    """The refused write to a folder that is behind an error, however it was wrapped on the way; None when there is none.
+
+    A disk that is full does not always say at which file it was noticed.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and (error.errno in NO_ROOM or str(error.filename).startswith(f"{folder}{os.sep}")):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what a killed trainer was writing."""
+    for path in folder.glob(".step-*.pt"):
+        path.unlink(missing_ok=True)

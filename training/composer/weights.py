@@ -1,0 +1,66 @@
+"""Reads checkpoints without running anything that they hold.
+
+Always holds: a checkpoint is unpickled with `weights_only`, so that nothing but tensors, plain values and the few types
+below can come out of it. That holds for Composer's own loading too, which asks for everything: an environment variable of
+torch overrides it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from training.errors import CheckpointError
+
+FORCE, FORCE_NOT = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+
+# What Composer saves besides tensors: its clock, numpy's random state, torch's version.
+TYPES = [
+    datetime.timedelta,
+    torch.torch_version.TorchVersion,
+    np.ndarray,
+    np.dtype,
+    np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+    *(type(np.dtype(name)) for name in ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8", "?")),
+]
+
+
+@contextlib.contextmanager
+def safely() -> Iterator[None]:
+    """Whatever is loaded within is loaded with `weights_only`, whoever asks for it."""
+    before = {name: os.environ.pop(name, None) for name in (FORCE, FORCE_NOT)}
+    os.environ[FORCE] = "1"
+    try:
+        with torch.serialization.safe_globals(TYPES):
+            yield
+    finally:
+        del os.environ[FORCE]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+
+
+def check_weights(path: Path, model: torch.nn.Module) -> None:
+    """Raises: CheckpointError when a checkpoint cannot be loaded safely, or is of a model of another shape."""
+    try:
+        with safely():
+            found = torch.load(path, map_location="cpu", mmap=True)["state"]["model"]
+        shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"checkpoint {path} holds more than tensors and plain values, so it is not loaded; take another checkpoint"
+        ) from error
+    except (OSError, RuntimeError, EOFError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read as a checkpoint; restore it from a copy") from error
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    for name in sorted(wanted.keys() | shapes.keys()):
+        if wanted.get(name) != shapes.get(name):
+            raise CheckpointError(
+                f"checkpoint {path} is of another model than the recipe's: {name} has shape {shapes.get(name)}, in the "
+                f"recipe {wanted.get(name)}; take the model of the training that wrote it, with --recipe or --set"
+            )

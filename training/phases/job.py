@@ -1,0 +1,29 @@
+"""What one `phasemix train` is asked to do, decided before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import msgspec
+
+from training.phases.phase import Recipe
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One training. Paths are local.
+
+    `tokenizer`: that of the run's streams, None when they name none. `resume`: the checkpoint to go on from, which has
+    `resume_step` steps; `weights`: the checkpoint whose weights a new training starts with.
+    """
+
+    root: str
+    run: str
+    phase: str
+    mixture: str
+    recipe: Recipe
+    num_steps: int
+    save_folder: str
+    tokenizer: str | None = None
+    weights: str | None = None
+    resume: str | None = None
+    resume_step: int = 0
+    service: str | None = None
+    wait_s: float = 600.0
