@@ -97,7 +97,7 @@ class ShardFiles:
 
     def _open_in_place(self, part: PartInfo, shard: Shard) -> mmap.mmap:
         store, folder = place_of(self.store, part)
-        place, found = map_local(store, f"{folder}{shard.name}", shard.size_bytes)
+        place, found = self._map_local(store, f"{folder}{shard.name}", shard.size_bytes)
         line = describe(part.part_id, shard.name, shard.xxh3, found.stat)
         if not self._in_place.knows(line):
             lock = self._cache.lock(f"{part.part_id} {shard.name}") if isinstance(self._cache, Cache) else self._alone
@@ -137,7 +137,7 @@ class ShardFiles:
         if shard.compression is None:
             self._fetch(store, key, shard, path)
         elif store.local_path(key) is not None:
-            place, found = map_local(store, key, shard.size_bytes)
+            place, found = self._map_local(store, key, shard.size_bytes)
             self._check(found.data, place, shard.xxh3)
             self._unpack(place, shard, path)
         else:
@@ -170,6 +170,17 @@ class ShardFiles:
                     raise
         return None
 
+    def _map_local(self, store: Store, key: str, size_bytes: int) -> tuple[Path, Mapped]:
+        """A file of a directory. Raises: PartError, StoreError when it is the whole root that is missing."""
+        place = store.local_path(key)
+        assert place is not None
+        try:
+            return place, map_file(place, size_bytes)
+        except PartError:
+            if store is self.store:
+                store.opened.check()
+            raise
+
     def _check(self, data: mmap.mmap | memoryview, place: object, digest: str) -> None:
         found = self._hash(data)
         if found != digest:
@@ -199,17 +210,6 @@ def raw(shard: Shard) -> tuple[int, str]:
     if shard.compression != "zstd" or shard.raw_bytes is None or shard.raw_xxh3 is None:
         raise PartError(f"{shard.name} is compressed with {shard.compression}; this version reads zstd: update phasemix")
     return shard.raw_bytes, shard.raw_xxh3
-
-
-def map_local(store: Store, key: str, size_bytes: int) -> tuple[Path, Mapped]:
-    """A file of a directory. Raises: PartError, StoreError when it is the whole directory that is missing."""
-    place = store.local_path(key)
-    assert place is not None
-    try:
-        return place, map_file(place, size_bytes)
-    except PartError:
-        store.opened.check()
-        raise
 
 
 def map_file(path: Path, size_bytes: int) -> Mapped:
