@@ -90,7 +90,7 @@ def test_a_process_ends_while_what_it_reads_ahead_does_not_come(
         assert process.stdin is not None
         pickle.dump((s3_store(proxy.url, read_timeout="600s"), str(tmp_path / "cache")), process.stdin)
         process.stdin.flush()
-        while not proxy.num_gets and process.poll() is None:
+        while not proxy.num_met and process.poll() is None:
             time.sleep(0.01)
         process.stdin.close()
         try:
