@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dashboard_page import Page
+from dashboard_page import Page, add_stream
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from streaming import MDSWriter
@@ -22,7 +22,6 @@ from streamer import Catalog, Document
 from streamer.packing.packing import pack, sidecar_rows
 from streamer.packing.tokenizer import end_of_document_id
 
-SEQ_LEN = 8
 LANGUAGES = {
     "python": 90, "java": 80, "javascript": 60, "cpp": 50, "c": 45, "php": 40, "csharp": 35, "typescript": 35, "go": 25,
     "html": 20, "rust": 15, "ruby": 15, "shell": 12, "css": 10, "sql": 9, "scala": 8, "kotlin": 7, "lua": 4,
@@ -48,12 +47,6 @@ streams = "scored/*"
 share = 0.1
 max_passes = 4
 """
-
-
-def add_stream(catalog: Catalog, name: str, *parts: int) -> None:
-    for samples in parts:
-        rows = (np.arange(samples * SEQ_LEN) % 60000).reshape(samples, SEQ_LEN).astype(np.uint16)
-        catalog.append(name, rows, seq_len=SEQ_LEN)
 
 
 @pytest.fixture

@@ -10,15 +10,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from mixer import RunReader
+from streamer import Catalog
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 PATIENCE_S = 60
+SEQ_LEN = 8
+
+
+def add_stream(catalog: Catalog, name: str, *parts: int) -> None:
+    """Appends parts of so many samples."""
+    for samples in parts:
+        rows = (np.arange(samples * SEQ_LEN) % 60000).reshape(samples, SEQ_LEN).astype(np.uint16)
+        catalog.append(name, rows, seq_len=SEQ_LEN)
 
 
 @contextmanager

@@ -37,7 +37,9 @@ def run(fill, root):
 def test_what_is_packed_comes_out_the_same(shapes, seed, fails):
     chance, batches = np.random.default_rng(seed), []
     for step, each in enumerate(shapes):
-        arrays = {f"array {n}": chance.integers(0, 100, shape).astype(DTYPES[(seed + n) % 5]) for n, shape in enumerate(each)}
+        arrays = {
+            f"array {n}": chance.integers(0, 100, shape).astype(DTYPES[(seed + n) % 5]) for n, shape in enumerate(each)
+        }
         batches.append(Numbered(step, step + 1, arrays))
     failure = Failure(RunError("over")) if fails else None
     message = pack(batches, failure)
@@ -49,9 +51,7 @@ def test_what_is_packed_comes_out_the_same(shapes, seed, fails):
             np.testing.assert_array_equal(item[name].numpy(), array)
 
 
-@given(
-    batch_bytes=st.integers(1, 1 << 30), num_workers=st.integers(0, 64), segment_batches=st.integers(1, 1 << 16)
-)
+@given(batch_bytes=st.integers(1, 1 << 30), num_workers=st.integers(0, 64), segment_batches=st.integers(1, 1 << 16))
 def test_messages_are_bounded_and_workers_read_no_more_than_a_segment_ahead(batch_bytes, num_workers, segment_batches):
     size = batches_a_message(batch_bytes, num_workers=num_workers, segment_batches=segment_batches)
     assert size >= 1
@@ -59,6 +59,7 @@ def test_messages_are_bounded_and_workers_read_no_more_than_a_segment_ahead(batc
     assert size == 1 or size * max(1, num_workers * PREFETCH) <= segment_batches
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores, on purpose
 @pytest.mark.parametrize("workers", [1, 2, 3, 5])
 @pytest.mark.parametrize("start", [0, 1, 13])
 def test_any_number_of_workers_hands_out_each_batch_once_and_then_the_end(run, workers, start):
@@ -114,7 +115,8 @@ def test_workers_that_are_kept_go_on_where_the_last_epoch_ended(run, start_metho
 def test_a_position_is_the_same_whoever_read_and_resumes_with_any_workers_and_ranks(run, before, after):
     """As Composer resumes: by the samples that were handed out, whatever workers had read ahead."""
     loaders = [
-        MixedLoader(run, "a", rank=rank, world_size=2, num_workers=before[0], persistent_workers=before[1]) for rank in (0, 1)
+        MixedLoader(run, "a", rank=rank, world_size=2, num_workers=before[0], persistent_workers=before[1])
+        for rank in (0, 1)
     ]
     for batches in itertools.islice(zip(*loaders, strict=True), 11):
         assert sum(len(batch["stream"]) for batch in batches) == 8
