@@ -149,11 +149,14 @@ def test_a_ledger_of_another_root_is_refused(run, tmp_path):
 
 
 def test_a_stream_that_joins_by_a_switch_gets_a_name(run, fill):
-    loader = MixedLoader(run, "alpha")
+    fill("raw/python", 600)  # none of the two is dry where the switch takes effect
+    fill("raw/go", 400)
+    Runs(run).create("beta", mixture="code", seed=3, global_batch=8)
+    loader = MixedLoader(run, "beta")
     iterator = iter(loader)
     next(iterator)
     fill("raw/rust", 400)
-    Runs(run).switch("alpha", "code")
+    Runs(run).switch("beta", "code")
     assert loader.streams == ["raw/go", "raw/python"]
     assert any(int(batch["stream"].max()) == 2 for batch in itertools.islice(iterator, 40))
     assert loader.streams == ["raw/go", "raw/python", "raw/rust"]
