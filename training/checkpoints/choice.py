@@ -49,7 +49,7 @@ def choose(folder: Path, *, trusted: str | None, say: Say, upto: int | None = No
 def find_fault(path: Path, named: record.Saved | None, *, trusted: str | None) -> str | None:
     """Why a checkpoint must not be loaded; None when it may be."""
     record_file = path.parent / record.NAME
-    if named is not None and path.stat().st_size != named.size_bytes:
+    if trusted is None and named is not None and path.stat().st_size != named.size_bytes:  # found without reading it
         return (
             f"checkpoint {path} is damaged: it has {path.stat().st_size:,} bytes, but {record_file} says "
             f"{named.size_bytes:,}; restore it from a copy, or remove it"

@@ -30,14 +30,25 @@ from training.measures.shares import Shares
 from training.measures.steps_log import StepLine, StepsLog, digest_origin
 from training.measures.stream_losses import ReportWriter, StreamLosses
 from training.phases.job import Job
+from training.phases.phase import Phase
 from training.phases.run_binding import refuse_ids
 
 
 class Restore(Callback):  # type: ignore[misc]
-    """Restores the checkpoint's random state before the first batch of a resumed training."""
+    """Before the first batch of a resumed training: the checkpoint's random state, and this horizon's learning rate.
 
-    def __init__(self) -> None:
+    The optimizer of a checkpoint holds the rate of the step after it by the horizon of then, which `--extend` moves.
+    """
+
+    def __init__(self, phase: Phase, num_steps: int) -> None:
         self.trainer: Trainer | None = None
+        self._phase, self._num_steps = phase, num_steps
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        rate = self._phase.schedule.multiplier(int(state.timestamp.batch), self._num_steps)
+        for scheduler in state.schedulers:
+            for group, base in zip(scheduler.optimizer.param_groups, scheduler.base_lrs, strict=True):
+                group["lr"] = base * rate
 
     def before_dataloader(self, state: State, logger: Logger) -> None:
         if self.trainer is not None and self.trainer._rng_state is not None:

@@ -119,7 +119,7 @@ def train_in(folder: Path, job: Job) -> Result | None:
     model = LanguageModel(build_model(recipe.model, seq_len=recipe.batch.seq_len, seed=recipe.batch.seed))
     shares = Shares(job.root, job.run, folder / "shares.jsonl")
     save = Save(folder, job)
-    watch, restore = Watch(job, loader, shares, save), Restore()
+    watch, restore = Watch(job, loader, shares, save), Restore(recipe.phase(job.phase), job.num_steps)
     report = ReportLosses(job, model, loader)
     trainer = build_trainer(job, model, loader, [restore, report, watch, save])
     restore.trainer = trainer

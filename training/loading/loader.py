@@ -86,6 +86,7 @@ class MixedLoader(DataLoader[Any]):
             collate_fn=_as_it_is,
             pin_memory=pin_memory,
             persistent_workers=persistent_workers,
+            generator=torch.Generator(),  # an iterator with workers would draw their seed from the model's random state
             multiprocessing_context="forkserver" if remote else None,
         )
 
