@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -41,12 +42,12 @@ class Moment(NamedTuple):
 class Nursery:
     """The process, as a test has it. `modules` are imported once; `interval`: batches between kept states."""
 
-    def __init__(self, folder: Path, modules: list[str], *, interval: int) -> None:
-        (folder / "temporary").mkdir()
+    def __init__(self, modules: list[str], *, interval: int) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="pm")  # short: torch puts Unix sockets there
         environment = {
             **os.environ,
             "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{Path(__file__).parent}",
-            "TMPDIR": str(folder / "temporary"),
+            "TMPDIR": self._temporary.name,
             "OMP_NUM_THREADS": "1",
         }
         command = [sys.executable, __file__, str(interval), *modules]
@@ -77,6 +78,7 @@ class Nursery:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+        self._temporary.cleanup()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             pipe.close()

@@ -1,5 +1,6 @@
 """What a process of the fault suite does. A batch that is handed out is noted at once, as a line: its step and digest."""
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -65,8 +66,14 @@ def load(root: Path, run: str, lines: Path, end: int | None) -> int:
         batches = iter(MixedLoader(root, run, num_workers=2, start_step=start, with_origin=True))
         found = ((batch["input_ids"].numpy().tobytes(), batch["origin"].numpy().tobytes()) for batch in batches)
         note(lines, found, start, end)
-    except (RuntimeError, OSError, EOFError):  # as torch meets it: the process, its socket, or its pipe is gone
-        time.sleep(0.2)  # until it can be waited for
+    except (
+        RuntimeError,
+        OSError,
+        EOFError,
+        AttributeError,
+    ):  # as torch meets it: a process, a socket, a pipe or an op is gone
+        with contextlib.suppress(RuntimeError):  # torch's signal handler may say it once more
+            time.sleep(0.2)  # until it can be waited for
         workers = multiprocessing.active_children()
         if len(workers) == 2 and all(worker.exitcode is None for worker in workers):
             raise

@@ -104,7 +104,7 @@ def shared_memory() -> set[str]:
 def nursery(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Nursery]:
     """Processes to kill; afterwards none runs any more and none has left shared memory behind."""
     before = shared_memory()
-    with Nursery(tmp_path, request.param, interval=INTERVAL) as found:
+    with Nursery(request.param, interval=INTERVAL) as found:
         yield found
         assert found.close() == []
     deadline = time.monotonic() + 10
