@@ -141,6 +141,13 @@ class Journal:
 
         return steer(self.catalog, Ancestry[Journal](self, partial(Forecast, self.catalog)), policy, step)
 
+    def waits_for(self) -> str | None:
+        """The stream for whose parts the run waits at its ledger's end, if it does."""
+        if self.ledger.ended is not None:
+            return None
+        planned = plan_segment(self.ledger, self._rows(), self.state(self.ledger.end), at_most=1)
+        return planned.stream if isinstance(planned, Waits) else None
+
     def _rows(self) -> Rows:
         """The streams of the plan as they are now; they still have the parts that the run took in."""
         ledger = self.ledger

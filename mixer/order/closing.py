@@ -110,3 +110,29 @@ def spread(terms: Terms, kept: Mapping[int, int]) -> list[int] | None:
             shares[other] += more
         shares[place] = kept[place]
     return shares
+
+
+class Course(NamedTuple):
+    """How a run goes: `steps` batches, fewer than were wanted where it ends at stream `halt` or with all streams dry.
+
+    `asked`: what they ask of each stream, in 1/ONE.
+    """
+
+    steps: int
+    asked: list[int]
+    halt: int | None
+
+
+def follow_steps(terms: Terms, room: Room, size: int, wanted: int) -> Course:
+    """The next `wanted` batches over streams that do not grow, as segments will have them."""
+    room, steps, asked = list(room), 0, [0] * len(room)
+    while steps < wanted:
+        dry = [place for place, left in enumerate(room) if terms.shares[place] and left is not None and left <= SLACK]
+        ahead = look_ahead(terms, room, dry, size, wanted - steps)
+        if not ahead.batches:
+            return Course(steps, asked, ahead.halt)
+        steps += ahead.batches
+        amounts = [share * size * ahead.batches for share in ahead.shares]
+        asked = [had + more for had, more in zip(asked, amounts, strict=True)]
+        room = [None if left is None else left - more for left, more in zip(room, amounts, strict=True)]
+    return Course(steps, asked, None)

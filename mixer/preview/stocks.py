@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 from mixer.errors import RunError
 from mixer.journal.journal import Forecast
-from mixer.ledger.ledger import widen
 from mixer.mixture.plan import Plan
-from mixer.order.passes import Timeline
+from mixer.planning.standing import Standings, standing_in, standings_of
 from mixer.preview.course import Stock
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.growth import RECENT_S, WINDOW, rate
@@ -21,8 +20,7 @@ def stocks_of(
     catalog: Catalog, plan: Plan, snapshots: Sequence[Snapshot], growth: Sequence[float], run: str | None
 ) -> tuple[list[Stock], float | None]:
     """Each stream's stock, in a run if one is named, and the run's tokens a second. Raises: RunError."""
-    drawn: dict[str, int] = {}
-    timelines: dict[str, Timeline] = {}
+    standings: Standings = {}
     speed = None
     if run is not None:
         journal = Forecast(catalog, run)
@@ -32,21 +30,16 @@ def stocks_of(
                 f"run {run} has seq_len {ledger.settings.seq_len}, mixture {plan.mixture} {snapshots[0].seq_len}; preview a "
                 "mixture of the same"
             )
-        counts = widen(journal.state(ledger.end).drawn, len(ledger.streams)).tolist()
-        drawn = dict(zip(ledger.streams, counts, strict=True))
-        timelines = dict(zip(ledger.streams, ledger.timelines, strict=True))
+        standings = standings_of(ledger, journal.state(ledger.end))
         speed = speed_of(catalog, run, time.time())
     stocks = []
     for stream, cap, limit, snapshot, grows in zip(
         plan.streams, plan.max_passes, plan.limit, snapshots, growth, strict=True
     ):
-        before, timeline = drawn.get(stream, 0), timelines.get(stream, Timeline()).copy()
+        standing = standing_in(standings, stream)
         samples = snapshot.samples if limit is None else limit
-        if samples > timeline.total:
-            timeline.extend(before, samples)
-        capacity = timeline.capacity(cap)
-        left = None if capacity is None else max(0, capacity - before)
-        stocks.append(Stock(timeline.total, before, left, grows))
+        total = standing.grown(samples).total
+        stocks.append(Stock(total, standing.drawn, standing.left(samples, cap), grows))
     return stocks, speed
 
 

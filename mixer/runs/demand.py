@@ -13,7 +13,8 @@ from mixer.journal.journal import Forecast
 from mixer.mixture.mixture import globs
 from mixer.mixture.versions import Versions
 from mixer.order.shares import ONE
-from mixer.runs.lineage import drawn_in
+from mixer.planning.standing import Standing, standing_in
+from mixer.runs.lineage import standings_in
 from mixer.steering.binding import Bound
 from streamer.catalog.catalog import Catalog
 from streamer.store.log import Body
@@ -80,15 +81,26 @@ class Demand:
         plan = bound.plan
         with suppress(MixtureError):  # of a schedule that the catalog no longer fits; the run then keeps its shares
             plan = bound.mean(self._mixtures, end, horizon)
-        drawn, found = None, list[tuple[str, int]]()
+        standings, waits, found = None, journal.waits_for(), list[tuple[str, int]]()
         for stream, share, cap in zip(plan.streams, plan.shares, plan.max_passes, strict=True):
-            if not stream.startswith(KIND):
-                continue
-            drawn = drawn_in(journal) if drawn is None else drawn
-            draws = share * (horizon - end) * settings.global_batch // ONE + drawn.get(stream, 0)
-            missing = -(-draws // (cap or 1)) - self._catalog.stream(stream).samples
-            found.append((stream.split("/")[1], missing * settings.seq_len))
+            if stream.startswith(KIND):
+                standings = standings_in(journal) if standings is None else standings
+                standing = standing_in(standings, stream)
+                asked = standing.owed + share * (horizon - end) * settings.global_batch
+                missing = lacking(standing, self._catalog.stream(stream).samples, cap, -(-asked // ONE))
+                found.append((stream.split("/")[1], max(missing, int(stream == waits)) * settings.seq_len))
         return found
+
+
+def lacking(standing: Standing, samples: int, max_passes: int | None, draws: int) -> int:
+    """Samples that a stream with `samples` of them lacks to give so many draws more.
+
+    One that joins in a pass is drawn in this and in later passes only; without a cap each is to be drawn once.
+    """
+    left, more = (standing.left(total, max_passes) for total in (samples, samples + 1))
+    if left is None or more is None:
+        return standing.drawn + draws - samples
+    return -(-(draws - left) // max(1, more - left))
 
 
 def may_match(glob: str) -> bool:

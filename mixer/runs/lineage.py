@@ -11,6 +11,7 @@ from mixer.errors import RunError, StepError
 from mixer.journal.journal import Journal, line_of
 from mixer.ledger.ledger import Ledger, Parent, Pool, check_limits, widen
 from mixer.mixture.plan import Plan
+from mixer.planning.standing import Standing, standings_of
 from mixer.planning.states import State
 from streamer.catalog.catalog import Catalog
 from streamer.store.log import Body
@@ -52,16 +53,9 @@ def come_to(catalog: Catalog, name: str, parent: str, step: int | None) -> Arriv
     return Arrival(origin, owner.ledger, ledger, state)
 
 
-def drawn_by(parent: Parent | None) -> dict[str, int]:
-    """Draws of each stream by a lineage before a run of it."""
-    return {} if parent is None else {pool.stream: pool.drawn for pool in parent.pools}
-
-
-def drawn_in(journal: Journal) -> dict[str, int]:
-    """Draws of each stream by a run and its lineage up to its ledger's end."""
-    ledger = journal.ledger
-    drawn = widen(journal.state(ledger.end).drawn, len(ledger.streams)).tolist()
-    return dict(zip(ledger.streams, drawn, strict=True))
+def standings_in(journal: Journal) -> dict[str, Standing]:
+    """How far a run and its lineage have come in each stream at its ledger's end."""
+    return standings_of(journal.ledger, journal.state(journal.ledger.end))
 
 
 def until(bodies: Sequence[Body], step: int) -> Ledger:

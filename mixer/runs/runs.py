@@ -29,9 +29,10 @@ from mixer.ledger.skips import Skips
 from mixer.mixture.plan import Plan
 from mixer.mixture.versions import Versions
 from mixer.order.shares import ONE
-from mixer.preview.caps import check_caps
+from mixer.planning.standing import Standings, standing_in, standings_behind
+from mixer.preview.caps import check_caps, course_of
 from mixer.runs.entries import Numbers, check_length, check_nodes, checked, entry, is_same_request, refuse_ended
-from mixer.runs.lineage import come_to, drawn_by, drawn_in, go_on
+from mixer.runs.lineage import come_to, go_on, standings_in
 from mixer.runs.run_info import RunInfo, describe
 from mixer.runs.stream_use import StreamUse, Target, targets_of, use_of
 from mixer.steering.binding import Bound, bind
@@ -79,7 +80,7 @@ class Runs:
         origin = None
         if parent is not None:
             origin = go_on(self.catalog, name, bound.plan, parent, parent_step, wanted.canonical_nodes)
-        self._check_caps(name, bound, 0, wanted.num_steps, wanted.global_batch, drawn_by(origin))
+        self._check_caps(name, bound, 0, wanted.num_steps, wanted.global_batch, standings_behind(origin))
         settings = Settings(**msgspec.structs.asdict(wanted), mixture=bound.plan.mixture, seq_len=bound.seq_len)
         return self._begin(name, settings, bound, by, why, parent=origin)
 
@@ -128,6 +129,7 @@ class Runs:
                 skips.add(start, min(end, at_step) - start)
         if skip:
             skips.add(at_step, skip)
+        owed = widen(state.credits, len(ledger.streams)).tolist()
         if settings.num_steps is not None:
             last = skips.behind(0, settings.num_steps)
             if last <= at_step:
@@ -135,10 +137,10 @@ class Runs:
                     f"run {name} would end at batch {at_step}, where it begins: num_steps = {settings.num_steps} counts "
                     f"from the beginning of {parent}; give more with --num-steps, or fork at an earlier step"
                 )
-            self._check_caps(name, bound, at_step, last, settings.global_batch, drawn_by(origin))
+            self._check_caps(name, bound, at_step, last, settings.global_batch, standings_behind(origin, owed))
         chosen = owner.chosen_at(at_step) if bound.policy is not None and not bound.policy.points else None
         fork = Fork(
-            owed=widen(state.credits, len(ledger.streams)).tolist(),
+            owed=owed,
             skipped=[(start, end - start) for start, end in skips.stretches],
             chosen=None if chosen == bound.plan else chosen,
         )
@@ -199,11 +201,13 @@ class Runs:
                 )
             check_plan(name, ledger, bound.plan)
             if last is not None:
-                drawn = drawn_in(journal)
                 before = Bound.of(ledger, ledger.end).mean(self.mixtures, ledger.end, step)
-                for stream, share in zip(before.streams, before.shares, strict=True):
-                    drawn[stream] = drawn.get(stream, 0) + share * (step - ledger.end) * size // ONE
-                self._check_caps(name, bound, step, last, size, drawn)
+                standings = standings_in(journal)
+                course, _ = course_of(self.catalog, before, standings, size, step - ledger.end)
+                for stream, asked in zip(before.streams, course.asked, strict=True):
+                    standing = standing_in(standings, stream)
+                    standings[stream] = standing._replace(owed=standing.owed + asked)
+                self._check_caps(name, bound, step, last, size, standings)
             body = entry("switched", by, why, at_step=step, plan=msgspec.to_builtins(bound.plan))
             if bound.policy is not None:
                 body["policy"] = msgspec.to_builtins(msgspec.structs.replace(bound.policy, start=step))
@@ -247,7 +251,7 @@ class Runs:
                 )
             if last is not None:
                 bound, end = Bound.of(ledger, ledger.end), last + batches
-                self._check_caps(name, bound, ledger.end, end, settings.global_batch, drawn_in(journal))
+                self._check_caps(name, bound, ledger.end, end, settings.global_batch, standings_in(journal))
             return entry("skipped", by, why, start=start_step, batches=batches)
 
         self._append(name, decide)
@@ -270,7 +274,7 @@ class Runs:
                     f"run {name} has {had}, so it cannot be lengthened to {num_steps:,}; a horizon only moves ahead"
                 )
             bound, end = Bound.of(ledger, ledger.end), ledger.skips.behind(0, num_steps)
-            self._check_caps(name, bound, ledger.end, end, ledger.settings.global_batch, drawn_in(journal))
+            self._check_caps(name, bound, ledger.end, end, ledger.settings.global_batch, standings_in(journal))
             return entry("lengthened", by, why, num_steps=num_steps)
 
         self._append(name, decide, after_end=True)
@@ -376,9 +380,9 @@ class Runs:
             return self._ledger(name).skips.behind(0, batches)
 
     def _check_caps(
-        self, name: str, bound: Bound, start: int, end: int | None, global_batch: int, drawn: dict[str, int]
+        self, name: str, bound: Bound, start: int, end: int | None, global_batch: int, standings: Standings
     ) -> None:
-        """Raises: RunError when batches [start, end) would pass a cap, of whose streams so much was drawn before."""
+        """Raises: RunError when batches [start, end) would pass a cap of streams that have come so far."""
         if end is not None:
             mean = bound.mean(self.mixtures, start, end)
-            check_caps(self.catalog, name, mean, end - start, global_batch, drawn, is_mean=mean is not bound.plan)
+            check_caps(self.catalog, name, mean, end - start, global_batch, standings, is_mean=mean is not bound.plan)
