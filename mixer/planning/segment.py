@@ -135,8 +135,8 @@ def why_ended(ledger: Ledger, entry: int, supply: Supply, halt: int | None) -> s
     lasting = max(0, capacity - before) / ((step + 1 - ledger.begin) * ledger.settings.global_batch)
     cap = plan.max_passes[plan.streams.index(stream)]
     said = (
-        f"stream {stream} has been drawn {drawn:,} times at step {step}, and max_passes = {cap} allows {capacity:,}; a share of "
-        f"{min(lasting, 1):.6g} would have lasted longer"
+        f"stream {stream} has been drawn {drawn:,} times at step {step}, and max_passes = {cap} allows {capacity:,}; "
+        f"a share of {min(lasting, 1):.6g} would have lasted longer"
     )
     return said if halt is not None else f"what all streams have left does not fill a batch: {said}"
 

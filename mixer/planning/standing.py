@@ -8,15 +8,22 @@ from typing import NamedTuple
 
 from mixer.ledger.ledger import Ledger, Parent, widen
 from mixer.order.passes import Timeline
+from mixer.order.shares import ONE
 from mixer.planning.states import State
 
 
 class Standing(NamedTuple):
-    """One stream: its passes, the draws so far, and what it is owed, in 1/ONE of a sample."""
+    """One stream: its passes, the draws so far, what it is owed in 1/ONE of a sample, and the draws foreseen before."""
 
     timeline: Timeline
     drawn: int = 0
     owed: int = 0
+    foreseen: int = 0
+
+    def foresee(self, asked: int) -> "Standing":
+        """Where it will stand when a run has asked so much of it, in 1/ONE of a sample."""
+        foreseen, owed = divmod(self.owed + asked, ONE)
+        return self._replace(owed=owed, foreseen=self.foreseen + foreseen)
 
     def grown(self, samples: int) -> Timeline:
         """Its passes when it has so many samples now."""
@@ -28,7 +35,7 @@ class Standing(NamedTuple):
     def left(self, samples: int, max_passes: int | None) -> int | None:
         """Draws that are left until its cap when it has so many samples now; None without a limit."""
         capacity = self.grown(samples).capacity(max_passes)
-        return None if capacity is None else max(0, capacity - self.drawn)
+        return None if capacity is None else max(0, capacity - self.drawn - self.foreseen)
 
 
 Standings = Mapping[str, Standing]

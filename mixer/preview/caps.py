@@ -44,16 +44,17 @@ def find_excess(plan: Plan, place: int, stock: Stock, horizon: float) -> Excess 
     if cap is None or stock.left is None or plan.when_dry[place] != "stop" or not stock.samples:
         return None
     wanted = share * horizon
+    if wanted <= stock.left:
+        return None
     passes = (stock.drawn + wanted) / stock.samples
-    found = Excess(plan.streams[place], passes, cap, share, stock.left / horizon, stock.drawn > 0)
-    return found if wanted > stock.left else None
+    return Excess(plan.streams[place], passes, cap, share, stock.left / horizon, stock.drawn > 0)
 
 
 def refuse(plan: Plan, place: int, stock: Stock, horizon: float, seq_len: int, end: float) -> str:
     """Why a horizon cannot be had of a stream; empty when it can. `end`: where the run would end, in samples.
 
-    A horizon in tokens may be a little longer than its stream lasts: the samples in a budget of tokens are rounded down, which
-    costs up to one in each pass.
+    A horizon in tokens may be a little longer than its stream lasts: the samples in a budget of tokens are rounded down,
+    which costs up to one in each pass.
     """
     excess = find_excess(plan, place, stock, horizon)
     if excess is None:
@@ -78,7 +79,7 @@ def course_of(
     ):
         samples = catalog.stream(stream).samples if limit is None else min(catalog.stream(stream).samples, limit)
         left = None if when_dry == "wait" or not samples else standing.left(samples, cap)
-        stocks.append(Stock(samples, standing.drawn, left, 0.0))
+        stocks.append(Stock(samples, standing.drawn + standing.foreseen, left, 0.0))
         room.append(None if left is None else left * ONE - debt)
     terms = Terms(plan.shares, plan.component, [when_dry == "share" for when_dry in plan.when_dry])
     return follow_steps(terms, room, global_batch, num_steps), stocks

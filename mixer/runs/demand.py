@@ -12,6 +12,7 @@ from mixer.errors import MixtureError
 from mixer.journal.journal import Forecast
 from mixer.mixture.mixture import globs
 from mixer.mixture.versions import Versions
+from mixer.order.closing import SLACK
 from mixer.order.shares import ONE
 from mixer.planning.standing import Standing, standing_in
 from mixer.runs.lineage import standings_in
@@ -87,7 +88,7 @@ class Demand:
                 standings = standings_in(journal) if standings is None else standings
                 standing = standing_in(standings, stream)
                 asked = standing.owed + share * (horizon - end) * settings.global_batch
-                missing = lacking(standing, self._catalog.stream(stream).samples, cap, -(-asked // ONE))
+                missing = lacking(standing, self._catalog.stream(stream).samples, cap, -((SLACK - asked) // ONE))
                 found.append((stream.split("/")[1], max(missing, int(stream == waits)) * settings.seq_len))
         return found
 

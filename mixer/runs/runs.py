@@ -28,7 +28,6 @@ from mixer.ledger.reports import Report, Reports, check_against
 from mixer.ledger.skips import Skips
 from mixer.mixture.plan import Plan
 from mixer.mixture.versions import Versions
-from mixer.order.shares import ONE
 from mixer.planning.standing import Standings, standing_in, standings_behind
 from mixer.preview.caps import check_caps, course_of
 from mixer.runs.entries import Numbers, check_length, check_nodes, checked, entry, is_same_request, refuse_ended
@@ -205,8 +204,7 @@ class Runs:
                 standings = standings_in(journal)
                 course, _ = course_of(self.catalog, before, standings, size, step - ledger.end)
                 for stream, asked in zip(before.streams, course.asked, strict=True):
-                    standing = standing_in(standings, stream)
-                    standings[stream] = standing._replace(owed=standing.owed + asked)
+                    standings[stream] = standing_in(standings, stream).foresee(asked)
                 self._check_caps(name, bound, step, last, size, standings)
             body = entry("switched", by, why, at_step=step, plan=msgspec.to_builtins(bound.plan))
             if bound.policy is not None:

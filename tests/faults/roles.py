@@ -57,6 +57,15 @@ def read(root: Path, run: str, lines: Path, end: int | None, service: str | None
 
 def load(root: Path, run: str, lines: Path, end: int | None) -> int:
     """The same with a MixedLoader and two worker processes."""
+    try:
+        return _load(root, run, lines, end)
+    except RuntimeError as error:  # torch's signal handler may speak at any moment, while the first error is handled too
+        if "DataLoader worker" not in str(error):
+            raise
+        return WORKER_DIED
+
+
+def _load(root: Path, run: str, lines: Path, end: int | None) -> int:
     from training.loading.loader import MixedLoader
 
     cut_torn_line(lines)

@@ -15,7 +15,7 @@ from mixer import Mixtures, Runs
 from mixer.ledger.reports import Report
 from streamer import Catalog
 from streamer.errors import PhasemixError
-from streamer.publishing.publication import publish_path
+from streamer.publishing.publication import Options, publish_path
 from training.checkpoints import files, record
 from training.commands import add_train, prepare
 from training.errors import CheckpointError, HeldoutError, RecipeError, RunMismatchError
@@ -89,7 +89,9 @@ def test_ids_beyond_the_models_table_are_found_without_a_tokenizer(code_root, tm
         with MDSWriter(out=str(tmp_path / "mds"), columns={"tokens": kind}) as writer:
             for row in rows:
                 writer.write({"tokens": row if how == "a stock folder" else row.astype(np.int32).tobytes()})
-        publish_path(catalog, "bare/go", tmp_path / "mds", seq_len=32, dtype="uint16")
+        token_dtype = None if how == "a stock folder" else "int32"
+        options = Options(seq_len=32, dtype="uint16", token_dtype=token_dtype)
+        publish_path(catalog, "bare/go", tmp_path / "mds", options)
     assert [part.highest_id for part in catalog.stream("bare/go").parts] == [600]
     Mixtures(catalog).apply(NO_TOKENIZER)
     more = ["--mixture", "bare", "--set", "heldout.streams="]
