@@ -96,9 +96,10 @@ class Stream:
         self.pass_index, self.total, self.waiting, self.joins, self.queue = -1, 0, 0, 0, []
 
     def grow(self, total):
-        self.waiting, self.total = self.waiting + total - self.total, total
-        if self.waiting and (self.joins < 32 or self.waiting * 32 >= len(self.queue)):
-            self.join()
+        if total > self.total:
+            self.waiting, self.total = self.waiting + total - self.total, total
+            if self.joins < 32 or self.waiting * 32 >= len(self.queue):
+                self.join()
 
     def join(self):
         if self.pass_index >= 0:
