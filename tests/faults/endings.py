@@ -20,6 +20,7 @@ from pathlib import Path
 
 AT_ONCE, LONGEST_LIFE_S = 8, 60
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts the tests in the background has it ignored
 root, run, service, folder, modules, *ways = sys.argv[1:]
 import mixer  # noqa: E402
 import streamer  # noqa: E402
