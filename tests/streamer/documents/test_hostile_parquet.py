@@ -138,7 +138,8 @@ def read_error(path: Path) -> str:
 def test_a_page_that_says_that_it_is_huge_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     small(path, use_dictionary=False)
-    (page,) = pages_of(path.open("rb"), 4, 4 + 10_000, 5)
+    with path.open("rb") as file:
+        (page,) = pages_of(file, 4, 4 + 10_000, 5)
     old = b"\x15\x00\x15" + varint(page.plain_bytes)
     forge(path, old, b"\x15\x00\x15" + varint(2**31 - 1))
     assert "2,147,483,647" in read_error(path)
@@ -147,7 +148,8 @@ def test_a_page_that_says_that_it_is_huge_is_refused_before_it_is_unpacked(tmp_p
 def test_a_dictionary_of_more_values_than_its_bytes_can_hold_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     small(path, use_dictionary=True)
-    pages = list(pages_of(path.open("rb"), 4, 4 + 10_000, 5))
+    with path.open("rb") as file:
+        pages = list(pages_of(file, 4, 4 + 10_000, 5))
     assert [page.kind for page in pages] == [DICTIONARY, DATA]
     old = b"\x4c\x15" + varint(1)  # field 7: a struct, whose field 1 is the number of values
     forge(path, old, b"\x4c\x15" + varint(2**30))
