@@ -8,22 +8,16 @@ from typing import NamedTuple
 
 from mixer.ledger.ledger import Ledger, Parent, widen
 from mixer.order.passes import Timeline
-from mixer.order.shares import ONE
 from mixer.planning.states import State
 
 
 class Standing(NamedTuple):
-    """One stream: its passes, the draws so far, what it is owed in 1/ONE of a sample, and the draws foreseen before."""
+    """One stream: its passes, its draws so far, what it is owed, and what is asked of it before that counts, in 1/ONE."""
 
     timeline: Timeline
     drawn: int = 0
     owed: int = 0
-    foreseen: int = 0
-
-    def foresee(self, asked: int) -> "Standing":
-        """Where it will stand when a run has asked so much of it, in 1/ONE of a sample."""
-        foreseen, owed = divmod(self.owed + asked, ONE)
-        return self._replace(owed=owed, foreseen=self.foreseen + foreseen)
+    asked: int = 0
 
     def grown(self, samples: int) -> Timeline:
         """Its passes when it has so many samples now."""
@@ -35,7 +29,7 @@ class Standing(NamedTuple):
     def left(self, samples: int, max_passes: int | None) -> int | None:
         """Draws that are left until its cap when it has so many samples now; None without a limit."""
         capacity = self.grown(samples).capacity(max_passes)
-        return None if capacity is None else max(0, capacity - self.drawn - self.foreseen)
+        return None if capacity is None else max(0, capacity - self.drawn)
 
 
 Standings = Mapping[str, Standing]

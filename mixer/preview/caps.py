@@ -79,8 +79,9 @@ def course_of(
     ):
         samples = catalog.stream(stream).samples if limit is None else min(catalog.stream(stream).samples, limit)
         left = None if when_dry == "wait" or not samples else standing.left(samples, cap)
-        stocks.append(Stock(samples, standing.drawn + standing.foreseen, left, 0.0))
-        room.append(None if left is None else left * ONE - debt)
+        ahead = round(standing.asked / ONE)
+        stocks.append(Stock(samples, standing.drawn + ahead, None if left is None else max(0, left - ahead), 0.0))
+        room.append(None if left is None else left * ONE - standing.asked - debt)
     terms = Terms(plan.shares, plan.component, [when_dry == "share" for when_dry in plan.when_dry])
     return follow_steps(terms, room, global_batch, num_steps), stocks
 

@@ -204,7 +204,7 @@ class Runs:
                 standings = standings_in(journal)
                 course, _ = course_of(self.catalog, before, standings, size, step - ledger.end)
                 for stream, asked in zip(before.streams, course.asked, strict=True):
-                    standings[stream] = standing_in(standings, stream).foresee(asked)
+                    standings[stream] = standing_in(standings, stream)._replace(asked=asked)
                 self._check_caps(name, bound, step, last, size, standings)
             body = entry("switched", by, why, at_step=step, plan=msgspec.to_builtins(bound.plan))
             if bound.policy is not None:
