@@ -9,7 +9,6 @@ from functools import partial
 from typing import NamedTuple
 
 from mixer.errors import RunEnded, RunError, StepError, WaitError
-from mixer.faults import listed
 from mixer.journal.lead import Lead
 from mixer.ledger.ancestry import Ancestry
 from mixer.ledger.ledger import Ledger
@@ -38,7 +37,7 @@ class Journal:
         self._is_whole = False
         bodies = self._log.read()
         if not bodies:
-            have = listed(catalog.names("runs")) or "none yet"
+            have = ", ".join(catalog.names("runs")) or "none yet"
             raise RunError(f"run {run} does not exist under {catalog.store.url}; runs there: {have}")
         self.ledger = Ledger(bodies)
         self.written = self.ledger.end
