@@ -18,6 +18,7 @@ import msgspec
 from mixer.errors import MixerError
 
 LONGEST = 60
+MOST_LISTED = 12
 Path = tuple[str | int, ...]
 Rule = dict[str, Any]
 T = TypeVar("T")
@@ -135,6 +136,13 @@ def shown(value: Any) -> str:
     except RecursionError:
         text = "a value of many levels"
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def listed(words: Iterable[str], joint: str = ", ") -> str:
+    """Words in an error: the first dozen, each kept short, and how many more there are."""
+    found = list(words)
+    more = [f"and {len(found) - MOST_LISTED:,} more"] if len(found) > MOST_LISTED else []
+    return joint.join([*map(plain, found[:MOST_LISTED]), *more])
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

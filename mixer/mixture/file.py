@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sized
 from typing import Any, NamedTuple
 
 from mixer.errors import MixtureError
-from mixer.faults import Fault, Path, check, did_you_mean, fits, plain, shown
+from mixer.faults import Fault, Path, check, did_you_mean, fits, listed, plain, shown
 from mixer.mixture.grammar import COMPONENT, Extension
 from mixer.mixture.mixture import Component, Mixture, Word, count_tokens, document_of, label_of
 from mixer.mixture.places import Places
@@ -120,7 +120,7 @@ def remove(document: Document, key: str, at: Path) -> Path:
     place, name, entry = target(document, key, at)
     table = document["component"][place]
     if name not in table or (entry is not None and (not isinstance(table[name], dict) or entry not in table[name])):
-        raise Fault(at, f": there is no {plain(key)} to unset; the component says {', '.join(table)}; leave it out")
+        raise Fault(at, f": there is no {plain(key)} to unset; the component says {listed(table)}; leave it out")
     if entry is None:
         del table[name]
         return ("component", place)
@@ -133,7 +133,7 @@ def target(document: Document, key: str, at: Path) -> tuple[int, str, str | None
     labels = [label_of(component) for component in document["component"]]
     fitting = [label for label in labels if key.startswith(f"{label}.")]
     if not fitting:
-        first, have = key.split(".")[0], ", ".join(labels)
+        first, have = key.split(".")[0], listed(labels)
         near = did_you_mean(first, labels)
         raise Fault(at, f": no component {plain(first)!r}; write COMPONENT.KEY with a component of {have}{near}")
     label = max(fitting, key=len)
@@ -167,20 +167,20 @@ def check_document(document: Document) -> Mixture:
         check_component(component, ("component", place))
     total = sum(component.share for component in mixture.component)
     if abs(total - 1) > 1e-9:
-        shares = " + ".join(f"{component.share:g}" for component in mixture.component)
+        shares = listed((f"{component.share:g}" for component in mixture.component), " + ")
         last = ("component", len(mixture.component) - 1, "share")
         raise Fault(last, f": the components' shares {shares} sum to {total:.10g}; they must sum to 1")
     return mixture
 
 
 def check_labels(mixture: Mixture) -> None:
-    labels = [component.label for component in mixture.component]
-    for place, label in enumerate(labels):
+    places: dict[str, int] = {}
+    for place, label in enumerate(component.label for component in mixture.component):
         if not fits(label, Word):
             streams = shown(mixture.component[place].streams)
             raise Fault(("component", place), f": the first word of {streams} is no name; add name = with one word")
-        if label in labels[:place]:
-            said = f"component number {labels.index(label) + 1} is called {label!r} already; add name = with another word"
+        if places.setdefault(label, place) < place:
+            said = f"component number {places[label] + 1} is called {label!r} already; add name = with another word"
             raise Fault(("component", place), f": {said}")
 
 

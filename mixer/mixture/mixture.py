@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from mixer.errors import MixtureError
-from mixer.faults import Fault, dotted
+from mixer.faults import Fault, dotted, plain
 from streamer.catalog.names import check_word
 
 SUFFIXES = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -186,7 +186,7 @@ def say(fault: Fault, document: Mapping[str, Any]) -> str:
     if fault.of[:1] != ("component",) or len(fault.of) < 2:
         return f"{dotted(fault.of) or 'the mixture'}{fault.said}"
     label = label_of(document["component"][fault.of[1]])
-    called = f"component {label}" if label else f"component number {int(fault.of[1]) + 1}"
+    called = f"component {plain(label)}" if label else f"component number {int(fault.of[1]) + 1}"
     return called + (f", {dotted(fault.of[2:])}" if fault.of[2:] else "") + fault.said
 
 

@@ -13,7 +13,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from mixer.faults import Fault, Path, did_you_mean, shown
+from mixer.faults import Fault, Path, did_you_mean, listed, shown
 from mixer.mixture.mixture import Component, Mixture, count_tokens, globs
 from mixer.mixture.plan import Plan
 from mixer.order.shares import to_shares
@@ -98,7 +98,7 @@ def check_matches(path: Path, component: Component, matched: list[Snapshot], sna
             here: Path = (*path, "streams", *(() if isinstance(component.streams, str) else (place,)))
             first = sorted({name.split("/")[0] + "/*" for name in names})
             remedy = did_you_mean(glob, [*first, *names]) or "; name one of these, or publish to it first"
-            have = ", ".join(first) or "none"
+            have = listed(first) or "none"
             raise Fault(here, f" = {shown(glob)}: no stream matches; the catalog has {have}{remedy}")
     if not matched:
         said = f"no stream is left of {shown(component.streams)}; exclude fewer"
@@ -110,7 +110,7 @@ def check_pins(path: Path, component: Component, matched: list[Snapshot]) -> Non
     names, keys = {snapshot.name: snapshot.key for snapshot in matched}, {snapshot.key for snapshot in matched}
     for pin, share in component.pin.items():
         if pin not in keys and pin not in names:
-            said = f"it names no key and no stream of the component; its keys are {', '.join(sorted(keys))}"
+            said = f"it names no key and no stream of the component; its keys are {listed(sorted(keys))}"
             near = did_you_mean(pin, [*keys, *names]) or "; pin one of these"
             raise Fault((*path, "pin", pin), f" = {share:g}: {said}{near}")
         if names.get(pin) in component.pin:

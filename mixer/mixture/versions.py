@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from mixer.errors import MixtureError
-from mixer.faults import Fault, did_you_mean
+from mixer.faults import Fault, did_you_mean, listed
 from mixer.mixture.mixture import Mixture, document_of, say, split_reference
 from mixer.mixture.plan import Plan
 from mixer.mixture.resolution import resolve
@@ -78,7 +78,7 @@ class Versions:
         bodies = self._read(name)
         if not bodies or (version or 1) > len(bodies):
             there = dict(self.list())
-            have = ", ".join(f"{n}@{versions}" for n, versions in there.items()) or "none yet"
+            have = listed(f"{n}@{versions}" for n, versions in there.items()) or "none yet"
             raise MixtureError(
                 f"mixture {reference} does not exist; newest versions: {have}; see phasemix mixtures apply"
                 + did_you_mean(name, [one for one in there if one != name])

@@ -9,6 +9,7 @@ from contextlib import suppress
 import msgspec
 
 from mixer.errors import RunError
+from mixer.faults import listed
 from mixer.journal.journal import Forecast, line_of
 from mixer.ledger.ledger import Ledger
 from mixer.ledger.reports import Reports
@@ -38,7 +39,7 @@ def verify_runs(catalog: Catalog, names: Iterable[str] = ()) -> Iterator[Finding
     names = list(names)
     for name in names:
         if not logs_under(catalog.store, f"runs/{name}") and name not in catalog.names("runs"):
-            have = ", ".join(catalog.names("runs")) or "none yet"
+            have = listed(catalog.names("runs")) or "none yet"
             raise RunError(f"run {name} does not exist under {catalog.store.url}; runs there: {have}")
         yield from verify_run(catalog, name)
     if names:

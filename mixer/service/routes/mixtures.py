@@ -4,6 +4,7 @@ from typing import Any
 
 from mixer.client.answers import Applied, MixturePage, MixtureRow, MixtureText
 from mixer.errors import MixtureError
+from mixer.faults import listed
 from mixer.mixture.grammar import schema
 from mixer.mixture.plan import ShareChange
 from mixer.preview.preview import Preview
@@ -55,7 +56,7 @@ def routes(shelf: Shelf) -> list[Route]:
         """Raises: MixtureError for a name that no mixture has, so that it leaves nothing in memory."""
         name, have = str(reference).split("@")[0], shelf.catalog.names("mixtures")
         if name not in have:
-            raise MixtureError(f"mixture {reference} does not exist; mixtures: {', '.join(have) or 'none yet'}")
+            raise MixtureError(f"mixture {reference} does not exist; mixtures: {listed(have) or 'none yet'}")
 
     rows: Any = [
         Route("GET", "/mixtures", "every mixture and its newest version", listing, list[MixtureRow]),

@@ -79,3 +79,22 @@ def test_a_file_that_is_none_is_named(
     assert str(path) in error
     assert said in error
     assert error.count("\n") == 1
+
+
+def component(streams: str, share: str) -> str:
+    return f"[[component]]\nstreams = {streams}\nshare = {share}\n"
+
+
+@pytest.mark.parametrize(
+    ("components", "said"),
+    [
+        (component('"' + "*a" * 9000 + '"', "1.0"), "component '\\*a\\*a"),
+        (component('"raw/*"', "2.0") + f'name = "{"n" * 90_000}"\n', "component 'nnn"),
+        (component('"raw/*"', "1.0") + f"name = [{'7, ' * 9000}]\n", "component '"),
+        ("".join(component(f'"k{number}/*"', "0.1") for number in range(900)), "and 888 more sum to 90"),
+    ],
+)
+def test_a_mistake_is_short_whatever_was_written(catalog: Catalog, components: str, said: str) -> None:
+    with pytest.raises(MixtureError, match=said) as refused:
+        Mixtures(catalog).apply('name = "x"\nseq_len = 8\n' + components)
+    assert len(str(refused.value)) < 600
