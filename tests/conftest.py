@@ -1,9 +1,12 @@
 """Fixtures that several rooms need. Nothing here reaches out: the hub variables say offline."""
 
+import contextlib
 import os
+import re
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +66,26 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting a small disk needs root")
     yield place
     subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def abandoned_memory() -> set[str]:
+    """Names of shared memory that no living process maps: what other programs use right now is not among them."""
+    used: set[str] = set()
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with contextlib.suppress(OSError):  # a process that ended meanwhile, or another user's
+            used.update(re.findall(r" /dev/shm/(\S+)$", maps.read_text(errors="replace"), re.MULTILINE))
+    return set(os.listdir("/dev/shm")) - used
+
+
+@pytest.fixture
+def no_memory_is_left() -> Iterator[None]:
+    """Processes that the test started leave no shared memory behind; what ends by itself has ten seconds to do so."""
+    before = abandoned_memory()
+    yield
+    deadline = time.monotonic() + 10
+    while (left := abandoned_memory() - before) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left
 
 
 @pytest.fixture(scope="session")
