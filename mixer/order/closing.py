@@ -46,6 +46,11 @@ class Ahead(NamedTuple):
     halt: int | None = None
 
 
+def is_spent(room: int | None) -> bool:
+    """Whether a stream has been asked for all that it has."""
+    return room is not None and room <= SLACK
+
+
 def look_ahead(terms: Terms, room: Room, dry: Sequence[int], size: int, limit: int) -> Ahead:
     """Up to `limit` batches of `size` samples until something changes. `dry`: the streams that have been asked for all."""
     halting = [place for place in dry if not terms.leaves[place]]
@@ -127,7 +132,7 @@ def follow_steps(terms: Terms, room: Room, size: int, wanted: int) -> Course:
     """The next `wanted` batches over streams that do not grow, as segments will have them."""
     room, steps, asked = list(room), 0, [0] * len(room)
     while steps < wanted:
-        dry = [place for place, left in enumerate(room) if terms.shares[place] and left is not None and left <= SLACK]
+        dry = [place for place, left in enumerate(room) if terms.shares[place] and is_spent(left)]
         ahead = look_ahead(terms, room, dry, size, wanted - steps)
         if not ahead.batches:
             return Course(steps, asked, ahead.halt)

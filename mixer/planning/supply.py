@@ -10,7 +10,7 @@ import numpy as np
 
 from mixer.ledger.ledger import Ledger, widen
 from mixer.mixture.plan import Plan
-from mixer.order.closing import SLACK, Terms
+from mixer.order.closing import Terms, is_spent
 from mixer.order.permutation import Ints
 from mixer.order.shares import ONE
 from mixer.order.slots import even_out
@@ -93,5 +93,4 @@ class Supply:
 
     def _is_dry(self, number: int, room: int | None) -> bool:
         """Whether a stream has been asked for all that it has, and has given it."""
-        is_asked = room is not None and room <= SLACK
-        return is_asked and not self.left[number] and self.terms.shares[number] > 0 and number not in self.dry
+        return is_spent(room) and not self.left[number] and self.terms.shares[number] > 0 and number not in self.dry

@@ -43,11 +43,11 @@ def find_excess(plan: Plan, place: int, stock: Stock, horizon: float) -> Excess 
     share, cap = plan.shares[place] / ONE, plan.max_passes[place]
     if cap is None or stock.left is None or plan.when_dry[place] != "stop" or not stock.samples:
         return None
-    wanted = share * horizon
-    if wanted <= stock.left:
+    wanted, room = share * horizon, max(0.0, stock.room)
+    if wanted <= room:
         return None
-    passes = (stock.drawn + wanted) / stock.samples
-    return Excess(plan.streams[place], passes, cap, share, stock.left / horizon, stock.drawn > 0)
+    passes = (stock.drawn + stock.owed + wanted) / stock.samples
+    return Excess(plan.streams[place], passes, cap, share, room / horizon, stock.drawn > 0)
 
 
 def refuse(plan: Plan, place: int, stock: Stock, horizon: float, seq_len: int, end: float) -> str:
@@ -59,9 +59,9 @@ def refuse(plan: Plan, place: int, stock: Stock, horizon: float, seq_len: int, e
     excess = find_excess(plan, place, stock, horizon)
     if excess is None:
         return ""
-    assert stock.left is not None
-    lasting = stock.left / excess.share
-    if excess.share * horizon <= stock.left + 1 and horizon <= lasting + excess.cap:
+    room = max(0.0, stock.room)
+    lasting = room / excess.share
+    if excess.share * horizon <= room + 1 and horizon <= lasting + excess.cap:
         return ""
     tokens = whole(min(end, lasting)) * seq_len
     return excess.say(f"{round(horizon * seq_len):,} tokens", f"the horizon to {tokens:,} tokens, ")
@@ -80,7 +80,8 @@ def course_of(
         samples = catalog.stream(stream).samples if limit is None else min(catalog.stream(stream).samples, limit)
         left = None if when_dry == "wait" or not samples else standing.left(samples, cap)
         ahead = round(standing.asked / ONE)
-        stocks.append(Stock(samples, standing.drawn + ahead, None if left is None else max(0, left - ahead), 0.0))
+        behind = (debt + standing.asked) / ONE - ahead
+        stocks.append(Stock(samples, standing.drawn + ahead, None if left is None else max(0, left - ahead), 0.0, behind))
         room.append(None if left is None else left * ONE - standing.asked - debt)
     terms = Terms(plan.shares, plan.component, [when_dry == "share" for when_dry in plan.when_dry])
     return follow_steps(terms, room, global_batch, num_steps), stocks

@@ -14,16 +14,25 @@ from mixer.mixture.plan import Plan
 from mixer.order.shares import ONE
 
 Reals = npt.NDArray[np.float64]
-ALMOST = 0.5  # samples left below which a stream is dry: shares are integers, so streams that end together differ by less
+ALMOST = 1e-3  # samples left below which a stream is dry, for reals are rounded
 
 
 class Stock(NamedTuple):
-    """What a stream has, in samples: it gives `samples`, `drawn` were drawn before, `left` may be until its cap."""
+    """What a stream has, in samples: it gives `samples`, `drawn` were drawn before, `left` may be until its cap.
+
+    `owed`: by how much a run's draws of it are behind its share, negative where they are ahead.
+    """
 
     samples: int
     drawn: int
     left: int | None
     growth_tokens_per_s: float
+    owed: float = 0.0
+
+    @property
+    def room(self) -> float:
+        """What may still be asked of it by its share; infinite without a limit."""
+        return math.inf if self.left is None else self.left - self.owed
 
 
 class Course(NamedTuple):
@@ -42,7 +51,7 @@ def whole(samples: float) -> int:
 
 def follow(plan: Plan, stocks: Sequence[Stock], horizon: float) -> Course:
     """Draws by shares until a stream is dry, then by what `when_dry` says, and so on until nothing more runs dry."""
-    left = np.array([math.inf if stock.left is None else stock.left for stock in stocks], np.float64)
+    left = np.array([stock.room for stock in stocks], np.float64)
     share = np.array(plan.shares, np.float64) / ONE
     numbers = {name: number for number, name in enumerate(dict.fromkeys(plan.component))}
     component = np.array([numbers[name] for name in plan.component])
@@ -57,7 +66,7 @@ def follow(plan: Plan, stocks: Sequence[Stock], horizon: float) -> Course:
         return Course(at_horizon if reached else drawn, np.where(dry_at < math.inf, dry_at, alone), position, ends)
 
     while True:
-        dry = (left < ALMOST) & (share > 0)
+        dry = (left < ALMOST + position * len(left) / ONE) & (share > 0)  # shares are integers: each is off by up to 1 / ONE
         dry_at = np.where(dry & (dry_at == math.inf), position, dry_at)
         halting = dry & ~shares_out
         if halting.any():

@@ -195,7 +195,7 @@ def grouped(
 
 
 def find_feasible(plan: Plan, seq_len: int, stocks: Sequence[Stock], horizon: float, course: Course, pins: Pins) -> Feasible:
-    shares = nearest_shares(plan, [math.inf if s.left is None else s.left / horizon for s in stocks], pins)
+    shares = nearest_shares(plan, [stock.room / horizon for stock in stocks], pins)
     return Feasible(
         tokens=whole(course.end) * seq_len, shares=dict(zip(plan.streams, shares, strict=True)) if shares else {}
     )

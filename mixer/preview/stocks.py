@@ -6,9 +6,13 @@ Always holds: nothing is written; a stream that has not grown for an hour costs 
 import time
 from collections.abc import Sequence
 
+import numpy as np
+
 from mixer.errors import RunError
 from mixer.journal.journal import Forecast
 from mixer.mixture.plan import Plan
+from mixer.order.shares import ONE
+from mixer.order.slots import even_out
 from mixer.planning.standing import Standings, standing_in, standings_of
 from mixer.preview.course import Stock
 from streamer.catalog.catalog import Catalog
@@ -32,14 +36,14 @@ def stocks_of(
             )
         standings = standings_of(ledger, journal.state(ledger.end))
         speed = speed_of(catalog, run, time.time())
-    stocks = []
-    for stream, cap, limit, snapshot, grows in zip(
-        plan.streams, plan.max_passes, plan.limit, snapshots, growth, strict=True
+    stocks, places = [], [standing_in(standings, stream) for stream in plan.streams]
+    owed = even_out(plan.shares, np.array([place.owed for place in places], np.int64)).tolist()
+    for cap, limit, snapshot, grows, standing, debt in zip(
+        plan.max_passes, plan.limit, snapshots, growth, places, owed, strict=True
     ):
-        standing = standing_in(standings, stream)
         samples = snapshot.samples if limit is None else limit
         total = standing.grown(samples).total
-        stocks.append(Stock(total, standing.drawn, standing.left(samples, cap), grows))
+        stocks.append(Stock(total, standing.drawn, standing.left(samples, cap), grows, debt / ONE))
     return stocks, speed
 
 

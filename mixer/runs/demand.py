@@ -82,10 +82,11 @@ class Demand:
         plan = bound.plan
         with suppress(MixtureError):  # of a schedule that the catalog no longer fits; the run then keeps its shares
             plan = bound.mean(self._mixtures, end, horizon)
-        standings, waits, found = None, journal.waits_for(), list[tuple[str, int]]()
+        if not any(stream.startswith(KIND) for stream in plan.streams):
+            return []
+        standings, waits, found = standings_in(journal), journal.waits_for(), list[tuple[str, int]]()
         for stream, share, cap in zip(plan.streams, plan.shares, plan.max_passes, strict=True):
             if stream.startswith(KIND):
-                standings = standings_in(journal) if standings is None else standings
                 standing = standing_in(standings, stream)
                 asked = standing.owed + share * (horizon - end) * settings.global_batch
                 missing = lacking(standing, self._catalog.stream(stream).samples, cap, -((SLACK - asked) // ONE))
