@@ -28,7 +28,9 @@ class OneLineParser(argparse.ArgumentParser):
     """A parser, and by its class all its subparsers, whose refusal is one line."""
 
     def error(self, message: str) -> NoReturn:
-        said = message.replace("\n", " ").replace("required: --root", "required: --root (or PHASEMIX_ROOT)")
+        from streamer.errors import one_line
+
+        said = one_line(message.replace("\n", " ").replace("required: --root", "required: --root (or PHASEMIX_ROOT)"))
         self.exit(2, f"phasemix: {said}; {self.prog} --help says more\n")
 
 
@@ -60,13 +62,13 @@ def run(words: list[str]) -> int:
     noun = words[0]
     if noun not in NOUNS or importlib.util.find_spec(NOUNS[noun][0]) is None:
         have = ", ".join(name for name, (module, _) in NOUNS.items() if importlib.util.find_spec(module))
-        print(f"phasemix: no command {noun!r}; there are {have}", file=sys.stderr)
+        print(f"phasemix: no command {noun[:60]!r}; there are {have}", file=sys.stderr)
         return 2
     module = importlib.import_module(NOUNS[noun][0])
     parser = OneLineParser(prog=f"phasemix {noun}", description=NOUNS[noun][1])
     module.NOUNS[noun](parser)
     options = parser.parse_args(words[1:])
-    from streamer.errors import PhasemixError
+    from streamer.errors import PhasemixError, one_line
 
     try:
         if noun == "generators" and getattr(options, "redis", "") is None:  # then it is the one that `up` runs
@@ -75,7 +77,7 @@ def run(words: list[str]) -> int:
             options.redis = redis_url(options.root)
         return int(options.run(options))
     except PhasemixError as error:
-        print(f"phasemix: {error}", file=sys.stderr)
+        print(f"phasemix: {one_line(error)}", file=sys.stderr)
         return 2
 
 

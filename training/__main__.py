@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from streamer.errors import PhasemixError
+from streamer.errors import PhasemixError, one_line
 from training.commands import add_train
 
 
@@ -23,7 +23,7 @@ def main() -> int:
     try:
         code: int = args.run(args)
     except PhasemixError as error:
-        print(f"phasemix: {error}", file=sys.stderr)
+        print(f"phasemix: {one_line(error)}", file=sys.stderr)
         return 2
     return code
 

@@ -33,7 +33,7 @@ from streamer.catalog.manifest import (
     part_body,
     read_schema,
 )
-from streamer.catalog.names import check_stream_name
+from streamer.catalog.names import check_glob, check_stream_name
 from streamer.catalog.references import check_reference, open_reference, place_of
 from streamer.documents.document import Document
 from streamer.errors import LogError, PartError, StreamError
@@ -158,6 +158,7 @@ class Catalog:
 
     def match_names(self, glob: str) -> list[str]:
         """Names that a glob matches, sorted; those too of streams whose first part was never named by an entry."""
+        check_glob(glob)
         return sorted(name for name in self.names("streams") if fnmatch.fnmatchcase(name, glob))
 
     def create_stream(self, name: str, *, seq_len: int, dtype: str = "uint16", tokenizer: str | None = None) -> Snapshot:

@@ -5,6 +5,7 @@ import re
 from streamer.errors import BadNameError
 
 WORD = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+LONGEST_GLOB = 400  # characters; a glob is made into a regex, in time that grows with the square of its brackets
 SINGLE_WORD = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -27,6 +28,15 @@ def check_word(name: str, *, what: str) -> str:
             "at most 64 long"
         )
     return name
+
+
+def check_glob(glob: str) -> str:
+    """Returns a glob that is no longer than what is matched needs. Raises: BadNameError."""
+    if len(glob) > LONGEST_GLOB:
+        raise BadNameError(
+            f"the glob {glob[:60]!r}... has {len(glob):,} characters; at most {LONGEST_GLOB} are read, shorten it"
+        )
+    return glob
 
 
 def whole_text(text: str) -> str:

@@ -5,7 +5,7 @@ Always holds: a recipe is frozen, refuses unknown keys, and every number is chec
 
 import sysconfig
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -26,6 +26,8 @@ WELL_KEPT_MODULES = (
     "uuid", "weakref", "zipfile",
 )  # fmt: skip
 
+Glob = Annotated[str, msgspec.Meta(max_length=400)]  # one is made into a regex, in time that grows with the square
+
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A folder, an archive (zip, tar, wheel) or a Parquet file of source files.
@@ -39,8 +41,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     repository: str | None = None
     license: str = "unknown"
     max_mb: float | None = None
-    include: tuple[str, ...] = ("*",)
-    exclude: tuple[str, ...] = ()
+    include: tuple[Glob, ...] = ("*",)
+    exclude: tuple[Glob, ...] = ()
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,6 +17,7 @@ from streamer.mds.layout import MOST_INDEX_BYTES, ListedShard, parse_index
 from streamer.store.store import Store
 
 INDEX = "index.json"
+LONGEST_PART = 255  # bytes of a file's or a folder's name, as file systems have it
 MOST_FOLDERS = 8  # between a merged index and its shards
 
 
@@ -36,7 +37,9 @@ class MdsFolder:
         """A shard's path inside the folder; a merged index names shards in folders below. Raises: PartError outside."""
         name = shard.stored.basename
         path = PurePosixPath(name)
-        if path.is_absolute() or str(path) != name or ".." in path.parts or len(path.parts) > MOST_FOLDERS or "\0" in name:
+        is_inside = not path.is_absolute() and ".." not in path.parts and len(path.parts) <= MOST_FOLDERS
+        is_whole = str(path) == name and "\0" not in name and name.isprintable()
+        if not is_inside or not is_whole or any(len(part.encode()) > LONGEST_PART for part in path.parts):
             raise PartError(
                 f"{self.name}/{INDEX} names {name[:200]!r}, which is no path inside the folder; correct the index"
             )

@@ -122,3 +122,27 @@ def test_help_imports_no_room() -> None:
     code = "import sys; from deploy.command_line import main; main(['--help']); print('LOADED', *sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"streamer", "mixer", "generators", "training", "numpy", "msgspec"} & set(loaded.split("LOADED")[1].split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["streams", "list", "[" * 100_000],
+        ["streams", "verify", "*[" * 50_000],
+        ["streams", "create", "raw/" + "x" * 100_000, "--seq-len", "8"],
+        ["mixtures", "show", "\x1b[31m" * 1000],
+        ["runs", "create", "a", "--mixture", "m", "--seed", "9" * 5000, "--global-batch", "4"],
+    ],
+)
+def test_whatever_is_typed_is_answered_by_a_line_that_a_terminal_can_show(
+    root: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code = main([*words, "--root", str(root)])
+    except SystemExit as stop:
+        code = int(str(stop.code))
+    assert code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert len(said) < 2200
+    assert said.rstrip("\n").isprintable()
