@@ -53,7 +53,7 @@ def serving(root: Path) -> Iterator[str]:
     """The address of a service that answers, in a process of its own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        words = ["mixer", str(root), "redis://127.0.0.1:1/0", str(listener.fileno()), "loopback"]
+        words = [str(root), "redis://127.0.0.1:1/0", str(listener.fileno()), "loopback"]
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.local.service_process", *words],
             pass_fds=[listener.fileno()],

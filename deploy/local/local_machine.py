@@ -253,7 +253,7 @@ def check_access(host: str, tokens: str | None) -> None:
 def check_redis(url: str | None) -> None:
     """Raises: SupervisorError when the Redis named does not answer, RedisMissingError without any."""
     if url is None:
-        find_redis(None)
+        find_redis()
         return
     import redis
 

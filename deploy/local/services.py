@@ -1,6 +1,6 @@
 """What `phasemix up` runs on this machine: each service's command, what it needs, how it is known to be ready.
 
-Always holds: deciding only; a service's command is a function of the options, the root and Redis's address.
+Always holds: deciding only; a service's command is a function of the options and the folder.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from deploy.local.redis_server import find_redis, redis_address, redis_argv
 from streamer.errors import PhasemixError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0  # before a restart
@@ -40,23 +41,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """One service. `address`: where others reach it. It is ready when `ready_port` of `ready_host` answers HTTP at
-    `ready_path`, or `ready_file` is there; at once where neither is set.
+    """One service. `address`: where others reach it. It is ready when an HTTP server or a Redis answers at `ready_at`; at
+    once where that is not set.
 
-    `stage`: services stop from the highest stage down. `drain_s`: how long it may take to end after SIGTERM.
-    `temporary`: its folder of temporary files, where its sockets may lie.
+    `stage`: services stop from the highest stage down, and those of stage 0 are ready before others start. `drain_s`: how
+    long it may take to end after SIGTERM.
     """
 
     name: str
     argv: tuple[str, ...]
     stage: int
     address: str = ""
-    ready_port: int | None = None
-    ready_host: str = LOOPBACK
-    ready_path: str = "/"
-    ready_file: str | None = None
+    ready_at: str | None = None
     inherits: tuple[int, ...] = ()
-    temporary: str | None = None
     drain_s: float = 10.0
 
 
@@ -83,19 +80,12 @@ def module(name: str, *arguments: str) -> tuple[str, ...]:
 
 
 class Plan(Protocol):
-    """What should run. Commands may depend on Redis's address, which a Redis of ours has once it runs."""
+    """What should run."""
 
-    @property
-    def redis_url(self) -> str | None:
-        """Of a Redis that is not ours; None: `redis` is to run."""
+    def services(self) -> list[Service]:
+        """All but the workers."""
 
-    def redis(self) -> Service:
-        """A Redis of our own."""
-
-    def others(self, redis_url: str) -> list[Service]:
-        """All but Redis and the workers."""
-
-    def worker(self, redis_url: str, number: int) -> Service:
+    def worker(self, number: int) -> Service:
         """The n-th worker, counted from 1."""
 
 
@@ -103,53 +93,51 @@ class LocalPlan:
     """The services of `phasemix up`; `folder` takes what they leave on the disk."""
 
     def __init__(self, options: Options, folder: Path) -> None:
-        self._options, self._folder, self.redis_url = options, folder, options.redis_url
+        self._options, self._folder = options, folder
+
+    @property
+    def redis_url(self) -> str:
+        """The address of the Redis that was named, else of our own."""
+        return self._options.redis_url or redis_address(self._folder / "tmp")
 
     @property
     def engine_url(self) -> str:
         """The OpenAI-compatible address that workers drive."""
         return self._options.engine_url or f"http://127.0.0.1:{self._options.engine_port}/v1"
 
-    def redis(self) -> Service:
-        ready = str(self._folder / "redis.address")
-        argv = module("deploy.local.service_process", "redis", ready)
-        return Service(name="redis", argv=argv, stage=0, ready_file=ready, temporary=str(self._folder / "tmp"))
-
-    def others(self, redis_url: str) -> list[Service]:
+    def services(self) -> list[Service]:
         options = self._options
         reach = "loopback" if is_loopback(options.mixer_host) else "network"
         tokens = () if options.tokens is None else (options.tokens,)
-        words = ("mixer", options.root, redis_url, str(options.mixer_fd), reach, *tokens)
+        words = (options.root, self.redis_url, str(options.mixer_fd), reach, *tokens)
         found = [
             Service(
                 name="mixer",
                 argv=module("deploy.local.service_process", *words),
                 stage=1,
                 address=f"http://{in_address(options.mixer_host)}:{options.mixer_port}",
-                ready_port=options.mixer_port,
-                ready_host=reachable(options.mixer_host),
-                ready_path="/health",
+                ready_at=f"http://{in_address(reachable(options.mixer_host))}:{options.mixer_port}/health",
                 inherits=(options.mixer_fd,),
             ),
-            Service(name="planner", argv=self._generators(redis_url, "plan"), stage=2),
-            Service(name="publisher", argv=self._generators(redis_url, "publish"), stage=1),
+            Service(name="planner", argv=self._generators("plan"), stage=2),
+            Service(name="publisher", argv=self._generators("publish"), stage=1),
         ]
+        if options.redis_url is None:
+            argv, url = redis_argv(find_redis(), self._folder / "tmp"), self.redis_url
+            found.append(Service(name="redis", argv=argv, stage=0, address=url, ready_at=url))
         if options.engine_url is None:
-            port = options.engine_port
-            argv = module("generators.engines.offline_engine", "--port", str(port))
+            argv = module("generators.engines.offline_engine", "--port", str(options.engine_port))
             address = f"{self.engine_url} (rule-based, not a model)"
-            found.append(
-                Service(name="engine", argv=argv, stage=1, address=address, ready_port=port, ready_path="/v1/models")
-            )
+            found.append(Service(name="engine", argv=argv, stage=1, address=address, ready_at=f"{self.engine_url}/models"))
         return found
 
-    def worker(self, redis_url: str, number: int) -> Service:
+    def worker(self, number: int) -> Service:
         name = f"worker-{number}"
-        argv = (*self._generators(redis_url, "work"), "--engine", self.engine_url, "--name", name)
+        argv = (*self._generators("work"), "--engine", self.engine_url, "--name", name)
         return Service(name=name, argv=argv, stage=3, drain_s=30.0)
 
-    def _generators(self, redis_url: str, verb: str) -> tuple[str, ...]:
-        return module("phasemix", "generators", verb, "--root", self._options.root, "--redis", redis_url)
+    def _generators(self, verb: str) -> tuple[str, ...]:
+        return module("phasemix", "generators", verb, "--root", self._options.root, "--redis", self.redis_url)
 
 
 def choose_workers(running: Mapping[str, bool], wanted: int) -> tuple[list[int], list[str]]:

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.parse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,12 +24,12 @@ import msgspec
 
 from deploy.local import processes, services
 from deploy.local.processes import Identity
+from deploy.local.redis_server import PROBE_S, does_redis_answer
 from deploy.local.services import LocalPlan, Options, Plan, Service
 from streamer.errors import PhasemixError
 from streamer.store.backoff import Backoff
 
 TICK_S = 0.1
-PROBE_S = 0.3
 LOOK_S = 1.0  # between looks at the wanted number, which may lie in an object store
 FORMAT = "supervisor/1"
 
@@ -72,10 +73,7 @@ class Child:
         self.stop_by = float("inf")
 
     def start(self, now: float) -> None:
-        environment = {"TMPDIR": self.service.temporary} if self.service.temporary is not None else {}
-        self.process = processes.start(
-            self.service.argv, log=self.log, pass_fds=self.service.inherits, environment=environment
-        )
+        self.process = processes.start(self.service.argv, log=self.log, pass_fds=self.service.inherits)
         self.identity = processes.identify(self.process.pid)
         self.started_at, self.ready = now, False
 
@@ -113,15 +111,12 @@ class Child:
             word = "stopped" if self.stopping else "waiting"
         else:
             word = "stopping" if self.stopping else "running" if self.ready else "starting"
-        address = self.service.address
-        if self.service.ready_file is not None and self.ready:
-            address = Path(self.service.ready_file).read_text()
         return ServiceState(
             name=self.service.name,
             state=word,
             pid=self.process.pid if self.process is not None else None,
             restarts=self.restarts,
-            address=address,
+            address=self.service.address,
             log=str(self.log),
             process=self.identity,
         )
@@ -133,8 +128,8 @@ class Supervisor:
     def __init__(self, root: str, plan: Plan, folder: Path, wanted: Callable[[], int]) -> None:
         self.root, self.plan, self.folder, self._wanted = root, plan, folder, wanted
         self.children: dict[str, Child] = {}
-        self.redis_url = plan.redis_url
         self._told = False
+        self._waiting: list[Service] = []  # those that have not been started for the first time
         self._workers, self._look_at = 0, 0.0
         self._written: list[ServiceState] | None = None
 
@@ -144,8 +139,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Until told. Leaves no child."""
-        if self.plan.redis_url is None:
-            self._add(self.plan.redis())
+        self._waiting = self.plan.services()
         try:
             while not self._told:
                 self._tick()
@@ -155,8 +149,9 @@ class Supervisor:
 
     def _tick(self) -> None:
         now = time.monotonic()
-        self._follow_redis()
-        if self.redis_url is not None:
+        if self._waiting:
+            self._begin()
+        else:
             self._follow_wanted(now)
         for child in list(self.children.values()):
             child.check(now)
@@ -168,23 +163,15 @@ class Supervisor:
                 self._write()
         self._write()
 
-    def _follow_redis(self) -> None:
-        """Notes the address of a Redis of ours; when it has moved, those that know the old one are started anew."""
-        child = self.children.get("redis")
-        if child is not None and child.ready:
-            found = child.state().address
-            if found != self.redis_url:
-                for other in self.children.values():
-                    if other is not child:
-                        other.stop(time.monotonic())
-                self.redis_url = found
-        if self.redis_url is not None:
-            for service in self.plan.others(self.redis_url):
-                if service.name not in self.children:
-                    self._add(service)
+    def _begin(self) -> None:
+        """Adds the services of stage 0, and the others once those are ready."""
+        first = [service for service in self._waiting if service.stage == 0]
+        if first or all(child.ready for child in self.children.values()):
+            for service in first or self._waiting:
+                self._add(service)
+            self._waiting = [service for service in self._waiting if first and service.stage]
 
     def _follow_wanted(self, now: float) -> None:
-        assert self.redis_url is not None
         if now >= self._look_at:
             self._look_at = now + LOOK_S
             try:
@@ -194,7 +181,7 @@ class Supervisor:
         running = {name: child.stopping for name, child in self.children.items()}
         begin, stop = services.choose_workers(running, self._workers)
         for number in begin:
-            self._add(self.plan.worker(self.redis_url, number))
+            self._add(self.plan.worker(number))
         for name in stop:
             self.children[name].stop(now)
 
@@ -225,14 +212,15 @@ class Supervisor:
 
 
 def is_ready(service: Service) -> bool:
-    """Whether its file is there, or its port answers."""
-    if service.ready_file is not None:
-        return Path(service.ready_file).exists()
-    if service.ready_port is None:
+    """Whether what answers for it does."""
+    if service.ready_at is None:
         return True
-    connection = http.client.HTTPConnection(service.ready_host, service.ready_port, timeout=PROBE_S)
+    if not service.ready_at.startswith("http"):
+        return does_redis_answer(service.ready_at)
+    address = urllib.parse.urlsplit(service.ready_at)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=PROBE_S)
     try:
-        connection.request("GET", service.ready_path)
+        connection.request("GET", address.path)
         return connection.getresponse().status < 500
     except (OSError, http.client.HTTPException):
         return False
@@ -263,7 +251,7 @@ def load_state(folder: Path) -> SupervisorState | None:
 
 
 def main(words: Sequence[str]) -> int:
-    """`python -m deploy.supervisor FOLDER OPTIONS`: what `up` starts, detached."""
+    """`python -m deploy.local.supervisor FOLDER OPTIONS`: what `up` starts, detached."""
     from mixer.pool import pool
     from streamer import Catalog
 

@@ -11,6 +11,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -426,30 +427,22 @@ def fingerprint_of(tokenizer: bytes) -> str:
     return f"bpe-{xxhash.xxh3_128_hexdigest(tokenizer)[:16]}"
 
 
-class local_copy:
-    """A path to an object: its own place on a local root, else a temporary copy."""
-
-    def __init__(self, store: Store, key: str) -> None:
-        self.store, self.key = store, key
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-
-    def __enter__(self) -> Path:
-        place = self.store.local_path(self.key)
-        if place is not None:
-            if not place.is_file():
-                raise PartError(f"{place} is missing; {RESTORE}")
-            return place
-        self._folder = tempfile.TemporaryDirectory(prefix="phasemix-object-")
-        path = Path(self._folder.name) / "object"
-        data = self.store.get(self.key)
-        if data is None:
-            raise PartError(f"{self.store.url}/{self.key} is missing; {RESTORE}")
+@contextmanager
+def local_copy(store: Store, key: str) -> Iterator[Path]:
+    """A path to an object: its own place on a local root, else a temporary copy. Raises: PartError when it is gone."""
+    place = store.local_path(key)
+    if place is not None:
+        if not place.is_file():
+            raise PartError(f"{place} is missing; {RESTORE}")
+        yield place
+        return
+    data = store.get(key)
+    if data is None:
+        raise PartError(f"{store.url}/{key} is missing; {RESTORE}")
+    with tempfile.TemporaryDirectory(prefix="phasemix-object-") as folder:
+        path = Path(folder) / "object"
         path.write_bytes(data)
-        return path
-
-    def __exit__(self, *_: object) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
+        yield path
 
 
 def token_schema(name: str, seq_len: int, dtype: str, tokenizer: str | None) -> Schema:

@@ -36,7 +36,7 @@ def serving(root: Path, *, tokens: Path | None = None, port: int = 0) -> Iterato
     """The address of a service that answers, in a process of its own."""
     with socket.create_server(("127.0.0.1", port)) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        words = ["mixer", str(root), "redis://127.0.0.1:1/0", str(listener.fileno()), "loopback"]
+        words = [str(root), "redis://127.0.0.1:1/0", str(listener.fileno()), "loopback"]
         argv = [sys.executable, "-m", "deploy.local.service_process", *words, *([str(tokens)] if tokens else [])]
         process = subprocess.Popen(argv, pass_fds=[listener.fileno()])
     try:

@@ -61,6 +61,8 @@ def world(tmp_path: Path) -> World:
     return World(DirectoryStore(root), lambda: DirectoryStore(root), tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # an interrupt may come right after a file was opened
+@pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
 @pytest.mark.parametrize("name", ACTS)
 def test_an_interrupted_act_loses_nothing_and_is_done_once_when_repeated(
     world: World, name: str, monkeypatch: pytest.MonkeyPatch

@@ -2,7 +2,10 @@
 
 import hashlib
 import shutil
+import subprocess
 import sysconfig
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 import redis
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from deploy.local.redis_server import RedisServer, find_redis
+from deploy.local.redis_server import does_redis_answer, find_redis, redis_address, redis_argv
 from streamer import Catalog, Document
 from streamer.packing.packing import pack, sidecar_rows
 from streamer.packing.tokenizer import end_of_document_id
@@ -89,16 +92,21 @@ def seeded(seeded_template: Path, root: Path) -> Catalog:
 
 
 @pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
-    found = find_redis(None)
-    found.start()
-    yield found
-    found.stop()
+def redis_server() -> Iterator[str]:
+    """The address of a Redis of the tests' own."""
+    with tempfile.TemporaryDirectory(prefix="pm") as folder:  # short enough for Unix sockets
+        with subprocess.Popen(redis_argv(find_redis(), Path(folder)), stdout=subprocess.DEVNULL) as process:
+            url = redis_address(Path(folder))
+            while not does_redis_answer(url):
+                assert process.poll() is None
+                time.sleep(0.02)
+            yield url
+            process.terminate()
 
 
 @pytest.fixture
-def redis_url(redis_server: RedisServer) -> str:
+def redis_url(redis_server: str) -> str:
     """A real Redis with nothing in it."""
-    with redis.Redis.from_url(redis_server.url) as client:
+    with redis.Redis.from_url(redis_server) as client:
         client.flushall()
-    return redis_server.url
+    return redis_server

@@ -1,37 +1,48 @@
-"""A Redis of our own: on a socket only, gone when it is stopped."""
+"""A Redis of our own: on a private socket only, with the same address after a restart, gone when it is told to end."""
 
 import os
-import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
-from deploy.local.redis_server import RedisServer, find_redis
+from deploy.local.redis_server import does_redis_answer, find_redis, redis_address, redis_argv
 
 
-def test_ours_listens_on_a_private_socket_alone_and_leaves_nothing() -> None:
-    server = find_redis(None)
-    server.start()
-    folder, pid = Path(server.url.removeprefix("unix://")).parent, server.pid
-    with redis.Redis.from_url(server.url) as client:
-        assert client.ping()
-        assert client.config_get("port")["port"] == "0"
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    server.stop()
-    assert not folder.exists()
-    assert pid is not None
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="pm") as found:  # short enough for Unix sockets
+        yield Path(found)
 
 
-def test_a_given_one_is_neither_started_nor_stopped() -> None:
-    server = find_redis("redis://127.0.0.1:1/0")
-    server.start()
-    assert server.url == "redis://127.0.0.1:1/0"
-    server.stop()
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
-def test_a_binary_that_fails_says_so(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="does not start"):
-        RedisServer(None, "/bin/false").start()
+def test_ours_listens_on_a_socket_alone_and_leaves_nothing(folder: Path) -> None:
+    url = redis_address(folder)
+    assert not does_redis_answer(url)
+    with subprocess.Popen(redis_argv(find_redis(), folder), stdout=subprocess.DEVNULL) as process:
+        wait_for(lambda: does_redis_answer(url))
+        with redis.Redis.from_url(url) as client:
+            assert client.config_get("port")["port"] == "0"
+            client.set("key", "value")
+        process.terminate()
+    assert process.returncode == 0
+    assert os.listdir(folder) == []
+
+
+def test_one_that_was_killed_starts_again_at_the_same_address(folder: Path) -> None:
+    url, argv = redis_address(folder), redis_argv(find_redis(), folder)
+    for _ in range(2):
+        with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as process:
+            wait_for(lambda: does_redis_answer(url))
+            process.kill()
+        assert not does_redis_answer(url)

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.local import local_machine, processes
-from deploy.local.redis_server import RedisMissingError
+from deploy.local.redis_server import RedisMissingError, does_redis_answer, find_redis, redis_address, redis_argv
 from deploy.local.services import Service, SupervisorError, choose_workers
 from deploy.local.supervisor import Supervisor, load_state
 
@@ -26,21 +26,19 @@ STUBBORN = (sys.executable, "-c", "import signal, time; signal.signal(signal.SIG
 
 
 class SmallPlan:
-    """Real processes without the product's weight: a keeper that writes an address, a steady one, workers."""
-
-    redis_url = None
+    """Real processes without the product's weight: a Redis, a steady one that needs it, workers."""
 
     def __init__(self, folder: Path, steady: tuple[str, ...] = SLEEP) -> None:
-        self._file, self._steady = folder / "address", steady
+        self._folder, self._steady = folder / "tmp", steady
 
-    def redis(self) -> Service:
-        code = f"import pathlib, time; pathlib.Path({str(self._file)!r}).write_text('here'); time.sleep(600)"
-        return Service(name="redis", argv=(sys.executable, "-c", code), stage=0, ready_file=str(self._file))
+    def services(self) -> list[Service]:
+        url, argv = redis_address(self._folder), redis_argv(find_redis(), self._folder)
+        return [
+            Service(name="steady", argv=self._steady, stage=1, drain_s=0.5),
+            Service(name="redis", argv=argv, stage=0, address=url, ready_at=url),
+        ]
 
-    def others(self, redis_url: str) -> list[Service]:
-        return [Service(name="steady", argv=(*self._steady, redis_url), stage=1, drain_s=0.5)]
-
-    def worker(self, redis_url: str, number: int) -> Service:
+    def worker(self, number: int) -> Service:
         return Service(name=f"worker-{number}", argv=SLEEP, stage=2)
 
 
@@ -53,8 +51,8 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    found = tmp_path / "runtime"
+def folder(runtime: Path) -> Path:
+    found = runtime / "own"
     local_machine.prepare_folder(found)
     return found
 
@@ -112,9 +110,22 @@ def test_a_crashed_service_is_started_again_and_counted(folder):
         assert again.pid != victim.pid
 
 
+def test_a_redis_that_was_killed_comes_back_where_it_was_and_the_others_go_on(folder):
+    with Running(folder, SmallPlan(folder)):
+        wait_for(lambda: states(folder).get("steady") == "running")
+        before = {service.name: service for service in load_state(folder).services}
+        os.kill(before["redis"].pid, signal.SIGKILL)
+        wait_for(lambda: states(folder)["redis"] != "running")
+        wait_for(lambda: states(folder)["redis"] == "running")
+        after = {service.name: service for service in load_state(folder).services}
+        assert does_redis_answer(after["redis"].address)
+        assert (after["redis"].address, after["redis"].restarts) == (before["redis"].address, 1)
+        assert after["steady"] == before["steady"]
+
+
 def test_who_ignores_the_request_to_end_is_killed(folder):
     with Running(folder, SmallPlan(folder, STUBBORN)):
-        wait_for(lambda: states(folder).get("steady") == "running")
+        wait_for(lambda: list(states(folder).values()) == ["running"] * 4)
         found = [service.process for service in load_state(folder).services]
         time.sleep(0.3)
     assert not any(processes.alive(process) for process in found)

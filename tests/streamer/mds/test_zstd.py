@@ -49,6 +49,7 @@ def test_compressed_shards_are_read_from_the_cache(
     assert second.fetched_bytes == second.hashed_bytes == 0
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # the rival leaves the shard open that it unpacks
 def test_stock_streaming_reads_the_published_part(folder: Path, root: Path) -> None:
     from streaming import StreamingDataset
 

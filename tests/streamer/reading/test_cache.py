@@ -218,13 +218,17 @@ def test_threads_share_a_reader_within_the_bound(catalog: Catalog, wants: list[W
 
 
 @pytest.mark.timeout(300)
-def test_processes_that_are_killed_leave_a_cache_that_holds(catalog: Catalog, wants: list[Want], tmp_path: Path) -> None:
+def test_processes_that_are_killed_leave_a_cache_that_holds(
+    catalog: Catalog, wants: list[Want], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     cache, bound, chance = tmp_path / "cache", 12 * SHARD_BYTES, random.Random(1)
     everything = 10 * SHARD_BYTES
 
     def start(seed: int, cache_bytes: int, turns: int = 10**6) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen([sys.executable, SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdin is not None
+        assert process.stdout is not None
+        request.addfinalizer(process.stdout.close)
         pickle.dump((catalog.store, cache, cache_bytes, wants, seed, turns), process.stdin)
         process.stdin.close()
         return process
