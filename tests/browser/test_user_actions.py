@@ -136,6 +136,7 @@ def test_who_applies_after_somebody_else_is_told_and_loses_nothing(small: Path, 
         page.one(PYTHON).send_keys(Keys.ARROW_LEFT * 10)
         page.until(lambda: shares_of(page)["python"] == 45.0)
         Mixtures(small).apply_edit("general@1", {"raw.pin.java": 0.2}, by="grace", why="more Java")
+        page.until(lambda: "grace" in page.text(".notice"))  # which may be too young to be read
         page.button("Apply as a new version").click()
         page.until(lambda: "general@2" in page.text("[role=alert]:not(:empty)"))
         assert "grace" in page.text(".notice")

@@ -106,12 +106,12 @@ async function showOne(main, address, writes) {
 
   function applyForm() {
     const why = field("Why", { name: "why", placeholder: "less Python, as in the ablation", maxlength: 1000 });
-    let seen = version; // what was newest when it was last said
+    let seen = versions.length; // when the page was opened, or when a newer one was last refused over: a notice may be too young to be read
     return form("Apply as a new version", [why], async (values) => {
       const found = await get(`mixtures/${named(name)}`);
-      if (found.versions.length > Math.max(versions.length, Number(seen))) {
+      if (found.versions.length > seen) {
         versions = found.versions;
-        seen = String(versions.length);
+        seen = versions.length;
         drawConflict();
         throw Object.assign(new Error(`${versions.at(-1).mixture} was applied meanwhile. Nothing of yours is lost; choose above, or apply again.`), { kind: "Conflict" });
       }
