@@ -283,7 +283,7 @@ def measure() -> Report:
         theirs = [row_of(life) for life in rival.lives(Path(folder))]
 
     def worst(key: str, rows: list[dict[str, Any]]) -> float:
-        return max(row[key] for row in rows)
+        return float(max(row[key] for row in rows))
 
     figures: dict[str, Any] = {
         "worst_error_samples": worst("error_samples", [*ours, *turns[1:]]),

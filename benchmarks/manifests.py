@@ -1,5 +1,6 @@
 """Catalogs with true manifests whose shards hold nothing, for what only plans or only maps."""
 
+from functools import partial
 from pathlib import Path
 
 from mixer import Mixtures, Runs
@@ -28,7 +29,8 @@ def write_streams(root: Path, *, streams: int, parts: int, samples: int, seq_len
         log = Log(store, f"streams/{name}/_log")
         for part in range(parts):
             part_id = f"{stream * parts + part:016x}"
-            log.append(lambda _, part_id=part_id: part_body(part_id, schema, [shard], None, {}))
+            body = part_body(part_id, schema, [shard], None, {})
+            log.append(partial(lambda body, _: body, body))
         (root / log.name).mkdir(parents=True)
         for key in store.list(log.name):
             (root / key).write_bytes(store.get(key) or b"")

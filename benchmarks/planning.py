@@ -10,9 +10,8 @@ from typing import Any
 
 from benchmarks.manifests import RUN, add_stream, start_run
 from benchmarks.report import Report, main
-from mixer.planning.planner import make_planner
+from mixer.planning.planner import PLANNED_AT_ONCE, make_planner
 from mixer.planning.tables import Tables
-from mixer.reading.run_reader import PLANNED_AT_ONCE
 from streamer import Catalog
 from streamer.catalog.manifest import Shard
 from streamer.store.store import MemoryStore

@@ -28,7 +28,7 @@ class OneLineParser(argparse.ArgumentParser):
     """A parser, and by its class all its subparsers, whose refusal is one line."""
 
     def error(self, message: str) -> NoReturn:
-        from streamer.errors import one_line
+        from streamer.wording import one_line
 
         said = one_line(message.replace("\n", " ").replace("required: --root", "required: --root (or PHASEMIX_ROOT)"))
         self.exit(2, f"phasemix: {said}; {self.prog} --help says more\n")
@@ -68,7 +68,8 @@ def run(words: list[str]) -> int:
     parser = OneLineParser(prog=f"phasemix {noun}", description=NOUNS[noun][1])
     module.NOUNS[noun](parser)
     options = parser.parse_args(words[1:])
-    from streamer.errors import PhasemixError, one_line
+    from streamer.errors import PhasemixError
+    from streamer.wording import one_line
 
     try:
         if noun == "generators" and getattr(options, "redis", "") is None:  # then it is the one that `up` runs

@@ -8,17 +8,14 @@ possible) is found from the document and the JSON Schema of the same types, so o
 """
 
 import copy
-import difflib
 import re
-from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import msgspec
 
 from mixer.errors import MixerError
+from streamer.wording import did_you_mean, plain, shown
 
-LONGEST = 60
-MOST_LISTED = 12
 Path = tuple[str | int, ...]
 Rule = dict[str, Any]
 T = TypeVar("T")
@@ -121,31 +118,3 @@ def dotted(path: Path) -> str:
     """`pin.python`, `streams[2]`; what is odd is quoted, so that it stays on one line."""
     words = (f"[{word + 1}]" if isinstance(word, int) else f".{plain(word)}" for word in path)
     return "".join(words).removeprefix(".")
-
-
-def plain(word: str) -> str:
-    return word if word.isprintable() and word and len(word) <= LONGEST else shown(word)
-
-
-def shown(value: Any) -> str:
-    """A value in an error: one line, not long."""
-    try:
-        text = repr(value)
-    except ValueError:
-        text = f"a number of {value.bit_length()} bits"
-    except RecursionError:
-        text = "a value of many levels"
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
-
-
-def listed(words: Iterable[str], joint: str = ", ") -> str:
-    """Words in an error: the first dozen, each kept short, and how many more there are."""
-    found = list(words)
-    more = [f"and {len(found) - MOST_LISTED:,} more"] if len(found) > MOST_LISTED else []
-    return joint.join([*map(plain, found[:MOST_LISTED]), *more])
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'share'?` or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""

@@ -13,20 +13,9 @@ PhasemixError
 |- TomlError         a TOML text that is malformed, or longer or deeper than is read
 """
 
-LONGEST_LINE = 2000  # characters of what a command says of an error
-
 
 class PhasemixError(Exception):
     """The root of every error that ends a command with exit code 2 and one line."""
-
-
-def one_line(error: object) -> str:
-    """What an error says as one line that a terminal shows: what strangers sent is in it, of any length and characters."""
-    said = str(error)
-    if len(said) > LONGEST_LINE:
-        half = LONGEST_LINE // 2
-        said = f"{said[:half]} ... {said[-half:]}"
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in said)
 
 
 class StoreError(PhasemixError):

@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from streamer.errors import PhasemixError, one_line
+from streamer.errors import PhasemixError
+from streamer.wording import one_line
 from training.commands import add_train
 
 

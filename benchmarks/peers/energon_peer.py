@@ -59,7 +59,7 @@ class Energon(WebDataset):
             stateless,
         )
 
-        @stateless
+        @stateless  # type: ignore[untyped-decorator]
         def cook(sample: CrudeSample) -> CrudeSample:
             return sample
 

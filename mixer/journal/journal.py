@@ -20,6 +20,7 @@ from mixer.planning.tables import BoundParts
 from streamer.catalog.catalog import Catalog
 from streamer.store.entries import RESTORE
 from streamer.store.log import Bodies, Body
+from streamer.wording import listed
 
 POLL_S = 0.5
 
@@ -37,7 +38,7 @@ class Journal:
         self._is_whole = False
         bodies = self._log.read()
         if not bodies:
-            have = ", ".join(catalog.names("runs")) or "none yet"
+            have = listed(catalog.names("runs")) or "none yet"
             raise RunError(f"run {run} does not exist under {catalog.store.url}; runs there: {have}")
         self.ledger = Ledger(bodies)
         self.written = self.ledger.end

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Sized
 from typing import Any, NamedTuple
 
 from mixer.errors import MixtureError
-from mixer.faults import Fault, Path, check, did_you_mean, fits, listed, plain, shown
+from mixer.faults import Fault, Path, check, fits
 from mixer.mixture.grammar import COMPONENT, Extension
 from mixer.mixture.mixture import Component, Mixture, Word, count_tokens, document_of, label_of
 from mixer.mixture.places import Places
 from streamer.documents import toml_text
 from streamer.errors import BadNameError, TomlError
+from streamer.wording import did_you_mean, listed, plain, shown
 
 MOST_SETTINGS = 1000  # of one [set] or one edit
 Document = dict[str, Any]

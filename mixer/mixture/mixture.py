@@ -14,8 +14,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from mixer.errors import MixtureError
-from mixer.faults import Fault, dotted, plain
+from mixer.faults import Fault, dotted
 from streamer.catalog.names import check_word
+from streamer.wording import plain
 
 SUFFIXES = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 NEWER_KEYS = ("temperature", "best_share")  # than format mixture/1

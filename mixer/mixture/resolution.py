@@ -13,11 +13,12 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from mixer.faults import Fault, Path, did_you_mean, listed, shown
+from mixer.faults import Fault, Path
 from mixer.mixture.mixture import Component, Mixture, count_tokens, globs
 from mixer.mixture.plan import Plan
 from mixer.order.shares import to_shares
 from streamer.catalog.manifest import Snapshot
+from streamer.wording import did_you_mean, listed, shown
 
 DIGITS = Context(prec=50, rounding=ROUND_HALF_EVEN, Emin=-999_999, Emax=999_999, traps=[])
 PINS_WITHIN = Fraction(1, 10**9)  # of 1 they are taken to be 1, as people write thirds; `mixture_file` refuses more

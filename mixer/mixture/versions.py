@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from mixer.errors import MixtureError
-from mixer.faults import Fault, did_you_mean, listed
+from mixer.faults import Fault
 from mixer.mixture.mixture import Mixture, document_of, say, split_reference
 from mixer.mixture.plan import Plan
 from mixer.mixture.resolution import resolve
@@ -15,6 +15,7 @@ from streamer.catalog.catalog import Catalog
 from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body, Log
 from streamer.store.store import Store
+from streamer.wording import did_you_mean, listed
 
 FORMAT = "mixture/1"
 NEWER_FORMAT = "mixture/2"  # of a version that says what mixture/1 cannot

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from mixer.errors import MixtureError
-from mixer.faults import shown
 from mixer.mixture.file import Parsed, change, check_document, parse_assignment, parse_mixture, text_of
 from mixer.mixture.mixture import NEWER_KEYS, document_of
 from mixer.mixture.places import Places
@@ -26,6 +25,7 @@ from mixer.preview.stocks import stocks_of
 from streamer.catalog.export import export_shares
 from streamer.catalog.growth import speeds_of
 from streamer.store.log import Bodies, Body
+from streamer.wording import shown
 
 LONGEST_NOTE = 1000
 MOST_TOKENS = 10**18

@@ -7,11 +7,12 @@ import msgspec
 from msgspec import Meta
 
 from mixer.errors import RunError
-from mixer.faults import Fault, check, shown
+from mixer.faults import Fault, check
 from mixer.ledger.ledger import FORMAT, Batches, Ledger, Shape, Step, Steps
 from mixer.steering.binding import Bound
 from streamer.catalog.names import whole_text
 from streamer.store.log import Body
+from streamer.wording import shown
 
 MAX_TEXT = 4000  # characters
 T = TypeVar("T")

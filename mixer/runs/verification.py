@@ -9,7 +9,6 @@ from contextlib import suppress
 import msgspec
 
 from mixer.errors import RunError
-from mixer.faults import listed
 from mixer.journal.journal import Forecast, line_of
 from mixer.ledger.ledger import Ledger
 from mixer.ledger.reports import Reports
@@ -21,6 +20,7 @@ from streamer.errors import PhasemixError
 from streamer.store import identity
 from streamer.store.entries import RESTORE, key_of
 from streamer.store.log_check import LogCheck, load_all, logs_under
+from streamer.wording import listed
 
 OTHERS = ("pools", "orders", "corpus")  # folders of logs that belong to no run
 

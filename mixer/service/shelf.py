@@ -17,6 +17,7 @@ from mixer.service.metrics import Gauges, Metrics
 from mixer.service.route import named_in_path
 from streamer.catalog.catalog import Catalog
 from streamer.store.store import Store
+from streamer.wording import listed
 
 PROBE_S = 60.0  # between two looks at whether the store can be written
 
@@ -38,7 +39,7 @@ class Shelf:
             have = self.catalog.names("runs")
             if name not in have:
                 raise RunError(
-                    f"run {name} does not exist under {self.catalog.store.url}; runs: {', '.join(have) or 'none yet'}"
+                    f"run {name} does not exist under {self.catalog.store.url}; runs: {listed(have) or 'none yet'}"
                 )
         return name
 

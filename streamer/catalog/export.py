@@ -8,6 +8,7 @@ kept, a switch is unknown, and what is published later is in the next export onl
 whole, with the share of its best samples.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from streamer.catalog.catalog import Catalog
@@ -27,7 +28,7 @@ def export_glob(catalog: Catalog, glob: str, *, cache: str | None = None) -> lis
 
 
 def export_shares(
-    catalog: Catalog, streams: list[tuple[Snapshot, float, int | None]], *, cache: str | None = None
+    catalog: Catalog, streams: Sequence[tuple[Snapshot, float, int | None]], *, cache: str | None = None
 ) -> list[dict[str, Any]]:
     """Arguments for streams with a share each, and how many of their first samples they may give (None: all).
 

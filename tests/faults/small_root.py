@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from streaming import MDSWriter
 
 from generators.planning.orders import load_orders, place_order
 from mixer import Mixtures, RunReader, Runs, Trace
@@ -26,8 +28,8 @@ from streamer.publishing.publication import document_row
 from streamer.store.store import MemoryStore
 
 SEQ_LEN, INTERVAL = 4, 16
-END = {"a": 70, "lanes": 40, "fork": 60, "lineage": 20}  # batches of each run that are in its ledger
-STEPS = {"a": (69, 40, 3), "lanes": (37, 5), "fork": (59, 33, 2), "lineage": (19,)}  # such as need states, late ones first
+END = {"a": 70, "lanes": 40, "fork": 60, "lineage": 20, "packed": 6}  # batches of each run that are in its ledger
+STEPS = {"a": (69, 40, 3), "lanes": (37, 5), "fork": (59, 33, 2), "lineage": (19,), "packed": (5, 0)}  # late ones first
 MIXTURE = """
 name = "m"
 seq_len = 4
@@ -36,6 +38,7 @@ streams = "raw/*"
 share = 1
 within = {{ s0 = {s0}, s1 = {s1} }}
 """
+PACKED = 'name = "packed"\nseq_len = 4\n[[component]]\nstreams = "packed/*"\nshare = 1\n'
 
 
 class Held(MemoryStore):
@@ -92,6 +95,11 @@ def build(folder: Path, *, other: int = 0) -> Held:
     read(store, "fork", END["fork"])
     runs.create("lineage", mixture="m@2", seed=4 + other, global_batch=8, parent="a", parent_step=50)
     read(store, "lineage", END["lineage"])
+    pack(folder / "packed", rows)
+    catalog.publish_directory("packed/go", folder / "packed")
+    mixtures.apply(PACKED)
+    runs.create("packed", mixture="packed@1", seed=5 + other, global_batch=8)
+    read(store, "packed", END["packed"])
     for start in range(0, 60, 20):
         report = Report(start_step=start, end_step=start + 20, streams=["raw/s0"], samples=[9], loss=[2.5])
         Reports(catalog, "a").append(report)
@@ -99,6 +107,15 @@ def build(folder: Path, *, other: int = 0) -> Held:
     pool.set_wanted(catalog, 5)
     place_order(catalog, "documents/*", files=5, language="go")
     return store
+
+
+def pack(folder: Path, rows: npt.NDArray[np.uint16]) -> None:
+    """Compressed shards of a few samples."""
+    with MDSWriter(
+        out=str(folder), columns={"tokens": f"ndarray:uint16:{SEQ_LEN}"}, compression="zstd:3", size_limit=600
+    ) as writer:
+        for row in rows:
+            writer.write({"tokens": row})
 
 
 def read(store: MemoryStore, run: str, end: int) -> None:

@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
-from small_root import INTERVAL, Held, batches, build, views
+from small_root import INTERVAL, PACKED, SEQ_LEN, Held, batches, build, pack, views
 
 from generators.planning.orders import load_orders
 from mixer import Mixtures, RunReader, Runs
@@ -218,6 +219,41 @@ def test_verify_names_every_object_that_is_gone(world: World) -> None:
     ]
     for known in ("streams/raw/s0/_log/00000001", "mixtures/m/00000001", "names/streams/00000003", "names/runs/00000003"):
         assert known not in unknown
+
+
+def test_damage_in_a_referenced_folder_gives_the_same_or_a_named_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose objects a root does not hold: compressed shards of somebody else's folder, and its index."""
+    theirs, choice = tmp_path / "theirs", random.Random(SEED)
+    pack(theirs, np.arange(60 * SEQ_LEN, dtype=np.uint16).reshape(60, SEQ_LEN))
+    catalog = Catalog(tmp_path / "root")
+    catalog.publish_reference("packed/go", theirs)
+    Mixtures(catalog).apply(PACKED)
+    Runs(catalog).create("packed", mixture="packed@1", seed=1, global_batch=4)
+    steps, tally = (9, 4, 0), Counter[str]()
+    said = batches(catalog.store, "packed", steps)
+    whole = {path: path.read_bytes() for path in sorted(theirs.iterdir())}
+    assert len(whole) > 2
+    changes: list[Change | None] = [*[flip] * 8, cut_last, cut, zero, None]
+    for path, data in whole.items():
+        for number, change in enumerate(changes):
+            cache = tmp_path / f"cache-{path.name}-{number}"  # as on a node that has read nothing yet
+            monkeypatch.setenv("PHASEMIX_CACHE", str(cache))
+            if change is None:
+                path.unlink()
+            else:
+                path.write_bytes(change(data, choice))
+            refused = ""
+            try:
+                assert batches(catalog.store, "packed", steps) == said
+            except PhasemixError as error:
+                refused = str(error)
+            tally["refused" if refused else "same"] += 1
+            assert not refused or path.name in refused
+            assert any(path.name in found.shard for found in verify_streams(Catalog(catalog.store)) if found.is_fault)
+            path.write_bytes(data)
+    assert tally["refused"] > tally["same"]
 
 
 OLD_VIEWS: dict[str, Callable[[Held], Any]] = {

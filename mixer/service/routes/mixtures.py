@@ -4,13 +4,13 @@ from typing import Any
 
 from mixer.client.answers import Applied, MixturePage, MixtureRow, MixtureText
 from mixer.errors import MixtureError
-from mixer.faults import listed
 from mixer.mixture.grammar import schema
 from mixer.mixture.plan import ShareChange
 from mixer.preview.preview import Preview
 from mixer.service.requests import Apply, Pair, PreviewOf, RequestError
 from mixer.service.route import Question, Route, named_in_path
 from mixer.service.shelf import Shelf
+from streamer.wording import listed
 
 
 def routes(shelf: Shelf) -> list[Route]:
