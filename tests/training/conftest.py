@@ -1,5 +1,6 @@
 """A small real catalog with a tokenizer."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +47,9 @@ def tokenizer(source_text: str) -> Tokenizer:
     return make_tokenizer(source_text)
 
 
-@pytest.fixture
-def code_root(tmp_path: Path, source_text: str, tokenizer: Tokenizer) -> Path:
-    """A catalog of two raw streams of 100 samples, one held out, and the mixture `code`."""
-    root = tmp_path / "catalog"
+@pytest.fixture(scope="session")
+def code_template(tmp_path_factory: pytest.TempPathFactory, source_text: str, tokenizer: Tokenizer) -> Path:
+    root = tmp_path_factory.mktemp("code") / "catalog"
     catalog = Catalog(root)
     fingerprint = catalog.put_tokenizer(tokenizer.to_str())
     ids = np.array(tokenizer.encode(source_text).ids, np.uint16)
@@ -58,3 +58,9 @@ def code_root(tmp_path: Path, source_text: str, tokenizer: Tokenizer) -> Path:
         catalog.append(name, part, seq_len=SEQ_LEN, tokenizer=fingerprint)
     Mixtures(root).apply(MIXTURE)
     return root
+
+
+@pytest.fixture
+def code_root(code_template: Path, tmp_path: Path) -> Path:
+    """A catalog of two raw streams of 100 samples, one held out, and the mixture `code`."""
+    return shutil.copytree(code_template, tmp_path / "catalog")

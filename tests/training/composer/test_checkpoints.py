@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,10 +31,17 @@ class Evil:
         return os.system, (f"touch {self.mark}",)
 
 
+@pytest.fixture(scope="module")
+def trained_template(code_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = shutil.copytree(code_template, tmp_path_factory.mktemp("trained") / "catalog")
+    finish(start_training(train_argv(root, "a", "--set", "steps=8")))
+    return root
+
+
 @pytest.fixture
-def trained(code_root) -> Path:
-    """The folder of a training of 8 steps."""
-    finish(start_training(train_argv(code_root, "a", "--set", "steps=8")))
+def trained(trained_template: Path, code_root: Path) -> Path:
+    """The folder of a training of 8 steps in the root."""
+    shutil.copytree(trained_template, code_root, dirs_exist_ok=True)
     return code_root / "checkpoints" / "a"
 
 
