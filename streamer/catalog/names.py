@@ -3,6 +3,7 @@
 import re
 
 from streamer.errors import BadNameError
+from streamer.wording import shown
 
 WORD = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 LONGEST_GLOB = 400  # characters; a glob is made into a regex, in time that grows with the square of its brackets
@@ -34,7 +35,7 @@ def check_glob(glob: str) -> str:
     """Returns a glob that is no longer than what is matched needs. Raises: BadNameError."""
     if len(glob) > LONGEST_GLOB:
         raise BadNameError(
-            f"the glob {glob[:60]!r}... has {len(glob):,} characters; at most {LONGEST_GLOB} are read, shorten it"
+            f"the glob {shown(glob)} has {len(glob):,} characters; at most {LONGEST_GLOB} are read, shorten it"
         )
     return glob
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from streamer.catalog.names import LONGEST_GLOB
 from streamer.corpus.heldout import SHARE
 from streamer.documents.toml_text import parse_toml, read_text
 from streamer.errors import CorpusError, TomlError
@@ -26,7 +27,7 @@ WELL_KEPT_MODULES = (
     "uuid", "weakref", "zipfile",
 )  # fmt: skip
 
-Glob = Annotated[str, msgspec.Meta(max_length=400)]  # one is made into a regex, in time that grows with the square
+Glob = Annotated[str, msgspec.Meta(max_length=LONGEST_GLOB)]  # one is made into a regex, in time that grows with the square
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

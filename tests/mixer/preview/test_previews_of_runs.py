@@ -1,7 +1,5 @@
 """Where a preview of a run says that it ends, beside runs without a horizon that are read to their very end."""
 
-from typing import Any
-
 import pytest
 from histories import History, Part, drying_histories, examples, publish, toml
 from hypothesis import assume, given
@@ -30,9 +28,8 @@ class Catalogued:
         self.history, self.mixture = history, self.mixtures.apply(toml(history, history.weights))
         self.shape = {"seed": history.seed, "segment_batches": history.segment_batches}
 
-    def begin(self, name: str, *, read: int = 0, size: int | None = None, **more: Any) -> None:
-        values = {"mixture": self.mixture, "global_batch": size or self.history.global_batch, **self.shape, **more}
-        self.runs.create(name, **values)
+    def begin(self, name: str, *, read: int = 0) -> None:
+        self.runs.create(name, mixture=self.mixture, global_batch=self.history.global_batch, **self.shape)
         reader = RunReader(self.store, name)
         for step in range(read):
             reader.read(step)
