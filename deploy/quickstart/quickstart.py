@@ -19,9 +19,10 @@ from typing import Any
 
 from deploy.quickstart.errors import QuickstartError
 
-NAME, ROOT, SEED = "quickstart", "phasemix-root", 17
+NAME, ROOT = "quickstart", "phasemix-root"
 LOOK, CORPUS, MIXTURE = "the folder", "the corpus: read, filter, deduplicate, score, pack, publish", "the mixture"
 BATCH, TRAINING, SERVICES = "the run and its first batch", "the training", "the dashboard and its services"
+SAMPLE_FILES = 80  # that the annotator reads, the longest part of a small corpus
 MAX_MB = 32.0  # about a minute of work on two cores
 CORPUS_MODULES = ("datatrove", "streaming", "sentence_transformers")
 TRAIN_MODULES = ("torch", "composer", "transformers")
@@ -164,6 +165,7 @@ class Stages:
 
 def ingest(root: str, folder: Path, choices: Any) -> Any:
     """The corpus's report. Raises: CorpusError."""
+    from deploy.quickstart.choices import SEED
     from streamer.catalog.catalog import Catalog
     from streamer.commands.progress_line import ProgressLine
     from streamer.corpus.pipeline import build
@@ -173,8 +175,10 @@ def ingest(root: str, folder: Path, choices: Any) -> Any:
     recipe = Recipe(
         sources=(Source(path=str(folder), max_mb=choices.max_mb),),
         seq_len=choices.seq_len,
+        seed=SEED,
         heldout_share=choices.heldout_share,
         annotator_model=OFFLINE_MODEL,
+        sample_files=SAMPLE_FILES,
     )
     progress = ProgressLine(sys.stderr)
     try:
@@ -224,7 +228,7 @@ def shares(options: argparse.Namespace, choices: Any) -> list[str]:
 
 def first_batch(options: argparse.Namespace) -> list[str]:
     """Makes the run and reads its first batch: which documents are in it. Raises: RunError."""
-    from deploy.quickstart.choices import GLOBAL_BATCH
+    from deploy.quickstart.choices import GLOBAL_BATCH, SEED
     from mixer import RunReader, Runs, Trace
 
     runs = Runs(options.root)
