@@ -17,7 +17,7 @@ from streamer.wording import listed
 
 LEAST_KB = 100
 BYTES_PER_TOKEN = 3.3  # of source code under a vocabulary of 8,192 ids, measured
-SEQ_LENS = (512, 256, 128)  # longer ones make twenty steps on two cores a matter of many minutes
+SEQ_LENS = (256, 128)  # the first is that of the recipe `laptop`
 WANTED_SAMPLES = 1500  # so that a stream has enough of them to be mixed
 LEAST_HELD_OUT, MOST_HELD_OUT = 0.02, 0.3  # of the bytes
 MOST_SHARE = 0.5  # of the repositories, the recipe's limit

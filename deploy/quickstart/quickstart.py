@@ -46,7 +46,7 @@ def add_quickstart(parser: argparse.ArgumentParser) -> None:
         "--max-mb", type=float, default=MAX_MB, metavar="MB", help=f"read at most this (default: {MAX_MB:g})"
     )
     parser.add_argument(
-        "--seq-len", type=int, metavar="N", help="tokens of a sample (default: as the text allows, 128 to 512)"
+        "--seq-len", type=int, metavar="N", help="tokens of a sample (default: 256; 128 for little text)"
     )
     parser.add_argument("--no-train", action="store_true", help="end with the first batch")
     parser.add_argument("--no-up", action="store_true", help="do not start the dashboard and its services")
@@ -117,7 +117,7 @@ def check(options: argparse.Namespace) -> None:
     if not 1 <= options.steps <= 10_000:
         raise QuickstartError(f"--steps {options.steps} is not in 1..10000; a longer training is phasemix train")
     if options.seq_len is not None and not 16 <= options.seq_len <= 1 << 16:
-        raise QuickstartError(f"--seq-len {options.seq_len} is not in 16..65536; leave it out, or take 128 to 512")
+        raise QuickstartError(f"--seq-len {options.seq_len} is not in 16..65536; leave it out for 256")
     if not 0.1 <= options.max_mb <= 1e6:
         raise QuickstartError(f"--max-mb {options.max_mb:g} is not in 0.1..1000000; give megabytes of source")
     if Path(f"{options.name}.toml").exists():
