@@ -1,4 +1,8 @@
-"""The command `phasemix`: a noun's name to the module that knows it. Imports a room only when its noun is used."""
+"""The command `phasemix`: finds the module that knows a noun, and runs it.
+
+Always holds: a room is imported only when its noun is used; `--help` and `--version` import none. A user's mistake is said
+in one line and ends the command with code 2.
+"""
 
 import argparse
 import importlib.util
@@ -36,7 +40,31 @@ class OneLineParser(argparse.ArgumentParser):
 
 def help_text() -> str:
     lines = (f"  {noun:<12}{text}" for noun, (_, text) in NOUNS.items())
-    return "usage: phasemix NOUN ... [--root ROOT] [--json]\n\n" + "\n".join(lines) + "\n\nphasemix NOUN --help says more."
+    usage = "usage: phasemix [--version] NOUN ... [--root ROOT] [--json]"
+    return f"{usage}\n\n" + "\n".join(lines) + "\n\n`phasemix NOUN --help` says more; `phasemix` alone says what to do next."
+
+
+def version_text() -> str:
+    """The version that is installed."""
+    from importlib.metadata import version
+
+    return f"phasemix {version('phasemix')}"
+
+
+def run_overview(words: list[str]) -> int:
+    """`phasemix` alone, or with a root: what the root holds and what to type next."""
+    from deploy.guidance.overview import overview
+    from streamer.errors import PhasemixError
+    from streamer.wording import one_line
+
+    parser = OneLineParser(prog="phasemix", add_help=False)
+    parser.add_argument("--root", default=os.environ.get("PHASEMIX_ROOT") or None)
+    try:
+        print(overview(parser.parse_args(words).root))
+    except PhasemixError as error:
+        print(f"phasemix: {one_line(error)}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,9 +84,11 @@ def run(words: list[str]) -> int:
         from deploy.completion import answer_shell
 
         answer_shell(NOUNS)
-    if not words or words[0] in ("-h", "--help"):
-        print(help_text())
-        return 0 if words else 2
+    if not words or words[0].startswith("--root"):
+        return run_overview(words)
+    if words[0] in ("-h", "--help", "-V", "--version"):
+        print(help_text() if words[0] in ("-h", "--help") else version_text())
+        return 0
     noun = words[0]
     if noun not in NOUNS or importlib.util.find_spec(NOUNS[noun][0]) is None:
         have = ", ".join(name for name, (module, _) in NOUNS.items() if importlib.util.find_spec(module))
@@ -76,10 +106,15 @@ def run(words: list[str]) -> int:
             from deploy.local.local_machine import redis_url
 
             options.redis = redis_url(options.root)
-        return int(options.run(options))
+        code = int(options.run(options))
     except PhasemixError as error:
         print(f"phasemix: {one_line(error)}", file=sys.stderr)
         return 2
+    if code == 0:
+        from deploy.guidance.next_steps import say_next_step
+
+        say_next_step(noun, next((word for word in words[1:2] if not word.startswith("-")), ""), options)
+    return code
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def run_apply(options: argparse.Namespace) -> int:
     mixtures = Mixtures(options.root)
     before = dict(mixtures.list())
     made = mixtures.apply(text, by=person(), why=options.why, name=name)
-    called = made.partition("@")[0]
+    called, options.mixture = made.partition("@")[0], made
     print_made(mixtures, made, f"{called}@{before[called]}" if before.get(called) else None, options.json)
     return 0
 
@@ -123,6 +123,7 @@ def run_edit(options: argparse.Namespace) -> int:
     else:
         show = print_outlook if not options.json else lambda preview, changes: None
         made = edit_version(mixtures, before, show, tokens=horizon, yes=options.yes, by=person(), why=options.why)
+    options.mixture = made or before
     if made is None:
         print_table([{"mixture": before}], True) if options.json else print(f"{before} stays: nothing was changed")
     elif options.assignments or options.unset:
