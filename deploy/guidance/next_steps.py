@@ -22,6 +22,7 @@ NEXT = {
     ("mixtures", "show"): "phasemix mixtures preview {mixture}",
     ("mixtures", "apply"): "phasemix mixtures preview {mixture}",
     ("mixtures", "edit"): "phasemix mixtures preview {mixture}",
+    ("mixtures", "set"): "phasemix mixtures preview {mixture}",
     ("runs", "create"): "phasemix runs show {name}",
     ("runs", "list"): "phasemix runs show NAME",
     ("runs", "show"): "phasemix runs history {name}",

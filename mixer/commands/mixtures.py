@@ -18,7 +18,7 @@ MOST_REFUSALS = 5  # that are printed of a preview
 
 
 def add_mixtures(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(required=True, metavar="list|show|apply|edit|diff|preview|schema")
+    verbs = parser.add_subparsers(required=True, metavar="list|show|apply|edit|set|diff|preview|schema")
     listing = verbs.add_parser("list", help="one line a mixture, or one line a version of one")
     listing.add_argument("mixture", nargs="?", metavar="NAME", help="whose versions, with who made them and why")
     listing.set_defaults(run=run_list)
@@ -33,6 +33,11 @@ def add_mixtures(parser: argparse.ArgumentParser) -> None:
     add_settings(edit)
     edit.add_argument("--yes", action="store_true", help="apply what the editor left without asking")
     edit.set_defaults(run=run_edit)
+    setting = verbs.add_parser("set", help="give components or languages a share; the others keep their proportions")
+    setting.add_argument("mixture", help="NAME or NAME@VERSION")
+    setting.add_argument("shares", nargs="+", metavar="NAME=SHARE", help="such as synthetic=40%% python=50%%")
+    setting.add_argument("--preview", action="store_true", help="show what would change and make no version")
+    setting.set_defaults(run=run_set)
     diff = verbs.add_parser("diff", help="what differs between two versions, in resolved shares")
     diff.add_argument("mixture", metavar="before", help="NAME or NAME@VERSION")
     diff.add_argument("after", help="NAME, NAME@VERSION or a TOML file")
@@ -47,9 +52,9 @@ def add_mixtures(parser: argparse.ArgumentParser) -> None:
     schema.set_defaults(run=run_schema)
     for verb in (edit, preview):
         verb.add_argument("--tokens", default="0", help="horizon of the preview in tokens (like 50B)")
-    for verb in (apply, edit):
+    for verb in (apply, edit, setting):
         add_why(verb)
-    for verb in (apply, listing, show, edit, diff, preview):
+    for verb in (apply, listing, show, edit, setting, diff, preview):
         add_root(verb)
         add_json(verb)
 
@@ -130,6 +135,20 @@ def run_edit(options: argparse.Namespace) -> int:
         print_made(mixtures, made, before, options.json)
     else:
         print_table([{"mixture": made}], options.json)
+    return 0
+
+
+def run_set(options: argparse.Namespace) -> int:
+    from mixer.mixture.wanted import parse_wanted
+    from mixer.preview.previews import Mixtures
+
+    mixtures, wanted = Mixtures(options.root), parse_wanted(options.shares)
+    before = mixtures.load(options.mixture)[0]
+    if options.preview:
+        print_changes(mixtures.compare_settings(before, mixtures.settings_for(before, wanted)), options.json)
+        return 0
+    options.mixture = mixtures.set_shares(before, wanted, by=person(), why=options.why)
+    print_made(mixtures, options.mixture, before, options.json)
     return 0
 
 

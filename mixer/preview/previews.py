@@ -19,6 +19,7 @@ from mixer.mixture.places import Places
 from mixer.mixture.plan import Plan, ShareChange, Shares, compare_shares
 from mixer.mixture.resolution import resolve
 from mixer.mixture.versions import FORMAT, NEWER_FORMAT, Versions, check_formats
+from mixer.mixture.wanted import settings_for
 from mixer.order.shares import ONE
 from mixer.preview.preview import Preview, forecast
 from mixer.preview.stocks import stocks_of
@@ -54,6 +55,27 @@ class Mixtures(Versions):
     def edit(self, name: str, assignments: Sequence[str], *, by: str | None = None, why: str | None = None) -> str:
         """`apply_edit` of the newest version with `COMPONENT.KEY=VALUE` texts. Raises: MixtureError."""
         return self.apply_edit(name, dict(map(parse_assignment, assignments)), by=by, why=why)
+
+    def set_shares(
+        self, reference: str, wanted: Mapping[str, str | float], *, by: str | None = None, why: str | None = None
+    ) -> str:
+        """`apply_edit` with shares by component or language, such as {"synthetic": "40%", "python": 0.5}.
+
+        What is not named keeps its proportions. Raises: MixtureError.
+        """
+        return self.apply_edit(reference, self.settings_for(reference, wanted), by=by, why=why)
+
+    def settings_for(self, reference: str, wanted: Mapping[str, str | float]) -> dict[str, Any]:
+        """The settings that give a version these shares against the catalog now, for `preview` and `apply_edit`.
+
+        Raises: MixtureError.
+        """
+        reference, mixture = self.load(reference)
+        plan, exact = self.resolve_parsed(self.changed(reference, {}), reference)
+        try:
+            return settings_for(mixture, plan, exact, wanted)
+        except MixtureError as error:
+            raise MixtureError(f"mixture {reference}, set: {error}") from error
 
     def _apply(self, parsed: Parsed, by: str | None, why: str | None) -> str:
         mixture = parsed.mixture
@@ -123,6 +145,10 @@ class Mixtures(Versions):
     def compare(self, before: str, after: str) -> Sequence[ShareChange]:
         """The streams whose resolved shares differ between two versions, against the catalog now. Raises: MixtureError."""
         return compare_shares(self._shares(self.changed(before, {})), self._shares(self.changed(after, {})))
+
+    def compare_settings(self, before: str, settings: Mapping[str, Any]) -> Sequence[ShareChange]:
+        """The same of a version and of it with some settings changed. Raises: MixtureError."""
+        return compare_shares(self._shares(self.changed(before, {})), self._shares(self.changed(before, settings)))
 
     def compare_text(self, before: str | None, text: str, name: str = "mixture") -> Sequence[ShareChange]:
         """The same of a version, or of nothing, and a TOML text. Raises: MixtureError."""
