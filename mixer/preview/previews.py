@@ -22,7 +22,7 @@ from mixer.mixture.versions import FORMAT, NEWER_FORMAT, Versions, check_formats
 from mixer.mixture.wanted import settings_for
 from mixer.order.shares import ONE
 from mixer.preview.preview import Preview, forecast
-from mixer.preview.stocks import stocks_of
+from mixer.preview.stocks import rest_of, stocks_of
 from streamer.catalog.export import export_shares
 from streamer.catalog.growth import speeds_of
 from streamer.store.log import Bodies, Body
@@ -124,19 +124,26 @@ class Mixtures(Versions):
         reference: str,
         *,
         settings: Mapping[str, Any] = {},
-        tokens: int = 0,
+        tokens: int | None = 0,
         run: str | None = None,
         tokens_per_s: float | None = None,
     ) -> Preview:
         """What a version, or it with some settings changed, would give over `tokens` from now; writes nothing.
 
-        With a `run`, passes and caps go on from where its ledger ends; `tokens_per_s` is how fast training goes, by default
-        as the run went. Raises: MixtureError, RunError.
+        With None the horizon is what is left of the `run`, or else one pass over what the streams hold. With a `run`,
+        passes and caps go on from where its ledger ends; `tokens_per_s` is how fast training goes, by default as the run
+        went. Raises: MixtureError, RunError.
         """
         return self._preview(self.changed(reference, settings), self.load(reference)[0], tokens, run, tokens_per_s)
 
     def preview_text(
-        self, text: str, *, tokens: int = 0, run: str | None = None, tokens_per_s: float | None = None, name: str = "mixture"
+        self,
+        text: str,
+        *,
+        tokens: int | None = 0,
+        run: str | None = None,
+        tokens_per_s: float | None = None,
+        name: str = "mixture",
     ) -> Preview:
         """The same of a TOML text. Raises: MixtureError."""
         parsed = self.parse(text, name)
@@ -165,15 +172,21 @@ class Mixtures(Versions):
         shares = (share / ONE for share in plan.shares)
         return export_shares(self.catalog, [*zip(snapshots, shares, plan.limit, strict=True)], cache=cache)
 
-    def _preview(self, parsed: Parsed, reference: str, tokens: int, run: str | None, tokens_per_s: float | None) -> Preview:
+    def _preview(
+        self, parsed: Parsed, reference: str, tokens: int | None, run: str | None, tokens_per_s: float | None
+    ) -> Preview:
         if tokens_per_s is not None and not 0 < tokens_per_s < math.inf:
             raise MixtureError(f"mixture {reference}: {tokens_per_s!r} tokens a second is no speed; give a number above 0")
-        if not 0 <= tokens <= MOST_TOKENS:
+        if tokens is not None and not 0 <= tokens <= MOST_TOKENS:
             raise MixtureError(f"mixture {reference}: a horizon of {shown(tokens)} tokens is outside 0 to {MOST_TOKENS:,}")
         plan, shares = self.resolve_parsed(parsed, reference)
         taken = self.catalog.snapshots(plan.streams)
         growth = speeds_of(self.catalog, taken, time.time())
         stocks, measured = stocks_of(self.catalog, plan, taken, growth, run)
+        if tokens is None:
+            tokens = rest_of(self.catalog, run)
+        if tokens is None:
+            tokens = min(MOST_TOKENS, sum(stock.samples for stock in stocks) * parsed.mixture.seq_len)
         pins = {component.label: component.pin for component in parsed.mixture.component}
         return forecast(
             plan, shares, parsed.mixture.seq_len, stocks, tokens, pins=pins, tokens_per_s=tokens_per_s or measured
