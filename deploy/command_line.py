@@ -16,6 +16,7 @@ NOUNS = {
     "up": ("deploy.commands", "start Redis, mixer, dashboard, engine and workers on this machine"),
     "down": ("deploy.commands", "stop what `up` started"),
     "status": ("deploy.commands", "what runs on this machine"),
+    "doctor": ("deploy.commands", "look at root, disk, Redis, engine and versions, and say what to mend"),
     "corpus": ("streamer.commands.corpus", "read, filter, deduplicate, score and publish source files"),
     "tokenizer": ("streamer.commands.corpus", "train or show a tokenizer"),
     "annotator": ("streamer.commands.corpus", "train, evaluate and apply the quality annotator"),

@@ -24,4 +24,5 @@ NOUNS = {
     "up": adding("deploy.local.commands", "add_up"),
     "down": adding("deploy.local.commands", "add_down"),
     "status": adding("deploy.local.commands", "add_status"),
+    "doctor": adding("deploy.guidance.doctor", "add_doctor"),
 }
