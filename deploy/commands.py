@@ -1,4 +1,4 @@
-"""The parsers of the nouns that stand for no room: `phasemix demo`, `up`, `down`, `status`, `doctor`.
+"""The parsers of the nouns that stand for no room: `phasemix quickstart`, `demo`, `up`, `down`, `status`, `doctor`.
 
 Always holds: a noun's room is loaded when its parser is asked for, and no other.
 """
@@ -20,6 +20,7 @@ def adding(module: str, name: str) -> Callable[[argparse.ArgumentParser], None]:
 
 
 NOUNS = {
+    "quickstart": adding("deploy.quickstart.quickstart", "add_quickstart"),
     "demo": adding("deploy.demo.demo", "add_demo"),
     "up": adding("deploy.local.commands", "add_up"),
     "down": adding("deploy.local.commands", "add_down"),

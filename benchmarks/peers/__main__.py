@@ -8,7 +8,6 @@ the batches that each loader returns:
 - `repeats_%`: rows drawn again before their stream's pass had ended; `lost_%`: rows not drawn in two passes;
 - `after_change_%`: draws that repeat a row of the open pass after the shares were changed in the way that the loader offers;
 - `same_batches_%`: global batches that two ranks draw as one rank does;
-- `hung`: measurements of speed that did not end, which no median counts;
 - `first_batch_s`: of `first_samples` samples, fewer where writing ten million would take hours.
 """
 
@@ -17,7 +16,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +25,11 @@ NAMES = ("phasemix", "StreamingDataset", "grain", "torchdata nodes", "litData", 
 FIRST_SAMPLES = {"litData": 1_000_000, "webdataset": 100_000, "Energon": 100_000}
 CASES = ((8, 0), (512, 0), (8, 2), (512, 2))  # rows of a batch, workers
 ROUNDS, TIMEOUT_S = 3, 600
-HUNG_S = 90  # a measurement of speed takes some ten seconds
 
 
-def run(name: str, what: str, folder: Path, *numbers: int, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+def run(name: str, what: str, folder: Path, *numbers: int) -> dict[str, Any]:
     argv = [sys.executable, "-m", "benchmarks.peers.case", name, what, str(folder), *map(str, numbers)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout_s)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT_S)
     if done.returncode or not done.stdout.strip():
         raise RuntimeError(f"{name}: {what} failed: {done.stderr.strip()[-1000:]}")
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -42,7 +39,6 @@ def run(name: str, what: str, folder: Path, *numbers: int, timeout_s: float = TI
 def measure() -> Report:
     speeds: dict[str, list[float]] = {}
     rows: list[dict[str, Any]] = []
-    hung: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as base:
         for name in NAMES:
             here = Path(base) / name.replace(" ", "_")
@@ -59,11 +55,8 @@ def measure() -> Report:
                 for name in NAMES:
                     place = Path(base) / name.replace(" ", "_") / "speed"
                     known = speeds.setdefault(f"{name} {size} {workers}", [])
-                    try:
-                        known.append(run(name, "speed", place, size, workers, timeout_s=HUNG_S)["rows_per_s"])
-                    except subprocess.TimeoutExpired:  # as torchdata's forked workers do now and then
-                        hung[name] += 1
-    medians = {key: statistics.median(values or [0.0]) for key, values in speeds.items()}  # of those that came to an end
+                    known.append(run(name, "speed", place, size, workers)["rows_per_s"])
+    medians = {key: statistics.median(values) for key, values in speeds.items()}
     table, figures = [], {}
     for row in rows:
         name = row["loader"]
@@ -79,7 +72,6 @@ def measure() -> Report:
             "same_batches_%": f"{row['same_batches']:.0f}",
             "first_batch_s": f"{row['first_batch_s']:.2f}",
             "first_samples": f"{row['first_samples']:,}",
-            "hung": hung[name],
         }
         table.append(shown)
     for size, workers in CASES:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -68,7 +68,6 @@ def start(
     *,
     log: Path,
     pass_fds: Sequence[int] = (),
-    environment: Mapping[str, str] | None = None,
     tied: bool = True,
 ) -> subprocess.Popen[bytes]:
     """Starts a process that leads its own group, its output appended to `log`.
@@ -92,5 +91,5 @@ def start(
             start_new_session=True,
             pass_fds=pass_fds,
             preexec_fn=tie if tied and sys.platform == "linux" else None,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )

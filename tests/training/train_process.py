@@ -1,8 +1,15 @@
 """A small training as a process of its own."""
 
+import atexit
+import functools
+import json
 import os
+import select
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
@@ -13,19 +20,70 @@ SMALL = [
 ]  # fmt: skip
 
 
-def train_argv(root: Path, run: str, *more: str) -> list[str]:
-    argv = ["-m", "training", "general", "--mixture", "code", "--run", run, "--root", str(root), *SMALL, *more]
-    return [sys.executable, *argv]
+def words(root: Path, run: str, *more: str) -> list[str]:
+    """Behind `python -m training` or a launcher's own `training`."""
+    return ["general", "--mixture", "code", "--run", run, "--root", str(root), *SMALL, *more]
 
 
-def start_training(argv: list[str]) -> "subprocess.Popen[str]":
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        argv, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
 
 
-def finish(process: "subprocess.Popen[str]") -> str:
-    output, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, output
-    return output
+@functools.cache
+def forks() -> Path:
+    """The socket of the process that forks trainings (forked.py); it ends with this one."""
+    folder = tempfile.mkdtemp(prefix="forks-")
+    server = subprocess.Popen(
+        [sys.executable, "-P", str(Path(__file__).with_name("forked.py")), f"{folder}/socket"],
+        env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(server.kill)
+    assert server.stdout is not None
+    assert server.stdout.readline() == "ready\n"
+    return Path(folder)
+
+
+class Training:
+    """`python -m training WORDS`, started; what subprocess.Popen offers of it."""
+
+    def __init__(self, words: list[str]) -> None:
+        descriptor, output = tempfile.mkstemp(dir=forks())
+        os.close(descriptor)
+        self._output = Path(output)
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.connect(str(forks() / "socket"))
+        self._connection.sendall(json.dumps({"words": words, "output": output}).encode() + b"\n")
+        self.pid = self._number()
+        self._code: int | None = None
+
+    def _number(self) -> int:
+        return int.from_bytes(self._connection.recv(8, socket.MSG_WAITALL), sys.byteorder, signed=True)
+
+    def poll(self, timeout: float = 0) -> int | None:
+        """Its exit code, None while it goes on."""
+        if self._code is None and select.select([self._connection], [], [], timeout)[0]:
+            self._code = self._number()
+            self._connection.close()
+        return self._code
+
+    def output(self) -> str:
+        """What it wrote until now to both its outputs."""
+        return self._output.read_text()
+
+
+def train(root: Path, run: str, *more: str) -> str:
+    """A training to its end: what it wrote."""
+    return finish(Training(words(root, run, *more)))
+
+
+def finish(training: Training) -> str:
+    assert training.poll(timeout=200) == 0, training.output()
+    return training.output()
+
+
+def launch(launcher: list[str], *words: str) -> None:
+    """The training of several processes that a launcher's module starts."""
+    argv = [sys.executable, "-m", *launcher, "training", *words]
+    done = subprocess.run(argv, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr

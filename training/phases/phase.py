@@ -14,6 +14,7 @@ import msgspec
 
 from streamer.documents.toml_text import MOST_DOTTED, parse_toml, parse_value
 from streamer.errors import TomlError
+from streamer.wording import shown
 from training.errors import RecipeError
 from training.phases.schedule import Kind, multiplier
 
@@ -185,7 +186,7 @@ def _override(document: dict[str, Any], override: str, phase: str) -> None:
     key, equals, value = override.partition("=")
     words = key.strip().split(".")
     if not equals or not all(words) or len(words) > MOST_DOTTED:
-        raise RecipeError(f"--set {override[:60]!r} is not KEY=VALUE, such as general.steps=200")
+        raise RecipeError(f"--set {shown(override)} is not KEY=VALUE, such as general.steps=200")
     if words[0] not in Recipe.__struct_fields__:
         words = [phase, *words]
     table: Any = document

@@ -88,7 +88,9 @@ def test_documents_alone_still_need_rows_of_tokens() -> None:
 
 
 @pytest.mark.parametrize("can_train", [True, False])
-@pytest.mark.parametrize("holding", [Holding(["raw/c"], [], []), Holding([], ["m"], []), Holding(["raw/c"], ["m"], ["a"])])
+@pytest.mark.parametrize(
+    "holding", [Holding([], [], []), Holding(["raw/c"], [], []), Holding([], ["m"], []), Holding(["raw/c"], ["m"], ["a"])]
+)
 def test_every_command_of_the_overview_parses(holding: Holding, can_train: bool) -> None:
     assert parses(next_command(holding, can_train=can_train)[1])
 

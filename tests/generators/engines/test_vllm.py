@@ -83,7 +83,7 @@ def teach(folder: Path) -> None:
 
 
 @pytest.fixture
-def vllm(tmp_path: Path) -> Iterator[int]:
+def vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """The port of a server of the inference environment."""
     if not ENGINE.exists():
         if os.environ.get("CI"):
@@ -96,9 +96,10 @@ def vllm(tmp_path: Path) -> Iterator[int]:
     words = ("--model", str(checkpoint), "--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port))
     limits = ("--dtype", "float32", "--max-model-len", "1024", "--max-num-seqs", "8", "--enforce-eager")
     argv = (str(ENGINE), "-m", "vllm.entrypoints.openai.api_server", *words, *limits)
-    environment = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    for name in ("VLLM_CPU_KVCACHE_SPACE", "HF_HUB_OFFLINE", "VLLM_NO_USAGE_STATS"):
+        monkeypatch.setenv(name, "1")
     log = tmp_path / "vllm.log"
-    process = processes.start(argv, log=log, environment=environment)
+    process = processes.start(argv, log=log)
     deadline = time.monotonic() + READY_S
     try:
         while not is_healthy(port):

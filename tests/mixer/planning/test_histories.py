@@ -38,7 +38,7 @@ from streamer.store.store import MemoryStore, Store
 WORLDS = [1, 2, 3, 6, 8, 16]
 
 
-@examples(500)
+@examples(400)
 @given(history=histories(), data=st.data())
 def test_a_history_keeps_every_invariant(history: History, data: st.DataObject) -> None:
     check(history, MemoryStore("memory"), data)
@@ -246,7 +246,7 @@ def digest(life: Life) -> str:
     return hashlib.sha256(np.ascontiguousarray(life.origin).tobytes()).hexdigest()
 
 
-@examples(20)
+@examples(10)
 @given(seed=st.integers(0, 2**32), changes=st.booleans())
 def test_a_large_history_is_exact_and_fair(seed: int, changes: bool) -> None:
     """400 streams, weights to 1e-6, G = 512, 240 batches."""

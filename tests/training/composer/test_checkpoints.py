@@ -3,22 +3,18 @@
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
-from train_process import finish, start_training, train_argv
+from train_process import Training, launch, train, words
 
 from mixer import Runs
 from training.checkpoints import record
 from training.composer.weights import check_weights, safely
 from training.errors import CheckpointError
 from training.measures.steps_log import read_steps
-
-REPOSITORY = Path(__file__).parents[3]
 
 
 class Evil:
@@ -34,7 +30,7 @@ class Evil:
 @pytest.fixture(scope="module")
 def trained_template(code_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = shutil.copytree(code_template, tmp_path_factory.mktemp("trained") / "catalog")
-    finish(start_training(train_argv(root, "a", "--set", "steps=8")))
+    train(root, "a", "--set", "steps=8")
     return root
 
 
@@ -46,25 +42,23 @@ def trained(trained_template: Path, code_root: Path) -> Path:
 
 
 def refusal(root: Path, run: str, *more: str) -> str:
-    done = subprocess.run(
-        train_argv(root, run, "--set", "steps=8", *more), cwd=REPOSITORY, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 2, done.stderr
-    return done.stderr.splitlines()[-1]
+    training = Training(words(root, run, "--set", "steps=8", *more))
+    assert training.poll(timeout=300) == 2, training.output()
+    return training.output().splitlines()[-1]
 
 
 def test_a_training_is_extended_on_request_and_goes_on_behind_its_last_step(code_root, trained):
     """Given 8 steps, then 16: steps 8 to 15 are the run's next batches, at the rates of the longer schedule."""
     first = read_steps(trained / "steps.jsonl")
     assert "add --extend to train on to 16" in refusal(code_root, "a", "--resume", "--set", "steps=16")
-    finish(start_training(train_argv(code_root, "a", "--set", "steps=16", "--resume", "--extend")))
-    finish(start_training(train_argv(code_root, "whole", "--set", "steps=16")))
+    train(code_root, "a", "--set", "steps=16", "--resume", "--extend")
+    train(code_root, "whole", "--set", "steps=16")
     longer, whole = read_steps(trained / "steps.jsonl"), read_steps(code_root / "checkpoints" / "whole" / "steps.jsonl")
     assert longer[:8] == first
     assert [line.origin for line in longer] == [line.origin for line in whole]
     assert [line.learning_rate for line in longer[8:]] == [line.learning_rate for line in whole[8:]]
     assert Runs(code_root).show("a").num_steps == 16
-    output = finish(start_training(train_argv(code_root, "a", "--set", "steps=16", "--resume")))
+    output = train(code_root, "a", "--set", "steps=16", "--resume")
     assert "trained to step 16 already" in output
 
 
@@ -72,7 +66,7 @@ def test_a_loss_belongs_to_the_model_that_it_stands_beside(code_root, trained):
     """Given lines of steps that the last whole checkpoint does not have, then the result has the loss of its own step."""
     lines = read_steps(trained / "steps.jsonl")
     (trained / "step-00000008.pt").unlink()
-    finish(start_training(train_argv(code_root, "a", "--set", "steps=4", "--resume")))
+    train(code_root, "a", "--set", "steps=4", "--resume")
     result = msgspec.json.decode((trained / "result.json").read_bytes())
     assert (result["steps"], result["final_loss"]) == (4, lines[3].loss)
     assert lines[3].loss != lines[-1].loss
@@ -125,8 +119,8 @@ def test_whoever_loads_within_loads_safely(tmp_path):
 
 
 def test_torchrun_trains_two_ranks_as_its_documentation_says(code_root):
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
-    finish(start_training([*launcher, *train_argv(code_root, "ranks", "--set", "steps=4")[2:]]))
-    finish(start_training(train_argv(code_root, "alone", "--set", "steps=4")))
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
+    launch(torchrun, *words(code_root, "ranks", "--set", "steps=4"))
+    train(code_root, "alone", "--set", "steps=4")
     ranks, alone = (read_steps(code_root / "checkpoints" / run / "steps.jsonl") for run in ("ranks", "alone"))
     assert [line.origin for line in ranks] == [line.origin for line in alone]

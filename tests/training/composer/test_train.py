@@ -7,7 +7,6 @@ import random
 import signal
 import socket
 import statistics
-import sys
 import threading
 import time
 from collections import Counter
@@ -16,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import uvicorn
-from train_process import SMALL, finish, start_training, train_argv
+from train_process import SMALL, Training, finish, launch, train, words
 
 from mixer import Mixtures, Runs
 from mixer.ledger.reports import Reports
@@ -81,23 +80,23 @@ def wait_for_step(process, root: Path, run: str, step: int) -> None:
     path = root / "checkpoints" / run / "steps.jsonl"
     while process.poll() is None and not (path.exists() and len(path.read_bytes().splitlines()) > step):
         time.sleep(0.005)
-    assert process.poll() is None, process.communicate()[0]
+    assert process.poll() is None, process.output()
 
 
 def test_a_training_that_is_killed_three_times_resumes_bit_for_bit_and_two_ranks_see_the_same_batches(code_root):
     """Given dropout, kills at random steps, and other workers after each, then order and losses are the same."""
-    whole = start_training(train_argv(code_root, "whole", "--set", "steps=90"))
+    whole = Training(words(code_root, "whole", "--set", "steps=90"))
     resume, chance = list[str](), random.Random(SEED)
     for turn in range(3):
         step = 26 * turn + chance.randrange(6, 20)
         more = [*resume, "--set", "steps=90", "--set", f"batch.loader_workers={2 - turn}"]
-        killed = start_training(train_argv(code_root, "killed", *more))
+        killed = Training(words(code_root, "killed", *more))
         wait_for_step(killed, code_root, "killed", step)
         os.kill(killed.pid, signal.SIGKILL)
-        killed.communicate()
+        assert killed.poll(timeout=60) == -signal.SIGKILL
         assert step < len(steps(code_root, "killed")) < 90
         resume = ["--resume"]
-    resumed = start_training(train_argv(code_root, "killed", "--set", "steps=90", "--resume"))
+    resumed = Training(words(code_root, "killed", "--set", "steps=90", "--resume"))
     finish(whole)
     finish(resumed)
 
@@ -111,9 +110,7 @@ def test_a_training_that_is_killed_three_times_resumes_bit_for_bit_and_two_ranks
     check_reports(code_root, "killed")
     assert not list((code_root / "checkpoints" / "killed").glob(".*"))
 
-    launcher = [sys.executable, "-m", "composer.cli.launcher", "-n", "2", "-m"]
-    ranks = start_training([*launcher, *train_argv(code_root, "ranks", "--set", "steps=90", "--from", "whole")[2:]])
-    finish(ranks)
+    launch(["composer.cli.launcher", "-n", "2", "-m"], *words(code_root, "ranks", "--set", "steps=90", "--from", "whole"))
     assert [line.origin for line in steps(code_root, "ranks")] == [line.origin for line in expected]
     assert steps(code_root, "ranks")[0].loss < expected[0].loss - 0.5
     check_reports(code_root, "ranks")
@@ -122,9 +119,7 @@ def test_a_training_that_is_killed_three_times_resumes_bit_for_bit_and_two_ranks
 def test_a_run_that_ends_before_the_horizon_is_saved_with_its_reason(code_root):
     """Given two streams of 100 samples and 4 passes, then there are 100 batches of 8, at the schedule's rates."""
     Runs(code_root).create("short", mixture="code", seed=17, global_batch=8)
-    output = finish(
-        start_training(train_argv(code_root, "short", "--set", "steps=120", "--set", "checkpoints.every_steps=64"))
-    )
+    output = train(code_root, "short", "--set", "steps=120", "--set", "checkpoints.every_steps=64")
     assert "short" in output
     found = result(code_root, "short")
     assert (found["steps"], [row["passes"] for row in found["streams"]]) == (100, [4.0, 4.0])
@@ -141,7 +136,7 @@ def test_a_policy_fed_by_the_losses_of_a_training_moves_its_shares(code_root):
     """Given the example policy every 16 batches, then the ledger has its choices, its reasons and what was trained on."""
     steering = function_policy("loss-fed", every=16, arguments={"rate": 5.0})
     Runs(code_root).create("steered", mixture="code", seed=17, global_batch=8, segment_batches=16, steering=steering)
-    finish(start_training(train_argv(code_root, "steered", "--set", "steps=48", "--set", "reports.every_steps=8")))
+    train(code_root, "steered", "--set", "steps=48", "--set", "reports.every_steps=8")
     check_reports(code_root, "steered")
     chosen = [body for body in Catalog(code_root).log("runs/steered/ledger").read() if body.get("steered")]
     assert [body["at_step"] for body in chosen] == [16, 32]
@@ -160,11 +155,11 @@ def test_behind_a_service_a_training_only_reads_the_root(code_root, tmp_path):
     thread.start()
     try:
         more = ["--service", f"http://127.0.0.1:{listener.getsockname()[1]}", "--save-folder", str(tmp_path / "behind")]
-        finish(start_training(train_argv(code_root, "behind", "--set", "steps=20", *more)))
+        train(code_root, "behind", "--set", "steps=20", *more)
     finally:
         server.should_exit = True
         thread.join()
-    finish(start_training(train_argv(code_root, "beside", "--set", "steps=20")))
+    train(code_root, "beside", "--set", "steps=20")
     assert read_steps(tmp_path / "behind" / "steps.jsonl") == steps(code_root, "beside")
     reports = Reports(Catalog(code_root), "behind").read()
     assert (reports[0].start_step, reports[-1].end_step) == (0, 20)
@@ -248,11 +243,11 @@ def test_a_run_with_checkpoints_is_not_overwritten(code_root):
 def test_a_fork_goes_on_from_its_parents_checkpoint_without_what_it_skips(code_root):
     """Given a fork at 14 that skips 5 batches, then it begins with the parent's checkpoint of 12 and goes on behind them."""
     more = ["--set", "steps=24", "--set", "checkpoints.keep=9"]
-    finish(start_training(train_argv(code_root, "parent", *more)))
+    train(code_root, "parent", *more)
     Runs(code_root).fork("parent", "fork", at_step=14, skip=5, why="the loss rose")
-    finish(start_training(train_argv(code_root, "fork", *more, "--resume", "--set", "batch.loader_workers=2")))
+    train(code_root, "fork", *more, "--resume", "--set", "batch.loader_workers=2")
     Runs(code_root).fork("fork", "again", at_step=21)
-    finish(start_training(train_argv(code_root, "again", *more, "--resume")))
+    train(code_root, "again", *more, "--resume")
 
     parent, fork = steps(code_root, "parent"), steps(code_root, "fork")
     assert fork[:14] == parent[:14]
@@ -271,9 +266,9 @@ def test_a_fork_goes_on_from_its_parents_checkpoint_without_what_it_skips(code_r
 
 def test_a_fork_with_smaller_batches_counts_the_tokens_that_it_was_trained_on(code_root):
     more = ["--set", "steps=12", "--set", "checkpoints.every_steps=6"]
-    finish(start_training(train_argv(code_root, "parent", *more)))
+    train(code_root, "parent", *more)
     Runs(code_root).fork("parent", "fork", at_step=6, global_batch=4)
-    finish(start_training(train_argv(code_root, "fork", *more, "--resume", "--set", "batch.global_batch=4")))
+    train(code_root, "fork", *more, "--resume", "--set", "batch.global_batch=4")
     found = result(code_root, "fork")
     assert (found["steps"], found["tokens"]) == (12, (6 * 8 + 6 * 4) * 32)
     assert result(code_root, "parent")["tokens"] == 12 * 8 * 32
