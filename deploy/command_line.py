@@ -71,12 +71,16 @@ def run_overview(words: list[str]) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; 2 for a user's mistake, said in one line."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return run(list(sys.argv[1:] if arguments is None else arguments))
+        return run(words)
     except BrokenPipeError:  # the reader of our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
+        from deploy.guidance.interrupted import what_is_kept
+
+        print(f"phasemix: {what_is_kept(words[0] if words else '')}", file=sys.stderr)
         return 130
 
 

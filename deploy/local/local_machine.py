@@ -81,12 +81,15 @@ def start(
             ]
             log = folder / "logs" / "supervisor.log"
             process = processes.start(argv, log=log, pass_fds=(fd,), tied=False)
-            problem = wait_until_running(folder, process.poll, timeout_s=timeout_s)
-            if problem is not None:
+            try:
+                problem = wait_until_running(folder, process.poll, timeout_s=timeout_s)
+                if problem is not None:
+                    raise SupervisorError(problem)
+            except BaseException:  # an interrupt too: nothing may be left running
                 process.terminate()
                 process.wait()
                 clean(folder, load_state(folder), timeout_s=10.0)
-                raise SupervisorError(problem)
+                raise
             process.returncode = 0  # it outlives us: nothing to wait for
     found = load_state(folder)
     assert found is not None
