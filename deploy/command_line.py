@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 NOUNS = {
+    "quickstart": ("deploy.commands", "from a folder of your files to exact batches and a short training"),
     "demo": ("deploy.commands", "the whole path on this machine, small"),
     "up": ("deploy.commands", "start Redis, mixer, dashboard, engine and workers on this machine"),
     "down": ("deploy.commands", "stop what `up` started"),
@@ -61,8 +62,10 @@ def run(words: list[str]) -> int:
         return 0 if words else 2
     noun = words[0]
     if noun not in NOUNS or importlib.util.find_spec(NOUNS[noun][0]) is None:
+        from streamer.wording import shown
+
         have = ", ".join(name for name, (module, _) in NOUNS.items() if importlib.util.find_spec(module))
-        print(f"phasemix: no command {noun[:60]!r}; there are {have}", file=sys.stderr)
+        print(f"phasemix: no command {shown(noun)}; there are {have}", file=sys.stderr)
         return 2
     module = importlib.import_module(NOUNS[noun][0])
     parser = OneLineParser(prog=f"phasemix {noun}", description=NOUNS[noun][1])

@@ -11,5 +11,13 @@ SHARE = 0.02
 
 def is_held_out(repository: str, *, share: float = SHARE, key: str = "phasemix") -> bool:
     """Whether the repository is among the `share` (0 to 1) of all repositories that are held out."""
-    number = xxhash.xxh3_64_intdigest(f"heldout\0{key}\0{repository}".encode("utf-8", "surrogateescape"))
-    return number < int(share * 2**64)
+    return number_of(repository, key) < int(share * 2**64)
+
+
+def place_of(repository: str, key: str = "phasemix") -> float:
+    """From 0 to 1: whatever share is larger holds the repository out."""
+    return number_of(repository, key) / 2**64
+
+
+def number_of(repository: str, key: str) -> int:
+    return xxhash.xxh3_64_intdigest(f"heldout\0{key}\0{repository}".encode("utf-8", "surrogateescape"))

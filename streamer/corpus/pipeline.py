@@ -46,6 +46,8 @@ from streamer.scoring.annotator import Annotation
 from streamer.scoring.annotator_process import Request
 from streamer.scoring.student import Student, fit_student
 
+TOTAL = "total"
+
 
 def build(catalog: Catalog, recipe: Recipe, *, progress: Report = silent) -> CorpusReport:
     """Builds the corpus of a recipe into a root that has none.
@@ -100,14 +102,15 @@ class Build:
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
-        """Adds the seconds of a block to the report; also announces the step."""
+        """Adds the seconds of a block to the report; announces each step, not the whole."""
         start_s = time.monotonic()
-        self.progress.report(step, 0, 0)
+        if step != TOTAL:
+            self.progress.report(step, 0, 0)
         yield
         self.seconds[step] = round(self.seconds.get(step, 0) + time.monotonic() - start_s, 2)
 
     def run(self) -> CorpusReport:
-        with self.timed("total"), AnnotatorProcess(self.recipe, self.folder) as annotator:
+        with self.timed(TOTAL), AnnotatorProcess(self.recipe, self.folder) as annotator:
             self.ingest()
             build = self.identity()
             with self.timed("choose"):

@@ -1,0 +1,1 @@
+"""`phasemix quickstart`: from a folder of source files to exact batches, a short training and the dashboard."""

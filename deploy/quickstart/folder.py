@@ -1,0 +1,104 @@
+"""What lies in a folder of source files: by language, without opening a file.
+
+Always holds: nothing is opened and links are not followed; the look ends after `MOST_FILES` files, however many there are.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from deploy.quickstart.errors import QuickstartError
+from streamer.corpus.sources.ingest import SKIPPED_FOLDERS, is_container
+from streamer.corpus.sources.raw_file import clean_name
+from streamer.documents.languages import detect
+from streamer.documents.text import MAX_BYTES
+
+MOST_FILES = 200_000
+
+
+class Folder(msgspec.Struct, frozen=True, kw_only=True):
+    """`languages`: files and bytes by language, the largest first; `repositories`: bytes of source by entry of the folder.
+
+    `others`: files of no language that the corpus knows, or too large for it; `unreadable`: folders that may not be entered.
+    `is_whole`: whether all of the folder was looked at.
+    """
+
+    path: Path
+    languages: dict[str, tuple[int, int]]
+    repositories: dict[str, int]
+    others: int
+    unreadable: int
+    is_whole: bool
+
+    @property
+    def files(self) -> int:
+        return sum(files for files, _ in self.languages.values())
+
+    @property
+    def bytes(self) -> int:
+        return sum(size for _, size in self.languages.values())
+
+
+def look(path: Path) -> Folder:
+    """Looks through a resolved path. Raises: QuickstartError when it is no folder, or holds no source that may be read."""
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise QuickstartError(
+            f"{path} {what}; name a folder of source files, or give archives and Parquet files to phasemix corpus ingest"
+        )
+    languages: dict[str, list[int]] = {}
+    repositories: dict[str, int] = {}
+    unreadable: list[OSError] = []
+    others = containers = seen = 0
+    for place, folders, names in os.walk(path, onerror=unreadable.append):
+        folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
+        for name in sorted(names):
+            seen += 1
+            file = Path(place, name)
+            containers += is_container(name)
+            language, size = detect(name, ""), size_of(file)
+            if language is None or not 0 < size <= MAX_BYTES:
+                others += 1
+                continue
+            found = languages.setdefault(language, [0, 0])
+            found[0] += 1
+            found[1] += size
+            repository = f"{path.name}/{clean_name(file.relative_to(path).parts[0])}"  # as the corpus calls it
+            repositories[repository] = repositories.get(repository, 0) + size
+        if seen >= MOST_FILES:
+            break
+    if not languages:
+        raise QuickstartError(nothing_found(path, others, containers, unreadable))
+    return Folder(
+        path=path,
+        languages={name: (files, size) for name, (files, size) in sorted(languages.items(), key=lambda item: -item[1][1])},
+        repositories=repositories,
+        others=others,
+        unreadable=len(unreadable),
+        is_whole=seen < MOST_FILES,
+    )
+
+
+def size_of(file: Path) -> int:
+    """In bytes; 0 for what is no plain file or cannot be asked."""
+    try:
+        return 0 if file.is_symlink() or not file.is_file() else file.stat().st_size
+    except OSError:
+        return 0
+
+
+def nothing_found(path: Path, others: int, containers: int, unreadable: list[OSError]) -> str:
+    """Why a folder gives no source file, and what to do."""
+    if unreadable and not others:
+        return (
+            f"{path} may not be read ({unreadable[0].strerror}); give yourself the right to read it, or name another folder"
+        )
+    if containers:
+        return (
+            f"{path} holds {containers:,} archives or Parquet files and no source files of its own; "
+            f"read them with phasemix corpus ingest {path}"
+        )
+    return f"{path} holds no source file of a language that is known ({others:,} other files); name another folder"

@@ -1,0 +1,112 @@
+"""What a quickstart finds in a folder, and what it chooses for it."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from deploy.quickstart import folder as folders
+from deploy.quickstart.choices import LEAST_HELD_OUT, MOST_HELD_OUT, choose, choose_held_out, describe, mixture_text
+from deploy.quickstart.errors import QuickstartError
+from deploy.quickstart.folder import Folder, look
+from mixer import Mixtures
+from streamer.corpus.heldout import is_held_out
+
+
+def write(root: Path, **sizes: int) -> Path:
+    for name, size in sizes.items():
+        path = root / name.replace("__", "/").replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * size)
+    return root
+
+
+def test_files_are_counted_by_language_and_by_entry_of_the_folder(tmp_path: Path) -> None:
+    write(tmp_path, a__one_py=300, a__two_go=500, b__deep__three_py=400, four_h=7, image_png=9, empty_py=0, big_py=1 << 21)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "hook.py").write_text("not ours")
+    (tmp_path / "link.py").symlink_to(tmp_path / "four.h")
+    found = look(tmp_path)
+    assert found.languages == {"python": (2, 700), "go": (1, 500), "c": (1, 7)}
+    assert list(found.languages) == ["python", "go", "c"]
+    name = tmp_path.name
+    assert found.repositories == {f"{name}/a": 800, f"{name}/b": 400, f"{name}/four.h": 7}
+    assert (found.files, found.bytes, found.others, found.unreadable, found.is_whole) == (4, 1207, 4, 0, True)
+
+
+def test_a_huge_folder_is_not_walked_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "MOST_FILES", 20)
+    for number in range(10):
+        write(tmp_path / str(number), **{f"f{place}_py": 5000 for place in range(10)})
+    found = look(tmp_path)
+    assert not found.is_whole
+    assert found.files < 40
+    choices = choose(found, max_mb=32)
+    assert choices.max_mb == 32
+    assert describe(found, choices)[0].startswith("at least ")
+
+
+def test_folders_that_may_not_be_entered_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the kernel refuses them to everybody but the superuser."""
+    write(tmp_path, a__one_py=300, b__two_py=300)
+    closed, scandir = {str(tmp_path / "b")}, os.scandir
+
+    def refuse(path: str) -> object:
+        if path in closed:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert look(tmp_path).unreadable == 1
+    closed.add(str(tmp_path / "a"))
+    with pytest.raises(QuickstartError, match="may not be read"):
+        look(tmp_path)
+
+
+def test_what_holds_no_source_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    write(tmp_path / "pictures", a_png=100, b_bin=100)
+    write(tmp_path / "archives", a_zip=100)
+    for path, says in (
+        (tmp_path / "nothing", "does not exist; name a folder"),
+        (tmp_path / "pictures" / "a.png", "is a file"),
+        (tmp_path / "pictures", r"no source file of a language that is known \(2 other files\)"),
+        (tmp_path / "archives", "1 archives or Parquet files.*phasemix corpus ingest"),
+    ):
+        with pytest.raises(QuickstartError, match=says) as error:
+            look(path)
+        assert "\n" not in str(error.value)
+    little = look(write(tmp_path / "little", a_py=90_000))
+    with pytest.raises(QuickstartError, match="holds 90 kB of source; a quickstart needs at least 100 kB"):
+        choose(little, max_mb=32)
+
+
+def found(size: int) -> Folder:
+    return Folder(
+        path=Path("/code"), languages={"python": (10, size)}, repositories={}, others=0, unreadable=0, is_whole=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "seq_len"), [(100_000, 128), (700_000, 128), (1_300_000, 256), (5_200_000, 512), (3 * 10**9, 512)]
+)
+def test_samples_are_as_long_as_the_text_allows(size: int, seq_len: int) -> None:
+    assert choose(found(size), max_mb=32).seq_len == seq_len
+
+
+def test_what_is_held_out_is_enough_and_not_too_much() -> None:
+    for number in range(2, 60):
+        repositories = {f"code/{number}-{place}": 1000 + 37 * place for place in range(number)}
+        share, names = choose_held_out(repositories)
+        assert names == sorted(name for name in repositories if share and is_held_out(name, share=share))
+        if names:
+            held = sum(repositories[name] for name in names) / sum(repositories.values())
+            assert held >= LEAST_HELD_OUT
+            assert held <= MOST_HELD_OUT + 0.01
+    assert choose_held_out({"code/all": 10**6}) == (0.0, [])
+
+
+def test_the_mixture_says_what_it_is_and_parses(tmp_path: Path) -> None:
+    folder = found(5_200_000)
+    parsed = Mixtures(tmp_path).parse(mixture_text("mine", folder, choose(folder, max_mb=32)), "mine.toml")
+    assert (parsed.mixture.name, parsed.mixture.seq_len, parsed.mixture.component[0].max_passes) == ("mine", 512, 4)

@@ -1,0 +1,80 @@
+"""`phasemix quickstart` as a person types it, to the dashboard; and what it refuses."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from mixer import Mixtures, Runs
+from streamer import Catalog
+
+STDLIB = Path(sysconfig.get_path("stdlib"))
+
+
+def phasemix(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "XDG_RUNTIME_DIR": "", "OMP_NUM_THREADS": "1"}
+    environment.pop("PHASEMIX_ROOT", None)
+    argv = [sys.executable, "-P", "-m", "phasemix", *words]
+    return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=800)
+
+
+@pytest.fixture(scope="module")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose name has a space and a capital, of two languages."""
+    folder = tmp_path_factory.mktemp("home") / "My Code"
+    for name in ("json", "email", "logging", "http", "urllib", "importlib", "concurrent"):
+        shutil.copytree(STDLIB / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for number in range(12):
+        script = "\n".join(f"echo line {place} of {number}; test -d /tmp/{place} && ls" for place in range(40 + number))
+        (folder / "scripts").mkdir(exist_ok=True)
+        (folder / "scripts" / f"s{number}.sh").write_text(f"#!/bin/sh\n{script}\n")
+    return folder
+
+
+def test_own_files_become_batches_a_training_and_a_dashboard(code: Path, tmp_path: Path) -> None:
+    try:
+        done = phasemix(tmp_path, "quickstart", str(code), "--steps", "3", "--max-mb", "1", "--json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        with urllib.request.urlopen(found["dashboard"], timeout=10) as answer:
+            assert b"phasemix" in answer.read()
+    finally:
+        phasemix(tmp_path, "down", "--root", str(tmp_path / "phasemix-root"))
+    catalog = Catalog(tmp_path / "phasemix-root")
+    assert found["root"] == "phasemix-root"
+    assert found["streams"]["raw/python"] == catalog.stream("raw/python").samples
+    assert found["held_out"] > 0
+    assert (found["mixture"], found["steps"]) == ("quickstart@1", 3)
+    assert Mixtures(catalog).load("quickstart")[0] == "quickstart@1"
+    assert Runs(catalog).show("quickstart").num_steps == 3
+    assert (tmp_path / "quickstart.toml").exists()
+    assert len(found["seconds"]) == 6
+    again = phasemix(tmp_path, "quickstart", str(code), "--name", "other")
+    assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+    assert "root phasemix-root has data already" in again.stderr
+    assert not (tmp_path / "other.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["nowhere"], "does not exist"),
+        ([".", "--name", "My Code"], "'My Code' is no mixture name: use one word of a-z"),
+        ([".", "--steps", "0"], "--steps 0 is not in 1..10000"),
+        ([".", "--max-mb", "0"], "--max-mb 0 is not in"),
+        ([".", "--name", "there"], "there.toml is there already; move it away, or give another --name"),
+        (["."], "no source file of a language that is known"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_one_line_and_writes_nothing(tmp_path: Path, words: list[str], says: str) -> None:
+    (tmp_path / "there.toml").touch()
+    done = phasemix(tmp_path, "quickstart", *words)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert says in done.stderr
+    assert list(tmp_path.iterdir()) == [tmp_path / "there.toml"]
