@@ -1,4 +1,8 @@
-"""The command `phasemix`: a noun's name to the module that knows it. Imports a room only when its noun is used."""
+"""The command `phasemix`: finds the module that knows a noun, and runs it.
+
+Always holds: a room is imported only when its noun is used; `--help` and `--version` import none. A user's mistake is said
+in one line and ends the command with code 2.
+"""
 
 import argparse
 import importlib.util
@@ -13,6 +17,7 @@ NOUNS = {
     "up": ("deploy.commands", "start Redis, mixer, dashboard, engine and workers on this machine"),
     "down": ("deploy.commands", "stop what `up` started"),
     "status": ("deploy.commands", "what runs on this machine"),
+    "doctor": ("deploy.commands", "look at root, disk, Redis, engine and versions, and say what to mend"),
     "corpus": ("streamer.commands.corpus", "read, filter, deduplicate, score and publish source files"),
     "tokenizer": ("streamer.commands.corpus", "train or show a tokenizer"),
     "annotator": ("streamer.commands.corpus", "train, evaluate and apply the quality annotator"),
@@ -49,17 +54,45 @@ class OneLineParser(argparse.ArgumentParser):
 
 def help_text() -> str:
     lines = (f"  {noun:<12}{text}" for noun, (_, text) in NOUNS.items())
-    return "usage: phasemix NOUN ... [--root ROOT] [--json]\n\n" + "\n".join(lines) + "\n\nphasemix NOUN --help says more."
+    usage = "usage: phasemix [--version] NOUN ... [--root ROOT] [--json]"
+    return f"{usage}\n\n" + "\n".join(lines) + "\n\n`phasemix NOUN --help` says more; `phasemix` alone says what to do next."
+
+
+def version_text() -> str:
+    """The version that is installed."""
+    from importlib.metadata import version
+
+    return f"phasemix {version('phasemix')}"
+
+
+def run_overview(words: list[str]) -> int:
+    """`phasemix` alone, or with a root: what the root holds and what to type next."""
+    from deploy.guidance.overview import overview
+    from streamer.errors import PhasemixError
+    from streamer.wording import one_line
+
+    parser = OneLineParser(prog="phasemix", add_help=False)
+    parser.add_argument("--root", default=os.environ.get("PHASEMIX_ROOT") or None)
+    try:
+        print(overview(parser.parse_args(words).root))
+    except PhasemixError as error:
+        print(f"phasemix: {one_line(error)}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; 2 for a user's mistake, said in one line."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return run(list(sys.argv[1:] if arguments is None else arguments))
+        return run(words)
     except BrokenPipeError:  # the reader of our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
+        from deploy.guidance.interrupted import what_is_kept
+
+        print(f"phasemix: {what_is_kept(words[0] if words else '')}", file=sys.stderr)
         return 130
 
 
@@ -69,9 +102,11 @@ def run(words: list[str]) -> int:
         from deploy.completion import answer_shell
 
         answer_shell(NOUNS)
-    if not words or words[0] in ("-h", "--help"):
-        print(help_text())
-        return 0 if words else 2
+    if not words or words[0].startswith("--root"):
+        return run_overview(words)
+    if words[0] in ("-h", "--help", "-V", "--version"):
+        print(help_text() if words[0] in ("-h", "--help") else version_text())
+        return 0
     noun = words[0]
     if noun not in NOUNS or importlib.util.find_spec(NOUNS[noun][0]) is None:
         from streamer.wording import shown
@@ -92,10 +127,15 @@ def run(words: list[str]) -> int:
             from deploy.local.local_machine import redis_url
 
             options.redis = redis_url(options.root)
-        return int(options.run(options))
+        code = int(options.run(options))
     except PhasemixError as error:
         print(f"phasemix: {one_line(error)}", file=sys.stderr)
         return 2
+    if code == 0:
+        from deploy.guidance.next_steps import say_next_step
+
+        say_next_step(noun, next((word for word in words[1:2] if not word.startswith("-")), ""), options)
+    return code
 
 
 def check_extras(words: list[str]) -> None:

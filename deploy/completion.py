@@ -1,6 +1,7 @@
 """`phasemix completion bash|zsh|fish`: nouns, verbs, options, and the names that a root has.
 
-Always holds: only the noun on the line is imported; what goes wrong while a shell asks is silence.
+Always holds: only the noun on the line is imported, and nothing that loads numpy, so that a shell has its answer in a
+fraction of a second. What goes wrong while a shell asks is silence.
 """
 
 import argparse
@@ -8,7 +9,10 @@ import contextlib
 import importlib
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
+
+if TYPE_CHECKING:
+    from streamer.store.store import Store
 
 SHELLS = ("bash", "zsh", "fish")
 KINDS = {
@@ -50,16 +54,15 @@ def answer_shell(nouns: Mapping[str, tuple[str, str]]) -> None:
 
 
 def complete_names(parser: argparse.ArgumentParser, noun: str) -> None:
-    """Gives every argument that is a name under the root a completer."""
+    """Gives every argument that is a name under the root, a language or a setting a completer."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for verb, inner in action.choices.items():
-                complete_names(inner, "" if verb == "create" else noun)  # a new name is none that there is
+                complete_names(inner, "" if verb == "create" else noun)  # no existing name is right for a new one
         kind = noun if action.dest == "name" else KINDS.get(action.dest)
-        if kind is not None and action.choices is None:
-            action.completer = Names(kind)  # type: ignore[attr-defined]
-        elif action.dest in ("phase", "policy"):
-            action.completer = phases if action.dest == "phase" else policies  # type: ignore[attr-defined]
+        found = Names(kind) if kind is not None else COMPLETERS.get(action.dest)
+        if found is not None and action.choices is None:
+            action.completer = found  # type: ignore[attr-defined]
 
 
 def phases(**_: Any) -> Iterable[str]:
@@ -73,6 +76,92 @@ def policies(**_: Any) -> Iterable[str]:
     return sorted(installed())
 
 
+def languages(**_: Any) -> Iterable[str]:
+    """The languages whose files a corpus can have."""
+    from streamer.documents.languages import LANGUAGES
+
+    return LANGUAGES
+
+
+def recipe_keys(**_: Any) -> Iterable[str]:
+    """The keys that `train --set` takes, with the sign behind them."""
+    from training.phases.phase import Recipe
+
+    return (f"{key}=" for key in dotted_keys(Recipe))
+
+
+def dotted_keys(kind: Any, prefix: str = "") -> Iterable[str]:
+    """`model.hidden_size` and its kin: the leaves of a struct of structs."""
+    import msgspec
+
+    for field in msgspec.structs.fields(kind):
+        inner = next((one for one in (field.type, *get_args(field.type)) if is_struct(one)), None)
+        if inner is None:
+            yield prefix + field.encode_name
+        else:
+            yield from dotted_keys(inner, f"{prefix}{field.encode_name}.")
+
+
+def is_struct(kind: Any) -> bool:
+    import msgspec
+
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def mixture_keys(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
+    """`raw.share=` and its kin for the mixture on the line."""
+    from mixer.mixture.grammar import COMPONENT
+
+    labels = [label for label, _ in components(parsed_args)]
+    return [f"{label}.{key}=" for label in labels for key in COMPONENT]
+
+
+def unset_keys(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
+    """The settings that the mixture on the line has."""
+    return [f"{label}.{key}" for label, component in components(parsed_args) for key in component]
+
+
+def share_names(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
+    """The components of the mixture on the line, and the languages of the root's streams."""
+    store = store_of(parsed_args)
+    if store is None:
+        return []
+    from streamer.catalog.registry import read_names
+
+    keys = dict.fromkeys(name.split("/")[1] for name in read_names(store, "streams"))
+    return [f"{name}=" for name in dict.fromkeys([*(label for label, _ in components(parsed_args)), *keys])]
+
+
+COMPLETERS: dict[str, Any] = {"phase": phases, "policy": policies, "language": languages, "set": recipe_keys,
+    "assignments": mixture_keys, "unset": unset_keys, "shares": share_names}  # fmt: skip
+
+
+def components(parsed_args: argparse.Namespace) -> list[tuple[str, dict[str, Any]]]:
+    """(label, settings) of each component of the mixture on the line; read from its log without the catalog."""
+    store, reference = store_of(parsed_args), getattr(parsed_args, "mixture", None)
+    if store is None or not reference:
+        return []
+    import msgspec
+
+    from mixer.mixture.mixture import Mixture, document_of, label_of, split_reference
+    from streamer.store.log import Log
+
+    name, version = split_reference(reference)
+    bodies = Log(store, f"mixtures/{name}").read()
+    mixture = msgspec.convert(bodies[(version or len(bodies)) - 1]["mixture"], Mixture)
+    return [(label_of(one), one) for one in document_of(mixture)["component"]]
+
+
+def store_of(parsed_args: argparse.Namespace) -> "Store | None":
+    """The root that the line or the environment names."""
+    root = getattr(parsed_args, "root", None) or os.environ.get("PHASEMIX_ROOT")
+    if not root:
+        return None
+    from streamer.store.roots import open_store
+
+    return open_store(root)
+
+
 class Names:
     """The names of one kind under the root that the line or the environment gives; behind `@` a mixture's versions."""
 
@@ -80,14 +169,13 @@ class Names:
         self.kind = kind
 
     def __call__(self, parsed_args: argparse.Namespace, prefix: str = "", **_: Any) -> Iterable[str]:
-        root = getattr(parsed_args, "root", None) or os.environ.get("PHASEMIX_ROOT")
-        if not root or not self.kind:
+        store = store_of(parsed_args)
+        if store is None or not self.kind:
             return []
-        from streamer.catalog.catalog import Catalog
+        from streamer.catalog.registry import read_names
+        from streamer.store.log import Log
 
         name, at, _version = prefix.partition("@")
         if self.kind == "mixtures" and at:
-            from mixer.mixture.versions import Versions
-
-            return [version.mixture for version in Versions(root).versions(name)]
-        return Catalog(root).names(self.kind)
+            return [f"{name}@{number + 1}" for number in range(len(Log(store, f"mixtures/{name}").read()))]
+        return read_names(store, self.kind)

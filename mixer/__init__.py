@@ -1,11 +1,26 @@
-"""Which sample comes next, and why: mixtures, order, ledger, runs and their reader."""
+"""Which sample comes next, and why: mixtures, order, ledger, runs and their reader.
 
-from mixer.errors import MixerError, MixtureError, RunEnded, RunError, StepError, WaitError
-from mixer.preview.previews import Mixtures
-from mixer.reading.run_reader import RunReader
-from mixer.reading.trace import Trace
-from mixer.runs.demand import demand
-from mixer.runs.runs import Runs
+Always holds: importing this package loads none of its rooms. Asking for a public name, as in `mixer.RunReader`, loads the
+room of that name.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mixer.errors import MixerError as MixerError
+    from mixer.errors import MixtureError as MixtureError
+    from mixer.errors import RunEnded as RunEnded
+    from mixer.errors import RunError as RunError
+    from mixer.errors import StepError as StepError
+    from mixer.errors import WaitError as WaitError
+    from mixer.preview.previews import Mixtures as Mixtures
+    from mixer.reading.run_reader import RunReader as RunReader
+    from mixer.reading.trace import Trace as Trace
+    from mixer.runs.demand import demand as demand
+    from mixer.runs.runs import Runs as Runs
 
 __all__ = [
     "MixerError",
@@ -20,3 +35,21 @@ __all__ = [
     "WaitError",
     "demand",
 ]
+
+ROOMS = {
+    "Mixtures": "preview.previews",
+    "RunReader": "reading.run_reader",
+    "Runs": "runs.runs",
+    "Trace": "reading.trace",
+    "demand": "runs.demand",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'mixer' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"mixer.{ROOMS.get(name, 'errors')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -65,10 +65,12 @@ def fault_of(problem: str, document: Any, kind: Any) -> Fault:
     if said.startswith("Object missing required field"):
         key = next(key for key in rule["required"] if key not in value)
         return Fault(path, f": {key} is missing; add {key}{such_as(rule_at(kind, (*path, key)), ', ')}")
-    if "title" not in rule:
-        return Fault(path, f" = {shown(value)}: {said[:300]}")
     choices = [word for one in rule.get("anyOf", [rule]) for word in one.get("enum", [])]
     near = did_you_mean(value, choices) if isinstance(value, str) else ""
+    if "title" not in rule and choices:
+        return Fault(path, f" = {shown(value)}: it must be one of {', '.join(map(str, choices))}{near}")
+    if "title" not in rule:
+        return Fault(path, f" = {shown(value)}: {said[:300]}")
     return Fault(path, f" = {shown(value)}: it must be {(near and rule['title'] + near) or such_as(rule, '')}")
 
 

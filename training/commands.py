@@ -7,6 +7,7 @@ before anything heavy is imported.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -60,9 +61,14 @@ NOUNS: dict[str, Callable[[argparse.ArgumentParser], None]] = {"train": add_trai
 def train(args: argparse.Namespace) -> int:
     """Trains. The last line printed is the result. Raises: PhasemixError, before anything heavy is loaded where it can."""
     job = prepare(args)
-    from training.composer import trainer
+    try:
+        say("loading Composer and PyTorch, which takes some seconds")
+        from training.composer import trainer
 
-    result = trainer.train(job)
+        result = trainer.train(job)
+    except KeyboardInterrupt:
+        say(what_is_kept(args.run_name, job.save_folder))
+        return 130
     if result is not None:
         import msgspec
 
@@ -71,6 +77,19 @@ def train(args: argparse.Namespace) -> int:
         row = msgspec.to_builtins(result)
         print_table([row] if args.json else [{k: v for k, v in row.items() if not isinstance(v, dict | list)}], args.json)
     return 0
+
+
+def what_is_kept(run: str, folder: str) -> str:
+    """What an interrupted training leaves, and how to go on."""
+    from training.checkpoints import files
+
+    newest = files.latest(Path(folder))
+    if newest is None:
+        return f"interrupted before the first checkpoint of run {run}; type the same command again to start it"
+    step, path = newest
+    return (
+        f"interrupted; run {run} is kept up to step {step:,} in {path}. Add --resume to the same command to go on from there"
+    )
 
 
 def prepare(args: argparse.Namespace) -> Job:
@@ -151,7 +170,9 @@ def check_shapes(chosen: Chosen | None, shape: object) -> None:
 
 
 def say(line: str) -> None:
-    print(f"phasemix: {line}", file=sys.stderr, flush=True)
+    """Tells a person who waits; of the processes of one training the first alone does."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"phasemix: {line}", file=sys.stderr, flush=True)
 
 
 def read_recipe(name: str | None) -> tuple[str, str]:

@@ -28,7 +28,6 @@ from deploy.local import processes
 from deploy.local.redis_server import find_redis
 from deploy.local.services import LOOPBACK, Options, SupervisorError, is_loopback
 from deploy.local.supervisor import SupervisorState, load_state
-from streamer import Catalog
 
 LONGEST_BASE = 35  # characters; a Unix socket's whole path has at most 107
 BACKLOG = 1024  # connections that wait for the mixer
@@ -82,12 +81,15 @@ def start(
             ]
             log = folder / "logs" / "supervisor.log"
             process = processes.start(argv, log=log, pass_fds=(fd,), tied=False)
-            problem = wait_until_running(folder, process.poll, timeout_s=timeout_s)
-            if problem is not None:
+            try:
+                problem = wait_until_running(folder, process.poll, timeout_s=timeout_s)
+                if problem is not None:
+                    raise SupervisorError(problem)
+            except BaseException:  # an interrupt too: nothing may be left running
                 process.terminate()
                 process.wait()
                 clean(folder, load_state(folder), timeout_s=10.0)
-                raise SupervisorError(problem)
+                raise
             process.returncode = 0  # it outlives us: nothing to wait for
     found = load_state(folder)
     assert found is not None
@@ -298,6 +300,7 @@ def check_workers(workers: int | None) -> None:
 def want_workers(root: str, workers: int | None) -> None:
     """Writes the wanted number of workers when one is given, or 1 when none ever was."""
     from mixer.pool import pool
+    from streamer.catalog.catalog import Catalog
 
     catalog = Catalog(root)
     if workers is not None or not catalog.log("pools/generators").read():

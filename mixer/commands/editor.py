@@ -23,7 +23,7 @@ Show = Callable[[Preview, Sequence[ShareChange]], None]
 
 
 def edit_version(
-    mixtures: Mixtures, reference: str, show: Show, *, tokens: int, yes: bool, by: str | None, why: str | None
+    mixtures: Mixtures, reference: str, show: Show, *, tokens: int | None, yes: bool, by: str | None, why: str | None
 ) -> str | None:
     """The version that was made, or None when nothing was. Raises: MixtureError that says where the text is kept."""
     before = mixtures.load(reference)[0]
@@ -47,7 +47,7 @@ def edit_file(
     path: Path,
     show: Show,
     *,
-    tokens: int,
+    tokens: int | None,
     yes: bool,
     by: str | None,
     why: str | None,

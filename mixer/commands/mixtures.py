@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from streamer.commands.options import add_json, add_root, add_why, person
-from streamer.commands.table import print_json, print_table
+from streamer.commands.table import print_json, print_table, short
 
 if TYPE_CHECKING:
     from mixer.mixture.plan import ShareChange
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 MOST_REFUSALS = 5  # that are printed of a preview
+MOST_PASSES = 4  # of a stream that go without a warning: the paper's table 6 ends at 4 to 5
 
 
 def add_mixtures(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(required=True, metavar="list|show|apply|edit|diff|preview|schema")
+    verbs = parser.add_subparsers(required=True, metavar="list|show|apply|edit|set|diff|preview|schema")
     listing = verbs.add_parser("list", help="one line a mixture, or one line a version of one")
     listing.add_argument("mixture", nargs="?", metavar="NAME", help="whose versions, with who made them and why")
     listing.set_defaults(run=run_list)
@@ -33,6 +34,11 @@ def add_mixtures(parser: argparse.ArgumentParser) -> None:
     add_settings(edit)
     edit.add_argument("--yes", action="store_true", help="apply what the editor left without asking")
     edit.set_defaults(run=run_edit)
+    setting = verbs.add_parser("set", help="give components or languages a share; the others keep their proportions")
+    setting.add_argument("mixture", help="NAME or NAME@VERSION")
+    setting.add_argument("shares", nargs="+", metavar="NAME=SHARE", help="such as synthetic=40%% python=50%%")
+    setting.add_argument("--preview", action="store_true", help="show what would change and make no version")
+    setting.set_defaults(run=run_set)
     diff = verbs.add_parser("diff", help="what differs between two versions, in resolved shares")
     diff.add_argument("mixture", metavar="before", help="NAME or NAME@VERSION")
     diff.add_argument("after", help="NAME, NAME@VERSION or a TOML file")
@@ -46,10 +52,14 @@ def add_mixtures(parser: argparse.ArgumentParser) -> None:
     schema = verbs.add_parser("schema", help="the JSON schema of a mixture file, for editors")
     schema.set_defaults(run=run_schema)
     for verb in (edit, preview):
-        verb.add_argument("--tokens", default="0", help="horizon of the preview in tokens (like 50B)")
-    for verb in (apply, edit):
+        verb.add_argument(
+            "--tokens",
+            metavar="COUNT",
+            help="preview so many tokens, such as 50B (default: what is left of --run, else one pass over all streams)",
+        )
+    for verb in (apply, edit, setting):
         add_why(verb)
-    for verb in (apply, listing, show, edit, diff, preview):
+    for verb in (apply, listing, show, edit, setting, diff, preview):
         add_root(verb)
         add_json(verb)
 
@@ -106,29 +116,43 @@ def run_apply(options: argparse.Namespace) -> int:
     mixtures = Mixtures(options.root)
     before = dict(mixtures.list())
     made = mixtures.apply(text, by=person(), why=options.why, name=name)
-    called = made.partition("@")[0]
+    called, options.mixture = made.partition("@")[0], made
     print_made(mixtures, made, f"{called}@{before[called]}" if before.get(called) else None, options.json)
     return 0
 
 
 def run_edit(options: argparse.Namespace) -> int:
     from mixer.commands.editor import edit_version
-    from mixer.mixture.mixture import count_tokens
     from mixer.preview.previews import Mixtures
 
-    mixtures, horizon = Mixtures(options.root), count_tokens(options.tokens, "--tokens")
+    mixtures, horizon = Mixtures(options.root), horizon_of(options)
     before = mixtures.load(options.mixture)[0]
     if options.assignments or options.unset:
         made: str | None = mixtures.apply_edit(before, settings_of(options), by=person(), why=options.why)
     else:
         show = print_outlook if not options.json else lambda preview, changes: None
         made = edit_version(mixtures, before, show, tokens=horizon, yes=options.yes, by=person(), why=options.why)
+    options.mixture = made or before
     if made is None:
         print_table([{"mixture": before}], True) if options.json else print(f"{before} stays: nothing was changed")
     elif options.assignments or options.unset:
         print_made(mixtures, made, before, options.json)
     else:
         print_table([{"mixture": made}], options.json)
+    return 0
+
+
+def run_set(options: argparse.Namespace) -> int:
+    from mixer.mixture.wanted import parse_wanted
+    from mixer.preview.previews import Mixtures
+
+    mixtures, wanted = Mixtures(options.root), parse_wanted(options.shares)
+    before = mixtures.load(options.mixture)[0]
+    if options.preview:
+        print_changes(mixtures.compare_settings(before, mixtures.settings_for(before, wanted)), options.json)
+        return 0
+    options.mixture = mixtures.set_shares(before, wanted, by=person(), why=options.why)
+    print_made(mixtures, options.mixture, before, options.json)
     return 0
 
 
@@ -149,10 +173,9 @@ def run_preview(options: argparse.Namespace) -> int:
     import msgspec
 
     from mixer.errors import MixtureError
-    from mixer.mixture.mixture import count_tokens
     from mixer.preview.previews import Mixtures
 
-    mixtures, horizon = Mixtures(options.root), count_tokens(options.tokens, "--tokens")
+    mixtures, horizon = Mixtures(options.root), horizon_of(options)
     where: dict[str, Any] = {"tokens": horizon, "run": options.of_run, "tokens_per_s": options.tokens_per_s}
     if is_file(options.mixture):
         if options.assignments or options.unset:
@@ -165,6 +188,9 @@ def run_preview(options: argparse.Namespace) -> int:
         print_json(msgspec.to_builtins(preview))
     else:
         print_preview(preview)
+        if horizon is None:
+            rest = "what is left of the run, or without num_steps " if options.of_run else ""
+            print(f"\nThe horizon is {rest}one pass over what the streams hold; --tokens sets another.")
     return 0
 
 
@@ -173,6 +199,13 @@ def run_schema(options: argparse.Namespace) -> int:
 
     print_json(schema())
     return 0
+
+
+def horizon_of(options: argparse.Namespace) -> int | None:
+    """The tokens that a preview is asked for, None where it chooses itself. Raises: MixtureError."""
+    from mixer.mixture.mixture import count_tokens
+
+    return None if options.tokens is None else count_tokens(options.tokens, "--tokens")
 
 
 def is_file(word: str) -> bool:
@@ -234,10 +267,7 @@ def print_outlook(preview: "Preview", changes: Sequence["ShareChange"]) -> None:
 def print_preview(preview: "Preview") -> None:
     import msgspec
 
-    print(
-        f"{preview.mixture}: {preview.tokens:,} tokens, {preview.repeated_tokens:,} of them seen before; the streams hold "
-        f"{preview.unique_tokens:,}\n"
-    )
+    print(headline(preview), end="\n\n")
     print_table([msgspec.to_builtins(row) for row in preview.components], False)
     if 1 < len(preview.keys) < len(preview.streams):
         print()
@@ -250,6 +280,8 @@ def print_preview(preview: "Preview") -> None:
     print_table([{key: row[key] for key in (*first, "dry_in", "growth_tokens_per_s")} for row in streams], False)
     if preview.ends is not None:
         print(f"\nat {preview.ends_at_tokens:,} tokens {preview.ends}")
+    if said := warn_of_passes(preview):
+        print(f"\n{said}")
     for refusal in preview.refusals[:MOST_REFUSALS]:
         print(f"\nnot possible: {refusal.said}")
     if len(preview.refusals) > MOST_REFUSALS:
@@ -262,6 +294,28 @@ def print_preview(preview: "Preview") -> None:
             print_table([{"stream": row.stream, "share": row.share, "feasible": share} for row, share in rows], False)
         else:
             print("no shares last so long: raise max_passes, or lower the horizon")
+
+
+def headline(preview: "Preview") -> str:
+    """`m@2: 1.36M of 10M tokens, 240K of them seen before; the streams hold 1.12M`."""
+    drawn = sum(row.tokens for row in preview.components)
+    reached = preview.ends_at_tokens is None or not preview.tokens
+    tokens = f"{short(preview.tokens)} tokens" if reached else f"{short(drawn)} of {short(preview.tokens)} tokens"
+    repeated = f"{short(preview.repeated_tokens)} of them" if preview.repeated_tokens else "none of them"
+    return f"{preview.mixture}: {tokens}, {repeated} seen before; the streams hold {short(preview.unique_tokens)}"
+
+
+def warn_of_passes(preview: "Preview") -> str | None:
+    """Names the streams that would be seen more often than repeating is known to pay."""
+    often = [row for row in preview.streams if row.passes > MOST_PASSES]
+    if not often:
+        return None
+    said = ", ".join(f"{row.stream} {row.passes:.1f} times" for row in often[:MOST_REFUSALS])
+    more = f" and {len(often) - MOST_REFUSALS:,} other streams" if len(often) > MOST_REFUSALS else ""
+    return (
+        f"warning: {said}{more} would be seen, more than {MOST_PASSES}: a run learns little from further passes. Lower the "
+        f"share, publish more to it, or set max_passes = {MOST_PASSES}"
+    )
 
 
 def duration(seconds: float | None) -> str | None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mixer.runs.run_info import RunInfo
     from mixer.steering.schedules import Schedule
 
+LEAST_CHANGE = 0.005  # percent, below which a share counts as unchanged
 VERBS = "create|list|show|history|switch|fork|skip|pause|resume|end|note|extend|trace|verify"
 
 
@@ -142,7 +143,7 @@ def run_runs(options: argparse.Namespace) -> int:
             "seed": run.seed,
             "policy": run.policy,
             "parent": "" if run.parent is None else f"{run.parent}, {run.parent_step:,}",
-            "state": f"ended: {run.ended}" if run.ended is not None else run.paused or "open",
+            "state": run.state_line,
         }
         for run in runs
     ]
@@ -258,7 +259,7 @@ def remarks(info: "RunInfo") -> list[str]:
         else []
     )
     said += [f"skips {batches:,} batches from {start:,} on" for start, batches in info.skipped]
-    return said + [text for text in (info.paused, f"ended: {info.ended}" if info.ended else None) if text]
+    return said + ([] if info.state == "open" else [info.state_line])
 
 
 def run_fork(options: argparse.Namespace) -> int:
@@ -295,8 +296,7 @@ def run_act(options: argparse.Namespace) -> int:
     runs = Runs(options.root)
     getattr(runs, options.verb)(options.name, **signature(options))
     info = runs.show(options.name)
-    state = "ended" if info.ended is not None else "paused" if info.paused is not None else "open"
-    print_table([{"run": info.name, "end_step": info.end_step, "state": state}], options.json)
+    print_table([{"run": info.name, "end_step": info.end_step, "state": info.state}], options.json)
     return 0
 
 
@@ -311,6 +311,7 @@ def run_note(options: argparse.Namespace) -> int:
 def run_history(options: argparse.Namespace) -> int:
     import msgspec
 
+    from mixer.ledger.history import fold_ramps
     from mixer.runs.runs import Runs
 
     events = Runs(options.root).history(options.name)
@@ -324,14 +325,30 @@ def run_history(options: argparse.Namespace) -> int:
             "mixture": event.mixture,
             "by": event.by,
             "at": "" if event.at_s is None else f"{datetime.fromtimestamp(event.at_s):%Y-%m-%d %H:%M}",
-            "shares": ", ".join(f"{name} {share:.4g}" for name, share in (event.shares or {}).items()),
+            "shares": changed_keys(event.keys_before, event.keys),
             "why": event.why,
             "run": event.run,
         }
-        for event in events
+        for event in fold_ramps(events)
     ]
     print_table(rows, False)
     return 0
+
+
+def changed_keys(before: dict[str, float] | None, after: dict[str, float] | None) -> str:
+    """`python 40% -> 50%, go 60% -> 50%`: the keys whose shares changed, the largest change first; at first all of them."""
+    if after is None:
+        return ""
+    if before is None:
+        return ", ".join(f"{key} {share:.4g}%" for key, share in sorted(percents(after).items(), key=lambda row: -row[1]))
+    old, new = percents(before), percents(after)
+    moved = {key: new.get(key, 0.0) - old.get(key, 0.0) for key in dict.fromkeys([*old, *new])}
+    rows = sorted((key for key, change in moved.items() if abs(change) >= LEAST_CHANGE), key=lambda key: -abs(moved[key]))
+    return ", ".join(f"{key} {old.get(key, 0.0):.4g}% -> {new.get(key, 0.0):.4g}%" for key in rows) or "as before"
+
+
+def percents(shares: dict[str, float]) -> dict[str, float]:
+    return {key: 100 * share for key, share in shares.items()}
 
 
 def run_verify(options: argparse.Namespace) -> int:

@@ -60,8 +60,7 @@ def shares_of(uses: Sequence[StreamUse], group: str) -> list[tuple[str, float, f
 
 def heading(info: RunInfo) -> str:
     """A run's state in a few words."""
-    state = f"ended: {info.ended}" if info.ended is not None else info.paused or "open"
-    return one_line(f"{info.name}, {info.mixture}, {info.end_step:,} batches, {state}")
+    return one_line(f"{info.name}, {info.mixture}, {info.end_step:,} batches, {info.state_line}")
 
 
 def picture(info: RunInfo, rows: Sequence[tuple[str, float, float]], columns: int, lines: int) -> list[str]:

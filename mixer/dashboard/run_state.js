@@ -1,10 +1,10 @@
-// What state a run is in, as a word and a tone.
+// What state a run is in, as the service says it, with a tone.
 
-export const isDone = (run) => Boolean(run.ended || (run.num_steps && run.end_step >= run.num_steps));
+const TONES = { open: "more", paused: "bad", ended: "same", complete: "same" };
+
+export const isDone = (run) => ["ended", "complete"].includes(run.state);
 
 export function stateOf(run) {
-  if (run.ended) return { text: `ended: ${run.ended}`, tone: "same" };
-  if (run.paused) return { text: `paused: ${run.paused}`, tone: "bad" };
-  if (isDone(run)) return { text: "complete", tone: "same" };
-  return { text: "open", tone: "more" };
+  const text = { ended: `ended: ${run.ended}`, paused: run.paused }[run.state] ?? run.state;
+  return { text, tone: TONES[run.state] };
 }

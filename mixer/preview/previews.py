@@ -19,9 +19,10 @@ from mixer.mixture.places import Places
 from mixer.mixture.plan import Plan, ShareChange, Shares, compare_shares
 from mixer.mixture.resolution import resolve
 from mixer.mixture.versions import FORMAT, NEWER_FORMAT, Versions, check_formats
+from mixer.mixture.wanted import settings_for
 from mixer.order.shares import ONE
 from mixer.preview.preview import Preview, forecast
-from mixer.preview.stocks import stocks_of
+from mixer.preview.stocks import rest_of, stocks_of
 from streamer.catalog.export import export_shares
 from streamer.catalog.growth import speeds_of
 from streamer.store.log import Bodies, Body
@@ -54,6 +55,27 @@ class Mixtures(Versions):
     def edit(self, name: str, assignments: Sequence[str], *, by: str | None = None, why: str | None = None) -> str:
         """`apply_edit` of the newest version with `COMPONENT.KEY=VALUE` texts. Raises: MixtureError."""
         return self.apply_edit(name, dict(map(parse_assignment, assignments)), by=by, why=why)
+
+    def set_shares(
+        self, reference: str, wanted: Mapping[str, str | float], *, by: str | None = None, why: str | None = None
+    ) -> str:
+        """`apply_edit` with shares by component or language, such as {"synthetic": "40%", "python": 0.5}.
+
+        What is not named keeps its proportions. Raises: MixtureError.
+        """
+        return self.apply_edit(reference, self.settings_for(reference, wanted), by=by, why=why)
+
+    def settings_for(self, reference: str, wanted: Mapping[str, str | float]) -> dict[str, Any]:
+        """The settings that give a version these shares against the catalog now, for `preview` and `apply_edit`.
+
+        Raises: MixtureError.
+        """
+        reference, mixture = self.load(reference)
+        plan, exact = self.resolve_parsed(self.changed(reference, {}), reference)
+        try:
+            return settings_for(mixture, plan, exact, wanted)
+        except MixtureError as error:
+            raise MixtureError(f"mixture {reference}, set: {error}") from error
 
     def _apply(self, parsed: Parsed, by: str | None, why: str | None) -> str:
         mixture = parsed.mixture
@@ -102,19 +124,26 @@ class Mixtures(Versions):
         reference: str,
         *,
         settings: Mapping[str, Any] = {},
-        tokens: int = 0,
+        tokens: int | None = 0,
         run: str | None = None,
         tokens_per_s: float | None = None,
     ) -> Preview:
         """What a version, or it with some settings changed, would give over `tokens` from now; writes nothing.
 
-        With a `run`, passes and caps go on from where its ledger ends; `tokens_per_s` is how fast training goes, by default
-        as the run went. Raises: MixtureError, RunError.
+        With None the horizon is what is left of the `run`, or else one pass over what the streams hold. With a `run`,
+        passes and caps go on from where its ledger ends; `tokens_per_s` is how fast training goes, by default as the run
+        went. Raises: MixtureError, RunError.
         """
         return self._preview(self.changed(reference, settings), self.load(reference)[0], tokens, run, tokens_per_s)
 
     def preview_text(
-        self, text: str, *, tokens: int = 0, run: str | None = None, tokens_per_s: float | None = None, name: str = "mixture"
+        self,
+        text: str,
+        *,
+        tokens: int | None = 0,
+        run: str | None = None,
+        tokens_per_s: float | None = None,
+        name: str = "mixture",
     ) -> Preview:
         """The same of a TOML text. Raises: MixtureError."""
         parsed = self.parse(text, name)
@@ -123,6 +152,10 @@ class Mixtures(Versions):
     def compare(self, before: str, after: str) -> Sequence[ShareChange]:
         """The streams whose resolved shares differ between two versions, against the catalog now. Raises: MixtureError."""
         return compare_shares(self._shares(self.changed(before, {})), self._shares(self.changed(after, {})))
+
+    def compare_settings(self, before: str, settings: Mapping[str, Any]) -> Sequence[ShareChange]:
+        """The same of a version and of it with some settings changed. Raises: MixtureError."""
+        return compare_shares(self._shares(self.changed(before, {})), self._shares(self.changed(before, settings)))
 
     def compare_text(self, before: str | None, text: str, name: str = "mixture") -> Sequence[ShareChange]:
         """The same of a version, or of nothing, and a TOML text. Raises: MixtureError."""
@@ -139,15 +172,21 @@ class Mixtures(Versions):
         shares = (share / ONE for share in plan.shares)
         return export_shares(self.catalog, [*zip(snapshots, shares, plan.limit, strict=True)], cache=cache)
 
-    def _preview(self, parsed: Parsed, reference: str, tokens: int, run: str | None, tokens_per_s: float | None) -> Preview:
+    def _preview(
+        self, parsed: Parsed, reference: str, tokens: int | None, run: str | None, tokens_per_s: float | None
+    ) -> Preview:
         if tokens_per_s is not None and not 0 < tokens_per_s < math.inf:
             raise MixtureError(f"mixture {reference}: {tokens_per_s!r} tokens a second is no speed; give a number above 0")
-        if not 0 <= tokens <= MOST_TOKENS:
+        if tokens is not None and not 0 <= tokens <= MOST_TOKENS:
             raise MixtureError(f"mixture {reference}: a horizon of {shown(tokens)} tokens is outside 0 to {MOST_TOKENS:,}")
         plan, shares = self.resolve_parsed(parsed, reference)
         taken = self.catalog.snapshots(plan.streams)
         growth = speeds_of(self.catalog, taken, time.time())
         stocks, measured = stocks_of(self.catalog, plan, taken, growth, run)
+        if tokens is None:
+            tokens = rest_of(self.catalog, run)
+        if tokens is None:
+            tokens = min(MOST_TOKENS, sum(stock.samples for stock in stocks) * parsed.mixture.seq_len)
         pins = {component.label: component.pin for component in parsed.mixture.component}
         return forecast(
             plan, shares, parsed.mixture.seq_len, stocks, tokens, pins=pins, tokens_per_s=tokens_per_s or measured

@@ -47,6 +47,15 @@ def stocks_of(
     return stocks, speed
 
 
+def rest_of(catalog: Catalog, run: str | None) -> int | None:
+    """Tokens that are left of a run's `num_steps`; None without a run, without a horizon or where nothing is left."""
+    if run is None:
+        return None
+    ledger = Forecast(catalog, run).ledger
+    steps = 0 if ledger.last_step is None else ledger.last_step - ledger.end
+    return steps * ledger.settings.global_batch * ledger.settings.seq_len if steps > 0 else None
+
+
 def speed_of(catalog: Catalog, run: str, now_s: float) -> float | None:
     """Tokens a second of a run, by when its last segments were asked for; None for a run that stands still."""
     log = catalog.log(f"runs/{run}/ledger")

@@ -36,12 +36,12 @@ from streamer.catalog.manifest import (
 )
 from streamer.catalog.names import check_glob, check_stream_name
 from streamer.catalog.references import check_reference, open_reference, place_of
+from streamer.catalog.registry import NAMES_FORMAT, log_of, names_in
 from streamer.documents.document import Document
 from streamer.errors import LogError, PartError, StreamError
 from streamer.mds import layout as mds
 from streamer.mds.folder import INDEX, MdsFolder
 from streamer.store.entries import RESTORE
-from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body, Log
 from streamer.store.object_store import ObjectStore
 from streamer.store.roots import open_store
@@ -50,7 +50,6 @@ from streamer.store.store import Store
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-NAMES_FORMAT = "names/1"
 REMOTE_THREADS = 8
 Decide = Callable[[Bodies], dict[str, Any] | None]
 
@@ -77,7 +76,7 @@ class Catalog:
 
     def names(self, kind: str) -> list[str]:
         """Names of `kind` (streams, mixtures, runs), in the order of their registration."""
-        return names_in(self.log(f"names/{kind}").read())
+        return names_in(self.log(log_of(kind)).read())
 
     def register(self, kind: str, name: str) -> None:
         """Notes a name, once, so that nothing ever needs listing."""
@@ -85,7 +84,7 @@ class Catalog:
         def decide(bodies: Bodies) -> Body | None:
             return None if name in names_in(bodies) else {"format": NAMES_FORMAT, "name": name}
 
-        self.log(f"names/{kind}").append(decide)
+        self.log(log_of(kind)).append(decide)
 
     # streams
 
@@ -410,16 +409,6 @@ class Sealed(NamedTuple):
 def is_same_part(written: Body, asked: Body) -> bool:
     """Whether an entry names the same rows as another, whatever id each gives the part."""
     return {**written, "part": ""} == {**asked, "part": ""}
-
-
-def names_in(bodies: Bodies) -> list[str]:
-    """The names that entries note. Raises: StreamError for another format."""
-    found = []
-    for number, body in enumerate(bodies):
-        with bodies.understood(number):
-            check_format(StreamError, "the list of names", body["format"], NAMES_FORMAT)
-            found.append(str(body["name"]))
-    return found
 
 
 def fingerprint_of(tokenizer: bytes) -> str:

@@ -84,6 +84,16 @@ def show(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else one_line(str(value))
 
 
+def short(count: int) -> str:
+    """A count as people say it, with three digits: `9,999`, `1.36M`, `12.5B`."""
+    if abs(count) < 10_000:
+        return f"{count:,}"
+    for unit, size in (("T", 10**12), ("B", 10**9), ("M", 10**6)):
+        if abs(count) >= 0.9995 * size:
+            return f"{count / size:.3g}{unit}" if abs(count) < 999.5 * size else f"{count / size:,.0f}{unit}"
+    return f"{count / 1000:.3g}K"
+
+
 def one_line(text: str) -> str:
     """The text with a space for what would end its line or steer a terminal."""
     return "".join(sign if sign.isprintable() else " " for sign in text)

@@ -3,6 +3,7 @@
 Always holds: a recipe is frozen, refuses unknown keys, and every number is checked before anything is read.
 """
 
+import re
 import sysconfig
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from streamer.errors import CorpusError, TomlError
 from streamer.packing.grouping import Grouping
 from streamer.scoring.annotator import DEFAULT_MODEL
 from streamer.scoring.quality_bins import check_bounds
+from streamer.wording import did_you_mean
 
 MAX_SAMPLE_FILES = 300
 WELL_KEPT_MODULES = (
@@ -100,8 +102,10 @@ def parse_recipe(text: str, *, name: str = "recipe", **changes: Any) -> Recipe:
         table = parse_toml(text)
         return msgspec.convert({**table, **changes}, Recipe)
     except (TomlError, msgspec.ValidationError) as error:
-        fields = ", ".join(Recipe.__struct_fields__)
-        raise CorpusError(f"{name}: {error}; the keys are {fields}") from error
+        whose, kind = ("a source's keys", Source) if "$.sources[" in str(error) else ("the keys", Recipe)
+        unknown = re.search(r"unknown field `(.*?)`", str(error))
+        near = did_you_mean(unknown[1], kind.__struct_fields__) if unknown else ""
+        raise CorpusError(f"{name}: {error}; {whose} are {', '.join(kind.__struct_fields__)}{near}") from error
 
 
 def load_recipe(path: str | Path, **changes: Any) -> Recipe:

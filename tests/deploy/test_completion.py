@@ -13,6 +13,7 @@ from deploy.command_line import main
 from mixer import Mixtures, Runs
 from streamer import Catalog
 
+SCHEDULE = ("kind", "peak_learning_rate", "final_learning_rate", "warm_up_steps")
 ASK = """
 eval "$(phasemix completion bash)"
 COMP_LINE="$1"; COMP_POINT=${#COMP_LINE}; COMP_WORDS=($1); COMP_TYPE=9
@@ -60,7 +61,7 @@ def bash(root: Path, fill: Callable[..., Catalog], tmp_path: Path) -> Callable[[
     ("line", "offered"),
     [
         ("phasemix mi", {"mixtures"}),
-        ("phasemix mixtures ", {"list", "show", "apply", "edit", "diff", "preview", "schema"}),
+        ("phasemix mixtures ", {"list", "show", "apply", "edit", "set", "diff", "preview", "schema"}),
         ("phasemix mixtures show ", {"general", "enhanced"}),
         ("phasemix mixtures diff general en", {"enhanced"}),
         ("phasemix runs show f", {"first"}),
@@ -73,6 +74,14 @@ def bash(root: Path, fill: Callable[..., Catalog], tmp_path: Path) -> Callable[[
         ("phasemix train g", {"general"}),
         ("phasemix train general --run f", {"first"}),
         ("phasemix completion ", {"bash", "zsh", "fish"}),
+        ("phasemix streams show r", {"raw/python"}),
+        ("phasemix mixtures edit general --set raw.max", {"raw.max_passes="}),
+        ("phasemix mixtures edit general --unset raw.", {"raw.streams", "raw.share"}),
+        ("phasemix mixtures set general p", {"python="}),
+        ("phasemix mixtures set general ra", {"raw="}),
+        ("phasemix train general --set model.hid", {"model.hidden_size="}),
+        ("phasemix train general --set general.sch", {f"general.schedule.{key}=" for key in SCHEDULE}),
+        ("phasemix generators seed --language rus", {"rust"}),
     ],
 )
 def test_bash_completes(bash: Callable[[str], set[str]], line: str, offered: set[str]) -> None:
@@ -82,3 +91,30 @@ def test_bash_completes(bash: Callable[[str], set[str]], line: str, offered: set
 def test_a_root_that_cannot_be_read_is_silence(bash: Callable[[str], set[str]], root: Path) -> None:
     (root / "names" / "mixtures" / "00000000").write_text("torn")
     assert bash("phasemix mixtures show g") == set()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["mixtures show g", "streams show r", "mixtures edit general --set raw.", "train general --set mod", "runs show f"],
+)
+def test_what_a_shell_waits_for_loads_neither_numpy_nor_pyarrow(
+    bash: Callable[[str], set[str]], root: Path, line: str
+) -> None:
+    """Given the fixture's root, then the process that answers says what it loaded."""
+    assert bash("phasemix mi")  # the fixture works here
+    code = (
+        "import atexit, os, sys\n"
+        "real = os._exit\n"
+        "os._exit = lambda code: (os.write(2, ' '.join(sys.modules).encode()), real(code))\n"
+        "from deploy.command_line import main\n"
+        "main([])\n"
+    )
+    asked = f"phasemix {line}"
+    environment = {
+        **os.environ, "PHASEMIX_ROOT": str(root), "_ARGCOMPLETE": "1", "COMP_LINE": asked, "COMP_POINT": str(len(asked)),
+        "_ARGCOMPLETE_STDOUT_FILENAME": os.devnull, "_ARGCOMPLETE_IFS": "\013",
+    }  # fmt: skip
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, env=environment)
+    loaded = set(done.stderr.split())
+    assert "argcomplete" in loaded
+    assert not {"numpy", "pyarrow", "httpx"} & loaded

@@ -19,6 +19,7 @@ FOR_ANY_NOUN = {
     "up": "up --root ROOT",
     "down": "down --root ROOT",
     "status": "status --root ROOT",
+    "doctor": "doctor",
     "corpus": "corpus ingest . --root ROOT",
     "tokenizer": "tokenizer train . --root ROOT",
     "annotator": "annotator evaluate a --positives b --negatives c --root ROOT",

@@ -64,9 +64,7 @@ class Save(Callback):  # type: ignore[misc]
         self._every_steps = job.recipe.checkpoints.every_steps
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
-        step = int(state.timestamp.batch)
-        assert state.max_duration is not None
-        if step % self._every_steps == 0 or state.timestamp >= state.max_duration:
+        if int(state.timestamp.batch) % self._every_steps == 0 or is_last(state):
             self.save(state)
 
     def save(self, state: State) -> None:
@@ -99,11 +97,11 @@ class ReportLosses(Callback):  # type: ignore[misc]
         self._losses.add(state.batch["stream"], self._model.row_losses)
 
     def batch_end(self, state: State, logger: Logger) -> None:
-        if any(int(state.timestamp.batch) % steps == 0 for steps in self._every_steps):
+        if any(int(state.timestamp.batch) % steps == 0 for steps in self._every_steps) or is_last(state):
             self._report(logger)
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
-        if int(state.timestamp.batch) % self._every_steps[1] == 0:
+        if int(state.timestamp.batch) % self._every_steps[1] == 0 or is_last(state):
             self._writer.wait()
 
     def epoch_end(self, state: State, logger: Logger) -> None:
@@ -212,6 +210,12 @@ class Watch(Callback):  # type: ignore[misc]
         self._stall.close()
         if self._log is not None:
             self._log.close()
+
+
+def is_last(state: State) -> bool:
+    """Whether the step that ended is the last one: the horizon's, or the one behind which a training was interrupted."""
+    assert state.max_duration is not None
+    return bool(state.timestamp >= state.max_duration)
 
 
 def report_to(job: Job) -> Callable[[Report], None]:

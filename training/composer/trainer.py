@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from composer.utils import dist, get_device
 from streamer.errors import PhasemixError
 from training.checkpoints import files
 from training.composer.callbacks import ReportLosses, Restore, Save, Watch
+from training.composer.interrupts import StopAtInterrupt
 from training.composer.language_model import LanguageModel
 from training.composer.model import build_model, to_model_dtype, token_losses
 from training.composer.weights import check_weights, safely
@@ -83,7 +85,7 @@ def train(job: Job) -> Result | None:
     """Trains a phase to its horizon or the run's end, evaluates it and writes `result.json`. Returns None on ranks above 0.
 
     Raises: PhasemixError for what the run, the catalog or a checkpoint refuses; CheckpointError when nothing more can be
-    written to the folder.
+    written to the folder; KeyboardInterrupt where it was interrupted, behind a step that is saved.
     """
     folder = Path(job.save_folder)
     try:
@@ -97,6 +99,12 @@ def train(job: Job) -> Result | None:
         raise files.unwritable(folder, refused) from error
 
 
+def say(text: str) -> None:
+    """Tells a person who waits what is being done."""
+    if dist.get_global_rank() == 0:
+        print(f"phasemix: {text}", file=sys.stderr, flush=True)
+
+
 def train_in(folder: Path, job: Job) -> Result | None:
     """As `train`, but a disk that refuses a write still raises what it raised."""
     began = time.monotonic()
@@ -106,6 +114,7 @@ def train_in(folder: Path, job: Job) -> Result | None:
     if dist.get_global_rank() == 0:
         files.remove_unfinished(folder)
         take_over_logs(folder, job)
+    say(f"opening run {job.run}")
     loader = MixedLoader(
         job.root,
         job.run,
@@ -118,19 +127,25 @@ def train_in(folder: Path, job: Job) -> Result | None:
         with_origin=True,
         service=job.service,
     )
+    say("building the model and the trainer")
     model = LanguageModel(build_model(recipe.model, seq_len=recipe.batch.seq_len, seed=recipe.batch.seed))
     shares = Shares(job.root, job.run, folder / "shares.jsonl")
     save = Save(folder, job)
     watch, restore = Watch(job, loader, shares, save), Restore(recipe.phase(job.phase), job.num_steps)
     report = ReportLosses(job, model, loader)
-    trainer = build_trainer(job, model, loader, [restore, report, watch, save])
+    stop = StopAtInterrupt(say)
+    trainer = build_trainer(job, model, loader, [restore, stop, report, watch, save])
     restore.trainer = trainer
     if job.resume_step < job.num_steps:
+        say(f"training from step {job.resume_step:,} to step {job.num_steps:,}")
         trainer.fit()
     else:
         watch.say(
             f"run {job.run} is trained to step {job.resume_step} already, the horizon is {job.num_steps}: evaluating it"
         )
+    if stop.stopped:
+        trainer.close()
+        raise KeyboardInterrupt
     heldout, not_evaluated = evaluate(job, trainer.state)
     if not_evaluated is not None:
         watch.say(f"the held-out streams were not evaluated: {not_evaluated}")

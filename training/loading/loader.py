@@ -16,6 +16,7 @@ because torch would turn a raised error into a text with a traceback.
 from __future__ import annotations
 
 import os
+import signal
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -102,6 +103,7 @@ class MixedLoader(DataLoader[Any]):
             batch_size=None,
             num_workers=num_workers,
             collate_fn=_as_it_is,
+            worker_init_fn=_leave_interrupts,
             pin_memory=pin_memory,
             persistent_workers=persistent_workers,
             generator=torch.Generator(),  # an iterator with workers would draw their seed from the model's random state
@@ -221,6 +223,11 @@ def data_parallel(rank: int | None, world_size: int | None) -> tuple[int, int]:
             "initialise it first, or give rank and world_size"
         )
     return found[0] if rank is None else rank, found[1] if world_size is None else world_size
+
+
+def _leave_interrupts(worker: int) -> None:
+    """Control-C reaches every process of a terminal; what comes of it is decided by the one that reads."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _as_it_is(item: Any) -> Any:

@@ -12,9 +12,11 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from mixer.faults import Fault, Path, check
+from mixer.mixture.places import line_of
 from streamer.documents.toml_text import MOST_DOTTED, parse_toml, parse_value
 from streamer.errors import TomlError
-from streamer.wording import shown
+from streamer.wording import did_you_mean, listed, plain, shown
 from training.errors import RecipeError
 from training.phases.schedule import Kind, multiplier
 
@@ -162,12 +164,11 @@ def load_recipe(text: str, *, name: str, phase: str, overrides: list[str]) -> Re
         document = parse_toml(text)
     except TomlError as error:
         raise RecipeError(f"recipe {name} cannot be read as TOML: {error}; correct the file") from error
-    for override in overrides:
-        _override(document, override, phase)
+    changed = {_override(document, override, phase): override for override in overrides}
     try:
-        recipe = msgspec.convert(document, Recipe)
-    except msgspec.ValidationError as error:
-        raise RecipeError(f"recipe {name}: {error}; correct it in the file or with --set KEY=VALUE") from error
+        recipe = check(document, Recipe)
+    except Fault as fault:
+        raise RecipeError(f"{_place(name, text, fault.path, changed)}: {'' if fault.of else 'it'}{fault}") from fault
     _check(recipe, name)
     return recipe
 
@@ -182,12 +183,25 @@ def parse_count(count: Count) -> int:
     return round(float(match[1]) * {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}[match[2]])
 
 
-def _override(document: dict[str, Any], override: str, phase: str) -> None:
+def _place(name: str, text: str, path: Path, changed: dict[Path, str]) -> str:
+    """Where a fault stands: the `--set` that says it, else the file and the line."""
+    for words, override in changed.items():
+        if path[: len(words)] == words:
+            return f"--set {shown(override)}"
+    return f"recipe {name}:{line_of(text, path)}"
+
+
+def _override(document: dict[str, Any], override: str, phase: str) -> Path:
+    """Sets what an override says and returns its path. Raises: RecipeError."""
     key, equals, value = override.partition("=")
     words = key.strip().split(".")
     if not equals or not all(words) or len(words) > MOST_DOTTED:
         raise RecipeError(f"--set {shown(override)} is not KEY=VALUE, such as general.steps=200")
     if words[0] not in Recipe.__struct_fields__:
+        if words[0] not in Phase.__struct_fields__:
+            known = [*Recipe.__struct_fields__, *Phase.__struct_fields__]
+            near = did_you_mean(words[0], known)
+            raise RecipeError(f"--set {shown(override)}: there is no {plain(words[0])!r}; there are {listed(known)}{near}")
         words = [phase, *words]
     table: Any = document
     for depth, word in enumerate(words[:-1]):
@@ -198,6 +212,7 @@ def _override(document: dict[str, Any], override: str, phase: str) -> None:
         table[words[-1]] = parse_value(value)
     except TomlError as error:
         raise RecipeError(f"--set {key.strip()}: {error.reason}") from error
+    return tuple(words)
 
 
 def _check(recipe: Recipe, name: str) -> None:

@@ -64,7 +64,7 @@ export async function showRun(main, address, name, writes) {
     run = found;
     drawFacts();
     uses.update(run.use);
-    history.update([...events].reverse());
+    history.update(foldRamps(events).reverse());
     const hasSteps = series.steps.length > 0;
     const hasLoss = series.loss.some((row) => row.some((one) => one !== null));
     none.hidden = hasSteps;
@@ -131,11 +131,34 @@ function useTable(run) {
   ], { key: (u) => u.stream, sort: "-now" });
 }
 
+// Keys whose shares an event changed, the largest change first; all of them where nothing was before.
+function changedKeys(before, after) {
+  if (!after) return "";
+  const moved = (key) => Math.abs((after[key] ?? 0) - (before?.[key] ?? 0));
+  const keys = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after)])].filter((key) => moved(key) >= 0.00005).sort((a, b) => moved(b) - moved(a));
+  const said = (key) => (before ? `${key} ${share(before[key] ?? 0)} → ${share(after[key] ?? 0)}` : `${key} ${share(after[key])}`);
+  return keys.map(said).join(", ") || "as before";
+}
+
+// The steps of a ramp from one mixture to another as one event.
+function foldRamps(events) {
+  const folded = [];
+  for (const event of events) {
+    const last = folded.at(-1);
+    const ends = event.mixture === last?.mixture?.split("..")[1];
+    if (last?.event === "ramped" && event.event === "switched" && event.by === last.by && (ends || event.mixture === last.mixture)) {
+      folded[folded.length - 1] = { ...last, keys: event.keys, why: `until step ${count(event.step)}${ends ? "" : `; ${event.why}`}` };
+    } else folded.push(event.event === "switched" && event.mixture?.includes("..") ? { ...event, event: "ramped" } : event);
+  }
+  return folded;
+}
+
 function historyTable() {
   return table("History", [
     { name: "step", title: "Step", number: true, cell: (e) => count(e.step) },
     { name: "event", title: "Event", cell: (e) => e.event },
-    { name: "mixture", title: "Mixture", cell: (e) => (e.mixture ? { text: e.mixture, href: `#/mixtures/${e.mixture.replace("@", "/")}` } : "") },
+    { name: "mixture", title: "Mixture", cell: (e) => (e.mixture ? { text: e.mixture, href: `#/mixtures/${e.mixture.split("..").at(-1).replace("@", "/")}` } : "") },
+    { name: "shares", title: "Shares by key", prose: true, cell: (e) => changedKeys(e.keys_before, e.keys) },
     { name: "why", title: "Why", prose: true, cell: (e) => e.why ?? "" },
     { name: "by", title: "Who", cell: (e) => e.by ?? "" },
     { name: "at", title: "When", cell: (e) => when(e.at_s) },

@@ -90,6 +90,26 @@ def test_after_a_kill_of_the_supervisor_everything_ends_and_up_works_again(root,
     assert mentioning(str(root), str(runtime)) == []
 
 
+@pytest.mark.usefixtures("no_memory_is_left")
+def test_an_interrupted_start_leaves_nothing_running_and_says_so(root, runtime):
+    argv = [sys.executable, "-P", "-m", "phasemix", "up", "--root", str(root)]
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)  # a child of a shell's background ignores it
+    try:
+        process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, ignored)
+    deadline = time.monotonic() + 60
+    while not list(runtime.glob("*/state.json")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "nothing is left running" in said
+    assert said.count("\n") == 1
+    assert mentioning(str(root), str(runtime)) == []
+    assert {path.name for path in next(runtime.iterdir()).iterdir()} == {"logs", "lock"}
+
+
 def test_beyond_loopback_it_starts_with_tokens_only_and_asks_for_them(root, runtime, tmp_path):
     refused = phasemix("up", "--root", str(root), "--host", "0.0.0.0")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)

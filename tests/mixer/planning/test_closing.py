@@ -93,9 +93,7 @@ def starves_nothing(life: Life) -> None:
     never = Catalog(life.store).stream(found[1]).samples - len(np.unique(life.rows[life.streams == stream]))
     size = life.history.global_batch
     if not life.ledger.segments or "what all streams have left" in life.ended:
-        assert (
-            never < size
-        )  # nothing says which shares the batch was to have: the others may have left theirs to this stream
+        assert never < size  # of others that are dry it was to have the shares too, which nothing says
     else:
         assert never < max(asked) * size / ONE + 2
 

@@ -1,5 +1,7 @@
 """Recipes: what they say, and what is refused with its table and key."""
 
+from importlib.resources import files
+
 import pytest
 
 from training.commands import read_recipe
@@ -37,8 +39,10 @@ def test_a_set_may_name_a_table_or_mean_the_phase_at_hand():
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("model.hiden_size=64", "hiden_size"),
-        ("model.hidden_size=big", "model.hidden_size"),
+        ("model.hiden_size=64", "--set 'model.hiden_size=64': model has no key .*did you mean 'hidden_size'"),
+        ("model.hidden_size=big", "model.hidden_size = 'big'"),
+        ("checkpoint.keep=3", "did you mean 'checkpoints'"),
+        ("numerics.precision=fp16", "it must be one of amp_bf16, fp32"),
         ("steps", "KEY=VALUE"),
         ("steps=0", "general.steps"),
         ("schedule.kind=step", "schedule.kind"),
@@ -49,6 +53,23 @@ def test_a_set_may_name_a_table_or_mean_the_phase_at_hand():
 def test_a_mistake_in_a_recipe_is_named(override, says):
     with pytest.raises(RecipeError, match=says):
         laptop(override)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("num_heads = 4", "num_haeds = 4", r"recipe file.toml:8: model has no key 'num_haeds'.*did you mean 'num_heads'"),
+        ("[batch]", "[bach]", r"recipe file.toml:13: it has no key 'bach'.*did you mean 'batch'"),
+        ('device = "cpu"', "device = 7", r"recipe file.toml:26: numerics.device = 7"),
+        ("seed = 17", "", r"recipe file.toml:13: batch: seed is missing"),
+    ],
+)
+def test_a_mistake_in_a_file_is_named_with_its_line(before, after, says):
+    text = files("training").joinpath("recipes/laptop.toml").read_text()
+    assert before in text
+    with pytest.raises(RecipeError, match=says) as error:
+        load_recipe(text.replace(before, after, 1), name="file.toml", phase="general", overrides=[])
+    assert "\n" not in str(error.value)
 
 
 def test_an_unknown_phase_names_those_there_are():

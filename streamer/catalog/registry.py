@@ -1,0 +1,32 @@
+"""The list of names that a root has of each kind: streams, mixtures, runs.
+
+Always holds: a name is noted once and never removed, so nothing ever needs listing. This file loads neither numpy nor
+pyarrow, so that a shell's completion and `phasemix` alone answer at once.
+"""
+
+from streamer.errors import StreamError
+from streamer.store.formats import check_format
+from streamer.store.log import Bodies, Log
+from streamer.store.store import Store
+
+NAMES_FORMAT = "names/1"
+
+
+def read_names(store: Store, kind: str) -> list[str]:
+    """Names of `kind` (streams, mixtures, runs) in a store, in the order of their registration. Raises: StreamError."""
+    return names_in(Log(store, log_of(kind)).read())
+
+
+def log_of(kind: str) -> str:
+    """The log that keeps the names of a kind."""
+    return f"names/{kind}"
+
+
+def names_in(bodies: Bodies) -> list[str]:
+    """The names that entries note. Raises: StreamError for another format."""
+    found = []
+    for number, body in enumerate(bodies):
+        with bodies.understood(number):
+            check_format(StreamError, "the list of names", body["format"], NAMES_FORMAT)
+            found.append(str(body["name"]))
+    return found

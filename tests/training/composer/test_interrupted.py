@@ -1,0 +1,129 @@
+"""Control-C during a training: the step that runs is saved, it is said how to go on, and nothing is lost or done twice."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from train_process import REPOSITORY, Training, environment, finish, words
+
+from mixer.ledger.reports import Reports
+from streamer import Catalog
+from training.checkpoints import files
+from training.measures.steps_log import StepLine, read_steps
+
+SAVED_ONLY_AT_THE_END = ("--set", "checkpoints.every_steps=1000", "--set", "reports.every_steps=7")
+STEPS = 60
+
+
+def steps(root: Path, run: str) -> list[StepLine]:
+    path = root / "checkpoints" / run / "steps.jsonl"
+    return read_steps(path) if path.exists() else []
+
+
+def wait_for_step(root: Path, run: str, step: int, poll: Callable[[], int | None]) -> None:
+    while poll() is None and len(steps(root, run)) <= step:
+        time.sleep(0.01)
+
+
+def check_saved(root: Path, run: str) -> int:
+    """The checkpoint is that of the last step that was logged, and nothing says that the training is done."""
+    folder = root / "checkpoints" / run
+    newest = files.latest(folder)
+    assert newest is not None
+    assert newest[0] == len(steps(root, run)) < STEPS
+    assert not (folder / "result.json").exists()
+    assert not list(folder.glob(".*"))
+    return newest[0]
+
+
+def test_an_interrupted_training_is_saved_and_goes_on_bit_for_bit(code_root: Path) -> None:
+    more = (*SAVED_ONLY_AT_THE_END, "--set", f"steps={STEPS}")
+    whole = Training(words(code_root, "whole", *more))
+    stopped = Training(words(code_root, "stopped", *more))
+    wait_for_step(code_root, "stopped", 9, stopped.poll)
+    os.kill(stopped.pid, signal.SIGINT)
+    assert stopped.poll(timeout=100) == 130, stopped.output()
+    step = check_saved(code_root, "stopped")
+    assert "Control-C again stops at once" in stopped.output()
+    assert f"kept up to step {step}" in stopped.output()
+    assert "--resume" in stopped.output()
+    assert "Traceback" not in stopped.output()
+    finish(whole)
+    finish(Training(words(code_root, "stopped", *more, "--resume")))
+    assert steps(code_root, "stopped") == steps(code_root, "whole")
+    reports = Reports(Catalog(code_root), "stopped").read()
+    assert [report.start_step for report in reports] == [0, *(report.end_step for report in reports[:-1])]
+    assert reports[-1].end_step == STEPS
+
+
+def test_a_second_interrupt_stops_at_once() -> None:
+    from training.composer.interrupts import StopAtInterrupt
+
+    said: list[str] = []
+    before = signal.getsignal(signal.SIGINT)
+    stop: Any = StopAtInterrupt(said.append)
+    try:
+        stop.fit_start(None, None)
+        signal.raise_signal(signal.SIGINT)
+        assert len(said) == 1
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        stop.fit_end(None, None)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(said) == 1
+
+
+def test_an_interrupt_of_the_whole_terminal_spares_the_loaders_processes(code_root: Path) -> None:
+    more = (*SAVED_ONLY_AT_THE_END, "--set", f"steps={STEPS}", "--set", "batch.loader_workers=2")
+    argv = [sys.executable, "-P", "-m", "phasemix", "train", *words(code_root, "terminal", *more)]
+    process = subprocess.Popen(
+        argv, cwd=code_root.parent, env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_for_step(code_root, "terminal", 5, process.poll)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=100)
+    assert process.returncode == 130, said
+    check_saved(code_root, "terminal")
+    assert [line for line in said.splitlines() if "opening run terminal" in line]
+    assert "Traceback" not in said
+
+
+def test_ranks_stop_behind_the_same_step_when_one_is_interrupted(code_root: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    more = (*SAVED_ONLY_AT_THE_END, "--set", f"steps={STEPS}")
+    ranks = []
+    for rank in range(2):
+        world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "NODE_RANK": 0,
+                 "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}  # fmt: skip
+        argv = [sys.executable, "-P", "-m", "training", *words(code_root, "ranks", *more)]
+        variables = {**environment(), **{name: str(value) for name, value in world.items()}}
+        ranks.append(subprocess.Popen(argv, cwd=REPOSITORY, env=variables, stderr=subprocess.PIPE, text=True))
+    wait_for_step(code_root, "ranks", 5, ranks[0].poll)
+    ranks[1].send_signal(signal.SIGINT)
+    said = [rank.communicate(timeout=100)[1] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [130, 130], said
+    check_saved(code_root, "ranks")
+    assert "--resume" in said[0]
+    assert "--resume" not in said[1]
+
+
+@pytest.mark.parametrize("step", [None, 1200])
+def test_what_is_kept_is_said_with_the_step(tmp_path: Path, step: int | None) -> None:
+    from training.commands import what_is_kept
+
+    if step is not None:
+        files.path_of(tmp_path, step).touch()
+    said = what_is_kept("a", str(tmp_path))
+    assert ("1,200" in said) is (step is not None)
+    assert "\n" not in said
