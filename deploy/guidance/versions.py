@@ -71,8 +71,8 @@ def judge(requirements: list[Requirement], installed: Mapping[str, str | None]) 
 def parse_requirement(text: str) -> Requirement:
     """Of a line such as `datatrove[io]<0.10,>=0.9; extra == 'corpus'`."""
     package, _, marker = text.partition(";")
-    found = re.match(r"\s*([A-Za-z0-9._-]+)\s*(?:\[[^\]]*\])?\s*(.*)", package)
-    extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", marker)
+    found = re.match(r"\s*+([A-Za-z0-9._-]++)\s*+(?:\[[^\]]*+\])?+\s*+(.*)", package)
+    extra = re.search(r"extra\s*+==\s*+['\"]([^'\"]++)['\"]", marker)
     assert found is not None
     return Requirement(found[1], found[2].strip(" ()"), extra[1] if extra else None)
 
@@ -81,7 +81,7 @@ def fits(version: str, bounds: str) -> bool:
     """Whether a version such as `2.7.0+cpu` is within bounds such as `>=2.7,<2.7.1`."""
     have = numbers(version)
     for bound in filter(None, (part.strip() for part in bounds.split(","))):
-        found = re.match(r"(>=|<=|==|!=|>|<)\s*(.+)", bound)
+        found = re.match(r"(>=|<=|==|!=|>|<)\s*+(.+)", bound)
         if found is not None and not COMPARE[found[1]](*padded(have, numbers(found[2]))):
             return False
     return True
@@ -89,7 +89,7 @@ def fits(version: str, bounds: str) -> bool:
 
 def numbers(version: str) -> list[int]:
     """The release of a version: [2, 7, 0] of `2.7.0rc1+cpu`."""
-    found = re.match(r"\d+(?:\.\d+)*", version)
+    found = re.match(r"\d++(?:\.\d++)*+", version)
     return [int(word) for word in found[0].split(".")] if found else []
 
 
