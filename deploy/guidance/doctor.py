@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,15 +44,16 @@ def doctor(options: argparse.Namespace) -> int:
     """Prints what was found; 1 when something must be mended."""
     import msgspec
 
-    from streamer.commands.table import one_line, print_json
+    from streamer.commands.table import has_colour, one_line, painted, print_json
 
     found = list(examine(options.root, options.redis or os.environ.get("PHASEMIX_REDIS"), options.engine))
     if options.json:
         print_json(msgspec.to_builtins(found))
     else:
         width = max(len(finding.check) for finding in found)
+        tone = painted if has_colour(sys.stdout) else str
         for finding in found:
-            print(f"{finding.state:<5} {finding.check:<{width}} {one_line(finding.said)}")
+            print(f"{tone(f'{finding.state:<5}')} {finding.check:<{width}} {one_line(finding.said)}")
     return int(any(finding.state == "mend" for finding in found))
 
 
