@@ -12,15 +12,16 @@ import msgspec
 from deploy.quickstart.errors import QuickstartError
 from deploy.quickstart.folder import Folder
 from streamer.corpus.heldout import is_held_out, place_of
+from streamer.packing.grouping import random_key
 from streamer.wording import listed
 
 LEAST_KB = 100
 BYTES_PER_TOKEN = 3.3  # of source code under a vocabulary of 8,192 ids, measured
-SEQ_LENS = (512, 256, 128)  # longer ones make twenty steps on two cores a matter of many minutes
+SEQ_LENS = (256, 128)  # the first is that of the recipe `laptop`
 WANTED_SAMPLES = 1500  # so that a stream has enough of them to be mixed
 LEAST_HELD_OUT, MOST_HELD_OUT = 0.02, 0.3  # of the bytes
 MOST_SHARE = 0.5  # of the repositories, the recipe's limit
-GLOBAL_BATCH = 16
+GLOBAL_BATCH, SEED = 16, 17
 MAX_PASSES = 4  # Arctic-SnowCoder, table 6: no gain beyond four repetitions
 
 
@@ -42,13 +43,24 @@ def choose(folder: Folder, *, max_mb: float, seq_len: int | None = None) -> Choi
         )
     cut = folder.bytes > max_mb * 1e6 or not folder.is_whole
     tokens = min(folder.bytes, max_mb * 1e6) / BYTES_PER_TOKEN
-    share, held_out = choose_held_out(folder.repositories)
+    share, held_out = choose_held_out(read_whole(folder.repositories, max_mb) if cut else folder.repositories)
     return Choices(
         seq_len=seq_len or next((length for length in SEQ_LENS if tokens / length >= WANTED_SAMPLES), SEQ_LENS[-1]),
         heldout_share=share,
         held_out=held_out,
         max_mb=max_mb if cut else None,
     )
+
+
+def read_whole(repositories: dict[str, int], max_mb: float) -> dict[str, int]:
+    """The repositories that a source of so many megabytes reads to their ends, in the order in which it reads them."""
+    left, found = max_mb * 1e6, dict[str, int]()
+    for name in sorted(repositories, key=lambda name: random_key(SEED, name.rpartition("/")[2])):
+        left -= repositories[name]
+        if left < 0:
+            break
+        found[name] = repositories[name]
+    return found
 
 
 def choose_held_out(repositories: dict[str, int]) -> tuple[float, list[str]]:

@@ -19,9 +19,10 @@ from typing import Any
 
 from deploy.quickstart.errors import QuickstartError
 
-NAME, ROOT, SEED = "quickstart", "phasemix-root", 17
+NAME, ROOT = "quickstart", "phasemix-root"
 LOOK, CORPUS, MIXTURE = "the folder", "the corpus: read, filter, deduplicate, score, pack, publish", "the mixture"
 BATCH, TRAINING, SERVICES = "the run and its first batch", "the training", "the dashboard and its services"
+SAMPLE_FILES = 80  # that the annotator reads, the longest part of a small corpus
 MAX_MB = 32.0  # about a minute of work on two cores
 CORPUS_MODULES = ("datatrove", "streaming", "sentence_transformers")
 TRAIN_MODULES = ("torch", "composer", "transformers")
@@ -45,7 +46,7 @@ def add_quickstart(parser: argparse.ArgumentParser) -> None:
         "--max-mb", type=float, default=MAX_MB, metavar="MB", help=f"read at most this (default: {MAX_MB:g})"
     )
     parser.add_argument(
-        "--seq-len", type=int, metavar="N", help="tokens of a sample (default: as the text allows, 128 to 512)"
+        "--seq-len", type=int, metavar="N", help="tokens of a sample (default: 256; 128 for little text)"
     )
     parser.add_argument("--no-train", action="store_true", help="end with the first batch")
     parser.add_argument("--no-up", action="store_true", help="do not start the dashboard and its services")
@@ -116,7 +117,7 @@ def check(options: argparse.Namespace) -> None:
     if not 1 <= options.steps <= 10_000:
         raise QuickstartError(f"--steps {options.steps} is not in 1..10000; a longer training is phasemix train")
     if options.seq_len is not None and not 16 <= options.seq_len <= 1 << 16:
-        raise QuickstartError(f"--seq-len {options.seq_len} is not in 16..65536; leave it out, or take 128 to 512")
+        raise QuickstartError(f"--seq-len {options.seq_len} is not in 16..65536; leave it out for 256")
     if not 0.1 <= options.max_mb <= 1e6:
         raise QuickstartError(f"--max-mb {options.max_mb:g} is not in 0.1..1000000; give megabytes of source")
     if Path(f"{options.name}.toml").exists():
@@ -164,6 +165,7 @@ class Stages:
 
 def ingest(root: str, folder: Path, choices: Any) -> Any:
     """The corpus's report. Raises: CorpusError."""
+    from deploy.quickstart.choices import SEED
     from streamer.catalog.catalog import Catalog
     from streamer.commands.progress_line import ProgressLine
     from streamer.corpus.pipeline import build
@@ -173,8 +175,10 @@ def ingest(root: str, folder: Path, choices: Any) -> Any:
     recipe = Recipe(
         sources=(Source(path=str(folder), max_mb=choices.max_mb),),
         seq_len=choices.seq_len,
+        seed=SEED,
         heldout_share=choices.heldout_share,
         annotator_model=OFFLINE_MODEL,
+        sample_files=SAMPLE_FILES,
     )
     progress = ProgressLine(sys.stderr)
     try:
@@ -224,7 +228,7 @@ def shares(options: argparse.Namespace, choices: Any) -> list[str]:
 
 def first_batch(options: argparse.Namespace) -> list[str]:
     """Makes the run and reads its first batch: which documents are in it. Raises: RunError."""
-    from deploy.quickstart.choices import GLOBAL_BATCH
+    from deploy.quickstart.choices import GLOBAL_BATCH, SEED
     from mixer import RunReader, Runs, Trace
 
     runs = Runs(options.root)

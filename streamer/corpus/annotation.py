@@ -117,7 +117,13 @@ class AnnotatorProcess:
             paths = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
             with self._errors.open("w") as errors:
                 self._process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=paths
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                    env=paths,
+                    start_new_session=True,  # an interrupt is for the process that waits for it, which then ends it
                 )
         return self
 

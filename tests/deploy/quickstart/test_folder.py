@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from deploy.quickstart import folder as folders
-from deploy.quickstart.choices import LEAST_HELD_OUT, MOST_HELD_OUT, choose, choose_held_out, describe, mixture_text
+from deploy.quickstart.choices import LEAST_HELD_OUT, MOST_HELD_OUT, SEED, choose, choose_held_out, describe, mixture_text
 from deploy.quickstart.errors import QuickstartError
 from deploy.quickstart.folder import Folder, look
 from mixer import Mixtures
 from streamer.corpus.heldout import is_held_out
+from streamer.corpus.recipe import Source
+from streamer.corpus.sources.ingest import read_source
 
 
 def write(root: Path, **sizes: int) -> Path:
@@ -87,9 +89,7 @@ def found(size: int) -> Folder:
     )
 
 
-@pytest.mark.parametrize(
-    ("size", "seq_len"), [(100_000, 128), (700_000, 128), (1_300_000, 256), (5_200_000, 512), (3 * 10**9, 512)]
-)
+@pytest.mark.parametrize(("size", "seq_len"), [(100_000, 128), (700_000, 128), (1_300_000, 256), (3 * 10**9, 256)])
 def test_samples_are_as_long_as_the_text_allows(size: int, seq_len: int) -> None:
     assert choose(found(size), max_mb=32).seq_len == seq_len
 
@@ -106,7 +106,18 @@ def test_what_is_held_out_is_enough_and_not_too_much() -> None:
     assert choose_held_out({"code/all": 10**6}) == (0.0, [])
 
 
+def test_of_a_folder_that_is_read_in_part_only_what_is_read_is_held_out(tmp_path: Path) -> None:
+    """Given entries of 40 kB and 300 kB of reading, then the held-out ones are among those that a source gives."""
+    for number in range(40):
+        write(tmp_path / f"entry{number}", a_py=20_000, b_py=20_000)
+    choices = choose(look(tmp_path), max_mb=0.3)
+    source = Source(path=str(tmp_path), max_mb=choices.max_mb)
+    read = {file.repository for file in read_source(source, seed=SEED) if file.data}
+    assert choices.held_out
+    assert read.issuperset(choices.held_out)
+
+
 def test_the_mixture_says_what_it_is_and_parses(tmp_path: Path) -> None:
     folder = found(5_200_000)
     parsed = Mixtures(tmp_path).parse(mixture_text("mine", folder, choose(folder, max_mb=32)), "mine.toml")
-    assert (parsed.mixture.name, parsed.mixture.seq_len, parsed.mixture.component[0].max_passes) == ("mine", 512, 4)
+    assert (parsed.mixture.name, parsed.mixture.seq_len, parsed.mixture.component[0].max_passes) == ("mine", 256, 4)

@@ -1,0 +1,150 @@
+"""Every block of the documents is run as it is printed; every command that they name parses.
+
+A document's blocks run in their order in one folder that holds `my-code`, some source files: `bash` blocks by bash, `python`
+blocks in one process. A comment `<!-- not run: REASON -->` before a block leaves it out; the reasons stand here.
+"""
+
+import argparse
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from deploy.command_line import NOUNS
+
+REPOSITORY = Path(__file__).parents[2]
+DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
+FENCE = re.compile(
+    r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+REASONS = Counter({"it runs for minutes, in a test of its own": 1, "it needs several processes": 1, "it needs vLLM": 1})
+STDLIB = Path(sysconfig.get_path("stdlib"))
+
+
+class Block(NamedTuple):
+    language: str
+    text: str
+    reason: str | None
+
+
+def blocks(document: Path) -> list[Block]:
+    return [Block(found["language"], found["text"], found["reason"]) for found in FENCE.finditer(document.read_text())]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where a person works; whatever was started for a root in it is stopped."""
+    for name in ("json", "email", "logging", "http", "importlib"):
+        shutil.copytree(STDLIB / name, tmp_path / "my-code" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for number in range(16):
+        script = "\n".join(f"echo line {place} of {number}; test -d /tmp/{place} && ls" for place in range(60 + number))
+        path = tmp_path / "my-code" / "scripts" / f"s{number}.sh"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+    yield tmp_path
+    for root in tmp_path.glob("*root*"):
+        subprocess.run([*PHASEMIX, "down", "--root", str(root)], env=environment(tmp_path), capture_output=True, timeout=100)
+
+
+PHASEMIX = [sys.executable, "-P", "-m", "phasemix"]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    found = {name: value for name, value in os.environ.items() if name != "PHASEMIX_ROOT"}
+    path = os.pathsep.join([str(Path(sys.executable).parent), found["PATH"]])
+    return {**found, "PATH": path, "HOME": str(folder), "XDG_RUNTIME_DIR": "", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_blocks_of_a_document_run_as_printed(document: Path, folder: Path) -> None:
+    script = ["set -euo pipefail"]
+    for number, block in enumerate(blocks(document)):
+        if block.reason is None and block.language == "bash":
+            script.append(block.text)
+        elif block.reason is None and block.language == "python":
+            code = folder / f"block_{number}.py"
+            before = [one.text for one in blocks(document)[:number] if one.language == "python" and one.reason is None]
+            code.write_text("\n".join([*before, block.text]))
+            script.append(f"python -P {code}")
+    if len(script) == 1:
+        return
+    done = subprocess.run(
+        ["bash", "-x", "-c", "\n".join(script)],
+        cwd=folder, env=environment(folder), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=850,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_blocks_say_their_language_and_tables_of_settings_parse(document: Path) -> None:
+    fences = re.findall(r"^```.*$", document.read_text(), re.MULTILINE)
+    assert fences[1::2] == ["```"] * (len(fences) // 2)
+    assert "```" not in fences[::2]
+    for block in blocks(document):
+        if block.language == "toml":
+            tomllib.loads(block.text)
+
+
+def test_what_is_not_run_has_a_known_reason() -> None:
+    found = Counter(block.reason for document in DOCUMENTS for block in blocks(document) if block.reason)
+    assert found == REASONS
+
+
+class Refusal(Exception):
+    pass
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        raise Refusal(message)
+
+
+INLINE, LINE = re.compile(r"`phasemix ([^`]+)`"), re.compile(r"^(?:\$ )?phasemix ([^#|\n]+)", re.MULTILINE)
+ABBREVIATED = re.compile(r"\.\.\.|\[|\||NOUN|--help")
+
+
+def commands(text: str) -> Iterator[tuple[list[str], bool]]:
+    """What is named in full, and whether it stands in a block: prose may leave arguments out."""
+    fenced = "\n".join(found["text"] for found in FENCE.finditer(text) if found["language"] == "bash").replace("\\\n", " ")
+    for words, is_printed in [
+        *((w, False) for w in INLINE.findall(FENCE.sub("", text))),
+        *((w, True) for w in LINE.findall(fenced)),
+    ]:
+        if not ABBREVIATED.search(words):
+            yield shlex.split(words.split(">")[0].rstrip(" &")), is_printed
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_that_a_document_names_parses(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHASEMIX_ROOT", "root")
+    refused = []
+    for words, is_printed in commands(document.read_text()):
+        try:
+            parse(words)
+        except Refusal as error:
+            if is_printed or not re.search("required|expected one argument", str(error)):
+                refused.append((words, str(error)))
+    assert refused == []
+
+
+def parse(words: list[str]) -> None:
+    if words[0] not in NOUNS:
+        raise Refusal(f"no command {words[0]}")
+    parser = Parser(prog=words[0])
+    add: Callable[[argparse.ArgumentParser], None] = import_module(NOUNS[words[0]][0]).NOUNS[words[0]]
+    add(parser)
+    try:
+        parser.parse_args([word.rstrip(",;") for word in words[1:]])
+    except SystemExit as error:
+        raise Refusal("it prints help only") from error
