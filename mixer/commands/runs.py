@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mixer.steering.schedules import Schedule
 
 LEAST_CHANGE = 0.005  # percent, below which a share counts as unchanged
-VERBS = "create|list|show|history|switch|fork|skip|pause|resume|end|note|extend|trace|verify"
+VERBS = "create|list|show|history|switch|fork|skip|pause|resume|end|note|archive|extend|trace|verify"
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +38,7 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--parent-step", type=int, metavar="STEP", help="behind so many of its batches (default: all)")
     create.set_defaults(run=run_create)
     listing = verbs.add_parser("list", help="one line a run")
+    listing.add_argument("--archived", action="store_true", help="list the archived runs instead of the others")
     listing.set_defaults(run=run_runs)
     show = verbs.add_parser("show", help="target beside realised shares")
     show.add_argument("name")
@@ -85,10 +86,14 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     note.add_argument("name")
     note.add_argument("text")
     note.set_defaults(run=run_note)
+    archive = verbs.add_parser("archive", help="hide a run that is not open from lists; nothing of it is removed")
+    archive.add_argument("name")
+    archive.add_argument("--undo", action="store_true", help="show it again")
+    archive.set_defaults(run=run_archive)
     history = verbs.add_parser("history", help="which mixture when, by whom and why")
     history.add_argument("name")
     history.set_defaults(run=run_history)
-    for verb in (create, switch, fork, skip, *acting, note):
+    for verb in (create, switch, fork, skip, *acting, note, archive):
         verb.add_argument("--by", metavar="NAME", help="who does it (default: PHASEMIX_BY, else the login name)")
         if verb is not note:
             add_why(verb)
@@ -99,7 +104,21 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     verify = verbs.add_parser("verify", help="read everything again; name what is damaged or missing")
     verify.add_argument("names", nargs="*", metavar="RUN", help="default: all runs, the mixtures and the other logs")
     verify.set_defaults(run=run_verify)
-    for verb in (create, listing, show, switch, fork, skip, *acting, note, history, extend, add_trace(verbs), verify):
+    for verb in (
+        create,
+        listing,
+        show,
+        switch,
+        fork,
+        skip,
+        *acting,
+        note,
+        archive,
+        history,
+        extend,
+        add_trace(verbs),
+        verify,
+    ):
         add_root(verb)
         add_json(verb)
 
@@ -129,7 +148,7 @@ def run_runs(options: argparse.Namespace) -> int:
 
     from mixer.runs.runs import Runs
 
-    runs = Runs(options.root).list()
+    runs = Runs(options.root).list(archived=options.archived)
     if options.json:
         print_table(msgspec.to_builtins(runs), True)
         return 0
@@ -297,6 +316,14 @@ def run_act(options: argparse.Namespace) -> int:
     getattr(runs, options.verb)(options.name, **signature(options))
     info = runs.show(options.name)
     print_table([{"run": info.name, "end_step": info.end_step, "state": info.state}], options.json)
+    return 0
+
+
+def run_archive(options: argparse.Namespace) -> int:
+    from mixer.runs.runs import Runs
+
+    Runs(options.root).archive(options.name, undo=options.undo, **signature(options))
+    print_table([{"run": options.name, "archived": not options.undo}], options.json)
     return 0
 
 
