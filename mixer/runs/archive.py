@@ -7,7 +7,6 @@ opened again, is never hidden.
 from __future__ import annotations
 
 from mixer.errors import RunError
-from mixer.runs.entries import entry, is_same_request
 from streamer.catalog.catalog import Catalog
 from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body
@@ -20,14 +19,14 @@ def archived_runs(catalog: Catalog) -> set[str]:
     return names_in(catalog.log(LOG).read())
 
 
-def set_archived(catalog: Catalog, name: str, *, archived: bool, by: str | None, why: str | None) -> bool:
-    """Notes that a run is archived, or no longer; False where it is so already."""
-    body = {**entry("archived" if archived else "restored", by, why), "format": FORMAT, "name": name}
+def note(catalog: Catalog, said: Body) -> bool:
+    """Notes what an entry says: its `event`, archived or restored, of the run `name`. False where it is so already."""
+    body = {**said, "format": FORMAT}
 
     def decide(bodies: Bodies) -> Body | None:
-        return None if (name in names_in(bodies)) == archived else body
+        return None if (said["name"] in names_in(bodies)) == (said["event"] == "archived") else body
 
-    return catalog.log(LOG).append(decide, is_same=is_same_request) is not None
+    return catalog.log(LOG).append(decide) is not None
 
 
 def names_in(bodies: Bodies) -> set[str]:

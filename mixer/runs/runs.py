@@ -30,7 +30,7 @@ from mixer.mixture.plan import Plan
 from mixer.mixture.versions import Versions
 from mixer.planning.standing import Standings, standing_in, standings_behind
 from mixer.preview.caps import check_caps, course_of
-from mixer.runs.archive import archived_runs, set_archived
+from mixer.runs import archive
 from mixer.runs.entries import Numbers, check_length, check_nodes, checked, entry, is_same_request, refuse_ended
 from mixer.runs.lineage import come_to, go_on, standings_in
 from mixer.runs.run_info import RunInfo, describe
@@ -336,11 +336,11 @@ class Runs:
         """
         if self.show(name).state == "open" and not undo:
             raise RunError(f"run {name} is open; phasemix runs end {name} or pause it first, then archive it")
-        return set_archived(self.catalog, name, archived=not undo, by=by, why=why)
+        return archive.note(self.catalog, entry("restored" if undo else "archived", by, why, name=name))
 
     def list(self, *, archived: bool = False) -> list[RunInfo]:
         """Every run that is not archived, or those that are. A run that is open is never hidden."""
-        hidden, names = archived_runs(self.catalog), self.catalog.names("runs")
+        hidden, names = archive.archived_runs(self.catalog), self.catalog.names("runs")
         found = [self.show(name) for name in names if self.catalog.log(f"runs/{name}/ledger").read()]
         return [info for info in found if (info.name in hidden and info.state != "open") == archived]
 
