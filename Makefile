@@ -1,8 +1,9 @@
 # Each target does its own set-up when it is missing.
 PYTHON ?= python3
 PACKAGES = phasemix.py streamer mixer generators training deploy
+CHECKED = $(PACKAGES) tests benchmarks examples
 
-.PHONY: install engine demo test test-deep check bench peers screenshots sizes
+.PHONY: install lock dist engine demo test test-deep check bench peers screenshots sizes
 install: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
@@ -11,6 +12,17 @@ install: .venv/installed
 	.venv/bin/uv pip sync --quiet requirements.lock
 	.venv/bin/uv pip install --quiet --no-deps --editable .
 	touch $@
+
+# The newest versions that pyproject.toml allows, with all extras, for every platform and Python version.
+lock: install
+	.venv/bin/uv pip compile --quiet pyproject.toml --extra all --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-header --upgrade --output-file requirements.lock
+
+# What is released: built into dist/, then installed with and without extras and tried.
+dist: install
+	rm -rf dist
+	.venv/bin/uv build --quiet --out-dir dist
+	CI=1 .venv/bin/python -m pytest tests/packaging
 
 # The inference server's own environment: its pins and the trainer's exclude each other.
 engine: .engine/installed
@@ -24,8 +36,8 @@ demo: install
 	.venv/bin/phasemix demo $(ARGS)
 
 check: install
-	.venv/bin/ruff format --check $(PACKAGES) tests benchmarks
-	.venv/bin/ruff check $(PACKAGES) tests benchmarks
+	.venv/bin/ruff format --check $(CHECKED)
+	.venv/bin/ruff check $(CHECKED)
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
 	.venv/bin/python -m pytest tests/architecture

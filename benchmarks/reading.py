@@ -78,7 +78,7 @@ def reader_batches(root: Path, size: int, *, rank: int = 0, world_size: int = 1,
 def loader_batches(root: Path, size: int, workers: int) -> Iterator[int]:
     from training import MixedLoader
 
-    for batch in MixedLoader(root, f"g{size}", num_workers=workers):
+    for batch in MixedLoader(root, f"g{size}", num_workers=workers, dtype=None, labels=False):
         yield len(batch["input_ids"])
 
 

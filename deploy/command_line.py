@@ -29,6 +29,18 @@ NOUNS = {
     "completion": ("deploy.completion", "print what makes a shell complete commands and names"),
 }
 
+# The extras that a noun, or one of its verbs, cannot do without. Whatever is not named works with the base installation.
+NEEDS: dict[str, tuple[str, ...]] = {
+    "demo": ("corpus", "generators", "service", "train"),
+    "quickstart": ("corpus",),
+    "up": ("generators", "service"),
+    "corpus ingest": ("corpus",),
+    "tokenizer train": ("corpus",),
+    "annotator": ("corpus",),
+    "generators": ("generators",),
+    "train": ("train",),
+}
+
 
 class OneLineParser(argparse.ArgumentParser):
     """A parser, and by its class all its subparsers, whose refusal is one line."""
@@ -110,6 +122,7 @@ def run(words: list[str]) -> int:
     from streamer.wording import one_line
 
     try:
+        check_extras(words)
         if noun == "generators" and getattr(options, "redis", "") is None:  # then it is the one that `up` runs
             from deploy.local.local_machine import redis_url
 
@@ -123,6 +136,14 @@ def run(words: list[str]) -> int:
 
         say_next_step(noun, next((word for word in words[1:2] if not word.startswith("-")), ""), options)
     return code
+
+
+def check_extras(words: list[str]) -> None:
+    """Raises: MissingExtraError, before the command does anything, when it needs an extra that is not installed."""
+    from streamer.extras import require
+
+    for command in (words[0], " ".join(words[:2])):
+        require(command, *NEEDS.get(command, ()))
 
 
 if __name__ == "__main__":

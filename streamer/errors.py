@@ -11,6 +11,7 @@ PhasemixError
 |- PartError         a part that is not what its manifest says
 |- CorpusError       a source, recipe or tokenizer that corpus work cannot use
 |- TomlError         a TOML text that is malformed, or longer or deeper than is read
+`- MissingExtraError an extra of the installation that a command or a name needs
 """
 
 
@@ -70,3 +71,7 @@ class TomlError(PhasemixError):
     def __init__(self, line: int, reason: str, *, grammar: bool = False) -> None:
         super().__init__(f"line {line}: {reason}")
         self.line, self.reason, self.grammar = line, reason, grammar
+
+
+class MissingExtraError(PhasemixError, ImportError):
+    """An extra of the installation that a command or a public name needs is not installed."""

@@ -12,6 +12,7 @@ import argparse
 import sys
 
 from streamer.errors import PhasemixError
+from streamer.extras import require
 from streamer.wording import one_line
 from training.commands import add_train
 
@@ -22,6 +23,7 @@ def main() -> int:
     add_train(parser)
     args = parser.parse_args()
     try:
+        require("python -m training", "train")
         code: int = args.run(args)
     except PhasemixError as error:
         print(f"phasemix: {one_line(error)}", file=sys.stderr)

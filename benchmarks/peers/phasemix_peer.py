@@ -24,7 +24,8 @@ class Phasemix:
         from training import MixedLoader
 
         run = self._run(folder, shares, size)
-        for batch in MixedLoader(folder, run, rank=rank, world_size=world_size, num_workers=workers):
+        loader = MixedLoader(folder, run, rank=rank, world_size=world_size, num_workers=workers, dtype=None, labels=False)
+        for batch in loader:
             yield batch["input_ids"]
 
     def change(

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,6 @@ LOOK, CORPUS, MIXTURE = "the folder", "the corpus: read, filter, deduplicate, sc
 BATCH, TRAINING, SERVICES = "the run and its first batch", "the training", "the dashboard and its services"
 SAMPLE_FILES = 80  # that the annotator reads, the longest part of a small corpus
 MAX_MB = 32.0  # about a minute of work on two cores
-CORPUS_MODULES = ("datatrove", "streaming", "sentence_transformers")
-TRAIN_MODULES = ("torch", "composer", "transformers")
 
 
 def add_quickstart(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +42,7 @@ def add_quickstart(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-mb", type=float, default=MAX_MB, metavar="MB", help=f"read at most this (default: {MAX_MB:g})"
     )
-    parser.add_argument("--seq-len", type=int, metavar="N", help="tokens of a sample (default: 256; 128 for little text)")
+    parser.add_argument("--seq-len", type=int, metavar="N", help="tokens of a sample (default: 256)")
     parser.add_argument("--no-train", action="store_true", help="end with the first batch")
     parser.add_argument("--no-up", action="store_true", help="do not start the dashboard and its services")
     add_json(parser)
@@ -107,10 +104,12 @@ def check(options: argparse.Namespace) -> None:
     from streamer.catalog.catalog import Catalog
     from streamer.catalog.names import check_word
     from streamer.corpus.parts.publication import filled_streams
+    from streamer.extras import require
 
-    missing(CORPUS_MODULES, "corpus", "reads files")
     if not options.no_train:
-        missing(TRAIN_MODULES, "train", "trains", "; or add --no-train")
+        require("the training of quickstart", "train", otherwise=", or add --no-train")
+    if not options.no_up:
+        require("the dashboard of quickstart", "generators", "service", otherwise=", or add --no-up")
     check_word(options.name, what="mixture")
     if not 1 <= options.steps <= 10_000:
         raise QuickstartError(f"--steps {options.steps} is not in 1..10000; a longer training is phasemix train")
@@ -126,12 +125,6 @@ def check(options: argparse.Namespace) -> None:
             f"root {options.root} has data already, such as {there[0]}; name an empty --root, or go on with what is there: "
             f"phasemix streams list --root {options.root}"
         )
-
-
-def missing(modules: tuple[str, ...], extra: str, does: str, otherwise: str = "") -> None:
-    """Raises: QuickstartError when an extra is not installed."""
-    if not all(map(find_spec, modules)):
-        raise QuickstartError(f"the part that {does} is not installed: pip install 'phasemix[{extra}]'{otherwise}")
 
 
 class Stages:

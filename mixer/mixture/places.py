@@ -55,7 +55,8 @@ def line_of(text: str, path: Path) -> int:
 
 
 def lines_by_path(text: str) -> dict[Path, int]:
-    from tree_sitter_language_pack import get_parser
+    import tree_sitter_toml
+    from tree_sitter import Language, Parser
 
     found: dict[Path, int] = {}
     counts: dict[Path, int] = {}
@@ -82,7 +83,7 @@ def lines_by_path(text: str) -> dict[Path, int]:
                 note((*path, place), item)
                 value(item, (*path, place))
 
-    root = get_parser("toml").parse(text.encode()).root_node
+    root = Parser(Language(tree_sitter_toml.language())).parse(text.encode()).root_node
     pairs(root, ())
     for node in root.children:
         if node.type not in ("table", "table_array_element"):

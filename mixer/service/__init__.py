@@ -5,6 +5,8 @@ Always holds: importing this package loads nothing; FastAPI comes with `create_a
 
 from typing import Any
 
+__all__ = ["create_app"]
+
 
 def __getattr__(name: str) -> Any:
     if name != "create_app":
@@ -12,3 +14,7 @@ def __getattr__(name: str) -> Any:
     from mixer.service.application import create_app
 
     return create_app
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

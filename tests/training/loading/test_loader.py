@@ -1,6 +1,8 @@
 """MixedLoader's promises: order, position and end, with and without worker processes."""
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -41,13 +43,51 @@ def test_batches_are_the_readers_in_the_order_of_steps(run, workers):
     with RunReader(run, "alpha") as reader:
         for step, batch in enumerate(itertools.islice(loader, 5), start=3):
             expected = reader.read(step)
-            assert batch.keys() == {"input_ids", "stream"}
-            assert batch["input_ids"].dtype == torch.uint16
+            assert batch.keys() == {"input_ids", "labels", "stream"}
             assert batch["stream"].dtype == torch.int32
             np.testing.assert_array_equal(batch["input_ids"].numpy(), expected.tokens)
             np.testing.assert_array_equal(batch["stream"].numpy(), expected.origin["stream"])
     assert loader.streams == ["raw/go", "raw/python"]
     assert isinstance(loader, torch.utils.data.DataLoader)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
+def test_a_batch_is_what_a_plain_loop_takes_or_on_request_what_the_stream_holds(root, workers, dtype):
+    """Given ids up to the largest of their dtype, then int64 with labels by default, the stream's own dtype on request."""
+    rows = np.random.default_rng(5).integers(0, np.iinfo(dtype).max, (64, 8), dtype, endpoint=True)
+    Catalog(root).append("raw/python", rows, seq_len=8, dtype=np.dtype(dtype).name)
+    Runs(root).create("alpha", mixture=Mixtures(root).apply(MIXTURE), seed=3, global_batch=8)
+    plain = MixedLoader(root, "alpha", num_workers=workers, with_stream=False)
+    own = MixedLoader(root, "alpha", num_workers=workers, dtype=None, labels=False)
+    with RunReader(root, "alpha") as reader:
+        for step, (converted, kept) in enumerate(itertools.islice(zip(plain, own, strict=True), 3)):
+            tokens = reader.read(step).tokens
+            assert converted.keys() == {"input_ids", "labels"}
+            assert converted["labels"] is converted["input_ids"]
+            assert converted["input_ids"].dtype == torch.int64
+            assert kept.keys() == {"input_ids", "stream"}
+            assert kept["input_ids"].numpy().dtype == dtype
+            np.testing.assert_array_equal(converted["input_ids"].numpy(), tokens)
+            np.testing.assert_array_equal(kept["input_ids"].numpy(), tokens)
+
+
+def test_worker_processes_send_ids_in_the_streams_own_dtype(run):
+    """The conversion is the caller's, so a message is as large whatever the caller asked for."""
+    sizes = []
+    for dtype in (torch.int64, None):
+        loader = MixedLoader(run, "alpha", num_workers=1, dtype=dtype, labels=dtype is not None)
+        message = next(torch.utils.data.DataLoader.__iter__(loader))
+        fields = {field.name: field.dtype for field in message.batches[0][2]}
+        assert fields == {"input_ids": "<u2", "stream": "<i4"}
+        sizes.append(len(message.packed))
+    assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize("package", ["training", "mixer.service", "streamer", "mixer"])
+def test_dir_shows_the_public_names_of_a_package_before_they_are_loaded(package):
+    code = f"import {package} as p, sys; assert set(p.__all__) <= set(dir(p)), dir(p); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
