@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 from deploy.guidance.finding import Finding, State
 from deploy.guidance.versions import check_versions
 from streamer.errors import PhasemixError
+from streamer.extras import missing_extras
 
 PACKAGES = ("streamer", "mixer", "generators", "training", "deploy")
 LITTLE_BYTES, LOW_BYTES = 1 << 30, 10 << 30  # free on a disk: too little to publish a part, and little
@@ -43,15 +45,16 @@ def doctor(options: argparse.Namespace) -> int:
     """Prints what was found; 1 when something must be mended."""
     import msgspec
 
-    from streamer.commands.table import one_line, print_json
+    from streamer.commands.table import has_colour, one_line, painted, print_json
 
     found = list(examine(options.root, options.redis or os.environ.get("PHASEMIX_REDIS"), options.engine))
     if options.json:
         print_json(msgspec.to_builtins(found))
     else:
         width = max(len(finding.check) for finding in found)
+        tone = painted if has_colour(sys.stdout) else str
         for finding in found:
-            print(f"{finding.state:<5} {finding.check:<{width}} {one_line(finding.said)}")
+            print(f"{tone(f'{finding.state:<5}')} {finding.check:<{width}} {one_line(finding.said)}")
     return int(any(finding.state == "mend" for finding in found))
 
 
@@ -61,7 +64,10 @@ def examine(root: str | None, redis: str | None, engine: str | None) -> Iterator
     yield check_packages()
     yield from check_root(root)
     yield from check_disks(root)
-    yield checked("redis", lambda: look_at_redis(redis))
+    if redis is None and missing_extras("generators"):
+        yield Finding(check="redis", state="note", said="not needed: the extra [generators] is not installed")
+    else:
+        yield checked("redis", lambda: look_at_redis(redis))
     if engine is not None:
         yield checked("engine", lambda: look_at_engine(engine))
     if root is not None:

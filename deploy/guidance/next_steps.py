@@ -29,6 +29,7 @@ NEXT = {
     ("runs", "switch"): "phasemix runs show {name} --watch",
     ("runs", "fork"): "phasemix runs show {name}",
     ("runs", "pause"): "phasemix runs resume {name}",
+    ("runs", "archive"): "phasemix runs list --archived",
     ("generators", "seed"): "phasemix generators status",
     ("generators", "scale"): "phasemix generators status",
     ("up", ""): "phasemix status",

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import re
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from typing import NamedTuple
 
 from deploy.guidance.finding import Finding, State
@@ -70,27 +70,27 @@ def judge(requirements: list[Requirement], installed: Mapping[str, str | None]) 
 
 def parse_requirement(text: str) -> Requirement:
     """Of a line such as `datatrove[io]<0.10,>=0.9; extra == 'corpus'`."""
-    package, _, marker = text.partition(";")
-    found = re.match(r"\s*+([A-Za-z0-9._-]++)\s*+(?:\[[^\]]*+\])?+\s*+(.*)", package)
-    extra = re.search(r"extra\s*+==\s*+['\"]([^'\"]++)['\"]", marker)
-    assert found is not None
-    return Requirement(found[1], found[2].strip(" ()"), extra[1] if extra else None)
+    package, _, marker = text.replace(" ", "").partition(";")
+    name = "".join(takewhile(lambda sign: sign.isalnum() or sign in "._-", package))
+    bounds = package.removeprefix(name).rpartition("]")[2].strip("()")
+    extra = marker.partition("extra==")[2].strip("'\"")
+    return Requirement(name, bounds, extra or None)
 
 
 def fits(version: str, bounds: str) -> bool:
     """Whether a version such as `2.7.0+cpu` is within bounds such as `>=2.7,<2.7.1`."""
     have = numbers(version)
-    for bound in filter(None, (part.strip() for part in bounds.split(","))):
-        found = re.match(r"(>=|<=|==|!=|>|<)\s*+(.+)", bound)
-        if found is not None and not COMPARE[found[1]](*padded(have, numbers(found[2]))):
+    for bound in filter(None, bounds.replace(" ", "").split(",")):
+        sign = next((sign for sign in COMPARE if bound.startswith(sign)), None)
+        if sign is not None and not COMPARE[sign](*padded(have, numbers(bound.removeprefix(sign)))):
             return False
     return True
 
 
 def numbers(version: str) -> list[int]:
-    """The release of a version: [2, 7, 0] of `2.7.0rc1+cpu`."""
-    found = re.match(r"\d++(?:\.\d++)*+", version)
-    return [int(word) for word in found[0].split(".")] if found else []
+    """The release of a version: [2, 7, 0] of `2.7.0+cpu`."""
+    release = "".join(takewhile(lambda sign: sign in "0123456789.", version))
+    return [int(word) for word in release.split(".") if word]
 
 
 def padded(one: list[int], other: list[int]) -> tuple[list[int], list[int]]:

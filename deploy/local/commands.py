@@ -9,19 +9,29 @@ def add_up(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `phasemix up`."""
     from streamer.commands.options import add_json, add_root
 
-    parser.add_argument("--port", type=int, default=0, metavar="PORT", help="of mixer and dashboard (default: a free one)")
     parser.add_argument(
-        "--host", default="127.0.0.1", help="where mixer and dashboard listen; beyond loopback that needs tokens"
+        "--port", type=int, default=0, metavar="PORT", help="serve mixer and dashboard at this port (default: a free one)"
     )
     parser.add_argument(
-        "--tokens", metavar="FILE", help="of mode 0600, lines of: name role token (default: those in PHASEMIX_TOKENS)"
+        "--host", default="127.0.0.1", help="listen at this address; beyond loopback that needs tokens (default: 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--tokens",
+        metavar="FILE",
+        help="take tokens from this file of mode 0600 with lines of: name role token (default: those in PHASEMIX_TOKENS)",
     )
     parser.add_argument("--redis", metavar="URL", help="use this Redis (default: start one on a Unix socket)")
-    parser.add_argument("--engine", metavar="URL", help="an OpenAI-compatible engine (default: the rule-based one)")
+    parser.add_argument("--engine", metavar="URL", help="use this OpenAI-compatible engine (default: the rule-based one)")
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="set the wanted number of workers (default: as it is, or 1)"
+        "--workers", type=int, metavar="N", help="set the wanted number of workers (default: unchanged, or 1)"
     )
-    parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long to wait until all run")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="wait at most this long until everything runs (default: 60)",
+    )
     add_root(parser)
     add_json(parser)
     parser.set_defaults(run=up)
@@ -31,7 +41,13 @@ def add_down(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `phasemix down`."""
     from streamer.commands.options import add_root
 
-    parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long workers may drain")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="let workers drain for at most this long (default: 60)",
+    )
     add_root(parser)
     parser.set_defaults(run=down)
 

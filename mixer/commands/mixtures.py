@@ -1,4 +1,4 @@
-"""`phasemix mixtures`."""
+"""`phasemix mixtures`: writes mixtures, changes their shares and shows what they would give."""
 
 import argparse
 import sys
@@ -15,41 +15,45 @@ if TYPE_CHECKING:
 
 
 MOST_REFUSALS = 5  # that are printed of a preview
-MOST_PASSES = 4  # of a stream that go without a warning: the paper's table 6 ends at 4 to 5
+MOST_PASSES = 4  # of a stream that go without a warning: the paper sees its best tokens as often
 
 
 def add_mixtures(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(required=True, metavar="list|show|apply|edit|set|diff|preview|schema")
-    listing = verbs.add_parser("list", help="one line a mixture, or one line a version of one")
-    listing.add_argument("mixture", nargs="?", metavar="NAME", help="whose versions, with who made them and why")
+    listing = verbs.add_parser("list", help="list the mixtures, or the versions of one")
+    listing.add_argument(
+        "mixture", nargs="?", metavar="NAME", help="list this mixture's versions, with who made them and why"
+    )
     listing.set_defaults(run=run_list)
-    show = verbs.add_parser("show", help="a version in TOML")
+    show = verbs.add_parser("show", help="show a version in TOML")
     show.add_argument("mixture", help="NAME or NAME@VERSION")
     show.set_defaults(run=run_show)
     apply = verbs.add_parser("apply", help="check a mixture and make a version of it")
-    apply.add_argument("file", help="a TOML file, or - for standard input")
+    apply.add_argument("file", help="read this TOML file, or - for standard input")
     apply.set_defaults(run=run_apply)
-    edit = verbs.add_parser("edit", help="make a version from another, in your editor or with --set")
+    edit = verbs.add_parser("edit", help="make a version from another one, in your editor or with --set")
     edit.add_argument("mixture", help="NAME or NAME@VERSION")
     add_settings(edit)
-    edit.add_argument("--yes", action="store_true", help="apply what the editor left without asking")
+    edit.add_argument("--yes", action="store_true", help="apply without asking what the editor left")
     edit.set_defaults(run=run_edit)
     setting = verbs.add_parser("set", help="give components or languages a share; the others keep their proportions")
     setting.add_argument("mixture", help="NAME or NAME@VERSION")
-    setting.add_argument("shares", nargs="+", metavar="NAME=SHARE", help="such as synthetic=40%% python=50%%")
+    setting.add_argument(
+        "shares", nargs="+", metavar="NAME=SHARE", help="give this share, such as synthetic=40%% python=50%%"
+    )
     setting.add_argument("--preview", action="store_true", help="show what would change and make no version")
     setting.set_defaults(run=run_set)
-    diff = verbs.add_parser("diff", help="what differs between two versions, in resolved shares")
+    diff = verbs.add_parser("diff", help="show how the resolved shares of two versions differ")
     diff.add_argument("mixture", metavar="before", help="NAME or NAME@VERSION")
     diff.add_argument("after", help="NAME, NAME@VERSION or a TOML file")
     diff.set_defaults(run=run_diff)
-    preview = verbs.add_parser("preview", help="what each stream would give: tokens, passes, what runs dry")
+    preview = verbs.add_parser("preview", help="show what each stream would give: tokens, passes, what runs dry")
     preview.add_argument("mixture", help="NAME, NAME@VERSION or a TOML file")
     add_settings(preview)
-    preview.add_argument("--run", metavar="RUN", dest="of_run", help="passes and caps go on from where this run is")
-    preview.add_argument("--tokens-per-s", type=float, help="how fast training goes (default: as the run went)")
+    preview.add_argument("--run", metavar="RUN", dest="of_run", help="count passes and caps from where this run is")
+    preview.add_argument("--tokens-per-s", type=float, help="reckon with this speed of training (default: as the run went)")
     preview.set_defaults(run=run_preview)
-    schema = verbs.add_parser("schema", help="the JSON schema of a mixture file, for editors")
+    schema = verbs.add_parser("schema", help="print the JSON schema of mixture files, for editors")
     schema.set_defaults(run=run_schema)
     for verb in (edit, preview):
         verb.add_argument(
@@ -71,9 +75,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="COMPONENT.KEY=VALUE",
         dest="assignments",
-        help="such as synthetic.pin.python=0.4; may be repeated",
+        help="change a setting, such as synthetic.pin.python=0.4; repeatable",
     )
-    parser.add_argument("--unset", action="append", default=[], metavar="COMPONENT.KEY", help="back to the default")
+    parser.add_argument(
+        "--unset", action="append", default=[], metavar="COMPONENT.KEY", help="return a setting to its default; repeatable"
+    )
 
 
 NOUNS = {"mixtures": add_mixtures}
@@ -134,7 +140,7 @@ def run_edit(options: argparse.Namespace) -> int:
         made = edit_version(mixtures, before, show, tokens=horizon, yes=options.yes, by=person(), why=options.why)
     options.mixture = made or before
     if made is None:
-        print_table([{"mixture": before}], True) if options.json else print(f"{before} stays: nothing was changed")
+        print_table([{"mixture": before}], True) if options.json else print(f"{before} stays, because nothing was changed")
     elif options.assignments or options.unset:
         print_made(mixtures, made, before, options.json)
     else:
@@ -179,7 +185,7 @@ def run_preview(options: argparse.Namespace) -> int:
     where: dict[str, Any] = {"tokens": horizon, "run": options.of_run, "tokens_per_s": options.tokens_per_s}
     if is_file(options.mixture):
         if options.assignments or options.unset:
-            raise MixtureError(f"{options.mixture}: --set and --unset are for a version; change the file itself")
+            raise MixtureError(f"{options.mixture}: --set and --unset change a version; change the file itself")
         text, name = read_argument(options.mixture)
         preview = mixtures.preview_text(text, name=name, **where)
     else:
@@ -224,7 +230,7 @@ def read_argument(file: str) -> tuple[str, str]:
     try:
         return sys.stdin.read(MOST_CHARACTERS + 1), "standard input"
     except UnicodeDecodeError as error:
-        raise MixtureError(f"standard input is no UTF-8: {error.reason}; send UTF-8") from error
+        raise MixtureError(f"standard input is not UTF-8: {error.reason}; send UTF-8") from error
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -239,7 +245,7 @@ def print_made(mixtures: "Mixtures", made: str, before: str | None, as_json: boo
     if as_json:
         return
     if before == made:
-        print(f"{made} says the same already")
+        print(f"{made} already says the same")
     elif before is not None:
         print(f"\nagainst {before}:")
         print_changes(mixtures.compare(before, made), False)
@@ -279,7 +285,7 @@ def print_preview(preview: "Preview") -> None:
         row["dry_in"], row["growth_tokens_per_s"] = duration(row["dry_in_s"]), round(row["growth_tokens_per_s"])
     print_table([{key: row[key] for key in (*first, "dry_in", "growth_tokens_per_s")} for row in streams], False)
     if preview.ends is not None:
-        print(f"\nat {preview.ends_at_tokens:,} tokens {preview.ends}")
+        print(f"\nAfter {preview.ends_at_tokens:,} tokens {preview.ends}.")
     if said := warn_of_passes(preview):
         print(f"\n{said}")
     for refusal in preview.refusals[:MOST_REFUSALS]:
@@ -287,13 +293,13 @@ def print_preview(preview: "Preview") -> None:
     if len(preview.refusals) > MOST_REFUSALS:
         print(f"\nnot possible of {len(preview.refusals) - MOST_REFUSALS:,} other streams either; --json has all")
     if preview.feasible is not None:
-        print(f"\nat these shares all caps allow {preview.feasible.tokens:,} tokens")
+        print(f"\nAt these shares the caps allow {preview.feasible.tokens:,} tokens.")
         if preview.feasible.shares:
-            print(f"the nearest shares that last {preview.tokens:,} tokens:")
+            print(f"The nearest shares that last {preview.tokens:,} tokens:")
             rows = zip(preview.streams, preview.feasible.shares.values(), strict=True)
             print_table([{"stream": row.stream, "share": row.share, "feasible": share} for row, share in rows], False)
         else:
-            print("no shares last so long: raise max_passes, or lower the horizon")
+            print("No shares last that long. Raise max_passes, or lower the horizon.")
 
 
 def headline(preview: "Preview") -> str:

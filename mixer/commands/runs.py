@@ -1,4 +1,4 @@
-"""`phasemix runs`."""
+"""`phasemix runs`: creates runs, shows them, changes what they read next, and traces their batches."""
 
 import argparse
 import contextlib
@@ -15,65 +15,93 @@ if TYPE_CHECKING:
     from mixer.steering.schedules import Schedule
 
 LEAST_CHANGE = 0.005  # percent, below which a share counts as unchanged
-VERBS = "create|list|show|history|switch|fork|skip|pause|resume|end|note|extend|trace|verify"
+VERBS = "create|list|show|history|switch|fork|skip|pause|resume|end|note|archive|extend|trace|verify"
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(required=True, metavar=VERBS)
-    create = verbs.add_parser("create", help="bind a run to a mixture version")
+    create = verbs.add_parser("create", help="create a run on a mixture version")
     create.add_argument("name")
-    create.add_argument("--mixture", help="NAME or NAME@VERSION; a --schedule takes its place")
+    create.add_argument("--mixture", help="draw from this mixture, NAME or NAME@VERSION; or give a --schedule")
     create.add_argument("--seed", type=int, required=True)
-    create.add_argument("--global-batch", type=int, required=True, help="samples of a global batch")
+    create.add_argument("--global-batch", type=int, required=True, help="set how many samples a global batch has")
     create.add_argument("--canonical-nodes", type=int, default=1)
-    create.add_argument("--num-steps", type=int, help="refuse now what caps cannot give for so long")
     create.add_argument(
-        "--segment-batches", type=int, default=32, help="batches between moments at which a switch takes effect"
+        "--num-steps", type=int, help="set the planned length; fails immediately if a stream's max_passes would be exceeded"
     )
     create.add_argument(
-        "--write-ahead", type=int, default=256, help="batches past the ledger's end that a reader may ask for"
+        "--segment-batches", type=int, default=32, help="set after how many batches a switch can take effect (default: 32)"
     )
-    create.add_argument("--boundaries", action="store_true", help="batches say where documents begin")
-    create.add_argument("--parent", metavar="RUN", help="go on where this run has brought the streams; caps count on")
-    create.add_argument("--parent-step", type=int, metavar="STEP", help="behind so many of its batches (default: all)")
+    create.add_argument(
+        "--write-ahead",
+        type=int,
+        default=256,
+        help="set how many batches past the ledger's end a reader may ask for (default: 256)",
+    )
+    create.add_argument("--boundaries", action="store_true", help="let batches say where documents begin")
+    create.add_argument(
+        "--parent", metavar="RUN", help="continue the streams from where this run left them; its passes count towards caps"
+    )
+    create.add_argument(
+        "--parent-step", type=int, metavar="STEP", help="continue behind this many of its batches (default: all)"
+    )
     create.set_defaults(run=run_create)
-    listing = verbs.add_parser("list", help="one line a run")
+    listing = verbs.add_parser("list", help="list the runs, one line each")
+    listing.add_argument("--archived", action="store_true", help="list the archived runs instead of the others")
     listing.set_defaults(run=run_runs)
-    show = verbs.add_parser("show", help="target beside realised shares")
+    show = verbs.add_parser("show", help="show target and realised shares by stream")
     show.add_argument("name")
-    show.add_argument("--watch", action="store_true", help="as bars, drawn again as the run goes on")
-    show.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="with --watch (default 2)")
-    show.add_argument("--group", choices=("stream", "key"), default="stream", help="with --watch: what a bar is of")
+    show.add_argument("--watch", action="store_true", help="draw bars, again whenever the run has moved on")
+    show.add_argument(
+        "--interval", type=float, default=2.0, metavar="SECONDS", help="look this often with --watch (default: 2)"
+    )
+    show.add_argument(
+        "--group", choices=("stream", "key"), default="stream", help="choose with --watch what a bar shows (default: stream)"
+    )
     show.set_defaults(run=run_use)
-    switch = verbs.add_parser("switch", help="make another version take effect")
+    switch = verbs.add_parser("switch", help="switch the run to another mixture version")
     switch.add_argument("name")
-    switch.add_argument("mixture", nargs="?", help="NAME or NAME@VERSION; a --schedule takes its place")
-    switch.add_argument("--at-step", type=int, help="default: the next boundary")
+    switch.add_argument("mixture", nargs="?", help="draw from this mixture, NAME or NAME@VERSION; or give a --schedule")
+    switch.add_argument("--at-step", type=int, help="switch at this step (default: the next boundary)")
     switch.set_defaults(run=run_switch)
     for verb in (create, switch):
-        verb.add_argument("--schedule", metavar="FILE", help="TOML: mixtures along the run, docs/policies.md")
-        verb.add_argument("--policy", metavar="NAME", help="a function of ledger and reports that chooses the shares")
-        verb.add_argument("--policy-every", type=int, metavar="N", help="ask it every so many batches (default 32)")
         verb.add_argument(
-            "--policy-set", action="append", default=[], metavar="KEY=VALUE", help="an argument of it; repeatable"
+            "--schedule", metavar="FILE", help="read a schedule of mixtures from this TOML file, see docs/policies.md"
         )
-    fork = verbs.add_parser("fork", help="a new run that is another one up to a step")
-    fork.add_argument("of_run", metavar="RUN", help="the run it begins as")
+        verb.add_argument(
+            "--policy", metavar="NAME", help="let this installed function choose the shares from the ledger and the reports"
+        )
+        verb.add_argument("--policy-every", type=int, metavar="N", help="ask the policy every N batches (default: 32)")
+        verb.add_argument(
+            "--policy-set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="pass an argument to the policy; repeatable",
+        )
+    fork = verbs.add_parser("fork", help="create a run that equals another one up to a step")
+    fork.add_argument("of_run", metavar="RUN", help="begin as this run")
     fork.add_argument("name", metavar="NEW")
-    fork.add_argument("--at-step", type=int, required=True, metavar="STEP", help="its first own batch, in RUN's ledger")
-    fork.add_argument("--seed", type=int, help="default: RUN's")
-    fork.add_argument("--global-batch", type=int, help="default: RUN's")
-    fork.add_argument("--mixture", help="NAME or NAME@VERSION from there on (default: RUN's shares)")
-    fork.add_argument("--num-steps", type=int, help="in all, from RUN's beginning (default: RUN's)")
-    fork.add_argument("--skip", type=int, default=0, metavar="N", help="leave out so many batches from there on")
+    fork.add_argument(
+        "--at-step",
+        type=int,
+        required=True,
+        metavar="STEP",
+        help="fork at this batch of RUN's ledger, the first that is the new run's own",
+    )
+    fork.add_argument("--seed", type=int, help="use this seed (default: RUN's)")
+    fork.add_argument("--global-batch", type=int, help="use this global batch (default: RUN's)")
+    fork.add_argument("--mixture", help="draw from this mixture from there on (default: as RUN does)")
+    fork.add_argument("--num-steps", type=int, help="set the length, counted from RUN's beginning (default: RUN's)")
+    fork.add_argument("--skip", type=int, default=0, metavar="N", help="leave out the first N batches from there")
     fork.set_defaults(run=run_fork)
     skip = verbs.add_parser("skip", help="leave out batches that are not in the ledger yet")
     skip.add_argument("name")
-    skip.add_argument("start_step", type=int, metavar="STEP", help="the first of them")
+    skip.add_argument("start_step", type=int, metavar="STEP", help="leave out from this batch on")
     skip.add_argument("batches", type=int)
     skip.set_defaults(run=run_skip)
     acts = {
-        "pause": "write no segment until it is resumed",
+        "pause": "stop writing segments until the run is resumed",
         "resume": "end a pause",
         "end": "close the run where its ledger ends",
     }
@@ -81,25 +109,47 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     for act_name, act in zip(acts, acting, strict=True):
         act.add_argument("name")
         act.set_defaults(run=run_act, verb=act_name)
-    note = verbs.add_parser("note", help="note a text in the history, at any time")
+    note = verbs.add_parser("note", help="write a note into the history, at any time")
     note.add_argument("name")
     note.add_argument("text")
     note.set_defaults(run=run_note)
-    history = verbs.add_parser("history", help="which mixture when, by whom and why")
+    archive = verbs.add_parser("archive", help="hide a run that is not open from lists; nothing of it is removed")
+    archive.add_argument("name")
+    archive.add_argument("--undo", action="store_true", help="show it again")
+    archive.set_defaults(run=run_archive)
+    history = verbs.add_parser("history", help="show which mixture held when, who changed it and why")
     history.add_argument("name")
     history.set_defaults(run=run_history)
-    for verb in (create, switch, fork, skip, *acting, note):
-        verb.add_argument("--by", metavar="NAME", help="who does it (default: PHASEMIX_BY, else the login name)")
+    for verb in (create, switch, fork, skip, *acting, note, archive):
+        verb.add_argument("--by", metavar="NAME", help="name who does it (default: PHASEMIX_BY, else the login name)")
         if verb is not note:
             add_why(verb)
-    extend = verbs.add_parser("extend", help="write segments on purpose, up to a step")
+    extend = verbs.add_parser("extend", help="write segments ahead of time, up to a step")
     extend.add_argument("name")
-    extend.add_argument("--to", type=int, required=True, metavar="STEP", dest="to_step", help="the batches before it")
+    extend.add_argument(
+        "--to", type=int, required=True, metavar="STEP", dest="to_step", help="write all batches before this one"
+    )
     extend.set_defaults(run=run_extend)
-    verify = verbs.add_parser("verify", help="read everything again; name what is damaged or missing")
-    verify.add_argument("names", nargs="*", metavar="RUN", help="default: all runs, the mixtures and the other logs")
+    verify = verbs.add_parser("verify", help="read everything again and name what is damaged or missing")
+    verify.add_argument(
+        "names", nargs="*", metavar="RUN", help="verify these runs (default: all runs, the mixtures and the other logs)"
+    )
     verify.set_defaults(run=run_verify)
-    for verb in (create, listing, show, switch, fork, skip, *acting, note, history, extend, add_trace(verbs), verify):
+    for verb in (
+        create,
+        listing,
+        show,
+        switch,
+        fork,
+        skip,
+        *acting,
+        note,
+        archive,
+        history,
+        extend,
+        add_trace(verbs),
+        verify,
+    ):
         add_root(verb)
         add_json(verb)
 
@@ -129,7 +179,7 @@ def run_runs(options: argparse.Namespace) -> int:
 
     from mixer.runs.runs import Runs
 
-    runs = Runs(options.root).list()
+    runs = Runs(options.root).list(archived=options.archived)
     if options.json:
         print_table(msgspec.to_builtins(runs), True)
         return 0
@@ -297,6 +347,14 @@ def run_act(options: argparse.Namespace) -> int:
     getattr(runs, options.verb)(options.name, **signature(options))
     info = runs.show(options.name)
     print_table([{"run": info.name, "end_step": info.end_step, "state": info.state}], options.json)
+    return 0
+
+
+def run_archive(options: argparse.Namespace) -> int:
+    from mixer.runs.runs import Runs
+
+    Runs(options.root).archive(options.name, undo=options.undo, **signature(options))
+    print_table([{"run": options.name, "archived": not options.undo}], options.json)
     return 0
 
 

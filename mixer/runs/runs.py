@@ -30,6 +30,7 @@ from mixer.mixture.plan import Plan
 from mixer.mixture.versions import Versions
 from mixer.planning.standing import Standings, standing_in, standings_behind
 from mixer.preview.caps import check_caps, course_of
+from mixer.runs import archive
 from mixer.runs.entries import Numbers, check_length, check_nodes, checked, entry, is_same_request, refuse_ended
 from mixer.runs.lineage import come_to, go_on, standings_in
 from mixer.runs.run_info import RunInfo, describe
@@ -328,8 +329,20 @@ class Runs:
         with self._lock:
             return history(self.catalog, Ancestry(self._journal(name), self._journal))
 
-    def list(self) -> list[RunInfo]:
-        return [self.show(name) for name in self.catalog.names("runs") if self.catalog.log(f"runs/{name}/ledger").read()]
+    def archive(self, name: str, *, undo: bool = False, by: str | None = None, why: str | None = None) -> bool:
+        """Hides a run from lists, or shows it again; False where it is so already. Nothing of the run changes.
+
+        Raises: RunError for an unknown run, or one that is open.
+        """
+        if self.show(name).state == "open" and not undo:
+            raise RunError(f"run {name} is open; phasemix runs end {name} or pause it first, then archive it")
+        return archive.note(self.catalog, entry("restored" if undo else "archived", by, why, name=name))
+
+    def list(self, *, archived: bool = False) -> list[RunInfo]:
+        """Every run that is not archived, or those that are. A run that is open is never hidden."""
+        hidden, names = archive.archived_runs(self.catalog), self.catalog.names("runs")
+        found = [self.show(name) for name in names if self.catalog.log(f"runs/{name}/ledger").read()]
+        return [info for info in found if (info.name in hidden and info.state != "open") == archived]
 
     def show(self, name: str) -> RunInfo:
         """Raises: RunError when there is no such run. Asked again, only what is new is read."""

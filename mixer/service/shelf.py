@@ -10,6 +10,7 @@ import xxhash
 from mixer.errors import RunError
 from mixer.pool import pool
 from mixer.preview.previews import Mixtures
+from mixer.runs.archive import LOG as ARCHIVE
 from mixer.runs.runs import Runs
 from mixer.runs.series import Curves
 from mixer.service.ledgers import HeldLedger
@@ -63,7 +64,8 @@ class Shelf:
         return "-".join(str(len(self.catalog.log(log).read())) for log in logs)
 
     def runs_version(self) -> str:
-        return digest(f"{name} {len(self.catalog.log(f'runs/{name}/ledger').read())}" for name in self.catalog.names("runs"))
+        logs = {name: f"runs/{name}/ledger" for name in self.catalog.names("runs")} | {"": ARCHIVE}
+        return digest(f"{name} {len(self.catalog.log(log).read())}" for name, log in logs.items())
 
     def streams_version(self) -> str:
         names = self.catalog.match_names("*")

@@ -37,5 +37,12 @@ def describe(step: str, done: int, total: int, seconds: float) -> str:
     if done and seconds >= 1:
         parts.append(f"{done / seconds:,.1f}/s")
         if total > done:
-            parts.append(f"{(total - done) * seconds / done:,.0f} s left")
+            parts.append(f"{remaining((total - done) * seconds / done)} left")
     return ", ".join(parts)
+
+
+def remaining(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.5 h`."""
+    if seconds < 120:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"

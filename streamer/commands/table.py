@@ -1,11 +1,20 @@
-"""How results are printed: tables that fit the terminal, or JSON."""
+"""How results are printed: tables that fit the terminal, or JSON.
+
+Always holds: colour only repeats what a word says, goes to terminals alone, and never where NO_COLOR is set.
+"""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
+BOLD, GREEN, YELLOW, RED = "1", "32", "33", "31"
+TONES = {
+    "ok": GREEN, "running": GREEN, "live": GREEN, "open": GREEN, "whole": GREEN, "note": YELLOW, "paused": YELLOW,
+    "starting": YELLOW, "draining": YELLOW, "lost": RED, "failed": RED, "mend": RED, "damaged": RED, "missing": RED,
+}  # fmt: skip
 LEAST_WIDTH = 8  # to which a column of text is shortened before whole columns are left out
 
 
@@ -15,7 +24,24 @@ def print_table(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
         print_json(list(rows))
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print("\n".join(table_lines(rows, width)))
+    print("\n".join(table_lines(rows, width, colour=has_colour(sys.stdout))))
+
+
+def has_colour(out: TextIO) -> bool:
+    """Whether a person reads it on a terminal that shows colour. NO_COLOR and TERM=dumb say that it does not."""
+    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, tone: str) -> str:
+    """The text between a terminal's signs of a tone; it takes as much room as before."""
+    return f"\x1b[{tone}m{text}\x1b[0m"
+
+
+def painted(cell: str) -> str:
+    """A cell in the tone of its first word, if that is a state."""
+    words = cell.split(maxsplit=1)
+    tone = TONES.get(words[0].rstrip(":")) if words else None
+    return cell if tone is None else paint(cell, tone)
 
 
 def print_json(value: Any) -> None:
@@ -23,8 +49,8 @@ def print_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
-def table_lines(rows: Sequence[dict[str, Any]], width: int | None = None) -> list[str]:
-    """The lines of a table, none longer than `width` characters where that can be.
+def table_lines(rows: Sequence[dict[str, Any]], width: int | None = None, *, colour: bool = False) -> list[str]:
+    """The lines of a table, none longer than `width` characters where that can be. With `colour` titles are bold.
 
     Text is shortened in its middle, the longest column first; numbers never are. What then still does not fit is left out
     from the right, and the last line names it.
@@ -42,11 +68,14 @@ def table_lines(rows: Sequence[dict[str, Any]], width: int | None = None) -> lis
     left_out = names[kept:]
     lines = []
     for place in range(len(rows) + 1):
-        padded = (
-            cells[name][place].rjust(size) if numeric[name] else shorten(cells[name][place], size).ljust(size)
+        padded = {
+            name: cells[name][place].rjust(size) if numeric[name] else shorten(cells[name][place], size).ljust(size)
             for name, size in widths.items()
-        )
-        lines.append("  ".join(padded).rstrip())
+        }
+        if colour and place and "state" in padded:
+            padded["state"] = painted(padded["state"])
+        line = "  ".join(padded.values()).rstrip()
+        lines.append(paint(line, BOLD) if colour and not place else line)
     return [*lines, f"(no room for {', '.join(left_out)}; --json has all)"] if left_out else lines
 
 

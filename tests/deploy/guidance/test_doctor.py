@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import pytest
 from deploy.command_line import main
 from deploy.guidance.versions import Requirement, fits, judge, parse_requirement
 from streamer import Catalog
+from streamer.extras import EXTRAS
 
 Told = list[dict[str, str]]
 
@@ -89,15 +89,24 @@ def test_a_redis_and_an_engine_that_do_not_answer_are_named_without_their_passwo
     assert "secret" not in json.dumps(findings)
 
 
+def test_a_base_installation_needs_no_redis(told: Callable[..., tuple[int, Told]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EXTRAS, "generators", ("a_module_that_nobody_has",))
+    monkeypatch.delenv("PHASEMIX_REDIS", raising=False)
+    _, findings = told()
+    assert [state for state, _ in of(findings, "redis")] == ["note"]
+
+
 def test_a_folder_that_hides_a_package_must_be_mended(tmp_path: Path) -> None:
     (tmp_path / "generators").mkdir()
     (tmp_path / "generators" / "__init__.py").touch()
     done = subprocess.run(
-        [sys.executable, "-m", "deploy.command_line", "doctor"],
+        [sys.executable, "-m", "deploy.command_line", "doctor", "--json"],
         capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 1
-    assert re.search(rf"mend +folders +{re.escape(str(tmp_path))}/generators hides generators", done.stdout)
+    ((state, said),) = of(json.loads(done.stdout), "folders")
+    assert state == "mend"
+    assert f"{tmp_path}/generators hides generators" in said
 
 
 def test_versions_are_judged_by_the_bounds_of_the_distribution() -> None:

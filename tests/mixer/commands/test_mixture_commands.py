@@ -37,7 +37,7 @@ def command(root: Path, fill: Fill, tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_apply_prints_what_it_changes_in_resolved_shares(command: Command, tmp_path: Path) -> None:
     assert command("apply", str(tmp_path / "m.toml"), "--why", "the first").split() == ["mixture", "m@1"]
-    assert "m@1 says the same already" in command("apply", str(tmp_path / "m.toml"))
+    assert "m@1 already says the same" in command("apply", str(tmp_path / "m.toml"))
     (tmp_path / "m.toml").write_text(TEXT + "pin = { python = 0.5 }\n")
     rows = [line.split() for line in command("apply", str(tmp_path / "m.toml")).splitlines()]
     assert ["raw/go", "0.2000", "0.5000", "0.3000"] in rows
@@ -71,9 +71,9 @@ def test_everything_prints_json(command: Command, tmp_path: Path, root: Path) ->
 
 def test_a_preview_says_in_words_what_is_not_possible_and_what_is(command: Command, tmp_path: Path) -> None:
     said = command("preview", str(tmp_path / "m.toml"), "--tokens", "4K")
-    for words in ("at 3,200 tokens stream", "not possible: stream raw/go", "allow 3,200 tokens", "no shares last so long"):
+    for words in ("After 3,200 tokens stream", "not possible: stream raw/go", "allow 3,200 tokens", "No shares last that long"):
         assert words in said
-    assert "the nearest shares that last 2,000 tokens" in command(
+    assert "The nearest shares that last 2,000 tokens" in command(
         "preview", write(tmp_path, TEXT + 'within = "equal"\n'), "--tokens", "2K"
     )
 
@@ -94,7 +94,7 @@ def test_a_preview_of_many_streams_names_the_first_that_are_not_possible(
 
 def test_a_version_shown_can_be_applied_again(command: Command, tmp_path: Path) -> None:
     command("apply", str(tmp_path / "m.toml"))
-    assert "says the same already" in command("apply", write(tmp_path, command("show", "m")))
+    assert "already says the same" in command("apply", write(tmp_path, command("show", "m")))
 
 
 def write(folder: Path, text: str) -> str:
