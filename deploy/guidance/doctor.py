@@ -17,6 +17,7 @@ from pathlib import Path
 from deploy.guidance.finding import Finding, State
 from deploy.guidance.versions import check_versions
 from streamer.errors import PhasemixError
+from streamer.extras import missing_extras
 
 PACKAGES = ("streamer", "mixer", "generators", "training", "deploy")
 LITTLE_BYTES, LOW_BYTES = 1 << 30, 10 << 30  # free on a disk: too little to publish a part, and little
@@ -61,7 +62,10 @@ def examine(root: str | None, redis: str | None, engine: str | None) -> Iterator
     yield check_packages()
     yield from check_root(root)
     yield from check_disks(root)
-    yield checked("redis", lambda: look_at_redis(redis))
+    if redis is None and missing_extras("generators"):
+        yield Finding(check="redis", state="note", said="only generators need it, and their extra is not installed")
+    else:
+        yield checked("redis", lambda: look_at_redis(redis))
     if engine is not None:
         yield checked("engine", lambda: look_at_engine(engine))
     if root is not None:
