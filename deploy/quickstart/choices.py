@@ -16,9 +16,7 @@ from streamer.packing.grouping import random_key
 from streamer.wording import listed
 
 LEAST_KB = 100
-BYTES_PER_TOKEN = 3.3  # of source code under a vocabulary of 8,192 ids, measured
-SEQ_LENS = (256, 128)  # the first is that of the recipe `laptop`
-WANTED_SAMPLES = 1500  # so that a stream has enough of them to be mixed
+SEQ_LEN = 256  # that of the recipe `laptop`: then other mixtures and trainings fit without a word
 LEAST_HELD_OUT, MOST_HELD_OUT = 0.02, 0.3  # of the bytes
 MOST_SHARE = 0.5  # of the repositories, the recipe's limit
 GLOBAL_BATCH, SEED = 16, 17
@@ -42,10 +40,9 @@ def choose(folder: Folder, *, max_mb: float, seq_len: int | None = None) -> Choi
             "name a folder that holds more"
         )
     cut = folder.bytes > max_mb * 1e6 or not folder.is_whole
-    tokens = min(folder.bytes, max_mb * 1e6) / BYTES_PER_TOKEN
     share, held_out = choose_held_out(read_whole(folder.repositories, max_mb) if cut else folder.repositories)
     return Choices(
-        seq_len=seq_len or next((length for length in SEQ_LENS if tokens / length >= WANTED_SAMPLES), SEQ_LENS[-1]),
+        seq_len=seq_len or SEQ_LEN,
         heldout_share=share,
         held_out=held_out,
         max_mb=max_mb if cut else None,

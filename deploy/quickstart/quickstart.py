@@ -42,7 +42,7 @@ def add_quickstart(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-mb", type=float, default=MAX_MB, metavar="MB", help=f"read at most this (default: {MAX_MB:g})"
     )
-    parser.add_argument("--seq-len", type=int, metavar="N", help="tokens of a sample (default: 256; 128 for little text)")
+    parser.add_argument("--seq-len", type=int, metavar="N", help="tokens of a sample (default: 256)")
     parser.add_argument("--no-train", action="store_true", help="end with the first batch")
     parser.add_argument("--no-up", action="store_true", help="do not start the dashboard and its services")
     add_json(parser)

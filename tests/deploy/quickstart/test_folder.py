@@ -47,6 +47,7 @@ def test_a_huge_folder_is_not_walked_to_its_end(tmp_path: Path, monkeypatch: pyt
     choices = choose(found, max_mb=32)
     assert choices.max_mb == 32
     assert describe(found, choices)[0].startswith("at least ")
+    assert (choices.seq_len, choose(found, max_mb=32, seq_len=64).seq_len) == (256, 64)
 
 
 def test_folders_that_may_not_be_entered_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,11 +88,6 @@ def found(size: int) -> Folder:
     return Folder(
         path=Path("/code"), languages={"python": (10, size)}, repositories={}, others=0, unreadable=0, is_whole=True
     )
-
-
-@pytest.mark.parametrize(("size", "seq_len"), [(100_000, 128), (700_000, 128), (1_300_000, 256), (3 * 10**9, 256)])
-def test_samples_are_as_long_as_the_text_allows(size: int, seq_len: int) -> None:
-    assert choose(found(size), max_mb=32).seq_len == seq_len
 
 
 def test_what_is_held_out_is_enough_and_not_too_much() -> None:

@@ -92,8 +92,9 @@ def starves_nothing(life: Life) -> None:
     asked = [plan.shares[plan.streams.index(found[1])], *(segment.shares[stream] for segment in life.ledger.segments[-2:])]
     never = Catalog(life.store).stream(found[1]).samples - len(np.unique(life.rows[life.streams == stream]))
     size = life.history.global_batch
-    if not life.ledger.segments or "what all streams have left" in life.ended:
-        assert never < size  # of others that are dry it was to have the shares too, which nothing says
+    others = life.history.others
+    if "share" in (life.history.when_dry, others.when_dry if others else None):
+        assert never < size  # what is dry leaves its share to it, up to the whole batch
     else:
         assert never < max(asked) * size / ONE + 2
 
