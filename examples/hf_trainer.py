@@ -27,7 +27,14 @@ def main() -> None:
             return MixedLoader(options.root, options.run, with_stream=False)
 
     torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4))
+    shape = LlamaConfig(
+        vocab_size=1 << 16,  # any id of a uint16 stream; take your tokenizer's own
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+    )
+    model = LlamaForCausalLM(shape)
     arguments = TrainingArguments(
         output_dir=options.folder,
         max_steps=options.steps,

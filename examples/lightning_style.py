@@ -23,7 +23,13 @@ class CodeModel(torch.nn.Module):
     def __init__(self, root: str, run: str) -> None:
         super().__init__()
         self.root, self.run = root, run
-        shape = LlamaConfig(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4)
+        shape = LlamaConfig(
+            vocab_size=1 << 16,  # any id of a uint16 stream; take your tokenizer's own
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+        )
         self.model = LlamaForCausalLM(shape)
 
     def train_dataloader(self) -> MixedLoader:

