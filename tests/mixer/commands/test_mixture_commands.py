@@ -71,7 +71,12 @@ def test_everything_prints_json(command: Command, tmp_path: Path, root: Path) ->
 
 def test_a_preview_says_in_words_what_is_not_possible_and_what_is(command: Command, tmp_path: Path) -> None:
     said = command("preview", str(tmp_path / "m.toml"), "--tokens", "4K")
-    for words in ("After 3,200 tokens stream", "not possible: stream raw/go", "allow 3,200 tokens", "No shares last that long"):
+    for words in (
+        "After 3,200 tokens stream",
+        "not possible: stream raw/go",
+        "allow 3,200 tokens",
+        "No shares last that long",
+    ):
         assert words in said
     assert "The nearest shares that last 2,000 tokens" in command(
         "preview", write(tmp_path, TEXT + 'within = "equal"\n'), "--tokens", "2K"
