@@ -111,7 +111,7 @@ class Parser(argparse.ArgumentParser):
 
 
 INLINE, LINE = re.compile(r"`phasemix ([^`]+)`"), re.compile(r"^(?:\$ )?phasemix ([^#|\n]+)", re.MULTILINE)
-ABBREVIATED = re.compile(r"\.\.\.|\[|\||NOUN|--help")
+ABBREVIATED = re.compile(r"\.\.\.|\[|\||NOUN|--help|--version")
 
 
 def commands(text: str) -> Iterator[tuple[list[str], bool]]:
