@@ -62,7 +62,7 @@ def stays_exact(life: Life) -> None:
 
 
 def closes_once(life: Life) -> None:
-    """Under one plan no more closing batches than times at which a stream may run dry, and behind one that ends the run none.
+    """Of a plan no more closing batches than times at which a stream may run dry, and behind one that ends the run none.
 
     A switch may give a share to a stream of which less than a batch was left, and which then runs dry again.
     """
