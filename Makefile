@@ -1,9 +1,9 @@
 # Each target does its own set-up when it is missing.
 PYTHON ?= python3
 PACKAGES = phasemix.py streamer mixer generators training deploy
-CHECKED = $(PACKAGES) tests benchmarks examples
+CHECKED = $(PACKAGES) tests benchmarks examples docs
 
-.PHONY: install lock dist engine demo test test-deep check bench peers screenshots sizes
+.PHONY: install lock dist engine demo test test-deep check bench peers docs screenshots sizes
 install: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
@@ -41,6 +41,11 @@ check: install
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
 	.venv/bin/python -m pytest tests/architecture
+	$(MAKE) --no-print-directory docs
+
+# The documents as a site, in build/site. Strict: a link or a name that leads nowhere is an error.
+docs: install
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
 
 test: install
 	.venv/bin/python -m pytest -n 2 --dist loadfile
