@@ -45,7 +45,7 @@ check: install
 
 # The documents as a site, in build/site. Strict: a link or a name that leads nowhere is an error.
 docs: install
-	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 test: install
 	.venv/bin/python -m pytest -n 2 --dist loadfile

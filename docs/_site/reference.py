@@ -51,9 +51,9 @@ def command_line() -> str:
 
     lines = ["# Command line", "", "What `--help` says, of every command.", ""]
     for noun, (module, does) in NOUNS.items():
-        parser = argparse.ArgumentParser(prog=f"phasemix {noun}", description=does)
+        parser = argparse.ArgumentParser(prog=f"phasemix {noun}")
         import_module(module).NOUNS[noun](parser)
-        lines += [f"## {noun}", "", f"{does.capitalize()}.", ""]
+        lines += [f"## {noun}", "", sentence(does), ""]
         for one in parsers(parser):
             lines += [f"### {one.prog}", ""] * (one is not parser) + ["```text", one.format_help().rstrip(), "```", ""]
     return "\n".join(lines)
@@ -95,8 +95,10 @@ def training_recipe() -> str:
         for kind in (field.type, *getattr(field.type, "__args__", ())):
             if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in seen:
                 seen.add(kind)
-                lines += struct(f"`[{'general' if kind is phase.Phase else field.name}]`", kind)
-    return "\n".join([*lines, *struct("`[general.schedule]`", phase.Schedule)])
+                lines += struct(
+                    "`[general]`, `[continued]`, `[enhanced]`" if kind is phase.Phase else f"`[{field.name}]`", kind
+                )
+    return "\n".join([*lines, *struct("`[general.schedule]`, and those of the other phases", phase.Schedule)])
 
 
 def struct(title: str, kind: type[msgspec.Struct]) -> list[str]:
@@ -158,7 +160,7 @@ def mixture() -> str:
     ):
         lines += [f"## {title}", "", "| key | what it is | example |", "| --- | --- | --- |"]
         for key, rule in properties.items():
-            example = ", ".join(f"`{one}`" for one in rule.get("examples", [])[:2])
+            example = ", ".join(f"`{json.dumps(one)}`" for one in rule.get("examples", [])[:2])
             lines.append(f"| `{key}` | {rule.get('description', rule.get('title', ''))} | {example} |")
         lines.append("")
     return "\n".join(lines)

@@ -38,7 +38,8 @@ class MixedLoader(DataLoader[Any]):
     because the causal models of transformers shift labels themselves; `stream`, (rows,) int32, an index into `streams`.
 
     Args:
-        rank, world_size: this process's place among the data-parallel ones. Default: those of torch.distributed, or 0 of 1.
+        rank: number of this process among the data-parallel ones. Default: that of torch.distributed, or 0.
+        world_size: number of the data-parallel processes. Default: that of torch.distributed, or 1.
         num_workers: number of reading processes; with 0 the calling process reads. `persistent_workers` keeps them from one
             iterator to the next.
         start_step: number of the first batch.
