@@ -8,8 +8,13 @@ export function h(name, attributes = {}, ...children) {
     else if (key === "value") made.value = value;
     else if (value !== null && value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  put(made, ...children);
   return made;
+}
+
+// Appends children; null and undefined are none.
+export function put(parent, ...children) {
+  parent.append(...children.flat().filter((child) => child !== null && child !== undefined));
 }
 
 export function link(address, text) {

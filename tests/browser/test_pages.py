@@ -2,6 +2,7 @@
 without writes. The pictures lie in build/screenshots."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def test_a_page_is_silent_fits_and_follows_the_scheme(
     wait_for_charts(page)
     page.keep(f"{name}-{scheme}-{size}", SIZES[size][0])
     assert page.run("return document.documentElement.scrollWidth") <= SIZES[size][0]
+    assert not re.findall(r"\b(?:null|undefined|NaN)\b", page.text("main"))
     ground = page.run("return getComputedStyle(document.body).backgroundColor")
     assert (max(map(int, ground.strip("rgb()").split(","))) < 60) == (scheme == "dark")
     assert page.run(

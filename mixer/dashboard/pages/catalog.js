@@ -2,7 +2,7 @@
 
 import { get, poll } from "../api.js";
 import { chart, cut, namesAxis, narrow, timesAxis } from "../chart.js";
-import { count, empty, h, say, section, short } from "../dom.js";
+import { count, empty, h, put, say, section, short } from "../dom.js";
 import { field } from "../form.js";
 import { table } from "../table.js";
 
@@ -25,7 +25,7 @@ export async function show(main, address, writes) {
   const keys = chart("Tokens by key", { height: 300 });
   const growth = chart("Growth", { height: 300 });
   const body = h("div");
-  main.append(h("h1", {}, "Catalog"), summary, body);
+  put(main, h("h1", {}, "Catalog"), summary, body);
   filter.input.addEventListener("input", () => { address.set("filter", filter.input.value); drawTable(); });
   filter.input.name = "filter";
 

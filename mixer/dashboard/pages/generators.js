@@ -2,7 +2,7 @@
 
 import { get, poll, post } from "../api.js";
 import { chart, colour, timesAxis } from "../chart.js";
-import { arrange, count, duration, empty, h, say, section, short, when } from "../dom.js";
+import { arrange, count, duration, empty, h, put, say, section, short, when } from "../dom.js";
 import { field, form, readOnly } from "../form.js";
 import { table } from "../table.js";
 
@@ -35,7 +35,7 @@ export async function show(main, address, writes) {
   let filesShown = null;
   let isNew = true;
   verdict.input.addEventListener("change", () => { address.set("verdict", verdict.input.value); watch.now(); });
-  main.append(h("h1", {}, "Generators"), label, cards, scale, pool, section("Files", h("div", { class: "fields" }, verdict.element), files));
+  put(main, h("h1", {}, "Generators"), label, cards, scale, pool, section("Files", h("div", { class: "fields" }, verdict.element), files));
 
   function drawPool({ wanted: want, state, rates: now }) {
     if (isNew && document.activeElement !== wanted.input) wanted.input.value = want;

@@ -1,7 +1,7 @@
 // Mixtures: the list; a version with its ratios to edit, its preview, the versions and their differences.
 
 import { get, named, poll, post } from "../api.js";
-import { announce, empty, h, link, parseTokens, points, say, section, share, when } from "../dom.js";
+import { announce, empty, h, link, parseTokens, points, put, say, section, share, when } from "../dom.js";
 import { editor } from "./editor.js";
 import { field, form, readOnly } from "../form.js";
 import { preview } from "./preview.js";
@@ -20,7 +20,7 @@ export async function show(main, address, writes) {
 
 async function showAll(main) {
   const body = h("div");
-  main.append(h("h1", {}, "Mixtures"), h("p", { class: "lead" }, "Named recipes for shares over streams. A version never changes."), body);
+  put(main, h("h1", {}, "Mixtures"), h("p", { class: "lead" }, "Named recipes for shares over streams. A version never changes."), body);
   const rows = table("Mixtures", [
     { name: "name", title: "Mixture", value: (m) => m.name, cell: (m) => ({ text: m.name, href: addressOf(m.mixture) }) },
     { name: "newest", title: "Newest version", value: (m) => m.mixture },
@@ -136,7 +136,7 @@ async function showOne(main, address, writes) {
   const about = versions.find((one) => one.mixture === mixture) ?? {};
   const history = versionTable(mixture);
   const compare = await comparison(address, mixture, () => versions, ends.signal);
-  main.append(
+  put(main,
     h("p", { class: "crumbs" }, link("#/mixtures", "Mixtures")), h("h1", {}, mixture),
     h("p", { class: "lead" }, [about.why, about.by && `by ${about.by}`, when(about.at_s)].filter(Boolean).join(" · ")),
     h("p", { class: "buttons" }, writes ? link(`#/runs/new?mixture=${encodeURIComponent(mixture)}`, `Start a run with ${mixture}`) : null,

@@ -2,7 +2,7 @@
 
 import { get, named, poll, post } from "../api.js";
 import { chart, colour, cut, narrow } from "../chart.js";
-import { count, h, link, points, say, section, share, short, when } from "../dom.js";
+import { count, h, link, points, put, say, section, share, short, when } from "../dom.js";
 import { field, form, readOnly, versionField } from "../form.js";
 import { stateOf } from "../run_state.js";
 import { table } from "../table.js";
@@ -30,7 +30,7 @@ export async function showRun(main, address, name, writes) {
   by.input.addEventListener("change", () => { address.set("by", by.input.value); watch.now(); });
 
   const actions = writes ? await actionsOf(name, address, () => run, () => watch.now()) : readOnly("steer this run");
-  main.append(
+  put(main,
     h("p", { class: "crumbs" }, link("#/runs", "Runs")), h("h1", {}, name, " ", state), facts,
     section("Shares over steps", h("div", { class: "fields" }, by.element), none, shares.element, losses.element, noLoss),
     section("Streams", uses.element),

@@ -1,7 +1,7 @@
 // Runs: the list, and a form that starts one.
 
 import { get, named, poll, post } from "../api.js";
-import { count, empty, h, link } from "../dom.js";
+import { count, empty, h, link, put } from "../dom.js";
 import { field, form, readOnly, versionField } from "../form.js";
 import { showRun } from "./run.js";
 import { stateOf } from "../run_state.js";
@@ -18,7 +18,7 @@ export async function show(main, address, writes) {
 async function showAll(main, writes) {
   const body = h("div");
   const start = writes ? h("p", { class: "buttons" }, h("a", { href: "#/runs/new", class: "primary" }, "Start a run")) : null;
-  main.append(h("h1", {}, "Runs"), h("p", { class: "lead" }, "A mixture, a seed and a batch: one exact order of samples, written into a ledger."), start ?? "", body);
+  put(main, h("h1", {}, "Runs"), h("p", { class: "lead" }, "A mixture, a seed and a batch: one exact order of samples, written into a ledger."), start ?? "", body);
   const rows = table("Runs", [
     { name: "name", title: "Run", value: (r) => r.name, cell: (r) => ({ text: r.name, href: `#/runs/${named(r.name)}` }) },
     { name: "mixture", title: "Mixture", value: (r) => r.mixture, cell: (r) => ({ text: r.mixture, href: `#/mixtures/${r.mixture.replace("@", "/")}` }) },
@@ -43,10 +43,10 @@ function progress(run) {
 }
 
 async function showNew(main, address, writes) {
-  main.append(h("p", { class: "crumbs" }, link("#/runs", "Runs")), h("h1", {}, "Start a run"));
-  if (!writes) return main.append(readOnly("start a run"));
+  put(main, h("p", { class: "crumbs" }, link("#/runs", "Runs")), h("h1", {}, "Start a run"));
+  if (!writes) return put(main, readOnly("start a run"));
   const [mixtures, runs] = await Promise.all([get("mixtures"), get("runs")]);
-  if (!mixtures.length) return main.append(empty("A run needs a mixture. Apply one first:", "phasemix mixtures apply general.toml"));
+  if (!mixtures.length) return put(main, empty("A run needs a mixture. Apply one first:", "phasemix mixtures apply general.toml"));
   const mixture = await versionField("Mixture", address.query.get("mixture"));
   const whole = (label, name, more) => field(label, { kind: "number", name, min: 0, step: 1, inputmode: "numeric", ...more });
   const parents = [h("option", { value: "" }, "none"), ...runs.map((run) => h("option", {}, run.name))];
@@ -72,6 +72,6 @@ async function showNew(main, address, writes) {
   });
   const rest = h("details", {}, h("summary", {}, "More settings"), h("div", { class: "fields" }, more.map((one) => one.element)));
   made.querySelector(".fields").after(rest);
-  main.append(h("div", { class: "card narrow" }, made));
+  put(main, h("div", { class: "card narrow" }, made));
   return {};
 }
