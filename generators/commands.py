@@ -185,7 +185,7 @@ def run_drain(options: argparse.Namespace) -> int:
             print(f"draining: {line}", file=sys.stderr)
             before = line
         if stop.wait(DRAIN_LOOK_S):
-            print("phasemix: still draining; phasemix generators scale N ends that", file=sys.stderr)
+            print("phasemix: still draining; to end that: phasemix generators scale N", file=sys.stderr)
             return 130
     pool.set_wanted(catalog, 0)
     print_table([{"drained": True, "workers_wanted": 0}], options.json)

@@ -99,14 +99,14 @@ def mixture_text(name: str, folder: Folder, choices: Choices) -> str:
     """The commented mixture of all languages."""
     first = next(iter(folder.languages))
     pin = f"# pin = {{ {first} = 0.5 }}"
-    return f"""# The mixture of phasemix quickstart. Change it, then:
+    return f"""# The mixture of `phasemix quickstart`. Change it, then:
 #   phasemix mixtures apply {name}.toml          makes the next version, {name}@2; the old one stays
 #   phasemix mixtures preview {name} --tokens 1M   shares and passes over that many tokens
 name = "{name}"
 {f"seq_len = {choices.seq_len}":<30}# tokens of a sample, as the corpus was packed
 
 [[component]]
-streams = "raw/*"             # every language; phasemix streams list shows them
+streams = "raw/*"             # every language; to list them: phasemix streams list
 share = 1.0                   # of all samples; the shares of all components make up 1
 {pin:<30}# half of it is {first}, the others keep their proportions
 {f"max_passes = {MAX_PASSES}":<30}# no sample is seen more often

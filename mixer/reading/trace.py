@@ -259,7 +259,7 @@ class Trace:
         without = sum(part.sidecar is None for _, part in parts)
         raise RunError(
             f"run {self.run}: no sidecar of its {len(parts):,} parts names document {document} ({without:,} have none); "
-            f"phasemix runs trace {self.run} --batch 0 shows ids"
+            f"for ids: phasemix runs trace {self.run} --batch 0"
         )
 
     def _decode(self, schema: Schema, ids: list[int]) -> str | None:

@@ -284,7 +284,7 @@ class Runs:
 
         def decide(journal: Journal) -> Body:
             if journal.ledger.paused is not None:
-                raise RunError(f"run {name} was {journal.ledger.paused}; phasemix runs resume {name} first")
+                raise RunError(f"run {name} was {journal.ledger.paused}; resume it first: phasemix runs resume {name}")
             return entry("paused", by, why)
 
         self._append(name, decide)
@@ -294,7 +294,7 @@ class Runs:
 
         def decide(journal: Journal) -> Body:
             if journal.ledger.paused is None:
-                raise RunError(f"run {name} is not paused; phasemix runs pause {name} does that")
+                raise RunError(f"run {name} is not paused; to pause it: phasemix runs pause {name}")
             return entry("resumed", by, why)
 
         self._append(name, decide)
@@ -335,7 +335,7 @@ class Runs:
         Raises: RunError for an unknown run, or one that is open.
         """
         if self.show(name).state == "open" and not undo:
-            raise RunError(f"run {name} is open; phasemix runs end {name} or pause it first, then archive it")
+            raise RunError(f"run {name} is open; end or pause it first, such as by phasemix runs end {name}")
         return archive.note(self.catalog, entry("restored" if undo else "archived", by, why, name=name))
 
     def list(self, *, archived: bool = False) -> list[RunInfo]:

@@ -5,6 +5,7 @@ blocks in one process. A comment `<!-- not run: REASON -->` before a block leave
 """
 
 import argparse
+import ast
 import os
 import re
 import shlex
@@ -136,6 +137,42 @@ def test_every_command_that_a_document_names_parses(document: Path, monkeypatch:
             if is_printed or not re.search("required|expected one argument", str(error)):
                 refused.append((words, str(error)))
     assert refused == []
+
+
+def strings(path: Path) -> Iterator[str]:
+    """The texts of a module, a value in one of them as `X1`."""
+    if path.suffix == ".py":
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X1" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+    else:
+        yield from re.sub(r"\$\{[^}]*\}", "X1", path.read_text()).splitlines()
+
+
+MESSAGE = re.compile(rf"`phasemix ([^`\n]+)`|(?:^|: |; )phasemix ((?:{'|'.join(NOUNS)}) [^`\n;,]+)", re.MULTILINE)
+LINE_GOES_ON = "train X1"  # of the page, whose next line has the rest
+
+
+@pytest.mark.parametrize("room", ["streamer", "mixer", "generators", "training", "deploy"])
+def test_every_command_that_a_message_names_parses(room: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHASEMIX_ROOT", "root")
+    refused, number = [], 0
+    paths = [path for path in sorted((REPOSITORY / room).rglob("*")) if path.suffix in (".py", ".js", ".html")]
+    for text in (text for path in paths for text in strings(path)):
+        for found in MESSAGE.finditer(text):
+            words = (found[1] or found[2]).split(">")[0].split("#")[0]
+            if ABBREVIATED.search(words) or words.startswith(LINE_GOES_ON) or " N" in words:
+                continue
+            number += 1
+            try:
+                parse(shlex.split(words))
+            except Refusal as error:
+                if not re.search("required|expected one argument|prints help", str(error)):
+                    refused.append((words, str(error)))
+    assert refused == []
+    assert number
 
 
 def parse(words: list[str]) -> None:
