@@ -3,7 +3,7 @@ PYTHON ?= python3
 PACKAGES = phasemix.py streamer mixer generators training deploy
 CHECKED = $(PACKAGES) tests benchmarks examples docs
 
-.PHONY: install lock dist engine demo test test-deep check bench peers docs screenshots sizes
+.PHONY: install lock dist engine demo test test-deep check bench peers docs screenshots pictures sizes
 install: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
@@ -57,6 +57,11 @@ test-deep: install
 # Pictures of every page, light and dark, on a desk and on a phone: build/screenshots.
 screenshots: install
 	.venv/bin/python -m pytest tests/browser -k "page_is_silent or generators"
+
+# The README's picture: the upper part of a run's page.
+pictures: screenshots
+	.venv/bin/python -c "from PIL import Image; Image.open('build/screenshots/run-light-desk.png').crop((0, 0, 1280, 1300)) \
+		.convert('P', palette=Image.ADAPTIVE, colors=64).save('docs/pictures/dashboard.png', optimize=True)"
 
 # Ratios to a rival measured in the same run; each script fails below its target.
 bench: install
