@@ -196,6 +196,7 @@ def describe_run(root: Path, catalog: Catalog, run: str) -> dict[str, Any]:
     ledger = Journal(catalog, run).ledger
     found = Runs(catalog).show(run)
     said = msgspec.json.decode(msgspec.json.encode(found))
+    del said["state"]  # made of the rest, and said since catalog_3
     info = {key: value for key, value in said.items() if key not in SINCE_FORKS or found.fork}
     with RunReader(root, run, read_only=True) as reader:
         batches = []
