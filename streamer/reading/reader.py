@@ -132,12 +132,12 @@ class Reader:
 
         It takes no lock, so that it returns in an interpreter that is being taken down too.
         """
-        if self._pid != os.getpid():
+        if os is not None and self._pid != os.getpid():  # a module that is gone is None
             self._begin()
         if self._ahead is not None:
             self._ahead.close()
         self._ahead = None
-        self._mapped, self._pins, self._refused = OrderedDict(), set(), set()
+        self._mapped, self._pins, self._refused = type(self._mapped)(), set(), set()
 
     def _map_ahead(self, wanted: Wanted) -> View:
         return self._map(wanted, ahead=True)
