@@ -7,7 +7,6 @@ removed again. Exit code 1 means that something must be mended.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import shutil
 import sys
@@ -20,7 +19,6 @@ from deploy.guidance.versions import check_versions
 from streamer.errors import PhasemixError
 from streamer.extras import missing_extras
 
-PACKAGES = ("streamer", "mixer", "generators", "training", "deploy")
 LITTLE_BYTES, LOW_BYTES = 1 << 30, 10 << 30  # free on a disk: too little to publish a part, and little
 
 
@@ -85,16 +83,13 @@ def checked(check: str, look: Callable[[], str]) -> Finding:
 
 
 def check_packages() -> Finding:
-    """Whether the five packages lie beside each other, and no folder of the user's takes the place of one."""
-    places = {}
-    for package in PACKAGES:
-        spec = importlib.util.find_spec(package)
-        places[package] = Path(spec.origin).parent if spec is not None and spec.origin else None
-    home = Path(__file__).parents[2]
-    strange = {package: place for package, place in places.items() if place != home / package}
+    """Whether a folder of the user's takes the place of one of the five packages."""
+    from phasemix import shadowing
+
+    strange = shadowing()
     if not strange:
-        return Finding(check="folders", state="ok", said=f"all five packages lie in {home}")
-    said = ", ".join(f"{place or 'a folder without __init__.py'} hides {package}" for package, place in strange.items())
+        return Finding(check="folders", state="ok", said=f"all five packages lie in {Path(__file__).parents[2]}")
+    said = ", ".join(f"{place} hides {package}" for package, place in strange.items())
     return Finding(check="folders", state="mend", said=f"{said}; rename it, or take its folder out of PYTHONPATH")
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from streamer import background
+from streamer.commands.progress_line import remaining
 
 
 class Progress:
@@ -26,7 +27,7 @@ class Progress:
         steps_per_s = (step - self._start_step) / max(now - self._began, 1e-9)
         left_s = (self._num_steps - step) / max(steps_per_s, 1e-9)
         tokens_per_s = steps_per_s * self._tokens_per_step
-        return f"step {step}/{self._num_steps}  loss {loss:.4f}  {tokens_per_s:,.0f} tokens/s  {left_s:.0f} s left"
+        return f"step {step}/{self._num_steps}  loss {loss:.4f}  {tokens_per_s:,.0f} tokens/s  {remaining(left_s)} left"
 
 
 class Stall:
