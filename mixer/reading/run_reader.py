@@ -5,6 +5,7 @@ decide, on any machine and after any crash. A fork's batches before its first st
 """
 
 import contextlib
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -91,8 +92,12 @@ class RunReader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    _is_finalizing = staticmethod(sys.is_finalizing)  # of the class, which outlives the names of its module
+
     def close(self) -> None:
-        """Drops the maps. A later read maps again."""
+        """Drops the maps. A later read maps again. Nothing is left to do where the interpreter is taken down."""
+        if self._is_finalizing():
+            return
         self._stretches.close()
         if self._parent is not None:
             self._parent.close()

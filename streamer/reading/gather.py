@@ -23,7 +23,6 @@ class Memory:
         self.dtype, self.seq_len = np.dtype(dtype), seq_len
         self.row_bytes = self.dtype.itemsize * seq_len
         self._row = np.dtype((self.dtype, (seq_len,)))
-        self._none: npt.NDArray[Any] = np.zeros(0, f"V{self.row_bytes}")  # `clear` may be called when modules are gone
         self.clear()
 
     def __len__(self) -> int:
@@ -33,7 +32,7 @@ class Memory:
         """Lets go of every array; addresses given before are void."""
         self._arrays: list[npt.NDArray[Any]] = []
         self._low, self._high = 0, 0
-        self._rows = self._none
+        self._rows: npt.NDArray[Any] = np.zeros(0, f"V{self.row_bytes}")
 
     def add(self, array: npt.NDArray[Any]) -> int:
         """The address of an array's first row. Raises: PartError when it has other rows."""

@@ -11,6 +11,7 @@ import functools
 import mmap
 import os
 import resource
+import sys
 import threading
 import time
 import weakref
@@ -127,17 +128,21 @@ class Reader:
         self._ahead.hold([(item.key, item) for item in items], self._mapped)
         self._drop_pins(0)
 
+    _is_finalizing = staticmethod(sys.is_finalizing)  # of the class, which outlives the names of its module
+
     def close(self) -> None:
         """Drops maps and what is held ahead, and lets the threads end. A later call begins anew.
 
-        It takes no lock, so that it returns in an interpreter that is being taken down too.
+        It takes no lock, and where the interpreter is taken down it leaves all of that to the end of the process.
         """
-        if os is not None and self._pid != os.getpid():  # a module that is gone is None
+        if self._is_finalizing():
+            return
+        if self._pid != os.getpid():
             self._begin()
         if self._ahead is not None:
             self._ahead.close()
         self._ahead = None
-        self._mapped, self._pins, self._refused = type(self._mapped)(), set(), set()
+        self._mapped, self._pins, self._refused = OrderedDict(), set(), set()
 
     def _map_ahead(self, wanted: Wanted) -> View:
         return self._map(wanted, ahead=True)
