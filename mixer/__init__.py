@@ -6,8 +6,9 @@ room of that name.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from streamer.public_names import found_in
 
 if TYPE_CHECKING:
     from mixer.errors import MixerError as MixerError
@@ -36,20 +37,19 @@ __all__ = [
     "demand",
 ]
 
-ROOMS = {
-    "Mixtures": "preview.previews",
-    "RunReader": "reading.run_reader",
-    "Runs": "runs.runs",
-    "Trace": "reading.trace",
-    "demand": "runs.demand",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'mixer' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"mixer.{ROOMS.get(name, 'errors')}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = found_in(
+    "mixer",
+    {
+        "MixerError": "errors",
+        "MixtureError": "errors",
+        "RunEnded": "errors",
+        "RunError": "errors",
+        "StepError": "errors",
+        "WaitError": "errors",
+        "Mixtures": "preview.previews",
+        "RunReader": "reading.run_reader",
+        "Runs": "runs.runs",
+        "Trace": "reading.trace",
+        "demand": "runs.demand",
+    },
+)

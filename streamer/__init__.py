@@ -6,8 +6,9 @@ room of that name.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from streamer.public_names import found_in
 
 if TYPE_CHECKING:
     from streamer.catalog.catalog import Catalog as Catalog
@@ -20,22 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "Catalog", "Document", "PhasemixError", "Snapshot", "SnapshotLoader", "StreamInfo"]
 
-ROOMS = {
-    "Batch": "reading.snapshot_loader",
-    "Catalog": "catalog.catalog",
-    "Document": "documents.document",
-    "PhasemixError": "errors",
-    "Snapshot": "catalog.manifest",
-    "SnapshotLoader": "reading.snapshot_loader",
-    "StreamInfo": "catalog.manifest",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in ROOMS:
-        raise AttributeError(f"module 'streamer' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"streamer.{ROOMS[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = found_in(
+    "streamer",
+    {
+        "Batch": "reading.snapshot_loader",
+        "Catalog": "catalog.catalog",
+        "Document": "documents.document",
+        "PhasemixError": "errors",
+        "Snapshot": "catalog.manifest",
+        "SnapshotLoader": "reading.snapshot_loader",
+        "StreamInfo": "catalog.manifest",
+    },
+)

@@ -3,18 +3,13 @@
 Always holds: importing this package loads nothing; FastAPI comes with `create_app`.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+from streamer.public_names import found_in
+
+if TYPE_CHECKING:
+    from mixer.service.application import create_app as create_app
 
 __all__ = ["create_app"]
 
-
-def __getattr__(name: str) -> Any:
-    if name != "create_app":
-        raise AttributeError(name)
-    from mixer.service.application import create_app
-
-    return create_app
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = found_in("mixer.service", {"create_app": "application"})
