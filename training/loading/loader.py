@@ -56,6 +56,9 @@ class MixedLoader(DataLoader[Any]):
         service: address of a mixer service that writes the segments in this trainer's place.
         pin_memory: hands out tensors in page-locked memory, if CUDA is there.
 
+    Join a thread that reads before the program ends. A daemon thread that drops a tensor while the interpreter is taken down
+    aborts the process, since torch frees tensors without Python's lock; `mixer.RunReader`, which gives arrays, does not.
+
     Raises: RunError for an unknown run or a world size that does not divide the batch. When the run ends, `next` raises
     StopIteration with RunEnded as its cause, which `ended` then holds too.
     """
@@ -205,11 +208,14 @@ class HandedOutHere(Iterator[Item]):
 def converted(ids: torch.Tensor, dtype: torch.dtype, *, pinned: bool) -> torch.Tensor:
     """A copy in another dtype.
 
-    NumPy copies in one thread. Torch would use several, and on busy cores they wait for each other: 4 times slower or more.
+    NumPy makes it, in one thread. Torch would use several, and on busy cores they wait for each other: 4 times slower or
+    more.
     """
-    found = torch.empty(ids.shape, dtype=dtype, pin_memory=pinned)
-    found.numpy()[...] = ids.numpy()
-    return found
+    if pinned:
+        found = torch.empty(ids.shape, dtype=dtype, pin_memory=True)
+        found.numpy()[...] = ids.numpy()
+        return found
+    return torch.from_numpy(ids.numpy().astype(str(dtype).removeprefix("torch.")))
 
 
 def data_parallel(rank: int | None, world_size: int | None) -> tuple[int, int]:
