@@ -67,7 +67,7 @@ def test_readers_end_in_every_way(root: Path, tmp_path: Path) -> None:
 
 
 def test_loaders_end_in_every_way(root: Path, tmp_path: Path) -> None:
-    """40 processes with torch; those with worker processes too. Not a daemon thread, which torch itself aborts (loader.py)."""
+    """40 processes with torch; those with worker processes too. A daemon thread is not among them: torch aborts it."""
     ways = ["look", "some", "raise", "exit", "interrupt", "child", "thread", "within"] * 3
     ways += ["look/2", "raise/2", "exit/2", "some/2"] * 4
     check_endings(root, tmp_path / "said", ways, modules="training.loading.loader")
