@@ -24,7 +24,7 @@ PAGES = {
     "run-new": "runs/new",
     "generators": "generators",
 }
-SIZES = {"desk": (1280, 900), "phone": (360, 780)}
+SIZES = {"desk": (1400, 900), "phone": (390, 844)}
 WRITING = "main form button.primary, main a[href*='runs/new'], main a[href*='switch=']"
 
 
@@ -60,6 +60,7 @@ def test_a_page_is_silent_fits_and_follows_the_scheme(
         "return [...document.querySelectorAll('main input, main select')].every((one) => one.labels.length || one.ariaLabel)"
     )
     assert page.run("return document.querySelector('h1') && document.title.includes('phasemix')")
+    assert page.barriers() == []
 
 
 def test_a_chart_changes_with_the_scheme_while_it_is_looked_at(world_service: str, open_page: OpenPage) -> None:
