@@ -74,6 +74,12 @@ class Switched(msgspec.Struct, frozen=True, kw_only=True):
     from_step: int
 
 
+class Archived(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether lists hide the run now."""
+
+    archived: bool
+
+
 class PoolPage(msgspec.Struct, frozen=True, kw_only=True):
     """The wanted number of workers, and the live state; None: no pool is known."""
 

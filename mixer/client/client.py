@@ -69,8 +69,9 @@ class MixerClient(Connection):
 
     # runs
 
-    def runs(self) -> list[RunInfo]:
-        return self.get("runs", list[RunInfo])
+    def runs(self, *, archived: bool = False) -> list[RunInfo]:
+        """The runs that are not archived, or those that are."""
+        return self.get("runs", list[RunInfo], **({"archived": "true"} if archived else {}))
 
     def run(self, run: str) -> RunPage:
         return self.get(f"runs/{word(run)}", RunPage)
@@ -124,6 +125,10 @@ class MixerClient(Connection):
 
     def end(self, run: str, *, why: str | None = None) -> RunInfo:
         return self.post(f"runs/{word(run)}/end", RunInfo, {"why": why})
+
+    def archive(self, run: str, *, undo: bool = False, why: str | None = None) -> bool:
+        """Hides a run from lists, or shows it again. Returns whether it is hidden now."""
+        return bool(self.post(f"runs/{word(run)}/archive", Body, {"undo": undo, "why": why})["archived"])
 
     def note(self, run: str, text: str) -> list[Event]:
         return self.post(f"runs/{word(run)}/notes", list[Event], {"text": text})
