@@ -167,10 +167,10 @@ def mixture() -> str:
 
 
 def http() -> str:
-    from mixer.service import create_app
+    from deploy.local.service_process import application
 
     with tempfile.TemporaryDirectory() as root:
-        document = create_app(root).openapi()
+        document = application(root).openapi()
     lines = ["# HTTP", "", "The mixer service's routes; [Service](../service.md) has what holds for all of them.", ""]
     for path, methods in document["paths"].items():
         for method, rule in methods.items():

@@ -8,7 +8,17 @@ from typing import Any
 
 import msgspec
 
-from mixer.client.answers import MixturePage, MixtureRow, MixtureText, PoolPage, RunPage, Session, StreamRow
+from mixer.client.answers import (
+    Draining,
+    MixturePage,
+    MixtureRow,
+    MixtureText,
+    OrderRow,
+    PoolPage,
+    RunPage,
+    Session,
+    StreamRow,
+)
 from mixer.journal.connection import Body, Connection, word
 from mixer.ledger.history import Event
 from mixer.ledger.reports import Report
@@ -140,6 +150,18 @@ class MixerClient(Connection):
 
     def scale(self, workers: int) -> int:
         return int(self.post("pool", Body, {"workers": workers})["wanted"])
+
+    def orders(self) -> list[OrderRow]:
+        """The standing orders of synthetic files, filled ones too."""
+        return self.get("pool/orders", list[OrderRow])
+
+    def order(self, glob: str, *, files: int, language: str | None = None) -> OrderRow:
+        """Orders synthetic files, written from documents of the streams that a glob names."""
+        return self.post("pool/orders", OrderRow, {"from": glob, "files": files, "language": language})
+
+    def drain(self) -> Draining:
+        """Has no new jobs planned; once the pool is empty, it is scaled to 0."""
+        return self.post("pool/drain", Draining, {})
 
     def pool_files(self, verdict: str = "accepted", limit: int = 20) -> list[PoolFile]:
         return self.get("pool/files", list[PoolFile], verdict=verdict, limit=limit)

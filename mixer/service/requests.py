@@ -164,7 +164,7 @@ def read(document: Any, kind: type[T], what: str, *, strict: bool = True) -> T:
     try:
         return check(document, kind, strict=strict)
     except Fault as fault:
-        allowed = ", ".join(getattr(kind, "__struct_fields__", ())) or "none"
+        allowed = ", ".join(getattr(kind, "__struct_encode_fields__", ())) or "none"
         raise RequestError(f"{what}: {fault}; its keys are {allowed}, see /openapi.json") from fault
 
 

@@ -116,7 +116,7 @@ def test_an_archived_run_is_in_another_list_and_comes_back(client: TestClient, r
 
 
 def test_the_pool_is_scaled_and_unknown_without_redis(client: TestClient) -> None:
-    assert client.get("/api/v1/pool").json() == {"wanted": 0, "state": None, "rates": None}
+    assert client.get("/api/v1/pool").json() == {"wanted": 0, "draining": False, "state": None, "rates": None}
     assert client.post("/api/v1/pool", json={"workers": 3}).json() == {"wanted": 3}
     assert client.post("/api/v1/pool", json={"workers": -1}).status_code == 400
     assert client.get("/api/v1/pool/files?verdict=rejected").json() == []
