@@ -104,6 +104,22 @@ def test_a_drained_pool_is_empty_and_scaled_to_zero(pool: Pool) -> None:
     assert (status["workers_wanted"], status["waiting"], status["unpublished"]) == (0, 0, 0)
 
 
+def test_a_drain_ends_when_somebody_scales_meanwhile_and_leaves_their_workers(pool: Pool) -> None:
+    pool.start("plan")
+    pool.worker("worker-1", "--concurrency", "1")
+    wait_until(lambda: pool.ask("status")["workers_live"] == 1)
+    pool.started[0].send_signal(signal.SIGSTOP)  # the engine: nothing that is on its way arrives
+    pool.ask("seed", "--from", "scored/*", "--files", "5")
+    wait_until(lambda: pool.ask("status")["running"] == 1)
+    drain = pool.start("drain")
+    wait_until(lambda: pool.ask("status")["pool"] == "draining")
+    pool.ask("scale", "3")
+    assert drain.wait(timeout=60) == 1
+    said = next(pool.root.parent.glob("drain-*.log")).read_text()
+    assert "scaled to 3 workers while it drained" in said
+    assert pool.ask("status")["workers_wanted"] == 3
+
+
 def test_orders_and_draining_over_http_go_on_when_nobody_looks(pool: Pool) -> None:
     client = TestClient(application(pool.root, pool.redis_url))
     pool.start("plan", "--most-queued", "4")
