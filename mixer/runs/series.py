@@ -43,7 +43,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
 
     `loss`: the mean loss of a token in each group, `total_loss` that over all streams, in nats; `tokens_per_s`: tokens that
     were trained on in a second. All three are None where nothing was reported. `speed_tokens_per_s`: the median of the run's
-    last reports, over which a pause has no weight.
+    last reports, over which a pause has no weight; `trained_step`: behind the last batch that was reported.
     """
 
     first_step: int
@@ -55,6 +55,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     total_loss: list[float | None]
     tokens_per_s: list[float | None]
     speed_tokens_per_s: float | None
+    trained_step: int | None
     events: list[Mark]
 
 
@@ -99,6 +100,7 @@ class Curves:
             total_loss=[row[0] for row in losses(reports, dict.fromkeys(ledger.streams, 0), low, high, 1)],
             tokens_per_s=speeds(reports, low, high, ledger.settings.global_batch * ledger.settings.seq_len),
             speed_tokens_per_s=speed(reports, ledger.settings.global_batch * ledger.settings.seq_len),
+            trained_step=reports[-1].end_step if reports else None,
             events=[mark(event) for event in history(self._catalog, line_of(self._catalog, self._run))[-MOST_EVENTS:]],
         )
 
