@@ -124,8 +124,8 @@ function orderForms(changed) {
     const { waiting, running, unpublished } = await post("pool/drain", {});
     await changed();
     return `no more jobs are planned; ${count(waiting + running)} are on their way and ${count(unpublished)} files are to be published, then the pool is scaled to 0`;
-  }, { title: "Drain the pool", tone: "", command: () => command("generators", "drain") });
-  return h("div", { class: "actions" }, h("div", { class: "card" }, seeding), h("div", { class: "card" }, h("p", { class: "quiet" }, "Plans no more jobs, waits until what is on its way is published, and scales to 0."), draining));
+  }, { tone: "", command: () => command("generators", "drain") });
+  return h("div", { class: "actions" }, h("div", { class: "card" }, seeding), h("div", { class: "card" }, h("h3", {}, "Drain the pool"), h("p", { class: "quiet" }, "Plans no more jobs, waits until what is on its way is published, and scales to 0."), draining));
 }
 
 function workerTable() {
