@@ -108,6 +108,23 @@ class From(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Series(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     points: Annotated[int, Meta(ge=2, le=1000)] = 200
     by: Annotated[str, Meta(pattern="^(key|stream|component)$")] = "key"
+    start: Step = 0
+    end: Step | None = None
+
+
+class OfBatch(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`limit` rows of a global batch from slot `first` on."""
+
+    step: Step
+    first: Annotated[int, Meta(ge=0, le=1 << 24)] = 0
+    limit: Annotated[int, Meta(ge=1, le=32)] = 8
+
+
+class OfRows(OfStream, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`limit` rows of a stream from row `first` on, counted over its parts."""
+
+    first: Step = 0
+    limit: Annotated[int, Meta(ge=1, le=32)] = 8
 
 
 class Workers(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):

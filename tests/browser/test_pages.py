@@ -24,7 +24,10 @@ PAGES = {
     "mixture": "mixtures/enhanced/2?tokens=40K&compare=enhanced@1&by=stream",
     "mixture-edited": 'mixtures/enhanced/3?tokens=2K&set={"synthetic.pin.python":0.35,"synthetic.pin.java":0.2}',
     "runs": "runs",
-    "run": "runs/first",
+    "mixture-new": "mixtures/new?template=enhanced",
+    "run": "runs/first?batch=3&smooth=0.5",
+    "stream": "streams/raw/python",
+    "compare": "compare?runs=base,first",
     "run-new": "runs/new",
     "generators": "generators",
 }

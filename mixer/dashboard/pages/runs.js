@@ -1,6 +1,7 @@
 // Runs: the list, and a form that starts one.
 
 import { get, named, poll, post } from "../api.js";
+import { command } from "../command.js";
 import { count, empty, h, link, put } from "../dom.js";
 import { field, form, readOnly, versionField } from "../form.js";
 import { showRun } from "./run.js";
@@ -17,8 +18,9 @@ export async function show(main, address, writes) {
 
 async function showAll(main, writes) {
   const body = h("div");
-  const start = writes ? h("p", { class: "buttons" }, h("a", { href: "#/runs/new", class: "primary" }, "Start a run")) : null;
-  put(main, h("h1", {}, "Runs"), h("p", { class: "lead" }, "A mixture, a seed and a batch: one exact order of samples, written into a ledger."), start ?? "", body);
+  const compare = link("#/compare", "Compare runs");
+  const start = h("p", { class: "buttons" }, writes ? h("a", { href: "#/runs/new", class: "primary" }, "Start a run") : null, compare);
+  put(main, h("h1", {}, "Runs"), h("p", { class: "lead" }, "A mixture, a seed and a batch: one exact order of samples, written into a ledger."), start, body);
   const rows = table("Runs", [
     { name: "name", title: "Run", value: (r) => r.name, cell: (r) => ({ text: r.name, href: `#/runs/${named(r.name)}` }) },
     { name: "mixture", title: "Mixture", value: (r) => r.mixture, cell: (r) => ({ text: r.mixture, href: `#/mixtures/${r.mixture.replace("@", "/")}` }) },
@@ -68,8 +70,8 @@ async function showNew(main, address, writes) {
   const made = form("Start", [...fields, ...more], async (values) => {
     const run = await post("runs", values);
     location.hash = `#/runs/${named(run.name)}`;
-    return `run ${run.name} is created on ${run.mixture}`;
-  });
+    return `run ${run.name} is created on ${run.mixture}; its first step is ${run.end_step}`;
+  }, { command: ({ name, ...values }) => (name ? command("runs", "create", name, Object.fromEntries(Object.entries(values).map(([key, value]) => [key.replaceAll("_", "-"), value]))) : null) });
   const rest = h("details", {}, h("summary", {}, "More settings"), h("div", { class: "fields" }, more.map((one) => one.element)));
   made.querySelector(".fields").after(rest);
   put(main, h("div", { class: "card narrow" }, made));

@@ -8,6 +8,7 @@ from mixer.client.answers import RunPage, Switched
 from mixer.ledger.history import Event
 from mixer.ledger.ledger import Shape, Step
 from mixer.ledger.reports import Report, Reports
+from mixer.reading.batch_page import BatchPage
 from mixer.runs.run_info import RunInfo
 from mixer.runs.series import Series
 from mixer.service import requests
@@ -66,7 +67,12 @@ def routes(shelf: Shelf) -> list[Route]:
         return {}
 
     def series(asked: Question) -> Series:
-        return shelf.curves(asked.name).series(asked.query.by, points=asked.query.points)
+        query: requests.Series = asked.query
+        return shelf.curves(asked.name).series(query.by, points=query.points, start=query.start, end=query.end)
+
+    def batch(asked: Question) -> BatchPage:
+        query: requests.OfBatch = asked.query
+        return shelf.batches(asked.name).page(query.step, query.first, query.limit)
 
     def switch(asked: Question) -> Switched:
         body: requests.Switch = asked.body
@@ -106,7 +112,8 @@ def routes(shelf: Shelf) -> list[Route]:
         return shelf.run_version(asked.name)
 
     def series_version(asked: Question) -> str:
-        return f"{shelf.run_version(asked.name)}-{asked.query.by}-{asked.query.points}"
+        query: requests.Series = asked.query
+        return f"{shelf.run_version(asked.name)}-{query.by}-{query.points}-{query.start}-{query.end}"
 
     def runs_version(asked: Question) -> str:
         return shelf.runs_version()
@@ -125,6 +132,7 @@ def routes(shelf: Shelf) -> list[Route]:
             "GET", f"{one}/series", "shares and losses over the steps", series, Series,
             query=requests.Series, version=series_version,
         ),
+        Route("GET", f"{one}/batch", "documents of a batch, with text and scores", batch, BatchPage, query=requests.OfBatch),
         Route("POST", f"{one}/switch", "make another version take effect", switch, Switched, body=requests.Switch),
         Route("POST", f"{one}/fork", "start a run from a step of this one", fork, RunInfo, body=requests.Fork),
         Route("POST", f"{one}/skip", "leave out batches", skip, RunInfo, body=requests.Skip),
