@@ -277,14 +277,15 @@ def start(root: str) -> str:
 
 def next_commands(options: argparse.Namespace, folder: Any, training: list[str]) -> list[str]:
     """What to type next, each with what it does."""
-    name, languages = options.name, list(folder.languages)
+    from deploy.quickstart.choices import first_edit
+
+    name = options.name
     other = [word.replace(f"{name}@1", f"{name}@2") for word in training]
     other[other.index("--run") + 1] = f"{name}-2"
-    edit = f"raw.pin.{languages[0]}=0.5" if languages[1:] else "raw.max_passes=2"
     root = options.root if "://" in options.root else Path(options.root).resolve()
     commands = {
         f"export PHASEMIX_ROOT={root}": "",
-        f"phasemix mixtures edit {name} --set {edit}": f"another ratio or limit: {name}@2",
+        f"phasemix mixtures edit {name} --set {first_edit(folder)}": f"another ratio or limit: {name}@2",
         f"phasemix mixtures preview {name} --tokens 1M": "what it would give over a million tokens",
         f"phasemix train {shlex.join(other)}": "a training with it",
         f"phasemix runs show {name}": "target beside realised shares",
