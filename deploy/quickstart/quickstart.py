@@ -106,10 +106,9 @@ def check(options: argparse.Namespace) -> None:
     from streamer.corpus.parts.publication import filled_streams
     from streamer.extras import require
 
-    if not options.no_train:
-        require("the training of quickstart", "train", otherwise=", or add --no-train")
-    if not options.no_up:
-        require("the dashboard of quickstart", "generators", "service", otherwise=", or add --no-up")
+    services, training = () if options.no_up else ("generators", "service"), () if options.no_train else ("train",)
+    less = "; with --no-up and --no-train it needs [corpus] alone" if services or training else ""
+    require("quickstart", "corpus", *services, *training, otherwise=less)
     check_word(options.name, what="mixture")
     if not 1 <= options.steps <= 10_000:
         raise QuickstartError(f"--steps {options.steps} is not in 1..10000; a longer training is phasemix train")
