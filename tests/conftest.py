@@ -26,6 +26,9 @@ os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFL
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores: two threads each would wait for one another
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 hypothesis.settings.register_profile("phasemix", deadline=None)  # no test depends on how fast a machine is
 hypothesis.settings.load_profile("phasemix")
 
