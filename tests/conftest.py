@@ -51,8 +51,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Shards of memory and object stores are cached where pytest cleans up, not in the user's own cache."""
+    """Shards of object stores and the ports of roots are kept where pytest cleans up, not in the user's own folders."""
     os.environ["PHASEMIX_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture

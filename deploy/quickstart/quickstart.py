@@ -271,7 +271,7 @@ def start(root: str) -> str:
     from deploy.local import local_machine
 
     local_machine.start(root, workers=0)
-    return next(str(row["address"]) for row in local_machine.rows(root) if row["name"] == "mixer")
+    return local_machine.dashboard_address(root)
 
 
 def next_commands(options: argparse.Namespace, folder: Any, training: list[str]) -> list[str]:

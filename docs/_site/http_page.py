@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tempfile
 from typing import Any
 
@@ -15,24 +17,25 @@ them. A name in **bold** below is a table of keys under [Tables](#tables). A mis
 
 def http() -> str:
     """The page."""
-    from mixer.service import create_app
+    from deploy.local.service_process import application
 
     with tempfile.TemporaryDirectory() as root:
-        document = create_app(root).openapi()
+        document = application(root).openapi()
+    linked = set(re.findall(r"#/components/schemas/([\w.]+)", json.dumps(document)))
     lines = [HEAD]
     for path, methods in document["paths"].items():
         for method, rule in methods.items():
             lines += [f"## {method.upper()} {path}", "", sentence(rule["summary"]), "", *route(rule)]
     lines += ["## Tables", ""]
     for name, rule in sorted(document["components"]["schemas"].items(), key=lambda pair: short(pair[0])):
-        if rule.get("properties"):
+        if name in linked:
             lines += [
                 f"### {short(name)} {{ #{anchor(name)} }}",
                 "",
                 sentence(" ".join(rule.get("description", "").split())),
                 "",
             ]
-            lines += table(rule["properties"], set(rule.get("required", ())))
+            lines += table(rule.get("properties", {}), set(rule.get("required", ())))
     return "\n".join(lines)
 
 
@@ -50,9 +53,11 @@ def route(rule: Rule) -> list[str]:
 
 
 def table(properties: dict[str, Rule], needed: set[str]) -> list[str]:
+    if not properties:
+        return ["It has no keys.", ""]
     lines = ["| key | type | default |", "| --- | --- | --- |"]
     for key, rule in properties.items():
-        default = "must be given" if key in needed else "" if rule.get("default") is None else f"`{rule['default']}`"
+        default = "required" if key in needed else "" if rule.get("default") is None else f"`{rule['default']}`"
         lines.append(f"| `{key}` | {type_of(rule)} | {default} |")
     return [*lines, ""]
 

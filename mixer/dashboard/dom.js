@@ -98,7 +98,7 @@ export function duration(seconds) {
 
 // What is there to do when there is nothing to show yet: a sentence, and the command that comes next.
 export function empty(text, ...commands) {
-  return h("div", { class: "empty" }, h("p", {}, text), ...commands.map((line) => h("pre", {}, h("code", {}, line))));
+  return h("div", { class: "empty" }, h("p", {}, text), ...commands.map((line) => h("pre", { tabindex: 0 }, h("code", {}, line))));
 }
 
 export function section(title, ...children) {

@@ -56,9 +56,11 @@ def test_scaling_starts_workers_and_their_files_can_be_looked_at(services: str, 
     assert "written by rules, not by a model" in page.text(".files details[open] code .t-c1")
     for scheme in ("light", "dark"):
         page.prefer(scheme)
-        page.keep(f"generators-live-{scheme}", 1280)
-    page.resize(360, 780)
-    page.keep("generators-live-phone", 360)
-    assert page.run("return document.documentElement.scrollWidth") <= 360
+        page.keep(f"generators-live-{scheme}", 1400)
+        assert page.barriers() == []
+    page.resize(390, 844)
+    page.keep("generators-live-phone", 390)
+    assert page.run("return document.documentElement.scrollWidth") <= 390
+    assert page.barriers() == []
     Select(page.field("Show")).select_by_visible_text("rejected")
     page.until(lambda: "accepted" not in page.text(".files"))

@@ -11,7 +11,7 @@ const GROUPS = 6; // of streams that the chart tells apart
 const REST = "other groups";
 const groupOf = (stream) => stream.name.split("/")[0];
 
-export async function show(main, address, writes) {
+export async function show(main, address) {
   let streams = [];
   let drawn = null;
   const summary = h("p", { class: "lead" });

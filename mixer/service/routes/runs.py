@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from mixer.client.answers import RunPage, Switched
+from mixer.client.answers import Archived, RunPage, Switched
 from mixer.ledger.history import Event
 from mixer.ledger.ledger import Shape, Step
 from mixer.ledger.reports import Report, Reports
@@ -36,7 +36,7 @@ def routes(shelf: Shelf) -> list[Route]:
     runs = shelf.runs
 
     def listing(asked: Question) -> list[RunInfo]:
-        return runs.list()
+        return runs.list(archived=asked.query.archived)
 
     def show(asked: Question) -> RunPage:
         name = shelf.run_name(asked.name)
@@ -104,6 +104,11 @@ def routes(shelf: Shelf) -> list[Route]:
         runs.end(shelf.run_name(asked.name), by=asked.by, why=asked.body.why)
         return runs.show(asked.name)
 
+    def archive(asked: Question) -> Archived:
+        body: requests.Archive = asked.body
+        runs.archive(shelf.run_name(asked.name), undo=body.undo, by=asked.by, why=body.why)
+        return Archived(archived=not body.undo)
+
     def note(asked: Question) -> list[Event]:
         runs.note(shelf.run_name(asked.name), asked.body.text, by=asked.by)
         return list(runs.history(asked.name))
@@ -116,11 +121,14 @@ def routes(shelf: Shelf) -> list[Route]:
         return f"{shelf.run_version(asked.name)}-{query.by}-{query.points}-{query.start}-{query.end}"
 
     def runs_version(asked: Question) -> str:
-        return shelf.runs_version()
+        return f"{shelf.runs_version()}-{asked.query.archived}"
 
     one, ledgers = "/runs/{name}", list[Body]
     rows: Any = [
-        Route("GET", "/runs", "every run as it is now", listing, list[RunInfo], version=runs_version),
+        Route(
+            "GET", "/runs", "every run as it is now, but for those that are archived", listing, list[RunInfo],
+            query=requests.Listing, version=runs_version,
+        ),
         Route("POST", "/runs", "bind a run to a mixture version", create, RunInfo, body=Create),
         Route("GET", one, "a run, and what it drew of each stream", show, RunPage, version=version),
         Route("GET", f"{one}/ledger", "the ledger's entries from one on", ledger, ledgers, query=From),
@@ -140,6 +148,7 @@ def routes(shelf: Shelf) -> list[Route]:
         Route("POST", f"{one}/pause", "write no further segment", pause, RunInfo, body=Why),
         Route("POST", f"{one}/resume", "write segments again", resume, RunInfo, body=Why),
         Route("POST", f"{one}/end", "end the run", end, RunInfo, body=Why),
+        Route("POST", f"{one}/archive", "hide it from lists, or show it again", archive, Archived, body=requests.Archive),
         Route("POST", f"{one}/notes", "write a note into the history", note, list[Event], body=requests.Note),
     ]  # fmt: skip
     return list(rows)
