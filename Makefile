@@ -3,6 +3,9 @@ PYTHON ?= python3
 PACKAGES = phasemix.py streamer mixer generators training deploy
 CHECKED = $(PACKAGES) tests benchmarks examples docs
 
+# Containers often forbid it, and then each command compiles its libraries anew: 18 s of the 30 s that Composer's import takes.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: install lock dist engine demo test test-deep check pages bench peers docs screenshots pictures sizes
 install: .venv/installed
 
@@ -58,7 +61,7 @@ docs: install
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 test: install tests/dashboard/node_modules/.package-lock.json
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # More of what is random: histories of runs, and kills.
 test-deep: install
