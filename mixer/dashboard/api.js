@@ -56,6 +56,7 @@ export async function post(path, body, signal) {
 }
 
 export const named = (...words) => words.map(encodeURIComponent).join("/");
+export const runPath = (name) => `runs/${named(name)}`;
 
 // Calls `refresh(signal)` now and every `every_ms` while the page is shown and the tab is looked at; the answer's `now()`
 // calls it at once, `stop()` ends it. An error shows in the page's state and does not end it.

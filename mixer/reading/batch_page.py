@@ -13,6 +13,8 @@ from mixer.reading.trace import Trace, TracedRow
 from streamer.catalog.catalog import Catalog
 from streamer.reading.passages import Passage, Passages, Place
 
+MOST_AHEAD = 1 << 12  # batches past the ledger's end that a request may have planned
+
 
 class BatchRow(msgspec.Struct, frozen=True, kw_only=True):
     """One row: its slot in the batch, where it comes from, which pass over the stream it is, and what is in it."""
@@ -38,7 +40,7 @@ class BatchPages:
     """The batches of one run. Threads may share it."""
 
     def __init__(self, catalog: Catalog, run: str) -> None:
-        self._trace, self._passages = Trace(catalog, run), Passages(catalog)
+        self._trace, self._passages = Trace(catalog, run, most_ahead=MOST_AHEAD), Passages(catalog)
         self._lock = threading.Lock()
 
     def page(self, step: int, first: int, count: int) -> BatchPage:

@@ -85,9 +85,10 @@ class Overlay(MemoryStore):
 
 
 class Trace:
-    """Traces one run. Raises: RunError for an unknown run."""
+    """Traces one run, at most `most_ahead` batches past its ledger's end. Raises: RunError for an unknown run."""
 
-    def __init__(self, root: "str | Path | Store | Catalog", run: str) -> None:
+    def __init__(self, root: "str | Path | Store | Catalog", run: str, *, most_ahead: int = MOST_AHEAD) -> None:
+        self._most_ahead = most_ahead
         self.catalog = root if isinstance(root, Catalog) else Catalog(root)
         self.run = run
         self._journal = Forecast(self.catalog, run)
@@ -211,9 +212,9 @@ class Trace:
 
     def _check_ahead(self, step: int) -> None:
         """Raises: StepError for a step that is too far past the ledger's end to be forecast."""
-        if step > self._journal.written + MOST_AHEAD:
+        if step > self._journal.written + self._most_ahead:
             raise StepError(
-                f"run {self.run}: step {step} is more than {MOST_AHEAD:,} batches past the ledger's end, "
+                f"run {self.run}: step {step} is more than {self._most_ahead:,} batches past the ledger's end, "
                 f"{self._journal.written}; name one up to there"
             )
 

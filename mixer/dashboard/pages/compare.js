@@ -1,6 +1,6 @@
 // Two or more runs over each other: losses and speeds, mixtures, shares by key, histories.
 
-import { get, named, poll } from "../api.js";
+import { get, poll, runPath } from "../api.js";
 import { chart, colour } from "../chart.js";
 import { byKey, smoothed } from "../curves.js";
 import { count, empty, h, link, points, put, section, share, short } from "../dom.js";
@@ -64,7 +64,7 @@ export async function show(main, address) {
   let drawn = null;
   const watch = poll(async (signal) => {
     const runs = await Promise.all(chosen.map(async (name) => {
-      const path = `runs/${named(name)}`;
+      const path = runPath(name);
       const [run, series, history] = await Promise.all([get(path, signal), get(`${path}/series?points=${POINTS}`, signal), get(`${path}/history`, signal)]);
       return { name, run, series, history, keys: byKey(run.shares) };
     }));
@@ -86,7 +86,7 @@ export async function show(main, address) {
 
 function factsTable() {
   return table("What they are", [
-    { name: "name", title: "Run", value: (r) => r.name, cell: (r) => ({ text: r.name, href: `#/runs/${named(r.name)}` }) },
+    { name: "name", title: "Run", value: (r) => r.name, cell: (r) => ({ text: r.name, href: `#/${runPath(r.name)}` }) },
     { name: "mixture", title: "Mixture", value: (r) => r.run.mixture, cell: (r) => ({ text: r.run.mixture, href: `#/mixtures/${r.run.mixture.split("..").at(-1).replace("@", "/")}` }) },
     { name: "state", title: "State", value: (r) => stateOf(r.run).text, cell: (r) => stateOf(r.run) },
     { name: "steps", title: "Batches", number: true, value: (r) => r.run.end_step, cell: (r) => count(r.run.end_step) },

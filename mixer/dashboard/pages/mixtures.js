@@ -1,6 +1,6 @@
 // Mixtures: the list; a version with its ratios to edit, its preview, the versions and their differences.
 
-import { get, named, poll, post } from "../api.js";
+import { get, named, poll, post, runPath } from "../api.js";
 import { command } from "../command.js";
 import { announce, confirm, empty, h, link, parseTokens, points, put, say, section, share, when } from "../dom.js";
 import { editor } from "./editor.js";
@@ -138,8 +138,8 @@ async function showOne(main, address, writes) {
       const said = why.input.value.trim() ? { why: why.input.value.trim() } : {};
       try {
         const after = await apply(said);
-        const { from_step: step } = await post(`runs/${named(run.name)}/switch`, { mixture: after, ...said });
-        location.hash = `#/runs/${named(run.name)}`;
+        const { from_step: step } = await post(`${runPath(run.name)}/switch`, { mixture: after, ...said });
+        location.hash = `#/${runPath(run.name)}`;
         confirm(`${after} is applied and holds from step ${step} of ${run.name}`);
       } catch (refused) {
         say(refusal, refused.message);
@@ -166,7 +166,7 @@ async function showOne(main, address, writes) {
       h("p", { class: "buttons" }, link(`${addressOf(newest.mixture)}${query.size ? `?${query}` : ""}`, Object.keys(settings).length ? `Move your changes to ${newest.mixture}` : `Go to ${newest.mixture}`)));
   }
 
-  const switches = open.map((run) => link(`#/runs/${named(run.name)}?switch=${encodeURIComponent(mixture)}`, `Switch ${run.name} to it`));
+  const switches = open.map((run) => link(`#/${runPath(run.name)}?switch=${encodeURIComponent(mixture)}`, `Switch ${run.name} to it`));
   const about = versions.find((one) => one.mixture === mixture) ?? {};
   const history = versionTable(mixture);
   const compare = await comparison(address, mixture, () => versions, ends.signal);

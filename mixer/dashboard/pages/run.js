@@ -1,6 +1,6 @@
 // One run: its curves, the documents of its batches, its streams, its history, and what can be done with it.
 
-import { get, poll, post } from "../api.js";
+import { get, poll, post, runPath } from "../api.js";
 import { command, copyable } from "../command.js";
 import { timeLeft, windowAt } from "../curves.js";
 import { count, duration, h, link, put, say, section, short } from "../dom.js";
@@ -8,7 +8,6 @@ import { field, readOnly } from "../form.js";
 import { actionsOf } from "../run/actions.js";
 import { batchPanel } from "../run/batch.js";
 import { charts } from "../run/charts.js";
-import { runPath } from "../run/switch_preview.js";
 import { foldRamps, historyTable, useTable } from "../run/tables.js";
 import { stateOf } from "../run_state.js";
 

@@ -1,6 +1,6 @@
 // Runs: the list, and a form that starts one.
 
-import { get, named, poll, post } from "../api.js";
+import { get, poll, post, runPath } from "../api.js";
 import { command } from "../command.js";
 import { count, empty, h, link, put } from "../dom.js";
 import { field, form, readOnly, versionField } from "../form.js";
@@ -24,13 +24,13 @@ async function showAll(main, address, writes) {
   const start = h("p", { class: "buttons" }, writes ? h("a", { href: "#/runs/new", class: "primary" }, "Start a run") : null, compare, other);
   put(main, h("h1", {}, isArchive ? "Archived runs" : "Runs"), h("p", { class: "lead" }, "A mixture, a seed and a batch: one exact order of samples, written into a ledger."), start, body);
   const rows = table("Runs", [
-    { name: "name", title: "Run", value: (r) => r.name, cell: (r) => ({ text: r.name, href: `#/runs/${named(r.name)}` }) },
+    { name: "name", title: "Run", value: (r) => r.name, cell: (r) => ({ text: r.name, href: `#/${runPath(r.name)}` }) },
     { name: "mixture", title: "Mixture", value: (r) => r.mixture, cell: (r) => ({ text: r.mixture, href: `#/mixtures/${r.mixture.replace("@", "/")}` }) },
     { name: "state", title: "State", value: (r) => stateOf(r).text, cell: stateOf },
     { name: "steps", title: "Batches", number: true, value: (r) => r.end_step, cell: (r) => progress(r) },
     { name: "batch", title: "Global batch", number: true, value: (r) => r.global_batch, cell: (r) => count(r.global_batch) },
     { name: "seed", title: "Seed", number: true, value: (r) => r.seed, cell: (r) => String(r.seed) },
-    { name: "parent", title: "Parent", cell: (r) => (r.parent ? { text: r.parent, href: `#/runs/${named(r.parent)}` } : "") },
+    { name: "parent", title: "Parent", cell: (r) => (r.parent ? { text: r.parent, href: `#/${runPath(r.parent)}` } : "") },
   ], { key: (r) => r.name, quiet: true });
   const nothing = isArchive ? empty("No run is archived.") : empty("No runs yet. Start one here, or with:", STARTING);
   return poll(async (signal) => {
@@ -71,7 +71,7 @@ async function showNew(main, address, writes) {
   ];
   const made = form("Start", [...fields, ...more], async (values) => {
     const run = await post("runs", values);
-    location.hash = `#/runs/${named(run.name)}`;
+    location.hash = `#/${runPath(run.name)}`;
     return `run ${run.name} is created on ${run.mixture}; its first step is ${run.end_step}`;
   }, { command: ({ name, ...values }) => (name ? command("runs", "create", name, Object.fromEntries(Object.entries(values).map(([key, value]) => [key.replaceAll("_", "-"), value]))) : null) });
   const rest = h("details", {}, h("summary", {}, "More settings"), h("div", { class: "fields" }, more.map((one) => one.element)));

@@ -1,6 +1,6 @@
 // One stream: how it grew, the documents in it with text and scores, and which runs draw from it.
 
-import { get, named, poll } from "../api.js";
+import { get, poll, runPath } from "../api.js";
 import { command, copyable } from "../command.js";
 import { h, count, link, put, say, section, short } from "../dom.js";
 import { field } from "../form.js";
@@ -59,7 +59,7 @@ export async function show(main, address) {
 
   async function drawUses(signal) {
     const runs = (await get("runs", signal)).filter((run) => name in run.shares).slice(-MOST_RUNS).reverse();
-    const pages = await Promise.all(runs.map((run) => get(`runs/${named(run.name)}`, signal)));
+    const pages = await Promise.all(runs.map((run) => get(runPath(run.name), signal)));
     none.hidden = pages.length > 0;
     uses.element.hidden = !pages.length;
     uses.update(pages.map((run) => ({ run, use: run.use.find((one) => one.stream === name) })));
@@ -81,7 +81,7 @@ export async function show(main, address) {
 
 function useTable() {
   return table("Runs", [
-    { name: "run", title: "Run", value: (u) => u.run.name, cell: (u) => ({ text: u.run.name, href: `#/runs/${named(u.run.name)}` }) },
+    { name: "run", title: "Run", value: (u) => u.run.name, cell: (u) => ({ text: u.run.name, href: `#/${runPath(u.run.name)}` }) },
     { name: "state", title: "State", value: (u) => u.run.state },
     { name: "share", title: "Share now", number: true, value: (u) => u.run.shares[u.use?.stream] ?? 0, cell: (u) => `${((u.run.shares[u.use?.stream] ?? 0) * 100).toFixed(2)}%` },
     { name: "tokens", title: "Tokens drawn", number: true, value: (u) => (u.use?.realised_samples ?? 0) * u.run.seq_len, cell: (u) => short((u.use?.realised_samples ?? 0) * u.run.seq_len) },

@@ -1,10 +1,10 @@
 // What can be done with a run, each with the command that does the same.
 
-import { post } from "../api.js";
+import { post, runPath } from "../api.js";
 import { command } from "../command.js";
 import { h } from "../dom.js";
 import { field, form, versionField } from "../form.js";
-import { runPath, switchPreview } from "./switch_preview.js";
+import { switchPreview } from "./switch_preview.js";
 
 // `run()`: the run as it is now; `changed()`: asks for it anew. { element, propose(what, values) }: opens a form with values in it.
 export async function actionsOf(name, address, run, changed) {

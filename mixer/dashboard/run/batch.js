@@ -1,10 +1,9 @@
 // The documents of a run's batches: text, scores, where they come from; and what can be done about them.
 
-import { get } from "../api.js";
+import { get, runPath } from "../api.js";
 import { count, h, say, section } from "../dom.js";
 import { field } from "../form.js";
 import { passageList } from "../passages.js";
-import { runPath } from "./switch_preview.js";
 import { streamAddress } from "./tables.js";
 
 const ROWS = 8; // that are asked for at once

@@ -1,6 +1,6 @@
 // What a switch would bring: shares by key now and then, and which caps forbid it for what is left of the run.
 
-import { named, post } from "../api.js";
+import { post } from "../api.js";
 import { byKey } from "../curves.js";
 import { h, points, say, share, short } from "../dom.js";
 import { table } from "../table.js";
@@ -50,5 +50,3 @@ export function switchPreview(run) {
 
   return { element, update };
 }
-
-export const runPath = (name) => `runs/${named(name)}`;

@@ -302,6 +302,8 @@ def test_a_page_of_a_batch_has_its_rows_with_their_documents_and_follows_a_switc
         pages.page(2, len(rows), 1)
     ahead = Runs(root).show("a").end_step + 3
     assert pages.page(ahead, 0, 1).source == "forecast"
+    with pytest.raises(StepError, match=r"is more than 4,096 batches past the ledger's end"):
+        pages.page(ahead + 5000, 0, 1)
     changed = Mixtures(root).apply(HEAD.replace("raw/*", "raw/java"))
     Runs(root).switch("a", changed)
     reader = RunReader(root, "a")
