@@ -139,6 +139,12 @@ def test_a_switch_is_previewed_beside_its_button_and_ending_asks_for_the_name(sp
         assert page.one("#said").is_displayed()
         page.one("#said").click()
         assert "unseen" in str(page.one("#said").get_attribute("class"))
+        page.driver.find_element("xpath", "//summary[.='Archive the run']").click()
+        page.button("Archive").click()
+        page.until(lambda: page.text("h1") == "Runs" and page.text("#said") == "first is archived")
+        page.link("Archived runs").click()
+        page.until(lambda: page.text("h1") == "Archived runs")
+        page.until(lambda: page.table("Runs")[0]["Run"] == "first")
     assert Runs(spiked).show("first").ended
 
 

@@ -51,16 +51,23 @@ export async function actionsOf(name, address, run, changed) {
   const noting = form("Write down", [note], act("notes", () => { note.input.value = ""; return `the note is in the history of ${name}`; }),
     { command: ({ text }) => (text ? command("runs", "note", name, text) : null) });
 
+  const hiding = (label, undo, said) => form(label, [why()], async (values) => {
+    await post(`${path}/archive`, { ...values, undo });
+    location.hash = "#/runs";
+    return said;
+  }, { tone: "", command: ({ why: given }) => `${command("runs", "archive", name, { why: given })}${undo ? " --undo" : ""}` });
+  const archived = folded("Archive the run", h("p", { class: "quiet" }, "Hides it from lists; nothing of it is removed."), hiding("Archive", false, `${name} is archived`), hiding("Show again", true, `${name} is in the lists again`));
+
   const noted = folded("Write a note", noting);
   const forked = folded("Fork at a step", forking);
   const skipped = folded("Skip batches", skipping);
   forms.set("fork", { place: forked, made: forking });
-  if (run().ended) return { element: h("div", { class: "actions" }, h("div", { class: "card" }, noted, forked)), propose };
+  if (run().ended) return { element: h("div", { class: "actions" }, h("div", { class: "card" }, noted, forked, archived)), propose };
   forms.set("skip", { place: skipped, made: skipping });
   preview.update(version.input.value);
   return {
     element: h("div", { class: "actions" }, h("div", { class: "card" }, switching),
-      h("div", { class: "card" }, noted, folded("Pause or resume", pausing, resuming), forked, skipped, folded("End the run", ending))),
+      h("div", { class: "card" }, noted, folded("Pause or resume", pausing, resuming), forked, skipped, folded("End the run", ending), archived)),
     propose,
   };
 
