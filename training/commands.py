@@ -98,11 +98,13 @@ def prepare(args: argparse.Namespace) -> Job:
     from training.checkpoints import files
     from training.evaluation.heldout import check_heldout
     from training.phases.job import Job
+    from training.phases.loggers import check_loggers
     from training.phases.phase import load_recipe
     from training.phases.run_binding import check_horizon, check_run, make_run
 
     name, text = read_recipe(args.recipe)
     recipe = load_recipe(text, name=name, phase=args.phase, overrides=args.set)
+    check_loggers(recipe.loggers)
     folder = Path(args.save_folder) if args.save_folder else files.default_folder(args.root, args.run_name)
     num_steps, catalog = recipe.num_steps(args.phase), Catalog(args.root)
     binding = check_run(catalog, args.run_name, mixture=args.mixture, recipe=recipe)
