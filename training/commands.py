@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,10 +65,11 @@ def train(args: argparse.Namespace) -> int:
     """Trains. The last line printed is the result. Raises: PhasemixError, before anything heavy is loaded where it can."""
     job = prepare(args)
     try:
-        say("loading Composer and PyTorch, which takes some seconds")
-        from training.composer import trainer
+        with sigterm_as_interrupt():
+            say("loading Composer and PyTorch, which takes some seconds")
+            from training.composer import trainer
 
-        result = trainer.train(job)
+            result = trainer.train(job)
     except KeyboardInterrupt:
         say(what_is_kept(args.run_name, job.save_folder))
         return 130
@@ -77,6 +81,19 @@ def train(args: argparse.Namespace) -> int:
         row = msgspec.to_builtins(result)
         print_table([row] if args.json else [{k: v for k, v in row.items() if not isinstance(v, dict | list)}], args.json)
     return 0
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Lets SIGTERM raise KeyboardInterrupt, as Control-C does, also before and behind the steps."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def what_is_kept(run: str, folder: str) -> str:
