@@ -23,6 +23,12 @@ def add_corpus(parser: argparse.ArgumentParser) -> None:
     add_root(ingest)
     add_json(ingest)
     ingest.set_defaults(run=run_ingest)
+    repack = actions.add_parser("repack", help="pack the samples again, into samples of another length, without the sources")
+    repack.add_argument("--seq-len", type=int, required=True, metavar="N", help="set how many tokens a sample has")
+    repack.add_argument("--streams", metavar="GLOB", help="pack these streams (default: raw/*, scored/* and heldout/*)")
+    add_root(repack)
+    add_json(repack)
+    repack.set_defaults(run=run_repack)
     stats = actions.add_parser("stats", help="what the corpus under a root consists of")
     add_root(stats)
     add_json(stats)
@@ -65,8 +71,10 @@ def run_ingest(args: argparse.Namespace) -> int:
     from streamer.corpus.pipeline import build
 
     progress = ProgressLine(sys.stderr)
-    report = build(Catalog(args.root), recipe, progress=progress)
-    progress.end()
+    try:
+        report = build(Catalog(args.root), recipe, progress=progress)
+    finally:
+        progress.end()
     print_report(report, args.json)
     return 0
 
@@ -88,6 +96,22 @@ def print_report(report: Any, as_json: bool) -> None:
         f"{report.annotated_files} files, ROC-AUC {report.annotator_auc:.3f}; student's rank correlation with it "
         f"{report.student_correlation:.3f}; {report.seconds.get('total', 0):.0f} s"
     )
+
+
+def run_repack(args: argparse.Namespace) -> int:
+    import msgspec
+
+    from streamer.catalog.catalog import Catalog
+    from streamer.commands.progress_line import ProgressLine
+    from streamer.corpus.repacking import repack
+
+    progress = ProgressLine(sys.stderr)
+    try:
+        found = list(repack(Catalog(args.root), args.seq_len, glob=args.streams, progress=progress))
+    finally:
+        progress.end()
+    print_table([msgspec.to_builtins(one) for one in found], args.json)
+    return 0
 
 
 def run_stats(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Control-C or SIGTERM during a training: the step that runs is saved, the way on is said, and nothing is lost or done twice."""
+"""Control-C or SIGTERM during a training: its step is saved, the way on is said, and nothing is lost or done twice."""
 
 import os
 import signal
