@@ -69,8 +69,8 @@ def choose_streams(catalog: Catalog, glob: str | None) -> list[Snapshot]:
     if not found:
         what = "corpus" if glob is None else f"stream with samples that matches {glob!r}"
         raise CorpusError(
-            f"root {catalog.store.url} has no {what} to pack again; phasemix streams list shows what is there, and "
-            "phasemix corpus ingest builds a corpus"
+            f"root {catalog.store.url} has no {what} to pack again; `phasemix streams list` shows what is "
+            "there, and `phasemix corpus ingest` builds a corpus"
         )
     return found
 
