@@ -3,7 +3,10 @@ PYTHON ?= python3
 PACKAGES = phasemix.py streamer mixer generators training deploy
 CHECKED = $(PACKAGES) tests benchmarks examples docs
 
-.PHONY: install lock dist engine demo test test-deep check bench peers docs screenshots pictures sizes
+# Containers often forbid it, and then each command compiles its libraries anew: 18 s of the 30 s that Composer's import takes.
+export PYTHONDONTWRITEBYTECODE =
+
+.PHONY: install lock dist engine demo test test-deep check pages bench peers docs screenshots pictures sizes
 install: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
@@ -41,14 +44,24 @@ check: install
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
 	.venv/bin/python -m pytest tests/architecture
-	$(MAKE) --no-print-directory docs
+	$(MAKE) --no-print-directory pages docs
+
+# The dashboard's modules: linted, and the tests of those that need no browser. Node comes from a package of PyPI.
+pages: tests/dashboard/node_modules/.package-lock.json
+	.venv/bin/node tests/dashboard/node_modules/eslint/bin/eslint.js --config tests/dashboard/eslint.config.js --max-warnings 0 \
+		mixer/dashboard tests/dashboard
+	.venv/bin/node --disable-warning=MODULE_TYPELESS_PACKAGE_JSON --test "tests/dashboard/*.test.js"
+
+tests/dashboard/node_modules/.package-lock.json: .venv/installed tests/dashboard/package.json tests/dashboard/package-lock.json
+	cd tests/dashboard && ../../.venv/bin/npm ci --ignore-scripts --no-progress --loglevel error
+	touch $@
 
 # The documents as a site, in build/site. Strict: a link or a name that leads nowhere is an error.
 docs: install
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
-test: install
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+test: install tests/dashboard/node_modules/.package-lock.json
+	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # More of what is random: histories of runs, and kills.
 test-deep: install
@@ -60,7 +73,7 @@ screenshots: install
 
 # The README's picture: the upper part of a run's page.
 pictures: screenshots
-	.venv/bin/python -c "from PIL import Image; Image.open('build/screenshots/run-light-desk.png').crop((0, 0, 1280, 1300)) \
+	.venv/bin/python -c "from PIL import Image; Image.open('build/screenshots/run-light-desk.png').crop((0, 0, 1400, 1300)) \
 		.convert('P', palette=Image.ADAPTIVE, colors=64).save('docs/pictures/dashboard.png', optimize=True)"
 
 # Ratios to a rival measured in the same run; each script fails below its target.

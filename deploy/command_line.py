@@ -29,10 +29,10 @@ NOUNS = {
     "completion": ("deploy.completion", "print what makes a shell complete commands and names"),
 }
 
-# The extras that a noun, or one of its verbs, cannot do without. Whatever is not named works with the base installation.
+# The extras that a noun, or one of its verbs, cannot do without. `quickstart` asks itself, by its options. Whatever is not
+# named works with the base installation.
 NEEDS: dict[str, tuple[str, ...]] = {
     "demo": ("corpus", "generators", "service", "train"),
-    "quickstart": ("corpus",),
     "up": ("generators", "service"),
     "corpus ingest": ("corpus",),
     "tokenizer train": ("corpus",),

@@ -153,23 +153,21 @@ def worker_row(worker: Any) -> dict[str, Any]:
 def order_rows(catalog: Any) -> tuple[list[dict[str, Any]], int]:
     """(orders with what is published of them, all published files)."""
     from generators.planning.orders import load_orders
-    from generators.publishing.published_files import PublishedFiles
-    from generators.publishing.publishing import KIND
+    from generators.publishing.published_files import AllPublished
 
-    found = [PublishedFiles(catalog, name) for name in catalog.names("streams") if name.startswith(f"{KIND}/")]
-    for files in found:
-        files.refresh()
+    published = AllPublished(catalog)
+    published.refresh()
     rows = [
         {
             "order": order.number,
             "from": order.glob,
             "language": order.language or "any",
             "files": order.files,
-            "published": sum(files.by_purpose[order.purpose] for files in found),
+            "published": published.count(order.purpose),
         }
         for order in load_orders(catalog)
     ]
-    return rows, sum(len(files.identities) for files in found)
+    return rows, published.count()
 
 
 def run_drain(options: argparse.Namespace) -> int:
@@ -179,7 +177,7 @@ def run_drain(options: argparse.Namespace) -> int:
     catalog, queue, stop = Catalog(options.root), open_queue(options), stop_on_signals()
     pool.set_draining(catalog)
     before = ""
-    while sum(depth := queue.depth()):
+    while sum(depth := queue.depth()) and pool.draining(catalog):
         line = f"{depth.waiting} waiting, {depth.running} running, {depth.unpublished} to publish"
         if line != before:
             print(f"draining: {line}", file=sys.stderr)
@@ -187,9 +185,12 @@ def run_drain(options: argparse.Namespace) -> int:
         if stop.wait(DRAIN_LOOK_S):
             print("phasemix: still draining; to end that: phasemix generators scale N", file=sys.stderr)
             return 130
-    pool.set_wanted(catalog, 0)
-    print_table([{"drained": True, "workers_wanted": 0}], options.json)
-    return 0
+    pool.end_draining(catalog)
+    wanted = pool.wanted(catalog)
+    print_table([{"drained": not wanted, "workers_wanted": wanted}], options.json)
+    if wanted:
+        print(f"phasemix: The pool was scaled to {wanted} workers while it drained, so it goes on.", file=sys.stderr)
+    return int(wanted > 0)
 
 
 def run_dead(options: argparse.Namespace) -> int:

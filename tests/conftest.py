@@ -22,16 +22,38 @@ from streamer.store.store import MemoryStore, Store
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1")
 
+# Many processes load the same large libraries. Without their bytecode on the disk each compiles them again, for 10 to 20 s.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores: two threads each would wait for one another
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 hypothesis.settings.register_profile("phasemix", deadline=None)  # no test depends on how fast a machine is
 hypothesis.settings.load_profile("phasemix")
 
 SEQ_LEN = 8
+LONGEST_FIRST = (
+    "end_to_end/test_demo.py",
+    "documents/test_blocks.py",
+    "generators/engines/test_vllm.py",
+    "training/composer/test_train.py",
+    "mixer/planning/test_histories.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the longest files, so that the last worker does not run on alone with one of them."""
+    folder = Path(__file__).parent
+    places = {folder / name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Shards of memory and object stores are cached where pytest cleans up, not in the user's own cache."""
+    """Shards of object stores and the ports of roots are kept where pytest cleans up, not in the user's own folders."""
     os.environ["PHASEMIX_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture

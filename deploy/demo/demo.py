@@ -30,6 +30,7 @@ CHECKPOINT_STEPS = 4
 SEGMENT_BATCHES = 4
 FIRST_FILES, MORE_FILES = 16, 200
 PATIENCE_S = 300.0
+ASKED_EVERY_S = 1.0  # a command is a process: asking without a pause takes the time of what it waits for
 CORPUS_MB = 30.0  # of code found; a fifth goes in filters
 
 GENERAL = """
@@ -153,8 +154,6 @@ class Demo:
     # the steps
 
     def make_corpus(self, corpus: Path | None) -> None:
-        from streamer.corpus.sources.found_code import find_sources
-
         self.title("corpus: read, filter, deduplicate, score, pack, publish")
         settings = ["--set", f"seq_len={SEQ_LEN}", "--set", "heldout_share=0.1", "--set", "annotator_model=all-MiniLM-L6-v2"]
         if corpus is not None:
@@ -162,11 +161,7 @@ class Demo:
             return
         recipe = self.root.parent / "corpus.toml"
         recipe.parent.mkdir(parents=True, exist_ok=True)
-        sources = (
-            "[[sources]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items() if value is not None)
-            for fields in (source_fields(source) for source in find_sources(max_mb=CORPUS_MB))
-        )
-        recipe.write_text("\n".join(sources))
+        recipe.write_text(found_recipe(max_mb=CORPUS_MB))
         self.call("corpus", "ingest", "--recipe", str(recipe), *settings)
 
     def best_bin(self) -> str:
@@ -213,7 +208,9 @@ class Demo:
         self.call(*self.trainer_words(phase, mixture), *words)
 
     def wait_for_files(self, count: int) -> None:
-        self.wait(lambda: self.ask("generators", "status")["accepted"] >= count, f"{count} synthetic files")
+        self.wait(
+            lambda: self.ask("generators", "status")["accepted"] >= count, f"{count} synthetic files", every_s=ASKED_EVERY_S
+        )
 
     def enhance(self) -> tuple[list[Any], list[Any]]:
         """Phase 3: more files ordered, the ratio edited, workers scaled, the trainer killed and resumed.
@@ -236,7 +233,7 @@ class Demo:
         os.killpg(trainer.pid, signal.SIGKILL)
         trainer.wait()
         redone = self.steps_since_checkpoint()
-        self.wait(lambda: self.ask("generators", "status")["workers_live"] == 3, "three workers")
+        self.wait(lambda: self.ask("generators", "status")["workers_live"] == 3, "three workers", every_s=ASKED_EVERY_S)
         self.wait_for_files(FIRST_FILES + MORE_FILES // 4)
         self.call(*words, "--from", "continued", "--resume")
         return redone, self.steps_done()
@@ -361,16 +358,22 @@ class Demo:
 
         self.wait(done, f"step {step} of the training")
 
-    def wait(self, holds: Callable[[], bool], what: str) -> None:
+    def wait(self, holds: Callable[[], bool], what: str, *, every_s: float = 0.2) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not holds():
             if time.monotonic() > deadline:
                 raise DemoError(f"no {what} within {PATIENCE_S:g} s; see the logs that phasemix status names")
-            time.sleep(0.2)
+            time.sleep(every_s)
 
 
-def source_fields(source: Any) -> dict[str, Any]:
+def found_recipe(*, max_mb: float) -> str:
+    """A corpus recipe, as TOML, of code that is found on this machine."""
     import msgspec
 
-    fields: dict[str, Any] = msgspec.to_builtins(source)
-    return fields
+    from streamer.corpus.sources.found_code import find_sources
+
+    sources: list[dict[str, Any]] = msgspec.to_builtins(find_sources(max_mb=max_mb))
+    return "\n".join(
+        "[[sources]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in source.items() if value is not None)
+        for source in sources
+    )

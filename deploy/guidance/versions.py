@@ -7,54 +7,49 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import re
 from collections.abc import Iterator, Mapping
-from itertools import takewhile
 from typing import NamedTuple
+
+from packaging import requirements
+from packaging.specifiers import SpecifierSet
 
 from deploy.guidance.finding import Finding, State
 
 HIDDEN = {"all", "peers"}  # every other extra at once; what benchmarks compare with
-COMPARE = {
-    ">=": lambda have, bound: have >= bound,
-    "<=": lambda have, bound: have <= bound,
-    "==": lambda have, bound: have == bound,
-    "!=": lambda have, bound: have != bound,
-    ">": lambda have, bound: have > bound,
-    "<": lambda have, bound: have < bound,
-}
 
 
 class Requirement(NamedTuple):
     """`name` within `bounds` such as `>=2.1,<2.2`, for an extra or, with None, always."""
 
     name: str
-    bounds: str
+    bounds: SpecifierSet
     extra: str | None
 
 
 def check_versions() -> list[Finding]:
     """Findings of Python, of what every installation needs, and of each extra."""
     metadata = importlib.metadata.metadata("phasemix")
-    requirements = [parse_requirement(text) for text in importlib.metadata.requires("phasemix") or []]
-    installed = {requirement.name: installed_version(requirement.name) for requirement in requirements}
+    needed = [parse_requirement(text) for text in importlib.metadata.requires("phasemix") or []]
+    installed = {requirement.name: installed_version(requirement.name) for requirement in needed}
     python = f"Python {platform.python_version()}"
-    if fits(platform.python_version(), metadata["Requires-Python"]):
+    if SpecifierSet(metadata["Requires-Python"]).contains(platform.python_version()):
         first = Finding(check="python", state="ok", said=f"{python}, phasemix {metadata['Version']}")
     else:
         first = Finding(
             check="python", state="mend", said=f"{python} does not fit {metadata['Requires-Python']}; use another"
         )
-    return [first, *judge(requirements, installed)]
+    return [first, *judge(needed, installed)]
 
 
-def judge(requirements: list[Requirement], installed: Mapping[str, str | None]) -> Iterator[Finding]:
+def judge(needed: list[Requirement], installed: Mapping[str, str | None]) -> Iterator[Finding]:
     """Findings of the installed versions, None for what is absent. An extra of which nothing fails is one `ok`."""
-    for extra in dict.fromkeys(requirement.extra for requirement in requirements):
+    for extra in dict.fromkeys(requirement.extra for requirement in needed):
         if extra in HIDDEN:
             continue
-        of_extra = [requirement for requirement in requirements if requirement.extra == extra]
+        of_extra = [requirement for requirement in needed if requirement.extra == extra]
         absent = [one.name for one in of_extra if installed[one.name] is None]
-        wrong = [one for one in of_extra if not fits(installed[one.name] or "", one.bounds) and one.name not in absent]
+        wrong = [one for one in of_extra if not fits(installed[one.name], one.bounds)]
         what = "packages" if extra is None else f"[{extra}]"
         package = "phasemix" if extra is None else f"phasemix[{extra}]"
         remedy = f"pip install '{package}'"
@@ -70,33 +65,14 @@ def judge(requirements: list[Requirement], installed: Mapping[str, str | None]) 
 
 def parse_requirement(text: str) -> Requirement:
     """Of a line such as `datatrove[io]<0.10,>=0.9; extra == 'corpus'`."""
-    package, _, marker = text.replace(" ", "").partition(";")
-    name = "".join(takewhile(lambda sign: sign.isalnum() or sign in "._-", package))
-    bounds = package.removeprefix(name).rpartition("]")[2].strip("()")
-    extra = marker.partition("extra==")[2].strip("'\"")
-    return Requirement(name, bounds, extra or None)
+    found = requirements.Requirement(text)
+    extra = re.search(r'extra == "([^"]+)"', str(found.marker or ""))
+    return Requirement(found.name, found.specifier, extra[1] if extra else None)
 
 
-def fits(version: str, bounds: str) -> bool:
-    """Whether a version such as `2.7.0+cpu` is within bounds such as `>=2.7,<2.7.1`."""
-    have = numbers(version)
-    for bound in filter(None, bounds.replace(" ", "").split(",")):
-        sign = next((sign for sign in COMPARE if bound.startswith(sign)), None)
-        if sign is not None and not COMPARE[sign](*padded(have, numbers(bound.removeprefix(sign)))):
-            return False
-    return True
-
-
-def numbers(version: str) -> list[int]:
-    """The release of a version: [2, 7, 0] of `2.7.0+cpu`."""
-    release = "".join(takewhile(lambda sign: sign in "0123456789.", version))
-    return [int(word) for word in release.split(".") if word]
-
-
-def padded(one: list[int], other: list[int]) -> tuple[list[int], list[int]]:
-    """Both with zeros to the same length, so that 2.7 equals 2.7.0."""
-    length = max(len(one), len(other))
-    return one + [0] * (length - len(one)), other + [0] * (length - len(other))
+def fits(version: str | None, bounds: SpecifierSet) -> bool:
+    """Whether what is installed is within the bounds; what is absent is judged elsewhere."""
+    return version is None or bounds.contains(version, prereleases=True)
 
 
 def installed_version(name: str) -> str | None:

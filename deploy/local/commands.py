@@ -10,8 +10,13 @@ def add_up(parser: argparse.ArgumentParser) -> None:
     from streamer.commands.options import add_json, add_root
 
     parser.add_argument(
-        "--port", type=int, default=0, metavar="PORT", help="serve mixer and dashboard at this port (default: a free one)"
+        "--port",
+        type=int,
+        metavar="PORT",
+        help="serve mixer and dashboard at this port, 0 for any that is free (default: the port that this root had last, "
+        "at first 7427, or the next free one)",
     )
+    parser.add_argument("--open", action="store_true", help="open the dashboard in a browser as soon as everything runs")
     parser.add_argument(
         "--host", default="127.0.0.1", help="listen at this address; beyond loopback that needs tokens (default: 127.0.0.1)"
     )
@@ -75,7 +80,12 @@ def up(args: argparse.Namespace) -> int:
         workers=args.workers,
         timeout_s=args.timeout,
     )
-    return status(args)
+    shown = status(args)
+    if args.open:
+        from deploy.local.browser import open_dashboard
+
+        open_dashboard(local_machine.dashboard_address(args.root))
+    return shown
 
 
 def down(args: argparse.Namespace) -> int:

@@ -11,7 +11,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import stat
 import sys
 import tempfile
@@ -24,20 +23,19 @@ from typing import Any
 import msgspec
 import xxhash
 
-from deploy.local import processes
+from deploy.local import ports, processes
 from deploy.local.redis_server import find_redis
-from deploy.local.services import LOOPBACK, Options, SupervisorError, is_loopback
+from deploy.local.services import LOOPBACK, Options, SupervisorError, in_address, is_loopback, reachable
 from deploy.local.supervisor import SupervisorState, load_state
 
 LONGEST_BASE = 35  # characters; a Unix socket's whole path has at most 107
-BACKLOG = 1024  # connections that wait for the mixer
 MOST_RESTARTS = 3  # of a service that never ran, before `start` gives up
 
 
 def start(
     root: str,
     *,
-    port: int = 0,
+    port: int | None = None,
     host: str = LOOPBACK,
     tokens: str | None = None,
     redis_url: str | None = None,
@@ -45,7 +43,11 @@ def start(
     workers: int | None = None,
     timeout_s: float = 60.0,
 ) -> SupervisorState:
-    """Starts the supervisor and waits until all services run. Raises: SupervisorError."""
+    """Starts the supervisor and waits until all services run. Raises: SupervisorError.
+
+    `port`: where the mixer listens, 0 for any that is free; without it the root's own port, or the next free one, which one
+    line then says.
+    """
     root = absolute(root)
     folder = runtime_folder(root)
     refuse_if_up(folder, root)
@@ -53,19 +55,20 @@ def start(
     check_redis(redis_url)
     check_engine(engine_url)
     check_workers(workers)
-    with bind(port, host) as mixer_socket:
-        prepare_folder(folder)
-        with locked(folder, root):
-            refuse_if_up(folder, root)
-            clean(folder, load_state(folder), timeout_s=10.0)
+    prepare_folder(folder)
+    with locked(folder, root):
+        refuse_if_up(folder, root)
+        clean(folder, load_state(folder), timeout_s=10.0)  # also what still listens at the root's port
+        listener = ports.listen_for(root, host, port)
+        with listener.socket as mixer_socket:
             prepare_folder(folder)
             want_workers(root, workers)
             fd = mixer_socket.fileno()
             options = Options(
                 root=root,
-                mixer_port=mixer_socket.getsockname()[1],
+                mixer_port=listener.port,
                 mixer_fd=fd,
-                engine_port=free_port(),
+                engine_port=ports.free_port(),
                 mixer_host=host,
                 tokens=None if tokens is None else str(Path(tokens).resolve()),
                 redis_url=redis_url,
@@ -91,6 +94,14 @@ def start(
                 clean(folder, load_state(folder), timeout_s=10.0)
                 raise
             process.returncode = 0  # it outlives us: nothing to wait for
+    if port != 0:
+        ports.remember(root, listener.port)
+    if listener.taken is not None:
+        print(
+            f"phasemix: Another process listens at port {listener.taken}; the dashboard is at port {listener.port} now and "
+            "stays there.",
+            file=sys.stderr,
+        )
     found = load_state(folder)
     assert found is not None
     return found
@@ -138,6 +149,13 @@ def rows(root: str) -> list[dict[str, Any]]:
         row = {name: getattr(service, name) for name in first}
         found.append({**row, "state": "lost" if gone else service.state})
     return found
+
+
+def dashboard_address(root: str) -> str:
+    """Where this machine's browser finds the dashboard of a root that is up."""
+    address = next(str(row["address"]) for row in rows(root) if row["name"] == "mixer")
+    host, _, port = address.removeprefix("http://").rpartition(":")
+    return f"http://{in_address(reachable(host.strip('[]')))}:{port}"
 
 
 def redis_url(root: str) -> str | None:
@@ -217,28 +235,6 @@ def locked(folder: Path, root: str) -> Iterator[None]:
         except BlockingIOError as error:
             raise SupervisorError(f"another phasemix up is starting {root}; wait for it") from error
         yield
-
-
-def bind(port: int, host: str = LOOPBACK) -> socket.socket:
-    """A socket bound to the port of a host's address; 0: a free one. Raises: SupervisorError."""
-    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        found.bind((host, port))
-        found.listen(BACKLOG)
-    except (OSError, OverflowError) as error:
-        found.close()
-        raise SupervisorError(
-            f"port {port} of {host} cannot be had ({error}); choose another with --port, 0 for a free one, or an address "
-            "of this machine with --host"
-        ) from error
-    return found
-
-
-def free_port() -> int:
-    with bind(0) as found:
-        port: int = found.getsockname()[1]
-        return port
 
 
 def check_access(host: str, tokens: str | None) -> None:

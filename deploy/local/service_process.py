@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import socket
 import sys
+from typing import TYPE_CHECKING, Any
 
 from streamer.errors import PhasemixError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+
+def application(root: Any, redis_url: str | None = None, **access: Any) -> FastAPI:
+    """The mixer's service with the routes of the generator pool. `access`: as `mixer.service.create_app` takes it."""
+    from generators.routes import routes
+    from mixer.service.application import create_app
+
+    return create_app(root, redis_url, **access, others=[routes])
 
 
 def serve_mixer(root: str, redis_url: str, descriptor: int, reach: str, tokens: str | None = None) -> int:
@@ -14,10 +26,9 @@ def serve_mixer(root: str, redis_url: str, descriptor: int, reach: str, tokens: 
     `reach`: "loopback", or "network" where others can connect. Raises: AccessError.
     """
     from mixer.service.access import load_tokens
-    from mixer.service.application import create_app
     from mixer.service.server import serve
 
-    app = create_app(root, redis_url, tokens=load_tokens(tokens), loopback=reach == "loopback")
+    app = application(root, redis_url, tokens=load_tokens(tokens), loopback=reach == "loopback")
     serve(app, socket.socket(fileno=descriptor))
     return 0
 

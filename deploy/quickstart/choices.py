@@ -20,6 +20,7 @@ SEQ_LEN = 256  # that of the recipe `laptop`: then other mixtures and trainings 
 LEAST_HELD_OUT, MOST_HELD_OUT = 0.02, 0.3  # of the bytes
 MOST_SHARE = 0.5  # of the repositories, the recipe's limit
 GLOBAL_BATCH, SEED = 16, 17
+LEAST_OTHERS = 0.1  # of the bytes: then the other languages fill half of the tokens without many passes
 MAX_PASSES = 4  # Arctic-SnowCoder, table 6: no gain beyond four repetitions
 
 
@@ -112,3 +113,10 @@ share = 1.0                   # of all samples; the shares of all components mak
 {f"max_passes = {MAX_PASSES}":<30}# no sample is seen more often
 when_dry = "share"            # a stream that is used up leaves its share to the others; or "stop", or "wait"
 """
+
+
+def first_edit(folder: Folder) -> str:
+    """A change of the mixture to try: a pin, but only where the other languages have enough to fill the rest."""
+    first, *others = folder.languages
+    enough = sum(folder.languages[name][1] for name in others) >= LEAST_OTHERS * folder.bytes
+    return f"raw.pin.{first}=0.5" if enough else "raw.max_passes=2"

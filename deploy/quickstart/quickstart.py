@@ -106,10 +106,9 @@ def check(options: argparse.Namespace) -> None:
     from streamer.corpus.parts.publication import filled_streams
     from streamer.extras import require
 
-    if not options.no_train:
-        require("the training of quickstart", "train", otherwise=", or add --no-train")
-    if not options.no_up:
-        require("the dashboard of quickstart", "generators", "service", otherwise=", or add --no-up")
+    services, training = () if options.no_up else ("generators", "service"), () if options.no_train else ("train",)
+    less = "; with --no-up and --no-train it needs [corpus] alone" if services or training else ""
+    require("quickstart", "corpus", *services, *training, otherwise=less)
     check_word(options.name, what="mixture")
     if not 1 <= options.steps <= 10_000:
         raise QuickstartError(f"--steps {options.steps} is not in 1..10000; a longer training is phasemix train")
@@ -273,19 +272,20 @@ def start(root: str) -> str:
     from deploy.local import local_machine
 
     local_machine.start(root, workers=0)
-    return next(str(row["address"]) for row in local_machine.rows(root) if row["name"] == "mixer")
+    return local_machine.dashboard_address(root)
 
 
 def next_commands(options: argparse.Namespace, folder: Any, training: list[str]) -> list[str]:
     """What to type next, each with what it does."""
-    name, languages = options.name, list(folder.languages)
+    from deploy.quickstart.choices import first_edit
+
+    name = options.name
     other = [word.replace(f"{name}@1", f"{name}@2") for word in training]
     other[other.index("--run") + 1] = f"{name}-2"
-    edit = f"raw.pin.{languages[0]}=0.5" if languages[1:] else "raw.max_passes=2"
     root = options.root if "://" in options.root else Path(options.root).resolve()
     commands = {
         f"export PHASEMIX_ROOT={root}": "",
-        f"phasemix mixtures edit {name} --set {edit}": f"another ratio or limit: {name}@2",
+        f"phasemix mixtures edit {name} --set {first_edit(folder)}": f"another ratio or limit: {name}@2",
         f"phasemix mixtures preview {name} --tokens 1M": "what it would give over a million tokens",
         f"phasemix train {shlex.join(other)}": "a training with it",
         f"phasemix runs show {name}": "target beside realised shares",

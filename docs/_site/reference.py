@@ -6,19 +6,18 @@ Always holds: what is read is the parser, the structs and the service themselves
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import msgspec
+from http_page import http, sentence
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from structs import struct
 
 os.environ["COLUMNS"] = "100"  # argparse folds its help to the terminal
 os.environ.pop("PHASEMIX_ROOT", None)
@@ -104,49 +103,6 @@ def training_recipe() -> str:
     return "\n".join(lines)
 
 
-def struct(title: str, kind: type[msgspec.Struct]) -> list[str]:
-    """A heading, the docstring, and a table of keys, types and defaults."""
-    lines = [f"## {title}", "", inspect.getdoc(kind) or "", "", "| key | type | default |", "| --- | --- | --- |"]
-    for field in msgspec.structs.fields(kind):
-        kind_of = msgspec.inspect.type_info(field.type)
-        lines.append(f"| `{field.name}` | {name_of(kind_of)} | {default_of(field)} |")
-    return [*lines, ""]
-
-
-def name_of(kind: Any) -> str:
-    """A type in words that TOML has."""
-    words = {
-        msgspec.inspect.StrType: "text",
-        msgspec.inspect.IntType: "whole number",
-        msgspec.inspect.FloatType: "number",
-        msgspec.inspect.BoolType: "true or false",
-        msgspec.inspect.NoneType: "nothing",
-    }
-    if type(kind) in words:
-        return words[type(kind)]
-    if isinstance(kind, msgspec.inspect.UnionType):
-        return " or ".join(name_of(one) for one in kind.types if not isinstance(one, msgspec.inspect.NoneType))
-    if isinstance(kind, msgspec.inspect.LiteralType):
-        return ", ".join(f"`{value}`" for value in kind.values)
-    if isinstance(kind, msgspec.inspect.EnumType):
-        return ", ".join(f"`{one.value}`" for one in kind.cls)
-    if isinstance(kind, msgspec.inspect.VarTupleType | msgspec.inspect.ListType):
-        return f"list of {name_of(kind.item_type)}"
-    if isinstance(kind, msgspec.inspect.Metadata):
-        return name_of(kind.type)
-    return "table"
-
-
-def default_of(field: msgspec.structs.FieldInfo) -> str:
-    if field.required:
-        return "must be given"
-    if isinstance(field.default, msgspec.Struct):
-        return "its defaults"
-    if field.default in (None, msgspec.NODEFAULT):
-        return ""
-    return f"`{json.dumps(msgspec.to_builtins(field.default))}`"
-
-
 def mixture() -> str:
     from mixer.mixture.grammar import schema
 
@@ -167,26 +123,3 @@ def mixture() -> str:
             lines.append(f"| `{key}` | {rule.get('description', rule.get('title', ''))} | {example} |")
         lines.append("")
     return "\n".join(lines)
-
-
-def http() -> str:
-    from mixer.service import create_app
-
-    with tempfile.TemporaryDirectory() as root:
-        document = create_app(root).openapi()
-    lines = ["# HTTP", "", "The mixer service's routes; [Service](../service.md) has what holds for all of them.", ""]
-    for path, methods in document["paths"].items():
-        for method, rule in methods.items():
-            lines += [f"## {method.upper()} {path}", "", sentence(rule.get("description") or rule.get("summary", "")), ""]
-            parameters = [one for one in rule.get("parameters", []) if one["in"] != "header"]
-            if parameters:
-                lines += ["| parameter | in | needed |", "| --- | --- | --- |"]
-                lines += [
-                    f"| `{one['name']}` | {one['in']} | {'yes' if one.get('required') else ''} |" for one in parameters
-                ]
-                lines.append("")
-    return "\n".join(lines)
-
-
-def sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "." * bool(text)

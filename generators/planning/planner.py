@@ -7,11 +7,10 @@ that is published, rejected or dead is not planned again by this planner; what R
 from collections.abc import Callable
 
 from generators.engines.prompt import RECIPE
-from generators.planning.orders import Order, load_orders
+from generators.planning.orders import load_orders
 from generators.planning.quota import Want, choose_counts, count_files
 from generators.planning.seed_documents import SeedDocument, load_seed_documents
-from generators.publishing.published_files import PublishedFiles
-from generators.publishing.publishing import KIND
+from generators.publishing.published_files import AllPublished
 from generators.queue.job import Job
 from generators.queue.job_queue import JobQueue
 from mixer.pool import pool
@@ -81,18 +80,23 @@ class Planner:
         self._demand = Demand(catalog)
         self._demand_glob, self._most_queued = demand_glob, most_queued
         self._candidates: dict[tuple[str, str | None, str], Candidates] = {}
-        self._files: dict[str, PublishedFiles] = {}
+        self._published = AllPublished(catalog)
         self._said: set[str] = set()
 
     @property
     def accepted(self) -> int:
         """Files that entries of synthetic streams name."""
-        return sum(len(found.identities) for found in self._files.values())
+        return self._published.count()
 
     def tick(self) -> int:
-        """Queues what is wanted now. Returns: jobs added."""
-        self._refresh()
+        """Queues what is wanted now. A pool that drains gets nothing, and is scaled to 0 as soon as nothing is on its way.
+
+        Returns: jobs added.
+        """
+        self._published.refresh()
         if pool.draining(self._catalog):
+            if not sum(self._queue.depth()):
+                pool.end_draining(self._catalog)
             return 0
         model = self._model()
         if model is None:
@@ -107,7 +111,7 @@ class Planner:
         """What runs demand first, then orders in their order; only what is not filled."""
         found = []
         for language, tokens in sorted(self._demand.tokens().items()):
-            there = self._files.get(f"{KIND}/{language}")
+            there = self._published.of(language)
             files = count_files(
                 tokens,
                 published_tokens=there.tokens if there is not None else 0,
@@ -115,14 +119,15 @@ class Planner:
             )
             found.append(Want(purpose=f"demand/{language}", glob=self._demand_glob, language=language, files=files))
         found += [
-            Want(purpose=order.purpose, glob=order.glob, language=order.language, files=order.files - self.filled(order))
+            Want(
+                purpose=order.purpose,
+                glob=order.glob,
+                language=order.language,
+                files=order.files - self._published.count(order.purpose),
+            )
             for order in load_orders(self._catalog)
         ]
         return [want for want in found if want.files > 0]
-
-    def filled(self, order: Order) -> int:
-        """Files published for an order."""
-        return sum(found.by_purpose[order.purpose] for found in self._files.values())
 
     def _queue_jobs(self, want: Want, count: int, model: str) -> int:
         key = (want.glob, want.language, model)
@@ -142,13 +147,8 @@ class Planner:
         return candidates.queue(want.purpose, count, add=self._queue.add, done=self._done)
 
     def _done(self, identities: list[str]) -> set[str]:
-        published = {name for name in identities if any(name in found.identities for found in self._files.values())}
+        published = {name for name in identities if name in self._published}
         return published | self._queue.closed([name for name in identities if name not in published])
-
-    def _refresh(self) -> None:
-        for name in self._catalog.names("streams"):
-            if name.startswith(f"{KIND}/"):
-                self._files.setdefault(name, PublishedFiles(self._catalog, name)).refresh()
 
     def _say_once(self, line: str) -> None:
         if line not in self._said:

@@ -1,4 +1,4 @@
-"""What a synthetic stream's log says of its files, read incrementally.
+"""What the logs of synthetic streams say of their files, read incrementally.
 
 Always holds: a file counts as accepted when an entry names its identity, and never before.
 """
@@ -6,6 +6,7 @@ Always holds: a file counts as accepted when an entry names its identity, and ne
 from collections import Counter
 from typing import Any
 
+from mixer.pool.files import KIND
 from streamer.catalog.catalog import Catalog
 from streamer.store.log import Bodies
 
@@ -32,3 +33,29 @@ class PublishedFiles:
                 self.by_purpose.update(extra.get("purposes", ()))
                 self.tokens += extra.get("tokens", 0)
             self._read += 1
+
+
+class AllPublished:
+    """The published files of every language."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._streams: dict[str, PublishedFiles] = {}
+
+    def refresh(self) -> None:
+        """Reads the entries that are new, of streams that are new too."""
+        for name in self._catalog.names("streams"):
+            if name.startswith(f"{KIND}/"):
+                self._streams.setdefault(name, PublishedFiles(self._catalog, name)).refresh()
+
+    def of(self, language: str) -> PublishedFiles | None:
+        """The files of a language, or None where it has no stream."""
+        return self._streams.get(f"{KIND}/{language}")
+
+    def count(self, purpose: str | None = None) -> int:
+        """How many files there are, or how many of them were written for a purpose."""
+        found = self._streams.values()
+        return sum(len(one.identities) if purpose is None else one.by_purpose[purpose] for one in found)
+
+    def __contains__(self, identity: str) -> bool:
+        return any(identity in found.identities for found in self._streams.values())

@@ -9,10 +9,10 @@ from generators.gates.gates import Accepted
 from generators.publishing.publisher import FILES, Publisher
 from generators.queue.job import Reason
 from generators.queue.job_queue import JobQueue, Waiting
+from mixer.pool.files import KIND
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.part_files import read_parquet
 
-KIND = "synthetic"
 MOST_HELD = 4096
 
 

@@ -74,10 +74,17 @@ class Switched(msgspec.Struct, frozen=True, kw_only=True):
     from_step: int
 
 
+class Archived(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether lists hide the run now."""
+
+    archived: bool
+
+
 class PoolPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The wanted number of workers, and the live state; None: no pool is known."""
+    """The wanted number of workers, and the live state; None: no pool is known. `draining`: no new jobs are planned."""
 
     wanted: int
+    draining: bool = False
     state: PoolState | None
     rates: PoolRates | None
 
@@ -86,3 +93,22 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """The wanted number of workers."""
 
     wanted: int
+
+
+class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An order of synthetic files: how many are wanted, from documents of which streams, and how many are published."""
+
+    order: int
+    glob: str = msgspec.field(name="from")
+    language: str | None
+    files: int
+    published: int
+
+
+class Draining(msgspec.Struct, frozen=True, kw_only=True):
+    """A pool that plans no new jobs: what is on its way until the pool is empty. Then no workers are wanted any more."""
+
+    draining: bool
+    waiting: int
+    running: int
+    unpublished: int

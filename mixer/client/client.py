@@ -8,7 +8,17 @@ from typing import Any
 
 import msgspec
 
-from mixer.client.answers import MixturePage, MixtureRow, MixtureText, PoolPage, RunPage, Session, StreamRow
+from mixer.client.answers import (
+    Draining,
+    MixturePage,
+    MixtureRow,
+    MixtureText,
+    OrderRow,
+    PoolPage,
+    RunPage,
+    Session,
+    StreamRow,
+)
 from mixer.journal.connection import Body, Connection, word
 from mixer.ledger.history import Event
 from mixer.ledger.reports import Report
@@ -69,8 +79,9 @@ class MixerClient(Connection):
 
     # runs
 
-    def runs(self) -> list[RunInfo]:
-        return self.get("runs", list[RunInfo])
+    def runs(self, *, archived: bool = False) -> list[RunInfo]:
+        """The runs that are not archived, or those that are."""
+        return self.get("runs", list[RunInfo], **({"archived": "true"} if archived else {}))
 
     def run(self, run: str) -> RunPage:
         return self.get(f"runs/{word(run)}", RunPage)
@@ -125,6 +136,10 @@ class MixerClient(Connection):
     def end(self, run: str, *, why: str | None = None) -> RunInfo:
         return self.post(f"runs/{word(run)}/end", RunInfo, {"why": why})
 
+    def archive(self, run: str, *, undo: bool = False, why: str | None = None) -> bool:
+        """Hides a run from lists, or shows it again. Returns whether it is hidden now."""
+        return bool(self.post(f"runs/{word(run)}/archive", Body, {"undo": undo, "why": why})["archived"])
+
     def note(self, run: str, text: str) -> list[Event]:
         return self.post(f"runs/{word(run)}/notes", list[Event], {"text": text})
 
@@ -135,6 +150,18 @@ class MixerClient(Connection):
 
     def scale(self, workers: int) -> int:
         return int(self.post("pool", Body, {"workers": workers})["wanted"])
+
+    def orders(self) -> list[OrderRow]:
+        """The standing orders of synthetic files, filled ones too."""
+        return self.get("pool/orders", list[OrderRow])
+
+    def order(self, glob: str, *, files: int, language: str | None = None) -> OrderRow:
+        """Orders synthetic files, written from documents of the streams that a glob names."""
+        return self.post("pool/orders", OrderRow, {"from": glob, "files": files, "language": language})
+
+    def drain(self) -> Draining:
+        """Has no new jobs planned; once the pool is empty, it is scaled to 0."""
+        return self.post("pool/drain", Draining, {})
 
     def pool_files(self, verdict: str = "accepted", limit: int = 20) -> list[PoolFile]:
         return self.get("pool/files", list[PoolFile], verdict=verdict, limit=limit)

@@ -316,11 +316,11 @@ def warn_of_passes(preview: "Preview") -> str | None:
     often = [row for row in preview.streams if row.passes > MOST_PASSES]
     if not often:
         return None
-    said = ", ".join(f"{row.stream} {row.passes:.1f} times" for row in often[:MOST_REFUSALS])
+    said = ", ".join(f"{row.stream} ({row.passes:.1f} times)" for row in often[:MOST_REFUSALS])
     more = f" and {len(often) - MOST_REFUSALS:,} other streams" if len(often) > MOST_REFUSALS else ""
     return (
-        f"warning: {said}{more} would be seen, more than {MOST_PASSES}: a run learns little from further passes. Lower the "
-        f"share, publish more to it, or set max_passes = {MOST_PASSES}"
+        f"warning: more than {MOST_PASSES} passes over {said}{more}. A run learns little from further passes. Lower the "
+        f"share, publish more, or set max_passes = {MOST_PASSES}"
     )
 
 

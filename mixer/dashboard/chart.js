@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const still = { displayModeBar: false, responsive: true };
+const still = { displayModeBar: false, responsive: true, doubleClick: false };
 const COLOURS = ["#3b6fd4", "#d9822b", "#2a9d78", "#c2477f", "#8a63c9", "#b0911c", "#2b9fc4", "#c4573b", "#6c8b3c", "#7d7f86"];
 const drawn = new Set();
 let library = null;
@@ -33,24 +33,25 @@ export function loadPlotly() {
   return library;
 }
 
-function themed(layout) {
+function themed(layout, zooms) {
   const style = getComputedStyle(document.documentElement);
   const [ink, quiet, line] = ["--ink", "--quiet", "--line"].map((name) => style.getPropertyValue(name).trim());
   const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, tickcolor: line, automargin: true, fixedrange: true };
   return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest", dragmode: false,
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest", dragmode: zooms && !narrow() ? "zoom" : false, uirevision: "kept",
     font: { family: style.fontFamily, size: 12, color: quiet },
     margin: { l: 8, r: 12, t: 12, b: 8 }, colorway: COLOURS, barcornerradius: 2,
     hoverlabel: { font: { family: style.fontFamily, color: ink }, bgcolor: style.getPropertyValue("--raised").trim(), bordercolor: line },
     autosize: true,
     ...layout,
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { color: ink }, ...layout.legend },
-    xaxis: { ...axis, showgrid: false, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis },
+    xaxis: { ...axis, fixedrange: !zooms, showgrid: false, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis },
   };
 }
 
 // A figure, `tall` pixels taller on a narrow screen, where a legend takes lines. `update(said, data, layout)`: what it shows, in words; Plotly's traces and layout.
-export function chart(title, { height = 280, tall = 0 } = {}) {
+// `onPoint(x)`: told of a point that was clicked; `onRange(start, end)`: of a stretch of the x axis that was marked with the pointer.
+export function chart(title, { height = 280, tall = 0, onPoint = null, onRange = null } = {}) {
   const place = h("div", { class: "plot", role: "img", "aria-label": title });
   const element = h("figure", {}, h("figcaption", {}, title), place);
   let last = null;
@@ -61,7 +62,18 @@ export function chart(title, { height = 280, tall = 0 } = {}) {
     if (!last || !element.isConnected) return;
     const { data, layout } = last;
     place.style.height = `${narrow() ? height + tall : height}px`;
-    await Plotly.react(place, data, themed(layout), still);
+    const isFirst = !place.on;
+    await Plotly.react(place, data, themed(layout, onRange !== null), still);
+    if (isFirst) listen();
+  }
+
+  function listen() {
+    if (onPoint) place.on("plotly_click", ({ points: [point] }) => onPoint(point.x));
+    if (onRange) {
+      place.on("plotly_relayout", ({ "xaxis.range[0]": start, "xaxis.range[1]": end }) => {
+        if (start !== undefined && end !== undefined) onRange(start, end);
+      });
+    }
   }
 
   function update(said, data, layout = {}) {

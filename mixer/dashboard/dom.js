@@ -1,5 +1,9 @@
 // Elements and the forms of numbers. Always holds: data enters the page as text, never as markup.
 
+const SHOWN_MS = 20_000;
+const YEAR_S = 365.25 * 86_400;
+let hiding = null; // the timer of what was confirmed last
+
 // h("p", { class: "quiet" }, "text", node): null attributes and children are left out; functions become listeners.
 export function h(name, attributes = {}, ...children) {
   const made = document.createElement(name);
@@ -37,9 +41,19 @@ export function arrange(parent, elements) {
   }
 }
 
-// Tells readers of the screen what changed.
+// Tells readers of the screen what changed; what was confirmed stays while it is seen.
 export function announce(text) {
-  say(document.querySelector("#said"), text);
+  const place = document.querySelector("#said");
+  if (place.classList.contains("unseen")) say(place, text);
+}
+
+// Says to everybody what was done, until it is clicked away or so long has passed.
+export function confirm(text) {
+  const place = document.querySelector("#said");
+  say(place, text);
+  place.classList.toggle("unseen", !text);
+  clearTimeout(hiding);
+  hiding = setTimeout(() => place.classList.add("unseen"), SHOWN_MS);
 }
 
 const whole = new Intl.NumberFormat("en");
@@ -74,6 +88,8 @@ export function when(at_s) {
 }
 
 export function duration(seconds) {
+  if (seconds >= 100 * YEAR_S) return "over 100 years";
+  if (seconds >= 2 * YEAR_S) return `${three.format(seconds / YEAR_S)} years`;
   for (const [word, size] of [["d", 86400], ["h", 3600], ["min", 60]]) {
     if (seconds >= size) return `${three.format(seconds / size)} ${word}`;
   }
@@ -82,7 +98,7 @@ export function duration(seconds) {
 
 // What is there to do when there is nothing to show yet: a sentence, and the command that comes next.
 export function empty(text, ...commands) {
-  return h("div", { class: "empty" }, h("p", {}, text), ...commands.map((line) => h("pre", {}, h("code", {}, line))));
+  return h("div", { class: "empty" }, h("p", {}, text), ...commands.map((line) => h("pre", { tabindex: 0 }, h("code", {}, line))));
 }
 
 export function section(title, ...children) {

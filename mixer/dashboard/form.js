@@ -1,7 +1,8 @@
 // Forms: labels, and the API's own words beside what caused them.
 
-import { announce, h } from "./dom.js";
 import { get } from "./api.js";
+import { copyable } from "./command.js";
+import { confirm, h } from "./dom.js";
 
 let made = 0;
 
@@ -14,10 +15,12 @@ export function field(label, { kind = "text", hint = null, options = [], element
   return { element: h("div", { class: "field" }, h("label", { for: id }, label), input, spare, element), input };
 }
 
-// A form of fields. `submit(values)` acts and returns what to announce; a field that is empty gives no value.
-export function form(label, fields, submit, { title = null, id = null } = {}) {
+// A form of fields. `submit(values)` acts and returns what to confirm; a field that is empty gives no value.
+// `command(values)`: the command that does the same, shown to be copied; null while there is none.
+export function form(label, fields, submit, { title = null, id = null, tone = "primary", command = null } = {}) {
   const error = h("p", { class: "error", role: "alert" });
-  const button = h("button", { class: "primary" }, label);
+  const button = h("button", { class: tone }, label);
+  const shown = command && copyable();
   async function act(event) {
     event.preventDefault();
     if (button.hasAttribute("aria-busy")) return;
@@ -25,7 +28,7 @@ export function form(label, fields, submit, { title = null, id = null } = {}) {
     error.replaceChildren();
     fields.forEach(({ input }) => input.removeAttribute("aria-invalid"));
     try {
-      announce((await submit(values())) ?? "");
+      confirm((await submit(values())) ?? "");
     } catch (refused) {
       error.textContent = refused.message;
       for (const { input } of fields) {
@@ -39,9 +42,20 @@ export function form(label, fields, submit, { title = null, id = null } = {}) {
     const given = fields.map(({ input }) => [input.name, input.type === "number" ? input.valueAsNumber : input.value.trim()]);
     return Object.fromEntries(given.filter(([, value]) => value !== "" && !Number.isNaN(value)));
   }
+  function drawCommand() {
+    const line = command(values());
+    shown.element.hidden = line === null;
+    shown.update(line ?? "");
+  }
   const heading = title && h("h3", {}, title);
-  return h("form", { submit: act, id, novalidate: null }, heading, h("div", { class: "fields" }, fields.map((one) => one.element)),
-    h("div", { class: "buttons" }, button), error);
+  const made = h("form", { submit: act, id, novalidate: null }, heading, h("div", { class: "fields" }, fields.map((one) => one.element)),
+    h("div", { class: "buttons" }, button), error, shown?.element);
+  if (shown) {
+    made.addEventListener("input", drawCommand);
+    made.addEventListener("change", drawCommand);
+    drawCommand();
+  }
+  return made;
 }
 
 // What stands where somebody who may only read would find a form.

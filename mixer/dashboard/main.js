@@ -4,7 +4,8 @@ import { ApiError, get, keepToken, token } from "./api.js";
 import { h, say } from "./dom.js";
 import { field, form } from "./form.js";
 
-const LIVES = { catalog: "Catalog", mixtures: "Mixtures", runs: "Runs", generators: "Generators" };
+const LIVES = { catalog: "Catalog", streams: "Stream", mixtures: "Mixtures", runs: "Runs", compare: "Compare runs", generators: "Generators" };
+const UNDER = { streams: "catalog", compare: "runs" }; // which entry of the navigation they belong to
 const AGAIN_MS = 3000;
 const main = document.querySelector("#main");
 let shown = null; // { path, stop(), follow?(address) }
@@ -64,7 +65,7 @@ function refused(error) {
 async function show(anew = false) {
   const now = address();
   document.querySelectorAll("nav a").forEach((one) => {
-    if (one.hash === `#/${now.page}`) one.setAttribute("aria-current", "page");
+    if (one.hash === `#/${UNDER[now.page] ?? now.page}`) one.setAttribute("aria-current", "page");
     else one.removeAttribute("aria-current");
   });
   document.title = [...now.words, LIVES[now.page], "phasemix"].join(" · ");
@@ -92,9 +93,13 @@ async function show(anew = false) {
     }
     say(document.querySelector("#state"), error.message);
   }
-  if (before && shown === mine) main.focus();
+  if (before && shown === mine) {
+    main.focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }
 }
 
 document.querySelector("#skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
+document.querySelector("#said").addEventListener("click", (event) => event.currentTarget.classList.add("unseen"));
 addEventListener("hashchange", () => show());
 await show();

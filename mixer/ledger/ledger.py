@@ -365,7 +365,7 @@ def horizon_reached(num_steps: int) -> str:
 
 
 def signed(body: Body) -> str:
-    """Who made an entry and why: " by ana: the loss rose"; empty where it does not say."""
+    """Who made an entry and why: " by operator: the loss rose"; empty where it does not say."""
     by, why = body.get("by"), body.get("why")
     return f"{f' by {by}' if by else ''}{f': {why}' if why else ''}"
 

@@ -60,7 +60,7 @@ def wanted(catalog: Catalog, pool: str = POOL) -> int:
 
 
 def draining(catalog: Catalog, pool: str = POOL) -> bool:
-    """Whether no new jobs are to be planned, which the next `set_wanted` ends."""
+    """Whether no new jobs are to be planned, until the pool is empty or somebody sets the wanted number."""
     return bool(last(catalog, pool).get("draining", False))
 
 
@@ -89,6 +89,15 @@ def set_draining(catalog: Catalog, pool: str = POOL) -> None:
     def decide(bodies: Bodies) -> Body | None:
         body = {"format": FORMAT, "workers": int(bodies[-1]["workers"]) if bodies else 0, "draining": True}
         return None if bodies and bodies[-1] == body else body
+
+    catalog.log(f"pools/{pool}").append(decide)
+
+
+def end_draining(catalog: Catalog, pool: str = POOL) -> None:
+    """Scales a pool that drains to 0; one that was scaled meanwhile stays as it is."""
+
+    def decide(bodies: Bodies) -> Body | None:
+        return {"format": FORMAT, "workers": 0} if bodies and bodies[-1].get("draining") else None
 
     catalog.log(f"pools/{pool}").append(decide)
 

@@ -113,11 +113,17 @@ class Trace:
                 f"run {self.run}: rank {rank} of world size {world_size} does not fit a global batch of {size}; use a world "
                 "size that divides it and a rank below it"
             )
+        return self.slots(step, range(*(size * r // world_size for r in (rank, rank + 1))), text=text)
+
+    def slots(self, step: int, own: range, *, text: bool = False) -> list[TracedRow]:
+        """Some rows of a global batch, by their slots. Raises: as `batch`."""
+        if 0 <= step < self.ledger.begin:
+            return self._line.owner(step).slots(step, own, text=text)
+        self._journal.refresh()
         self._check_ahead(step)
         self._journal.ensure(step, to=step)
         planner, tables = self._plan()
-        own = slice(*(size * r // world_size for r in (rank, rank + 1)))
-        slots, _ = planner.plan(planner.state(step), 1, own)
+        slots, _ = planner.plan(planner.state(step), 1, slice(own.start, own.stop))
         streams, parts, rows = (column[0].tolist() for column in (slots.stream, slots.rows.part, slots.rows.part_row))
         places = [Row(*place) for place in zip(streams, parts, rows, strict=True)]
         spans, traced = self._spans(places), []

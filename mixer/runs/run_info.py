@@ -34,7 +34,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def state_line(self) -> str:
-        """The state, with what is known of a pause or an end: `paused by ana: the loss rose`."""
+        """The state, with what is known of a pause or an end: `paused by operator: the loss rose`."""
         if self.state == "ended":
             return f"ended: {self.ended}"
         return self.paused if self.state == "paused" and self.paused else self.state

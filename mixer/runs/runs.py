@@ -196,8 +196,9 @@ class Runs:
                 raise StepError(f"run {name}: step {step} is in the ledger already; the first free one is {ledger.end}")
             if last is not None and step >= last:
                 raise StepError(
-                    f"run {name} ends at batch {last} by its num_steps = {ledger.num_steps}; switch it before that, or "
-                    "start another run with it as parent"
+                    f"run {name} ends at batch {last} by its num_steps = {ledger.num_steps}, so nothing can hold from batch "
+                    f"{step} on. For an earlier batch make a fork: phasemix runs fork {name} NEW --at-step STEP --mixture "
+                    "MIXTURE. A run that was created with a smaller --segment-batches can be switched sooner"
                 )
             check_plan(name, ledger, bound.plan)
             if last is not None:

@@ -9,6 +9,7 @@ long run's points fall on the states that its writers keep, so nothing is replay
 
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -23,6 +24,7 @@ from mixer.order.shares import ONE
 from streamer.catalog.catalog import Catalog
 
 MOST_EVENTS = 200
+RECENT = 20  # reports whose median is the speed
 DIGITS = 6
 Floats = npt.NDArray[np.float64]
 
@@ -39,7 +41,9 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 class Series(msgspec.Struct, frozen=True, kw_only=True):
     """Of each point the share of each of `groups` in the batches since the point before; the first begins at `first_step`.
 
-    `loss`: the mean of a token, None where nothing was reported.
+    `loss`: the mean loss of a token in each group, `total_loss` that over all streams, in nats; `tokens_per_s`: tokens that
+    were trained on in a second. All three are None where nothing was reported. `speed_tokens_per_s`: the median of the run's
+    last reports, over which a pause has no weight; `trained_step`: behind the last batch that was reported.
     """
 
     first_step: int
@@ -48,6 +52,10 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     target: list[list[float]]
     realised: list[list[float]]
     loss: list[list[float | None]]
+    total_loss: list[float | None]
+    tokens_per_s: list[float | None]
+    speed_tokens_per_s: float | None
+    trained_step: int | None
     events: list[Mark]
 
 
@@ -59,22 +67,22 @@ class Curves:
         self._journal, self._reports = Forecast(catalog, run), Reports(catalog, run)
         self._drawn: dict[int, Ints] = {}
         self._lock = threading.Lock()
-        self._last: tuple[tuple[int, list[Report], str, int], Series] | None = None
+        self._last: tuple[tuple[int, list[Report], str, int, int, int | None], Series] | None = None
 
-    def series(self, by: str = "key", *, points: int = 200) -> Series:
-        """At most `points` points; `by` is "key", "stream" or "component". Raises: RunError."""
+    def series(self, by: str = "key", *, points: int = 200, start: int = 0, end: int | None = None) -> Series:
+        """At most `points` points of the batches [start, end); `by` is "key", "stream" or "component". Raises: RunError."""
         with self._lock:
             self._journal.refresh()
             reports = self._reports.read()
-            asked = self._journal.ledger.length, reports, by, points
+            asked = self._journal.ledger.length, reports, by, points, start, end
             if self._last is None or self._last[0] != asked:
-                self._last = asked, self._series(by, points, reports)
+                self._last = asked, self._series(by, points, reports, start, end)
             return self._last[1]
 
-    def _series(self, by: str, points: int, reports: list[Report]) -> Series:
+    def _series(self, by: str, points: int, reports: list[Report], start: int, end: int | None) -> Series:
         ledger = self._journal.ledger
-        begin = ledger.begin
-        steps = choose_steps(begin, ledger.end, points)
+        begin = min(max(ledger.begin, start), ledger.end)
+        steps = choose_steps(begin, ledger.end if end is None else min(max(end, begin), ledger.end), points)
         groups, member = group_streams(ledger, by)
         low = np.array([begin, *steps[:-1]], np.int64)[: len(steps)]
         high = np.array(steps, np.int64)
@@ -89,6 +97,10 @@ class Curves:
             target=shares(asked_for(ledger, low, high), member, len(groups)),
             realised=shares(np.diff(drawn, axis=0).astype(np.float64), member, len(groups)),
             loss=losses(reports, dict(zip(ledger.streams, member.tolist(), strict=True)), low, high, len(groups)),
+            total_loss=[row[0] for row in losses(reports, dict.fromkeys(ledger.streams, 0), low, high, 1)],
+            tokens_per_s=speeds(reports, low, high, ledger.settings.global_batch * ledger.settings.seq_len),
+            speed_tokens_per_s=speed(reports, ledger.settings.global_batch * ledger.settings.seq_len),
+            trained_step=reports[-1].end_step if reports else None,
             events=[mark(event) for event in history(self._catalog, line_of(self._catalog, self._run))[-MOST_EVENTS:]],
         )
 
@@ -160,6 +172,31 @@ def losses(reports: list[Report], group: dict[str, int], low: Ints, high: Ints, 
                 weight[here, group[stream]] += part * samples
     mean = np.round(total / np.where(weight, weight, 1), DIGITS)
     return [[float(m) if w else None for m, w in zip(*row, strict=True)] for row in zip(mean, weight, strict=True)]
+
+
+def paces(reports: list[Report]) -> list[tuple[int, int, float]]:
+    """(start, end, seconds) of each report's batches, by the clock of the report before, which it must follow at once."""
+    found = []
+    for before, report in pairwise(reports):
+        if before.end_step == report.start_step and before.at_s and report.at_s and report.at_s > before.at_s:
+            found.append((report.start_step, report.end_step, report.at_s - before.at_s))
+    return found
+
+
+def speeds(reports: list[Report], low: Ints, high: Ints, batch_tokens: int) -> list[float | None]:
+    """Tokens a second in each window [low, high)."""
+    batches, seconds = np.zeros((2, len(low)))
+    for start, end, took_s in paces(reports):
+        overlap = np.maximum(np.minimum(high, end) - np.maximum(low, start), 0)
+        batches += overlap
+        seconds += overlap / (end - start) * took_s
+    return [round(float(b * batch_tokens / s), 1) if s else None for b, s in zip(batches, seconds, strict=True)]
+
+
+def speed(reports: list[Report], batch_tokens: int) -> float | None:
+    """The median of the last reports' tokens a second; None without two that follow each other."""
+    recent = [(end - start) * batch_tokens / seconds for start, end, seconds in paces(reports[-RECENT - 1 :])]
+    return round(float(np.median(recent)), 1) if recent else None
 
 
 def mark(event: Event) -> Mark:

@@ -5,7 +5,7 @@ away is answered by 503, everything else of the user's by 4xx.
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -36,11 +36,13 @@ from streamer.store.store import Store
 
 DASHBOARD = Path(__file__).parent.parent / "dashboard"
 LIBRARY_AGE_S = 86_400
-OTHERS = {
+PUBLIC = {
     "/health": "the process answers",
     "/ready": "the store can be read and written",
     "/metrics": "figures for Prometheus",
 }
+
+Routes = Callable[[Shelf], list[Route]]
 
 
 def create_app(
@@ -50,8 +52,12 @@ def create_app(
     tokens: Sequence[Token] = (),
     loopback: bool = True,
     limits: Limits | None = None,
+    others: Sequence[Routes] = (),
 ) -> FastAPI:
-    """The application over a root. Not on `loopback`, reads need a token too. Raises: AccessError when there is none."""
+    """The application over a root. Not on `loopback`, reads need a token too. `others`: routes of packages above this one.
+
+    Raises: AccessError where a token is needed and there is none.
+    """
     if not loopback and not tokens:
         raise AccessError("beyond loopback the service needs tokens: give --tokens FILE with lines of: name role token")
     metrics = Metrics()
@@ -61,9 +67,9 @@ def create_app(
         role=asked.role, by=asked.by, token_needed=bool(tokens), version=version("phasemix")
     ), Session)  # fmt: skip
     routes = [session]
-    for module in (catalog, mixtures, runs, pool):
-        routes += module.routes(shelf)
-    described = document(routes, OTHERS)
+    for make_routes in (catalog.routes, mixtures.routes, runs.routes, pool.routes, *others):
+        routes += make_routes(shelf)
+    described = document(routes, PUBLIC)
     app.openapi = lambda: described  # type: ignore[method-assign]
     anonymous = "read" if tokens else "write"
     for route in routes:

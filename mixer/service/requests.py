@@ -92,6 +92,18 @@ class Lengthen(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
     num_steps: Steps
 
 
+class Archive(Why, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`undo`: show the run in lists again."""
+
+    undo: bool = False
+
+
+class Listing(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`archived`: those that are hidden, in place of the others."""
+
+    archived: bool = False
+
+
 class Note(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     text: Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
@@ -108,6 +120,23 @@ class From(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Series(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     points: Annotated[int, Meta(ge=2, le=1000)] = 200
     by: Annotated[str, Meta(pattern="^(key|stream|component)$")] = "key"
+    start: Step = 0
+    end: Step | None = None
+
+
+class OfBatch(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`limit` rows of a global batch from slot `first` on."""
+
+    step: Step
+    first: Annotated[int, Meta(ge=0, le=1 << 24)] = 0
+    limit: Annotated[int, Meta(ge=1, le=32)] = 8
+
+
+class OfRows(OfStream, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`limit` rows of a stream from row `first` on, counted over its parts."""
+
+    first: Step = 0
+    limit: Annotated[int, Meta(ge=1, le=32)] = 8
 
 
 class Workers(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -152,7 +181,7 @@ def read(document: Any, kind: type[T], what: str, *, strict: bool = True) -> T:
     try:
         return check(document, kind, strict=strict)
     except Fault as fault:
-        allowed = ", ".join(getattr(kind, "__struct_fields__", ())) or "none"
+        allowed = ", ".join(getattr(kind, "__struct_encode_fields__", ())) or "none"
         raise RequestError(f"{what}: {fault}; its keys are {allowed}, see /openapi.json") from fault
 
 

@@ -10,6 +10,7 @@ import xxhash
 from mixer.errors import RunError
 from mixer.pool import pool
 from mixer.preview.previews import Mixtures
+from mixer.reading.batch_page import BatchPages
 from mixer.runs.archive import LOG as ARCHIVE
 from mixer.runs.runs import Runs
 from mixer.runs.series import Curves
@@ -17,9 +18,11 @@ from mixer.service.ledgers import HeldLedger
 from mixer.service.metrics import Gauges, Metrics
 from mixer.service.route import named_in_path
 from streamer.catalog.catalog import Catalog
+from streamer.reading.passages import Passage, Passages
 from streamer.store.store import Store
 from streamer.wording import listed
 
+MOST_TRACED = 4  # runs whose planned batches stay in memory
 PROBE_S = 60.0  # between two looks at whether the store can be written
 
 
@@ -31,6 +34,8 @@ class Shelf:
         self.runs, self.mixtures = Runs(self.catalog), Mixtures(self.catalog)
         self._ledgers: dict[str, HeldLedger] = {}
         self._curves: dict[str, Curves] = {}
+        self._batches: dict[str, BatchPages] = {}
+        self._passages, self._reading = Passages(self.catalog), threading.Lock()
         self._lock = threading.Lock()
         self._probed_s: float | None = None
 
@@ -57,6 +62,20 @@ class Shelf:
             if name not in self._curves:
                 self._curves[name] = Curves(self.catalog, self.run_name(name))
             return self._curves[name]
+
+    def batches(self, name: str) -> BatchPages:
+        """The documents of a run's batches; only of the runs that were looked at last."""
+        with self._lock:
+            found = self._batches.pop(name, None) or BatchPages(self.catalog, self.run_name(name))
+            self._batches[name] = found
+            while len(self._batches) > MOST_TRACED:
+                del self._batches[next(iter(self._batches))]
+            return found
+
+    def passages(self, stream: str, first: int, count: int) -> list[Passage]:
+        """The documents in rows [first, first + count) of a stream."""
+        with self._reading:
+            return self._passages.window(stream, first, count)
 
     def run_version(self, name: str) -> str:
         """Changes with every entry of a run and every report."""

@@ -35,9 +35,15 @@ Glob = Annotated[str, msgspec.Meta(max_length=LONGEST_GLOB)]  # one is made into
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A folder, an archive (zip, tar, wheel) or a Parquet file of source files.
 
-    `repository`: the name of the one repository that the source is; without it every entry at the top of a folder is
-    one, and an archive is one. `max_mb`: how much text to take at most (10**6 bytes), whole repositories of a folder
-    in keyed random order. `include`, `exclude`: globs over paths inside the source, for example "*.py".
+    Attributes:
+        path: Where the source lies on this machine.
+        repository: The name of the one repository that the source is. Without it every entry at the top of a folder is a
+            repository of its own, and an archive is one.
+        license: The licence that is noted with each document.
+        max_mb: How much text to take at most, in units of 10**6 bytes. Whole repositories of a folder are taken in a random
+            order that depends on `seed`.
+        include: Globs over paths inside the source, such as `*.py`. A file must match one of them.
+        exclude: Globs over paths inside the source. A file that matches one of them is left out.
     """
 
     path: str
@@ -51,11 +57,28 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a corpus is built from and how. The paper's numbers: seq_len 8192, section_tokens 512, vocabulary 64000.
 
-    `tokenizer`: path of a tokenizer.json; without it one of `vocabulary` ids is trained. `annotator_model`: a model's
-    name or folder, or "ngrams" for a linear head on hashed n-grams. `positives`: globs of source files, or .jsonl
-    files with `output`, `content` or `text`; without them well-kept modules of Python's standard library.
-    `sample_files`: files that the annotator reads, positives included. `workers`: processes of ingestion and packing;
-    above 1 the calling script needs the `if __name__ == "__main__"` of multiprocessing.
+    Attributes:
+        sources: What to read, one `[[sources]]` table for each.
+        seq_len: How many tokens a sample has. A mixture and a training must name the same number.
+        dtype: How a token id is stored: `uint16`, or `uint32` for a tokenizer of more than 65,536 ids.
+        tokenizer: The path of a `tokenizer.json`. Without it a tokenizer is trained on the corpus.
+        vocabulary: How many ids the tokenizer that is trained has.
+        tokenizer_mb: How much text the tokenizer is trained on, in units of 10**6 bytes.
+        heldout_share: Which share of the repositories is held out for evaluation, in `heldout/*`, and never trained on.
+        heldout_key: What the choice of held-out repositories depends on. Corpora with the same key hold out the same ones.
+        annotator_model: The embedding model of the annotator: a name or a folder, or `ngrams` for a linear head on hashed
+            n-grams, which needs no model.
+        positives: What the annotator learns to be of high quality: globs of source files, or of .jsonl files with `output`,
+            `content` or `text`. Without them well-kept modules of Python's standard library are taken.
+        sample_files: How many files the annotator reads, positives included. A student that learns from it scores the rest.
+        section_tokens: How many tokens the annotator reads at the top, in the middle and at the bottom of a file.
+        bins: The lower bounds of the quality bins, in percent of a language's documents by rank. The best of these are in
+            `scored/*/q80`.
+        grouping: How documents are grouped before they are packed: by language and then by repository, by repository alone,
+            or by repository and then by language.
+        seed: The seed of every random choice.
+        workers: How many processes read and pack. Above 1 a Python script that builds a corpus needs the `if __name__ ==
+            "__main__"` of multiprocessing.
     """
 
     sources: tuple[Source, ...]

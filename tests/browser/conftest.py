@@ -142,12 +142,12 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
 
 @pytest.fixture
 def open_page(driver: webdriver.Chrome) -> Iterator[Callable[[str], Page]]:
-    """open_page(address): a page of 1280 x 900 in light colours, whose console must stay silent."""
+    """open_page(address): a page of 1400 x 900 in light colours, whose console must stay silent."""
     opened: list[Page] = []
 
     def make(address: str) -> Page:
         page = Page(driver, address)
-        page.resize(1280, 900)
+        page.resize(1400, 900)
         page.prefer("light")
         page.complaints()
         opened.append(page)

@@ -1,6 +1,7 @@
 """A page of the dashboard in a browser, and the service that it asks."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -20,6 +22,7 @@ from mixer import RunReader
 from streamer import Catalog
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+AXE = Path(__file__).parents[1] / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
 PATIENCE_S = 60
 SEQ_LEN = 8
 
@@ -124,6 +127,22 @@ class Page:
         self.resize(width, int(self.run("return document.documentElement.scrollHeight")))
         self.run("return new Promise((done) => setTimeout(done, 400))")
         self.driver.save_screenshot(str(SCREENSHOTS / f"{name}.png"))
+
+    def barriers(self) -> list[str]:
+        """What axe-core finds serious or critical for people who read with other senses or means: rule, element, why.
+
+        The driver puts axe-core into the page, so the policy stays as it is.
+        """
+        if not AXE.exists() and not os.environ.get("CI"):
+            pytest.skip(f"{AXE} is missing; make pages")
+        self.run(AXE.read_text())
+        found: list[str] = self.driver.execute_async_script(
+            "const done = arguments[0];"
+            "axe.run({ resultTypes: ['violations'] }).then(({ violations }) => done(violations"
+            ".filter(({ impact }) => ['serious', 'critical'].includes(impact))"
+            ".flatMap(({ id, nodes }) => nodes.map((one) => `${id}: ${one.html.slice(0, 200)}: ${one.failureSummary}`))))"
+        )
+        return found
 
     def complaints(self) -> list[str]:
         """What the console has said since the last time: errors, warnings, violations of the policy."""

@@ -45,6 +45,7 @@ def test_scaling_starts_workers_and_their_files_can_be_looked_at(services: str, 
     field.send_keys("3")
     page.button("Scale").click()
     page.until(lambda: page.text("#said") == "3 workers are wanted")
+    assert page.one("#said").is_displayed()
     page.until(lambda: "3 of 3 wanted" in page.text(".facts"))
     assert len(page.table("Workers")) == 3
     page.until(lambda: page.chart("Files a minute")[0]["y"])
@@ -56,9 +57,22 @@ def test_scaling_starts_workers_and_their_files_can_be_looked_at(services: str, 
     assert "written by rules, not by a model" in page.text(".files details[open] code .t-c1")
     for scheme in ("light", "dark"):
         page.prefer(scheme)
-        page.keep(f"generators-live-{scheme}", 1280)
-    page.resize(360, 780)
-    page.keep("generators-live-phone", 360)
-    assert page.run("return document.documentElement.scrollWidth") <= 360
+        page.keep(f"generators-live-{scheme}", 1400)
+        assert page.barriers() == []
+    page.resize(390, 844)
+    page.keep("generators-live-phone", 390)
+    assert page.run("return document.documentElement.scrollWidth") <= 390
+    assert page.barriers() == []
     Select(page.field("Show")).select_by_visible_text("rejected")
     page.until(lambda: "accepted" not in page.text(".files"))
+
+    page.field("Seed documents").clear()
+    page.field("Seed documents").send_keys("scored/*")
+    page.field("Files").send_keys("3")
+    assert "phasemix generators seed --from 'scored/*' --files 3" in page.text("main")
+    page.button("Order files").click()
+    page.until(lambda: "3 files from scored/*" in page.text("#said"))
+    page.until(lambda: [row["Wanted"] for row in page.table("Orders of files")] == ["3", "24"])
+    page.button("Drain").click()
+    page.until(lambda: page.text("#said").startswith("no more jobs are planned"))
+    page.until(lambda: "0 wanted" in page.text(".facts"))

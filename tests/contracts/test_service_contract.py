@@ -16,8 +16,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from deploy.local.service_process import application
 from mixer import Mixtures, RunReader, Runs
-from mixer.service import create_app
 from streamer import Catalog
 from streamer.store.store import MemoryStore
 
@@ -29,7 +29,7 @@ CHECKS = [
 EXAMPLES = 12  # of each operation
 
 
-DOCUMENT = create_app(MemoryStore()).openapi()
+DOCUMENT = application(MemoryStore()).openapi()
 OPERATIONS = [(path, method) for path, operations in DOCUMENT["paths"].items() for method in operations]
 
 
@@ -38,7 +38,7 @@ def app(root: Path, fill: Callable[..., Catalog]) -> Any:
     fill("raw/python", 30)
     Runs(root).create("a", mixture=Mixtures(root).apply(MIXTURE), seed=1, global_batch=4)
     RunReader(root, "a").read(0)
-    return create_app(root)
+    return application(root)
 
 
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))

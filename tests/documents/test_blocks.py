@@ -1,7 +1,9 @@
 """Every block of the documents is run as it is printed; every command that they name parses.
 
-A document's blocks run in their order in one folder that holds `my-code`, some source files: `bash` blocks by bash, `python`
-blocks in one process. A comment `<!-- not run: REASON -->` before a block leaves it out; the reasons stand here.
+A document's blocks run in their order in one folder that holds `my-code`, some source files: `bash` blocks by bash, each
+`python` block behind those before it. A page of `docs/howto` begins in a copy of a folder in which a quickstart was made.
+One that names `s3://my-bucket` has an S3 server on loopback with that bucket, empty. A comment `<!-- not run: REASON -->`
+before a block leaves it out; the reasons stand here.
 """
 
 import argparse
@@ -29,7 +31,7 @@ DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
 FENCE = re.compile(
     r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
-REASONS = Counter({"it runs for minutes, in a test of its own": 1, "it needs several processes": 1, "it needs vLLM": 1})
+REASONS = Counter({"it runs for minutes, in a test of its own": 1, "it needs several processes": 1, "it needs vLLM": 2})
 STDLIB = Path(sysconfig.get_path("stdlib"))
 
 
@@ -43,19 +45,53 @@ def blocks(document: Path) -> list[Block]:
     return [Block(found["language"], found["text"], found["reason"]) for found in FENCE.finditer(document.read_text())]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """Where a person works; whatever was started for a root in it is stopped."""
+def write_code(folder: Path) -> None:
     for name in ("json", "email", "logging", "http", "importlib"):
-        shutil.copytree(STDLIB / name, tmp_path / "my-code" / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(STDLIB / name, folder / "my-code" / name, ignore=shutil.ignore_patterns("__pycache__"))
     for number in range(16):
         script = "\n".join(f"echo line {place} of {number}; test -d /tmp/{place} && ls" for place in range(60 + number))
-        path = tmp_path / "my-code" / "scripts" / f"s{number}.sh"
+        path = folder / "my-code" / "scripts" / f"s{number}.sh"
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"#!/bin/sh\n{script}\n")
-    yield tmp_path
-    for root in tmp_path.glob("*root*"):
-        subprocess.run([*PHASEMIX, "down", "--root", str(root)], env=environment(tmp_path), capture_output=True, timeout=100)
+
+
+@pytest.fixture(scope="module")
+def after_quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("quickstart")
+    write_code(folder)
+    words = [*PHASEMIX, "quickstart", "my-code", "--steps", "8", "--no-up"]
+    done = subprocess.run(words, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def folder(document: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """Where a person works; whatever was started for a root in it is stopped."""
+    place = tmp_path / "work"
+    if document.parent.name == "howto":
+        shutil.copytree(request.getfixturevalue("after_quickstart"), place)
+    else:
+        write_code(place)
+    yield place
+    for root in place.glob("*root*"):
+        subprocess.run([*PHASEMIX, "down", "--root", str(root)], env=environment(place), capture_output=True, timeout=100)
+
+
+@pytest.fixture
+def bucket(document: Path, request: pytest.FixtureRequest) -> dict[str, str]:
+    """The variables of a server that has an empty `my-bucket`, for the pages that name it."""
+    if "s3://my-bucket" not in document.read_text() or document.parent.name != "howto":
+        return {}
+    import boto3
+
+    endpoint = request.getfixturevalue("s3_endpoint")
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+    client = boto3.client(
+        "s3", endpoint_url=endpoint, aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1"
+    )
+    client.create_bucket(Bucket="my-bucket")
+    return {**keys, "AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"}
 
 
 PHASEMIX = [sys.executable, "-P", "-m", "phasemix"]
@@ -68,7 +104,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_the_blocks_of_a_document_run_as_printed(document: Path, folder: Path) -> None:
+def test_the_blocks_of_a_document_run_as_printed(document: Path, folder: Path, bucket: dict[str, str]) -> None:
     script = ["set -euo pipefail"]
     for number, block in enumerate(blocks(document)):
         if block.reason is None and block.language == "bash":
@@ -82,7 +118,7 @@ def test_the_blocks_of_a_document_run_as_printed(document: Path, folder: Path) -
         return
     done = subprocess.run(
         ["bash", "-x", "-c", "\n".join(script)],
-        cwd=folder, env=environment(folder), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=850,
+        cwd=folder, env=environment(folder) | bucket, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=850,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 

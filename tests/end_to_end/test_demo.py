@@ -1,21 +1,53 @@
-"""The demo at its smallest size: every promise of its last table, and nothing left of it."""
+"""The demo at its smallest size, on a small corpus: every promise of its last table, and nothing left of it."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
-from deploy.demo.demo import FIRST_FILES, STEPS
+from deploy.demo.demo import FIRST_FILES, STEPS, found_recipe
+from streamer.corpus.recipe import parse_recipe
+from streamer.corpus.sources.found_code import find_sources
+
+STDLIB = Path(sysconfig.get_path("stdlib"))
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """Source files of two languages, 2 MB: enough for the steps that the demo takes at least."""
+    code = tmp_path / "code"
+    for name in (
+        "asyncio",
+        "html",
+        "json",
+        "email",
+        "logging",
+        "http",
+        "importlib",
+        "multiprocessing",
+        "unittest",
+        "urllib",
+        "xml",
+    ):
+        shutil.copytree(STDLIB / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for number in range(30):
+        script = "\n".join(f"echo line {place} of {number}; test -d /tmp/{place} && ls" for place in range(60 + number))
+        path = code / "scripts" / f"s{number}.sh"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+    return code
 
 
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("no_memory_is_left")
-def test_the_demo_keeps_its_promises_and_leaves_nothing(tmp_path: Path) -> None:
-    argv = [sys.executable, "-P", "-m", "phasemix", "demo", "--seconds", "150", "--json"]
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": ""}
+def test_the_demo_keeps_its_promises_and_leaves_nothing(code: Path, tmp_path: Path) -> None:
+    argv = [sys.executable, "-P", "-m", "phasemix", "demo", "--seconds", "150", "--corpus", str(code), "--json"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": "", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=1700)
     assert done.returncode == 0, done.stderr[-4000:]
     found = json.loads(done.stdout)
@@ -56,3 +88,7 @@ def test_options_that_cannot_be_met_are_one_line(tmp_path: Path) -> None:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert said in done.stderr
+
+
+def test_without_a_corpus_the_demo_reads_code_that_is_found_here() -> None:
+    assert parse_recipe(found_recipe(max_mb=2.0)).sources == find_sources(max_mb=2.0)

@@ -1,16 +1,16 @@
 """Each example trains on a small real root, on the run's own batches, and those that say so resume exactly."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from train_process import Forked, forks
 
 from mixer import Mixtures, Runs
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+IMPORTED = ("training", "transformers.trainer", "transformers.models.llama.modeling_llama")
 MIXTURE = 'name = "code"\nseq_len = 8\n[[component]]\nstreams = "raw/*"\nshare = 1\nmax_passes = 4\n'
 
 
@@ -24,11 +24,9 @@ def run(fill: Callable[..., Any], root: Path) -> Path:
 
 def lines(name: str, root: Path, place: Path, *words: str) -> list[str]:
     place.mkdir(exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / name), str(root), "a", *words], capture_output=True, text=True, cwd=place
-    )
-    assert done.returncode == 0, done.stderr
-    return [line for line in done.stdout.splitlines() if line.startswith("step ")]
+    example = Forked(forks(*IMPORTED), EXAMPLES / name, [str(root), "a", *words], place)
+    assert example.poll(timeout=200) == 0, example.output()
+    return [line for line in example.output().splitlines() if line.startswith("step ")]
 
 
 def steps(found: list[str]) -> list[int]:

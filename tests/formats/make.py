@@ -24,6 +24,7 @@ from mixer.ledger.reports import Report, Reports
 from mixer.planning.planner import make_planner
 from mixer.planning.states import State, States, unpack, unsealed
 from mixer.pool import pool
+from mixer.runs.archive import archived_runs
 from mixer.steering.schedules import Schedule, SchedulePoint
 from streamer import Catalog
 from streamer.documents.document import COLUMNS, Document, document_id
@@ -71,7 +72,7 @@ def numbers() -> list[int]:
 
 
 def build(root: Path) -> None:
-    """The catalog: streams of every kind of entry, five runs, a pool and an order. The same each time, but for ids."""
+    """The catalog: streams of every kind of entry, five runs, a pool, an order, an archive. Only ids differ."""
     catalog = Catalog(root)
     tokenizer = catalog.put_tokenizer(json.dumps(TOKENIZER))
     catalog.create_stream("raw/go", seq_len=SEQ_LEN, tokenizer=tokenizer)
@@ -119,6 +120,9 @@ def build(root: Path) -> None:
     pool.set_wanted(catalog, 3)
     pool.set_draining(catalog)
     place_order(catalog, "documents/*", files=5, language="go")
+    runs.archive("fourth", by="ana", why="done")
+    runs.archive("second", by="ana")
+    runs.archive("second", undo=True, by="ben", why="compared with others")
 
 
 def rows(first: int, count: int) -> np.ndarray[Any, Any]:
@@ -178,7 +182,9 @@ def read(root: Path, run: str, steps: int) -> None:
 def describe(root: Path) -> dict[str, Any]:
     """What is read from a catalog, as JSON; nothing is written to it."""
     catalog = Catalog(root)
+    archived = sorted(archived_runs(catalog))
     return {
+        **({"archived": archived} if archived else {}),  # since catalog_3
         "streams": msgspec.to_builtins(catalog.streams()),
         "documents": [msgspec.to_builtins(document) for document in catalog.documents("documents/go")],
         "mixtures": [

@@ -38,6 +38,8 @@ def test_every_committed_catalog_takes_new_entries_and_parts(number: int, tmp_pa
     make.read(root, "newest", end + 60)
     pool.set_wanted(catalog, 7)
     assert pool.wanted(Catalog(root)) == 7
+    runs.archive("second")
+    assert {info.name for info in Runs(root).list(archived=True)} == {"second", *said.get("archived", [])}
     assert {found.run for found in verify_runs(Catalog(root))} >= {"first", "newest"}
     assert [found for found in (*verify_runs(Catalog(root)), *verify_streams(Catalog(root))) if found.is_fault] == []
     now = make.describe(root)["runs"]
@@ -70,10 +72,10 @@ def test_every_format_is_in_the_committed_catalog(newest: Path) -> None:
     text = " ".join(map(str, make.contents(newest).values()))
     names = ("log", "names", "stream", "sidecar", "mixture", "ledger", "order", "state", "orders", "pool", "report")
     newer = {"log": 2, "state": 2}
-    assert [name for name in names if f"'{name}/{newer.get(name, 1)}'" not in text] == []
+    assert [name for name in (*names, "archive") if f"'{name}/{newer.get(name, 1)}'" not in text] == []
     assert "'mixture/2'" in text
     assert "'stream/2'" in text
     events = ("created", "part", "condemned", "switched", "segment", "skipped", "paused", "resumed", "noted", "ended")
-    assert [event for event in events if f"'event': '{event}'" not in text] == []
+    assert [event for event in (*events, "archived", "restored") if f"'event': '{event}'" not in text] == []
     keys = ("before", "joins", "counts", "reason", "parent", "fork", "lanes", "compression", "policy", "steered")
     assert [key for key in keys if f"'{key}': " not in text] == []

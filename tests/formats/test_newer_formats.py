@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from generators.planning.orders import load_orders
-from mixer import Mixtures, RunReader, Trace
+from mixer import Mixtures, RunReader, Runs, Trace
 from mixer.journal.journal import Journal
 from mixer.planning.planner import make_planner
 from mixer.planning.states import sealed, unsealed
@@ -87,6 +87,7 @@ LOAD: dict[str, Callable[[Path], Any]] = {
     "edit": lambda root: Mixtures(root).edit("code", ["raw.share=1"]),
     "pool": lambda root: pool.wanted(Catalog(root)),
     "orders": lambda root: load_orders(Catalog(root)),
+    "archive": lambda root: Runs(root).list(),
 }
 
 
@@ -106,6 +107,7 @@ LOAD: dict[str, Callable[[Path], Any]] = {
         ("names", "names/runs/00000001", body(format="names/2"), "names/2"),
         ("pool", "pools/generators/00000001", body(format="pool/2"), "pool/2"),
         ("orders", "orders/generators/00000000", body(format="orders/2"), "orders/2"),
+        ("archive", "archive/runs/00000001", body(format="archive/2"), "archive/2"),
     ],
 )
 def test_a_newer_format_is_refused_by_name(

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 import redis
+from fastapi.testclient import TestClient
 from pool_processes import Pool, wait_until
 
 from deploy.local import processes
+from deploy.local.service_process import application
 from generators.engines.offline_engine import LABEL
 from streamer import Catalog
 
@@ -100,6 +102,40 @@ def test_a_drained_pool_is_empty_and_scaled_to_zero(pool: Pool) -> None:
     assert pool.ask("drain") == [{"drained": True, "workers_wanted": 0}]
     status = pool.ask("status")
     assert (status["workers_wanted"], status["waiting"], status["unpublished"]) == (0, 0, 0)
+
+
+def test_a_drain_ends_when_somebody_scales_meanwhile_and_leaves_their_workers(pool: Pool) -> None:
+    pool.start("plan")
+    pool.worker("worker-1", "--concurrency", "1")
+    wait_until(lambda: pool.ask("status")["workers_live"] == 1)
+    pool.started[0].send_signal(signal.SIGSTOP)  # the engine: nothing that is on its way arrives
+    pool.ask("seed", "--from", "scored/*", "--files", "5")
+    wait_until(lambda: pool.ask("status")["running"] == 1)
+    drain = pool.start("drain")
+    wait_until(lambda: pool.ask("status")["pool"] == "draining")
+    pool.ask("scale", "3")
+    assert drain.wait(timeout=60) == 1
+    said = next(pool.root.parent.glob("drain-*.log")).read_text()
+    assert "scaled to 3 workers while it drained" in said
+    assert pool.ask("status")["workers_wanted"] == 3
+
+
+def test_orders_and_draining_over_http_go_on_when_nobody_looks(pool: Pool) -> None:
+    client = TestClient(application(pool.root, pool.redis_url))
+    pool.start("plan", "--most-queued", "4")
+    pool.worker("worker-1", "--concurrency", "1")
+    pool.start("publish", "--max-wait", "0.2")
+    assert client.post("/api/v1/pool", json={"workers": 1}).json() == {"wanted": 1}
+    ordered = client.post("/api/v1/pool/orders", json={"from": "scored/*", "files": 80, "language": "python"})
+    assert ordered.json() == {"order": 0, "from": "scored/*", "language": "python", "files": 80, "published": 0}
+    wait_until(lambda: client.get("/api/v1/pool/orders").json()[0]["published"] >= 2)
+    draining = client.post("/api/v1/pool/drain", json={}).json()
+    assert (draining["draining"], set(draining)) == (True, {"draining", "waiting", "running", "unpublished"})
+    wait_until(lambda: client.get("/api/v1/pool").json()["wanted"] == 0)
+    assert not client.get("/api/v1/pool").json()["draining"]
+    published = pool.published()
+    assert client.get("/api/v1/pool/orders").json()[0]["published"] == len(published) < 80
+    wait_until(lambda: pool.ask("status")["waiting"] == 0)  # what the planner reports after it scaled
 
 
 @pytest.mark.parametrize(

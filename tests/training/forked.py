@@ -1,23 +1,23 @@
-"""Trainings without the seconds of their imports: forks of one process that has everything imported.
+"""Programs without the seconds of their imports: forks of one process that has imported what they need.
 
-    python -P forked.py SOCKET
+    python -P forked.py SOCKET MODULE...
 
-Each connection sends one line of JSON, {"words", "output"}. It is answered with the pid of a process that runs `python -m
-training WORDS`, and with its exit code as Popen counts it, each a number of eight bytes. Ends with its standard input.
+Each connection sends one line of JSON, {"program", "words", "folder", "output"}. It is answered with the pid of a process
+that runs the program, a file, as `python PROGRAM WORDS` does in that folder, and with its exit code as Popen counts it, each
+a number of eight bytes. Ends with its standard input.
 """
 
 import json
 import os
+import runpy
 import select
 import signal
 import socket
 import struct
 import sys
 from contextlib import suppress
+from importlib import import_module
 from typing import NoReturn
-
-import training.composer.trainer  # noqa: F401 (most of the seconds)
-from training.__main__ import main
 
 NUMBER = struct.Struct("q")
 
@@ -47,6 +47,8 @@ def tell_end(pid: int, connection: socket.socket) -> NoReturn:
 
 
 if __name__ == "__main__":
+    for module in sys.argv[2:]:
+        import_module(module)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])
         listener.listen()
@@ -56,5 +58,6 @@ if __name__ == "__main__":
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    sys.argv[1:] = asked["words"]
-    sys.exit(main())
+    os.chdir(asked["folder"])
+    sys.argv[:] = [asked["program"], *asked["words"]]
+    runpy.run_path(asked["program"], run_name="__main__")

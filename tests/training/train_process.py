@@ -1,4 +1,4 @@
-"""A small training as a process of its own."""
+"""Small trainings, and other programs of long imports, as processes of their own."""
 
 import atexit
 import functools
@@ -30,11 +30,11 @@ def environment() -> dict[str, str]:
 
 
 @functools.cache
-def forks() -> Path:
-    """The socket of the process that forks trainings (forked.py); it ends with this one."""
+def forks(*modules: str) -> Path:
+    """The folder, with its socket, of a process that forks programs that need these modules; it ends with this one."""
     folder = tempfile.mkdtemp(prefix="forks-")
     server = subprocess.Popen(
-        [sys.executable, "-P", str(Path(__file__).with_name("forked.py")), f"{folder}/socket"],
+        [sys.executable, "-P", str(Path(__file__).with_name("forked.py")), f"{folder}/socket", *modules],
         env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -44,16 +44,17 @@ def forks() -> Path:
     return Path(folder)
 
 
-class Training:
-    """`python -m training WORDS`, started; what subprocess.Popen offers of it."""
+class Forked:
+    """`python PROGRAM WORDS`, started in a folder by a process of `forks`; what subprocess.Popen offers of it."""
 
-    def __init__(self, words: list[str]) -> None:
-        descriptor, output = tempfile.mkstemp(dir=forks())
+    def __init__(self, server: Path, program: Path, words: list[str], folder: Path = REPOSITORY) -> None:
+        descriptor, output = tempfile.mkstemp(dir=server)
         os.close(descriptor)
         self._output = Path(output)
         self._connection = socket.socket(socket.AF_UNIX)
-        self._connection.connect(str(forks() / "socket"))
-        self._connection.sendall(json.dumps({"words": words, "output": output}).encode() + b"\n")
+        self._connection.connect(str(server / "socket"))
+        asked = {"program": str(program), "words": words, "folder": str(folder), "output": output}
+        self._connection.sendall(json.dumps(asked).encode() + b"\n")
         self.pid = self._number()
         self._code: int | None = None
 
@@ -70,6 +71,13 @@ class Training:
     def output(self) -> str:
         """What it wrote until now to both its outputs."""
         return self._output.read_text()
+
+
+class Training(Forked):
+    """`python -m training WORDS`, started."""
+
+    def __init__(self, words: list[str]) -> None:
+        super().__init__(forks("training.composer.trainer"), REPOSITORY / "training" / "__main__.py", words)
 
 
 def train(root: Path, run: str, *more: str) -> str:

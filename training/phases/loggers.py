@@ -15,7 +15,9 @@ from streamer.extras import require
 class TensorBoard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """TensorBoard's event files, in a folder named like the run inside `folder`. `tensorboard = "FOLDER"` is short for this.
 
-    What was logged appears every `flush_steps` steps and at the end of the training.
+    Attributes:
+        folder: Where the folders of runs lie.
+        flush_steps: After how many steps what was logged appears; it also does at the end of the training.
     """
 
     folder: str
@@ -25,9 +27,15 @@ class TensorBoard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class WandB(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Weights & Biases. The key to its service comes from WANDB_API_KEY or `wandb login`, never from a recipe.
 
-    `mode = "offline"` needs no network: the run is written below `folder` (default: the folder of the checkpoints), and
-    `wandb sync` sends it later. `name`: what the run is called there (default: the run's own name). `mode`: None leaves the
-    choice to WANDB_MODE.
+    Attributes:
+        project: The project that the run belongs to.
+        entity: The team or user that the project belongs to.
+        group: The group that the run is shown in.
+        name: What the run is called there. Without it, the run's own name.
+        tags: Words to find the run by.
+        mode: With `offline` no network is needed: the run is written below `folder`, and `wandb sync` sends it later.
+            Without it, WANDB_MODE decides.
+        folder: Where W&B writes its files. Without it, the folder of the checkpoints.
     """
 
     project: str | None = None
@@ -40,9 +48,13 @@ class WandB(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class MLflow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """MLflow. `tracking_uri` is a server's address or a local folder (default: what MLFLOW_TRACKING_URI says).
+    """MLflow. The password to a server comes from the environment, never from a recipe.
 
-    `experiment_name`: default what MLFLOW_EXPERIMENT_NAME says; `run_name`: default the run's own name.
+    Attributes:
+        tracking_uri: A server's address or a local folder. Without it, MLFLOW_TRACKING_URI decides.
+        experiment_name: The experiment that the run belongs to. Without it, MLFLOW_EXPERIMENT_NAME decides.
+        run_name: What the run is called there. Without it, the run's own name.
+        tags: Names and values to find the run by.
     """
 
     tracking_uri: str | None = None
@@ -54,6 +66,11 @@ class MLflow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Loggers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which tools get the curves of a training: the loss and the learning rate of each step, and with each report the loss
     of each stream and its target and realised share. Each tool is an extra of the installation, named like its key.
+
+    Attributes:
+        tensorboard: TensorBoard's event files: a table, or the folder alone.
+        wandb: Weights & Biases.
+        mlflow: MLflow.
     """
 
     tensorboard: TensorBoard | str | None = None

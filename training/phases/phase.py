@@ -28,7 +28,19 @@ Count = int | str  # a number, or one with K, M, B or T behind it: "12.5B"
 
 
 class ModelShape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A Llama's shape; sizes in units of the model's own vectors."""
+    """A Llama's shape; sizes in units of the model's own vectors.
+
+    Attributes:
+        hidden_size: The width of the model. `num_heads` must divide it.
+        intermediate_size: The width of a layer's feed-forward part.
+        num_layers: How many layers the model has.
+        num_heads: How many attention heads a layer has.
+        num_kv_heads: How many heads have keys and values of their own. It must divide `num_heads`.
+        vocab_size: How many token ids the model knows: at least as many as the corpus's tokenizer has.
+        rope_theta: The base of the rotary position embedding.
+        tied_embeddings: Whether the output layer uses the weights of the input embedding.
+        dropout: The share of activations that are set to zero while training.
+    """
 
     hidden_size: int
     intermediate_size: int
@@ -42,7 +54,15 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Adam, with decoupled weight decay where it is not zero."""
+    """Adam, with decoupled weight decay where it is not zero.
+
+    Attributes:
+        beta1: How slowly the mean of the gradients changes.
+        beta2: How slowly the mean of their squares changes.
+        epsilon: What is added to the divisor of a step.
+        weight_decay: The decoupled weight decay.
+        clip_norm: The norm to which larger gradients are scaled down.
+    """
 
     beta1: float = 0.9
     beta2: float = 0.95
@@ -52,7 +72,18 @@ class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a step takes: samples of `seq_len` tokens."""
+    """What a step takes: samples of `seq_len` tokens.
+
+    Attributes:
+        seq_len: How many tokens a sample has, as the corpus was packed and the mixture says.
+        global_batch: How many samples all ranks together take in a step. The number of ranks must divide it.
+        microbatch: How many samples a rank passes through the model at once. A smaller number needs less memory and gives
+            the same step.
+        seed: The seed of the order of samples and of the model's first weights.
+        canonical_nodes: For how many nodes the order is made, so that each fetches shards of its own. It stays when the
+            number of nodes changes.
+        loader_workers: How many processes of each rank read. With 0 the training process reads.
+    """
 
     seq_len: int
     global_batch: int
@@ -63,22 +94,34 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Checkpoints(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often a checkpoint is saved and how many stay; the last step is always saved."""
+    """How often a checkpoint is saved and how many stay; the last step is always saved.
+
+    Attributes:
+        every_steps: After how many steps a checkpoint is saved.
+        keep: How many of the newest checkpoints stay.
+    """
 
     every_steps: int = 1000
     keep: int = 2
 
 
 class Reporting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often the samples and losses of each stream are reported to the run, besides at each checkpoint."""
+    """How often the samples and losses of each stream are reported to the run, besides at each checkpoint.
+
+    Attributes:
+        every_steps: After how many steps a report is written.
+    """
 
     every_steps: int = 32
 
 
 class Heldout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is evaluated after the phase: at most `max_samples` evenly spread samples of the streams that match.
+    """What is evaluated after the phase.
 
-    With an empty glob nothing is evaluated.
+    Attributes:
+        streams: A glob over the streams that are evaluated. With an empty one nothing is evaluated.
+        max_samples: How many samples are evaluated at most, spread evenly.
+        batch_samples: How many samples a rank evaluates at once.
     """
 
     streams: str = "heldout/*"
@@ -87,7 +130,13 @@ class Heldout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Numerics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Composer's names of the precision and the device; None: what Composer finds."""
+    """In which numbers and where the model computes.
+
+    Attributes:
+        precision: Composer's name of the number format that the model computes in.
+        device: Where the model trains. Without it Composer decides.
+        deterministic: Whether only deterministic operations are used, so that a training on GPUs repeats bit for bit.
+    """
 
     precision: Literal["fp32", "amp_bf16"] = "fp32"
     device: Literal["cpu", "gpu"] | None = None
@@ -95,7 +144,14 @@ class Numerics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Learning rates of a phase; `training/phases/schedule.py` has the kinds."""
+    """Learning rates of a phase; `training/phases/schedule.py` has the kinds.
+
+    Attributes:
+        kind: The form: a warm-up and half a cosine, a new warm-up and a line, a line from the peak, or a constant.
+        peak_learning_rate: The highest learning rate.
+        final_learning_rate: The learning rate at the phase's last step. `constant` ignores it.
+        warm_up_steps: For how many steps the rate rises from 0 to the peak. `linear` and `constant` ignore it.
+    """
 
     kind: Kind
     peak_learning_rate: float
@@ -111,7 +167,14 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One phase: a horizon in tokens or in steps (steps go first), and its schedule."""
+    """One phase: a horizon in tokens or in steps (steps go first), and its schedule.
+
+    Attributes:
+        schedule: How the learning rate goes.
+        tokens: How many tokens the phase trains on, a number or one with K, M, B or T behind it. What is left over from
+            whole global batches is not trained.
+        steps: How many steps the phase trains. It goes before `tokens`.
+    """
 
     schedule: Schedule
     tokens: Count | None = None
@@ -119,7 +182,21 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole recipe: what the phases share, and each phase."""
+    """A whole recipe: what the phases share, and each phase.
+
+    Attributes:
+        model: The model's shape.
+        batch: What a step takes.
+        general: The first phase, on everything.
+        continued: The second phase, on the best tokens.
+        enhanced: The third phase, with synthetic files.
+        optimizer: Adam's settings.
+        checkpoints: When checkpoints are saved.
+        reports: When samples and losses of each stream are reported.
+        heldout: What is evaluated after the phase.
+        numerics: In which numbers and where the model computes.
+        loggers: Which tools get the training's curves.
+    """
 
     model: ModelShape
     batch: Batch

@@ -1,39 +1,34 @@
 // The catalog: its streams, tokens by language, how a stream has grown.
 
 import { get, poll } from "../api.js";
-import { chart, cut, namesAxis, narrow, timesAxis } from "../chart.js";
+import { chart, cut, namesAxis, narrow } from "../chart.js";
 import { count, empty, h, put, say, section, short } from "../dom.js";
 import { field } from "../form.js";
+import { growthChart } from "../growth.js";
 import { table } from "../table.js";
 
 const GROUPS = 6; // of streams that the chart tells apart
 const REST = "other groups";
 const groupOf = (stream) => stream.name.split("/")[0];
 
-export async function show(main, address, writes) {
+export async function show(main, address) {
   let streams = [];
   let drawn = null;
   const summary = h("p", { class: "lead" });
   const filter = field("Filter", { kind: "search", value: address.query.get("filter") ?? "", placeholder: "name or key" });
   const rows = table("Streams", [
-    { name: "stream", title: "Stream", value: (s) => s.name, cell: (s) => ({ text: s.name, href: addressOf(s.name) }) },
+    { name: "stream", title: "Stream", value: (s) => s.name, cell: (s) => ({ text: s.name, href: `#/streams/${s.name}` }) },
     { name: "key", title: "Key", value: (s) => s.key },
     { name: "tokens", title: "Tokens", number: true, value: (s) => s.tokens, cell: (s) => count(s.tokens) },
     { name: "samples", title: "Samples", number: true, value: (s) => s.samples, cell: (s) => count(s.samples) },
     { name: "parts", title: "Parts", number: true, value: (s) => s.parts, cell: (s) => count(s.parts) },
   ], { key: (s) => s.name, sort: address.query.get("sort") ?? "", onSort: (sort) => { address.set("sort", sort); draw(); }, chosen: (s) => s.name === chosen() });
   const keys = chart("Tokens by key", { height: 300 });
-  const growth = chart("Growth", { height: 300 });
+  const growth = growthChart();
   const body = h("div");
   put(main, h("h1", {}, "Catalog"), summary, body);
   filter.input.addEventListener("input", () => { address.set("filter", filter.input.value); drawTable(); });
   filter.input.name = "filter";
-
-  function addressOf(name) {
-    const query = new URLSearchParams(address.query);
-    query.set("stream", name);
-    return `#/catalog?${query}`;
-  }
 
   function chosen() {
     const largest = streams.reduce((most, one) => (!most || one.tokens > most.tokens ? one : most), null);
@@ -66,16 +61,6 @@ export async function show(main, address, writes) {
     return keys.update(`the most: ${said}`, data, { barmode: "stack", legend: { traceorder: "normal" }, showlegend: groups.length > 1 && !(narrow() && groups.length > 4), xaxis: namesAxis(order), yaxis: { exponentformat: "B" } });
   }
 
-  async function drawGrowth(signal) {
-    const name = chosen();
-    const grown = await get(`growth?stream=${encodeURIComponent(name)}`, signal);
-    say(growth.element.querySelector("figcaption"), `Growth of ${name}`);
-    const last = grown.at(-1)?.tokens ?? 0;
-    const data = [{ type: "scatter", mode: grown.length > 30 ? "lines" : "lines+markers", line: { shape: "hv", width: 1.6 }, fill: "tozeroy", fillcolor: "rgba(59, 111, 212, 0.12)", marker: { size: 4 },
-      x: grown.map((one) => new Date(one.at_s * 1000)), y: grown.map((one) => one.tokens), customdata: grown.map((one) => short(one.tokens)), hovertemplate: "%{x}: %{customdata} tokens<extra></extra>" }];
-    return growth.update(grown.length ? `${name} has ${short(last)} tokens` : `${name} is empty`, data, { xaxis: grown.length ? timesAxis(data[0].x) : {}, yaxis: { exponentformat: "B", rangemode: "tozero" } });
-  }
-
   async function draw(signal) {
     const found = await get("streams", signal);
     if (found !== drawn) {
@@ -90,10 +75,10 @@ export async function show(main, address, writes) {
       }
       if (!streams.length) return;
       drawTable();
-      await Promise.all([drawKeys(), drawGrowth(signal)]);
+      await Promise.all([drawKeys(), growth.update(chosen(), signal)]);
     } else if (streams.length) {
       drawTable();
-      await drawGrowth(signal);
+      await growth.update(chosen(), signal);
     }
     performance.mark("drawn");
   }

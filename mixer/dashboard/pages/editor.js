@@ -21,8 +21,8 @@ function row(name, group, { moved, held, hold, fixed = null }) {
     const text = (value * 100).toFixed(2);
     if (document.activeElement !== number || Number(number.value) !== digits(value * 100)) number.value = text;
     button.setAttribute("aria-pressed", String(isHeld));
-    button.setAttribute("aria-label", `${hold} ${name}`);
     button.textContent = isHeld ? hold.replace(/(p?)$/, hold === "pin" ? "ned" : "ed") : hold;
+    button.setAttribute("aria-label", `${button.textContent} ${name}`);
     element.toggleAttribute("data-changed", Math.abs(value - before) > 5e-5);
   }
   return { element, set };

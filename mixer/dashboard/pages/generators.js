@@ -1,6 +1,7 @@
 // The generator pool: workers, queue, rates by reason, its size, and the files it wrote.
 
 import { get, poll, post } from "../api.js";
+import { command } from "../command.js";
 import { chart, colour, timesAxis } from "../chart.js";
 import { arrange, count, duration, empty, h, put, say, section, short, when } from "../dom.js";
 import { field, form, readOnly } from "../form.js";
@@ -18,7 +19,10 @@ export async function show(main, address, writes) {
     const { wanted: now } = await post("pool", values);
     await watch.now();
     return `${now} workers are wanted`;
-  })) : readOnly("scale the pool");
+  }, { command: ({ workers: number }) => (number === undefined ? null : command("generators", "scale", String(number))) })) : readOnly("scale the pool");
+  const orders = orderTable();
+  const ordered = section("Orders", orders.element, writes ? orderForms(() => watch.now()) : null);
+  let takesOrders = true; // a service without the generators' package does not
   const rates = chart("Files a minute, since this page was opened");
   const workers = workerTable();
   const reasons = table("Rejected, by reason", [
@@ -35,7 +39,7 @@ export async function show(main, address, writes) {
   let filesShown = null;
   let isNew = true;
   verdict.input.addEventListener("change", () => { address.set("verdict", verdict.input.value); watch.now(); });
-  put(main, h("h1", {}, "Generators"), label, cards, scale, pool, section("Files", h("div", { class: "fields" }, verdict.element), files));
+  put(main, h("h1", {}, "Generators"), label, cards, scale, pool, ordered, section("Files", h("div", { class: "fields" }, verdict.element), files));
 
   function drawPool({ wanted: want, state, rates: now }) {
     if (isNew && document.activeElement !== wanted.input) wanted.input.value = want;
@@ -67,6 +71,18 @@ export async function show(main, address, writes) {
     return rates.update(data.map((one) => `${one.name} ${one.y.at(-1).toFixed(1)}`).join(", "), data, { showlegend: true, xaxis: timesAxis(line.x), yaxis: { rangemode: "tozero" } });
   }
 
+  async function drawOrders(signal) {
+    if (!takesOrders) return;
+    const found = await get("pool/orders", signal).catch((error) => {
+      takesOrders = error.status !== 404;
+      if (takesOrders) throw error;
+      return [];
+    });
+    ordered.hidden = !takesOrders;
+    orders.element.hidden = !found.length;
+    orders.update(found);
+  }
+
   async function drawFiles(signal) {
     const found = await get(`pool/files?verdict=${verdict.input.value}&limit=20`, signal);
     if (found === filesShown) return;
@@ -79,10 +95,37 @@ export async function show(main, address, writes) {
   }
 
   const watch = poll(async (signal) => {
-    const [found] = await Promise.all([get("pool", signal), drawFiles(signal)]);
+    const [found] = await Promise.all([get("pool", signal), drawFiles(signal), drawOrders(signal)]);
     await drawPool(found);
   });
   return watch;
+}
+
+function orderTable() {
+  return table("Orders of files", [
+    { name: "order", title: "Order", number: true, value: (o) => o.order, cell: (o) => count(o.order) },
+    { name: "glob", title: "Seed documents", value: (o) => o.from },
+    { name: "language", title: "Language", value: (o) => o.language ?? "every", cell: (o) => o.language ?? "every" },
+    { name: "files", title: "Wanted", number: true, value: (o) => o.files, cell: (o) => count(o.files) },
+    { name: "published", title: "Published", number: true, value: (o) => o.published / o.files, cell: (o) => ({ text: count(o.published), meter: Math.min(1, o.published / o.files) }) },
+  ], { key: (o) => String(o.order), sort: "-order", quiet: true });
+}
+
+function orderForms(changed) {
+  const fields = [field("Seed documents", { name: "from", value: "scored/*", required: true, hint: "a glob over streams" }),
+    field("Files", { kind: "number", name: "files", min: 1, step: 1, inputmode: "numeric", required: true }),
+    field("Language", { name: "language", hint: "optional: of this one alone" })];
+  const seeding = form("Order files", fields, async (values) => {
+    const made = await post("pool/orders", values);
+    await changed();
+    return `order ${made.order}: ${count(made.files)} files from ${made.from}`;
+  }, { title: "Order synthetic files", command: (values) => (values.from && values.files ? command("generators", "seed", values) : null) });
+  const draining = form("Drain", [], async () => {
+    const { waiting, running, unpublished } = await post("pool/drain", {});
+    await changed();
+    return `no more jobs are planned; ${count(waiting + running)} are on their way and ${count(unpublished)} files are to be published, then the pool is scaled to 0`;
+  }, { tone: "", command: () => command("generators", "drain") });
+  return h("div", { class: "actions" }, h("div", { class: "card" }, seeding), h("div", { class: "card" }, h("h3", {}, "Drain the pool"), h("p", { class: "quiet" }, "Plans no more jobs, waits until what is on its way is published, and scales to 0."), draining));
 }
 
 function workerTable() {

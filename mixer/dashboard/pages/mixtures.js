@@ -1,11 +1,13 @@
 // Mixtures: the list; a version with its ratios to edit, its preview, the versions and their differences.
 
 import { get, named, poll, post } from "../api.js";
-import { announce, empty, h, link, parseTokens, points, put, say, section, share, when } from "../dom.js";
+import { command } from "../command.js";
+import { announce, confirm, empty, h, link, parseTokens, points, put, say, section, share, when } from "../dom.js";
 import { editor } from "./editor.js";
 import { field, form, readOnly } from "../form.js";
 import { preview } from "./preview.js";
-import { changed, grouped } from "./ratios.js";
+import { assignments, changed, grouped } from "./ratios.js";
+import { showNew } from "./new_mixture.js";
 import { isDone } from "../run_state.js";
 import { table } from "../table.js";
 
@@ -15,12 +17,14 @@ const WAIT_MS = 150;
 const FEW = 4; // runs whose switch stands beside the title
 
 export async function show(main, address, writes) {
-  return address.words.length ? showOne(main, address, writes) : showAll(main);
+  if (!address.words.length) return showAll(main, writes);
+  return address.words[0] === "new" && address.words.length === 1 ? showNew(main, address, writes) : showOne(main, address, writes);
 }
 
-async function showAll(main) {
+async function showAll(main, writes) {
   const body = h("div");
-  put(main, h("h1", {}, "Mixtures"), h("p", { class: "lead" }, "Named recipes for shares over streams. A version never changes."), body);
+  put(main, h("h1", {}, "Mixtures"), h("p", { class: "lead" }, "Named recipes for shares over streams. A version never changes."),
+    writes ? h("p", { class: "buttons" }, h("a", { href: "#/mixtures/new", class: "primary" }, "New mixture")) : "", body);
   const rows = table("Mixtures", [
     { name: "name", title: "Mixture", value: (m) => m.name, cell: (m) => ({ text: m.name, href: addressOf(m.mixture) }) },
     { name: "newest", title: "Newest version", value: (m) => m.mixture },
@@ -79,7 +83,8 @@ async function showOne(main, address, writes) {
   function drawButtons() {
     const isChanged = Object.keys(settings).length > 0;
     reset.disabled = !isChanged;
-    if (writes) applied.querySelector("button").disabled = !isChanged;
+    if (writes) applied.querySelectorAll(".buttons button").forEach((one) => { one.disabled = !isChanged; });
+    if (writes) applied.dispatchEvent(new Event("input"));
   }
 
   async function look() {
@@ -104,10 +109,12 @@ async function showOne(main, address, writes) {
     }
   }
 
+  // Applies what is changed, and where the page came from a run, switches that run to it with the same click.
   function applyForm() {
     const why = field("Why", { name: "why", placeholder: "less Python, as in the ablation", maxlength: 1000 });
+    const run = open.find((one) => one.name === address.query.get("run"));
     let seen = versions.length; // when the page was opened, or when a newer one was last refused over: a notice may be too young to be read
-    return form("Apply as a new version", [why], async (values) => {
+    async function apply(values) {
       const found = await get(`mixtures/${named(name)}`);
       if (found.versions.length > seen) {
         versions = found.versions;
@@ -116,9 +123,36 @@ async function showOne(main, address, writes) {
         throw Object.assign(new Error(`${versions.at(-1).mixture} was applied meanwhile. Nothing of yours is lost; choose above, or apply again.`), { kind: "Conflict" });
       }
       const { mixture: after } = await post("mixtures", { mixture, settings, ...values });
-      location.hash = addressOf(after);
+      return after;
+    }
+    const commanded = (values) => (Object.keys(settings).length ? command("mixtures", "edit", mixture, ...assignments(settings), "--yes", values) : null);
+    const applying = form("Apply as a new version", [why], async (values) => {
+      const after = await apply(values);
+      location.hash = `${addressOf(after)}${kept()}`;
       return `${after} is applied`;
-    });
+    }, { tone: run ? "" : "primary", command: commanded });
+    if (!run) return applying;
+    const switching = h("button", { type: "button", class: "primary", click: async () => {
+      const refusal = applying.querySelector("[role=alert]");
+      refusal.textContent = "";
+      const said = why.input.value.trim() ? { why: why.input.value.trim() } : {};
+      try {
+        const after = await apply(said);
+        const { from_step: step } = await post(`runs/${named(run.name)}/switch`, { mixture: after, ...said });
+        location.hash = `#/runs/${named(run.name)}`;
+        confirm(`${after} is applied and holds from step ${step} of ${run.name}`);
+      } catch (refused) {
+        say(refusal, refused.message);
+      }
+    } }, `Apply and switch ${run.name} to it`);
+    applying.querySelector(".buttons").prepend(switching);
+    return applying;
+  }
+
+  // What the page was asked to show of a version, for the next one.
+  function kept() {
+    const query = new URLSearchParams([...address.query].filter(([key]) => ["tokens", "run", "by", "sort"].includes(key)));
+    return query.size ? `?${query}` : "";
   }
 
   function drawConflict() {

@@ -30,7 +30,7 @@ export function preview(tableQuery, by) {
   const keys = table("Shares by key", [{ name: "key", title: "Key", value: (k) => k.key }, ...common("key")],
     { key: (k) => k.key, sort: "-share" });
   const streams = table("Shares by stream", [
-    { name: "stream", title: "Stream", value: (s) => s.stream, cell: (s) => ({ text: s.stream, href: `#/catalog?stream=${encodeURIComponent(s.stream)}` }) },
+    { name: "stream", title: "Stream", value: (s) => s.stream, cell: (s) => ({ text: s.stream, href: `#/streams/${s.stream}` }) },
     ...common("stream"),
     { name: "cap", title: "Cap", number: true, value: (s) => s.max_passes, cell: (s) => s.max_passes ?? "" },
     { name: "growth", title: "Growth, tokens/s", number: true, value: (s) => s.growth_tokens_per_s, cell: (s) => (s.growth_tokens_per_s ? short(s.growth_tokens_per_s) : "") },
@@ -72,7 +72,8 @@ export function preview(tableQuery, by) {
     keys.update(found.keys);
     streams.update(found.streams);
     const isLong = by() === "stream"; // names so long lie
-    const order = [...(isLong ? found.streams : found.keys)].sort((a, b) => b.share - a.share).slice(0, isLong ? 12 : BARS);
+    const first = (one) => before[by()].get(one[by()])?.share ?? one.share; // as they were: bars stay where they are while ratios are moved
+    const order = [...(isLong ? found.streams : found.keys)].sort((a, b) => first(b) - first(a)).slice(0, isLong ? 12 : BARS);
     const names = order.map((one) => one[by()]);
     const bars = (values, more) => ({ type: "bar", ...(isLong ? { orientation: "h", x: values, y: names } : { x: names, y: values }), hovertemplate: isLong ? "%{y}: %{x:.2%}" : "%{x}: %{y:.2%}", ...more });
     const now = bars(order.map((one) => one.share), { name: found === started ? found.mixture : "as edited", marker: { color: colour(0) } });

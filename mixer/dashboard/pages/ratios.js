@@ -76,3 +76,8 @@ export function settingsOf(before, after) {
   }
   return found;
 }
+
+// Settings as the command line takes them: ["--set", "raw.pin.python=0.4", "--unset", "raw.pin.go"].
+export function assignments(settings) {
+  return Object.entries(settings).flatMap(([path, value]) => (value === null ? ["--unset", path] : ["--set", `${path}=${value}`]));
+}

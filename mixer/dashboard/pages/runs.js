@@ -1,6 +1,7 @@
 // Runs: the list, and a form that starts one.
 
 import { get, named, poll, post } from "../api.js";
+import { command } from "../command.js";
 import { count, empty, h, link, put } from "../dom.js";
 import { field, form, readOnly, versionField } from "../form.js";
 import { showRun } from "./run.js";
@@ -12,13 +13,16 @@ const STARTING = "phasemix runs create first --mixture general@1 --seed 17 --glo
 export async function show(main, address, writes) {
   const [name] = address.words;
   if (name === "new") return showNew(main, address, writes);
-  return name ? showRun(main, address, name, writes) : showAll(main, writes);
+  return name ? showRun(main, address, name, writes) : showAll(main, address, writes);
 }
 
-async function showAll(main, writes) {
+async function showAll(main, address, writes) {
   const body = h("div");
-  const start = writes ? h("p", { class: "buttons" }, h("a", { href: "#/runs/new", class: "primary" }, "Start a run")) : null;
-  put(main, h("h1", {}, "Runs"), h("p", { class: "lead" }, "A mixture, a seed and a batch: one exact order of samples, written into a ledger."), start ?? "", body);
+  const compare = link("#/compare", "Compare runs");
+  const isArchive = address.query.get("archived") === "true";
+  const other = isArchive ? link("#/runs", "Runs that are not archived") : link("#/runs?archived=true", "Archived runs");
+  const start = h("p", { class: "buttons" }, writes ? h("a", { href: "#/runs/new", class: "primary" }, "Start a run") : null, compare, other);
+  put(main, h("h1", {}, isArchive ? "Archived runs" : "Runs"), h("p", { class: "lead" }, "A mixture, a seed and a batch: one exact order of samples, written into a ledger."), start, body);
   const rows = table("Runs", [
     { name: "name", title: "Run", value: (r) => r.name, cell: (r) => ({ text: r.name, href: `#/runs/${named(r.name)}` }) },
     { name: "mixture", title: "Mixture", value: (r) => r.mixture, cell: (r) => ({ text: r.mixture, href: `#/mixtures/${r.mixture.replace("@", "/")}` }) },
@@ -28,9 +32,9 @@ async function showAll(main, writes) {
     { name: "seed", title: "Seed", number: true, value: (r) => r.seed, cell: (r) => String(r.seed) },
     { name: "parent", title: "Parent", cell: (r) => (r.parent ? { text: r.parent, href: `#/runs/${named(r.parent)}` } : "") },
   ], { key: (r) => r.name, quiet: true });
-  const nothing = empty("No runs yet. Start one here, or with:", STARTING);
+  const nothing = isArchive ? empty("No run is archived.") : empty("No runs yet. Start one here, or with:", STARTING);
   return poll(async (signal) => {
-    const found = await get("runs", signal);
+    const found = await get(isArchive ? "runs?archived=true" : "runs", signal);
     const wanted = found.length ? rows.element : nothing;
     if (!wanted.isConnected) body.replaceChildren(wanted);
     rows.update(found);
@@ -68,8 +72,8 @@ async function showNew(main, address, writes) {
   const made = form("Start", [...fields, ...more], async (values) => {
     const run = await post("runs", values);
     location.hash = `#/runs/${named(run.name)}`;
-    return `run ${run.name} is created on ${run.mixture}`;
-  });
+    return `run ${run.name} is created on ${run.mixture}; its first step is ${run.end_step}`;
+  }, { command: ({ name, ...values }) => (name ? command("runs", "create", name, Object.fromEntries(Object.entries(values).map(([key, value]) => [key.replaceAll("_", "-"), value]))) : null) });
   const rest = h("details", {}, h("summary", {}, "More settings"), h("div", { class: "fields" }, more.map((one) => one.element)));
   made.querySelector(".fields").after(rest);
   put(main, h("div", { class: "card narrow" }, made));

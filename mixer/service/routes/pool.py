@@ -15,7 +15,8 @@ def routes(shelf: Shelf) -> list[Route]:
 
     def show(asked: Question) -> PoolPage:
         state = pool.read_state(shelf.redis_url)
-        return PoolPage(wanted=pool.wanted(catalog), state=state, rates=None if state is None else state.rates)
+        rates = None if state is None else state.rates
+        return PoolPage(wanted=pool.wanted(catalog), draining=pool.draining(catalog), state=state, rates=rates)
 
     def scale(asked: Question) -> Wanted:
         pool.set_wanted(catalog, asked.body.workers)

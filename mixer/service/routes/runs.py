@@ -4,10 +4,11 @@ from typing import Any
 
 import msgspec
 
-from mixer.client.answers import RunPage, Switched
+from mixer.client.answers import Archived, RunPage, Switched
 from mixer.ledger.history import Event
 from mixer.ledger.ledger import Shape, Step
 from mixer.ledger.reports import Report, Reports
+from mixer.reading.batch_page import BatchPage
 from mixer.runs.run_info import RunInfo
 from mixer.runs.series import Series
 from mixer.service import requests
@@ -35,7 +36,7 @@ def routes(shelf: Shelf) -> list[Route]:
     runs = shelf.runs
 
     def listing(asked: Question) -> list[RunInfo]:
-        return runs.list()
+        return runs.list(archived=asked.query.archived)
 
     def show(asked: Question) -> RunPage:
         name = shelf.run_name(asked.name)
@@ -66,7 +67,12 @@ def routes(shelf: Shelf) -> list[Route]:
         return {}
 
     def series(asked: Question) -> Series:
-        return shelf.curves(asked.name).series(asked.query.by, points=asked.query.points)
+        query: requests.Series = asked.query
+        return shelf.curves(asked.name).series(query.by, points=query.points, start=query.start, end=query.end)
+
+    def batch(asked: Question) -> BatchPage:
+        query: requests.OfBatch = asked.query
+        return shelf.batches(asked.name).page(query.step, query.first, query.limit)
 
     def switch(asked: Question) -> Switched:
         body: requests.Switch = asked.body
@@ -98,6 +104,11 @@ def routes(shelf: Shelf) -> list[Route]:
         runs.end(shelf.run_name(asked.name), by=asked.by, why=asked.body.why)
         return runs.show(asked.name)
 
+    def archive(asked: Question) -> Archived:
+        body: requests.Archive = asked.body
+        runs.archive(shelf.run_name(asked.name), undo=body.undo, by=asked.by, why=body.why)
+        return Archived(archived=not body.undo)
+
     def note(asked: Question) -> list[Event]:
         runs.note(shelf.run_name(asked.name), asked.body.text, by=asked.by)
         return list(runs.history(asked.name))
@@ -106,14 +117,18 @@ def routes(shelf: Shelf) -> list[Route]:
         return shelf.run_version(asked.name)
 
     def series_version(asked: Question) -> str:
-        return f"{shelf.run_version(asked.name)}-{asked.query.by}-{asked.query.points}"
+        query: requests.Series = asked.query
+        return f"{shelf.run_version(asked.name)}-{query.by}-{query.points}-{query.start}-{query.end}"
 
     def runs_version(asked: Question) -> str:
-        return shelf.runs_version()
+        return f"{shelf.runs_version()}-{asked.query.archived}"
 
     one, ledgers = "/runs/{name}", list[Body]
     rows: Any = [
-        Route("GET", "/runs", "every run as it is now", listing, list[RunInfo], version=runs_version),
+        Route(
+            "GET", "/runs", "every run as it is now, but for those that are archived", listing, list[RunInfo],
+            query=requests.Listing, version=runs_version,
+        ),
         Route("POST", "/runs", "bind a run to a mixture version", create, RunInfo, body=Create),
         Route("GET", one, "a run, and what it drew of each stream", show, RunPage, version=version),
         Route("GET", f"{one}/ledger", "the ledger's entries from one on", ledger, ledgers, query=From),
@@ -125,6 +140,7 @@ def routes(shelf: Shelf) -> list[Route]:
             "GET", f"{one}/series", "shares and losses over the steps", series, Series,
             query=requests.Series, version=series_version,
         ),
+        Route("GET", f"{one}/batch", "documents of a batch, with text and scores", batch, BatchPage, query=requests.OfBatch),
         Route("POST", f"{one}/switch", "make another version take effect", switch, Switched, body=requests.Switch),
         Route("POST", f"{one}/fork", "start a run from a step of this one", fork, RunInfo, body=requests.Fork),
         Route("POST", f"{one}/skip", "leave out batches", skip, RunInfo, body=requests.Skip),
@@ -132,6 +148,7 @@ def routes(shelf: Shelf) -> list[Route]:
         Route("POST", f"{one}/pause", "write no further segment", pause, RunInfo, body=Why),
         Route("POST", f"{one}/resume", "write segments again", resume, RunInfo, body=Why),
         Route("POST", f"{one}/end", "end the run", end, RunInfo, body=Why),
+        Route("POST", f"{one}/archive", "hide it from lists, or show it again", archive, Archived, body=requests.Archive),
         Route("POST", f"{one}/notes", "write a note into the history", note, list[Event], body=requests.Note),
     ]  # fmt: skip
     return list(rows)

@@ -185,7 +185,9 @@ def test_a_port_in_use_is_refused_before_anything_starts(root, runtime):
         port = taken.getsockname()[1]
         with pytest.raises(SupervisorError, match=f"port {port}.*--port"):
             local_machine.start(str(root), port=port)
-    assert not list(runtime.iterdir())
+    assert local_machine.rows(str(root)) == []
+    assert {path.name for path in next(runtime.iterdir()).iterdir()} == {"logs", "lock"}
+    assert not root.exists()
 
 
 def test_a_redis_or_an_engine_that_does_not_answer_is_refused_without_its_password(root):

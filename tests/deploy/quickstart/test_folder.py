@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from deploy.quickstart import folder as folders
-from deploy.quickstart.choices import LEAST_HELD_OUT, MOST_HELD_OUT, SEED, choose, choose_held_out, describe, mixture_text
+from deploy.quickstart.choices import (
+    LEAST_HELD_OUT,
+    MOST_HELD_OUT,
+    SEED,
+    choose,
+    choose_held_out,
+    describe,
+    first_edit,
+    mixture_text,
+)
 from deploy.quickstart.errors import QuickstartError
 from deploy.quickstart.folder import Folder, look
 from mixer import Mixtures
@@ -117,3 +126,11 @@ def test_the_mixture_says_what_it_is_and_parses(tmp_path: Path) -> None:
     folder = found(5_200_000)
     parsed = Mixtures(tmp_path).parse(mixture_text("mine", folder, choose(folder, max_mb=32)), "mine.toml")
     assert (parsed.mixture.name, parsed.mixture.seq_len, parsed.mixture.component[0].max_passes) == ("mine", 256, 4)
+
+
+def test_the_first_change_is_one_that_the_streams_can_give(tmp_path: Path) -> None:
+    """Given 99 % of one language, then pinning it to a half would repeat the little that is left dozens of times."""
+    write(tmp_path / "one", a_py=300_000, b_go=2_000)
+    write(tmp_path / "two", a_go=300_000, b_py=200_000)
+    assert first_edit(look(tmp_path / "one")) == "raw.max_passes=2"
+    assert first_edit(look(tmp_path / "two")) == "raw.pin.go=0.5"

@@ -1,4 +1,7 @@
-"""`phasemix quickstart` as a person types it, to the dashboard; and what it refuses."""
+"""`phasemix quickstart` as a person types it, to the dashboard; and what it refuses.
+
+That it trains is shown by the README's first block, which tests/documents runs.
+"""
 
 import json
 import os
@@ -37,9 +40,9 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_own_files_become_batches_a_training_and_a_dashboard(code: Path, tmp_path: Path) -> None:
+def test_own_files_become_batches_and_a_dashboard(code: Path, tmp_path: Path) -> None:
     try:
-        done = phasemix(tmp_path, "quickstart", str(code), "--steps", "3", "--max-mb", "1", "--json")
+        done = phasemix(tmp_path, "quickstart", str(code), "--steps", "3", "--no-train", "--max-mb", "1", "--json")
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
         with urllib.request.urlopen(found["dashboard"], timeout=10) as answer:
@@ -50,11 +53,11 @@ def test_own_files_become_batches_a_training_and_a_dashboard(code: Path, tmp_pat
     assert found["root"] == "phasemix-root"
     assert found["streams"]["raw/python"] == catalog.stream("raw/python").samples
     assert found["held_out"] > 0
-    assert (found["mixture"], found["steps"]) == ("quickstart@1", 3)
+    assert found["mixture"] == "quickstart@1"
     assert Mixtures(catalog).load("quickstart")[0] == "quickstart@1"
     assert Runs(catalog).show("quickstart").num_steps == 3
     assert (tmp_path / "quickstart.toml").exists()
-    assert len(found["seconds"]) == 6
+    assert len(found["seconds"]) == 5
     again = phasemix(tmp_path, "quickstart", str(code), "--name", "other")
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)
     assert "root phasemix-root has data already" in again.stderr

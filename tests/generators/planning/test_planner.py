@@ -116,6 +116,31 @@ def test_nothing_is_planned_while_the_pool_drains(seeded: Catalog) -> None:
     assert planner(seeded, MemoryJobQueue()).tick() == 3
 
 
+def test_a_pool_that_drains_is_scaled_to_zero_only_when_nothing_is_on_its_way(seeded: Catalog) -> None:
+    queue = MemoryJobQueue()
+    place_order(seeded, "scored/*", files=3)
+    pool.set_wanted(seeded, 2)
+    plan = planner(seeded, queue)
+    plan.tick()
+    pool.set_draining(seeded)
+    plan.tick()
+    assert (pool.wanted(seeded), pool.draining(seeded)) == (2, True)
+    work_off(queue)
+    plan.tick()
+    assert pool.draining(seeded)  # the files are not published
+    Publishing(seeded, queue, max_wait_s=0).tick()
+    plan.tick()
+    assert (pool.wanted(seeded), pool.draining(seeded)) == (0, False)
+
+
+def test_a_pool_that_was_scaled_while_it_drained_goes_on(seeded: Catalog) -> None:
+    pool.set_wanted(seeded, 2)
+    pool.set_draining(seeded)
+    pool.set_wanted(seeded, 3)
+    pool.end_draining(seeded)
+    assert (pool.wanted(seeded), pool.draining(seeded)) == (3, False)
+
+
 def test_used_up_seed_documents_are_said_once(seeded: Catalog) -> None:
     said: list[str] = []
     place_order(seeded, "scored/*", files=1000)

@@ -92,6 +92,9 @@ def test_a_method_a_route_gives_what_the_library_gives(service: str, root: Path)
     assert client.end("b", why="enough").ended is not None
     assert client.history("b") == list(runs.history("b"))
     assert {run.name for run in client.runs()} == {"a", "b", "c"}
+    assert client.archive("b", why="done")
+    assert ({run.name for run in client.runs()}, client.runs(archived=True)[0].name) == ({"a", "c"}, "b")
+    assert not client.archive("b", undo=True)
     assert client.run("c").use == list(runs.use("c"))
     assert client.scale(2) == 2
     assert client.pool().wanted == 2

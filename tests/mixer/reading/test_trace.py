@@ -15,6 +15,7 @@ from mixer import Mixtures, RunEnded, RunError, RunReader, Runs, StepError, Trac
 from mixer.order.blocks import offsets_of, places_of
 from mixer.order.permutation import Tables, permute, unpermute
 from mixer.planning import planner
+from mixer.reading.batch_page import BatchPages
 from mixer.reading.turns import Row
 from streamer import Catalog
 from streamer.errors import PartError
@@ -280,3 +281,32 @@ def test_a_step_far_past_the_ledgers_end_is_refused(root: Path, fill: Callable[.
     for ask in (lambda trace: trace.batch(10**30), lambda trace: trace.document("x", to_step=10**30)):
         with pytest.raises(StepError, match="past the ledger's end"):
             ask(Trace(root, "far"))
+
+
+def test_a_page_of_a_batch_has_its_rows_with_their_documents_and_follows_a_switch(
+    root: Path, fill: Callable[..., Catalog]
+) -> None:
+    begin(root, fill)
+    pages = BatchPages(Catalog(root), "a")
+    batch = RunReader(root, "a").read(2)
+    rows = batch.origin["row"].tolist()
+    page = pages.page(2, 1, 2)
+    assert (page.step, page.source, page.size) == (2, "ledger", len(rows))
+    assert [(row.slot, row.row) for row in page.rows] == [(1, rows[1]), (2, rows[2])]
+    for row in page.rows:
+        known = [passage.document for passage in row.passages]
+        here = [f"raw/python/{2 * row.row}", f"raw/python/{2 * row.row + 1}"]
+        assert known == (here if row.stream == "raw/python" else [None])
+    assert [row.slot for row in pages.page(2, len(rows) - 1, 9).rows] == [len(rows) - 1]
+    with pytest.raises(RunError, match="a global batch has slots 0 to"):
+        pages.page(2, len(rows), 1)
+    ahead = Runs(root).show("a").end_step + 3
+    assert pages.page(ahead, 0, 1).source == "forecast"
+    changed = Mixtures(root).apply(HEAD.replace("raw/*", "raw/java"))
+    Runs(root).switch("a", changed)
+    reader = RunReader(root, "a")
+    for step in range(ahead + 40):
+        reader.read(step)
+    page = pages.page(ahead + 39, 0, len(rows))
+    assert page.source == "ledger"
+    assert {row.stream for row in page.rows} == {"raw/java"}

@@ -1,5 +1,6 @@
 """Target and realised shares over steps: exact, few, and the same whoever asks and when."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,3 +87,31 @@ def test_a_fork_begins_where_it_was_forked(catalog: Catalog) -> None:
     found = Curves(catalog, "b").series(points=1000)
     assert (found.first_step, found.steps[0]) == (13, 14)
     assert all(sum(row) == pytest.approx(1.0) for row in (*found.realised, *found.target))
+
+
+def test_the_loss_over_all_streams_the_speed_and_a_stretch_of_the_steps(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RunReader(catalog.store, "a").read(31)
+    streams = ["raw/go/a", "raw/go/b", "raw/python"]
+    for number, now_s in enumerate([100.0, 108.0, 508.0, 516.0]):  # the third after a pause
+        monkeypatch.setattr(time, "time", lambda now_s=now_s: now_s)
+        Reports(catalog, "a").append(
+            Report(
+                start_step=8 * number, end_step=8 * number + 8, streams=streams, samples=[10, 30, 10],
+                loss=[1.0, 2.0, None if number else 4.0],
+            )
+        )  # fmt: skip
+    curves = Curves(catalog, "a")
+    found = curves.series("key", points=4)
+    assert found.steps == [8, 16, 24, 32]
+    assert found.total_loss == [pytest.approx(110 / 50), *[1.75] * 3]
+    tokens = 8 * 12 * 8
+    assert found.tokens_per_s == [None, tokens / 8, pytest.approx(tokens / 400, abs=0.05), tokens / 8]
+    assert found.speed_tokens_per_s == tokens / 8  # the pause has no weight
+    near = curves.series("key", points=8, start=8, end=12)
+    assert (near.first_step, near.steps) == (8, [9, 10, 11, 12])
+    assert near.total_loss == [1.75] * 4
+    whole = curves.series("key", points=32)
+    assert near.realised == whole.realised[8:12]
+    assert curves.series("key", start=90, end=80).steps == []

@@ -95,8 +95,28 @@ def test_a_run_is_created_and_switched(client: TestClient) -> None:
     assert [(event["event"], event["why"]) for event in events] == [("created", None), ("switched", "try")]
 
 
+def test_an_archived_run_is_in_another_list_and_comes_back(client: TestClient, root: Path) -> None:
+    def names(query: str = "") -> list[str]:
+        return [run["name"] for run in client.get(f"/api/v1/runs{query}").json()]
+
+    refused = client.post("/api/v1/runs/a/archive", json={})
+    assert (refused.status_code, refused.json()["kind"]) == (400, "RunError")
+    Runs(root).end("a")
+    before = client.get("/api/v1/runs").headers["etag"]
+    assert client.post("/api/v1/runs/a/archive", json={"why": "done"}).json() == {"archived": True}
+    assert client.get("/api/v1/runs", headers={"If-None-Match": before}).status_code == 200
+    assert (names(), names("?archived=false"), names("?archived=true")) == ([], [], ["a"])
+    hidden = client.get("/api/v1/runs?archived=true").headers["etag"]
+    assert client.get("/api/v1/runs", headers={"If-None-Match": hidden}).json() == []
+    assert client.get("/api/v1/runs/a").json()["ended"]
+    assert client.post("/api/v1/runs/a/archive", json={"undo": True}).json() == {"archived": False}
+    assert (names(), names("?archived=true")) == (["a"], [])
+    assert client.post("/api/v1/runs/b/archive", json={}).status_code == 404
+    assert client.get("/api/v1/runs?archived=perhaps").status_code == 400
+
+
 def test_the_pool_is_scaled_and_unknown_without_redis(client: TestClient) -> None:
-    assert client.get("/api/v1/pool").json() == {"wanted": 0, "state": None, "rates": None}
+    assert client.get("/api/v1/pool").json() == {"wanted": 0, "draining": False, "state": None, "rates": None}
     assert client.post("/api/v1/pool", json={"workers": 3}).json() == {"wanted": 3}
     assert client.post("/api/v1/pool", json={"workers": -1}).status_code == 400
     assert client.get("/api/v1/pool/files?verdict=rejected").json() == []

@@ -1,0 +1,152 @@
+"""Passages: the documents in some rows of a stream, with their text and their scores, as people look at them.
+
+Always holds: nothing is written; only the shards that hold the rows are opened. A stream of documents has one passage a row;
+a row of tokens has one for each document in it, or a single one without a document where its part has no sidecar.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from streamer.catalog.catalog import Catalog, local_copy
+from streamer.catalog.manifest import PartInfo, Shard, Snapshot
+from streamer.catalog.parts import check_hash, plain_bytes
+from streamer.catalog.references import place_of
+from streamer.catalog.sidecar import read_rows
+from streamer.errors import StreamError
+from streamer.mds.layout import iterate_rows
+from streamer.reading.reader import Reader
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+class Place(NamedTuple):
+    """A row of a part of a stream."""
+
+    part: int
+    row: int
+
+
+class Passage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a row holds of one document: its tokens [start, end), or the whole of it where the stream has documents.
+
+    `text` is None where the catalog has no tokenizer for the stream; what is known of the document is None where the part
+    has no sidecar.
+    """
+
+    part: int
+    row: int
+    start: int | None = None
+    end: int | None = None
+    document: str | None = None
+    repository: str | None = None
+    path: str | None = None
+    language: str | None = None
+    license: str | None = None
+    score: float | None = None
+    text: str | None = None
+
+
+ABOUT = ("document", "repository", "path", "language", "license", "score")
+
+
+class Passages:
+    """Reads passages of a catalog's streams. One thread at a time."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog, self._reader = catalog, Reader(catalog.store)
+        self._tokenizers: dict[str, Tokenizer] = {}
+
+    def window(self, stream: str, first: int, count: int) -> list[Passage]:
+        """The passages of rows [first, first + count), counted over a stream's parts. Raises: StreamError, PartError."""
+        if stream not in self._catalog.names("streams"):
+            raise StreamError(f"stream {stream} does not exist under {self._catalog.store.url}; see phasemix streams list")
+        snapshot = self._catalog.stream(stream)
+        places = list(places_between(snapshot.parts, first, first + count))
+        found = self.read(stream, places)
+        return [passage for place in places for passage in found[place]]
+
+    def read(self, stream: str, places: Iterable[Place]) -> dict[Place, list[Passage]]:
+        """The passages of each of some rows. Raises: PartError."""
+        snapshot = self._catalog.stream(stream)
+        by_part: dict[int, list[int]] = defaultdict(list)
+        for place in places:
+            by_part[place.part].append(place.row)
+        read = self._documents if snapshot.kind == "documents" else self._tokens
+        found: dict[Place, list[Passage]] = {}
+        for part in snapshot.parts:
+            if part.number in by_part:
+                found.update(read(snapshot, part, sorted(set(by_part[part.number]))))
+        return found
+
+    def _documents(self, snapshot: Snapshot, part: PartInfo, rows: list[int]) -> Iterator[tuple[Place, list[Passage]]]:
+        for shard, first, inside in shards_of(part, rows):
+            store, folder = place_of(self._catalog.store, part)
+            with local_copy(store, f"{folder}{shard.name}") as path:
+                check_hash(path, shard)
+                for number, row in enumerate(iterate_rows(plain_bytes(path, shard), name=str(path))):
+                    if number in inside:
+                        place = Place(part.number, first + number)
+                        yield place, [Passage(**place._asdict(), **about(row), text=row["text"])]
+
+    def _tokens(self, snapshot: Snapshot, part: PartInfo, rows: list[int]) -> Iterator[tuple[Place, list[Passage]]]:
+        table = read_rows(self._catalog.store, part, None, ("sample", "in", rows))
+        spans: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for span in table.to_pylist() if table is not None else ():
+            spans[span["sample"]].append(span)
+        tokenizer = self._tokenizer(snapshot.tokenizer)
+        for shard, first, inside in shards_of(part, rows):
+            view = self._reader.rows(part, shard, snapshot.schema)
+            for number in sorted(inside):
+                place, ids = Place(part.number, first + number), view[number].tolist()
+                whole = [{"start": 0, "end": len(ids)}]
+                yield (
+                    place,
+                    [
+                        Passage(
+                            **place._asdict(),
+                            start=span["start"],
+                            end=span["end"],
+                            **about(span),
+                            text=tokenizer and tokenizer.decode(ids[span["start"] : span["end"]], skip_special_tokens=False),
+                        )
+                        for span in (whole if table is None else spans[place.row])
+                    ],
+                )
+
+    def _tokenizer(self, fingerprint: str | None) -> "Tokenizer | None":
+        if fingerprint is None or self._catalog.store.get(f"tokenizers/{fingerprint}.json") is None:
+            return None
+        if fingerprint not in self._tokenizers:
+            self._tokenizers[fingerprint] = self._catalog.load_tokenizer(fingerprint)
+        return self._tokenizers[fingerprint]
+
+
+def places_between(parts: Iterable[PartInfo], first: int, end: int) -> Iterator[Place]:
+    """The rows [first, end) of parts that lie one behind the other."""
+    start = 0
+    for part in parts:
+        for row in range(max(first - start, 0), min(end - start, part.samples)):
+            yield Place(part.number, row)
+        start += part.samples
+
+
+def shards_of(part: PartInfo, rows: list[int]) -> Iterator[tuple[Shard, int, set[int]]]:
+    """The shards that hold rows of a part: each with its first row, and which of its own rows are asked for."""
+    first = 0
+    for shard in part.shards:
+        inside = {row - first for row in rows if first <= row < first + shard.samples}
+        if inside:
+            yield shard, first, inside
+        first += shard.samples
+
+
+def about(row: dict[str, Any]) -> dict[str, Any]:
+    """What a row of documents or of a sidecar says of a document; a score that is not a number is none."""
+    found = {name: row.get(name) for name in ABOUT}
+    score = found["score"]
+    return found if score is None or math.isfinite(score) else {**found, "score": None}
