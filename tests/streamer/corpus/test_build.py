@@ -186,7 +186,5 @@ def test_the_bar_of_an_ingest_knows_every_stage_and_ends_full(recipe: Recipe, tm
     reports: list[tuple[str, int, int]] = []
     build(Catalog(tmp_path / "root"), recipe, progress=lambda *report: reports.append(report))
     assert list(dict.fromkeys(step for step, _, _ in reports)) == [stage.name for stage in INGEST]
-    totals = {step: total for step, _, total in reports}
-    assert totals["deduplicate"] >= totals["score and pack"] > 0
     course = Course(INGEST)
     assert [course.share(*report) for report in reports][-1] == 1.0
