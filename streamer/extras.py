@@ -14,12 +14,21 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "generators": ("openai", "redis", "rensa", "tree_sitter_language_pack", "fastapi", "uvicorn"),
     "service": ("fastapi", "uvicorn", "httpx", "prometheus_client", "plotly", "pygments", "redis"),
     "train": ("composer", "torch", "transformers"),
+    "tensorboard": ("tensorboard",),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow",),
 }
 
 
 def missing_extras(*extras: str) -> list[str]:
     """Those of the named extras that are not installed, or only in part."""
-    return [extra for extra in extras if not all(map(find_spec, EXTRAS[extra]))]
+    return [extra for extra in extras if not all(map(is_installed, EXTRAS[extra]))]
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module can be imported. A folder without code (W&B writes one named `wandb`) does not count."""
+    spec = find_spec(module)
+    return spec is not None and spec.origin is not None
 
 
 def require(what: str, *extras: str, otherwise: str = "") -> None:

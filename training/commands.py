@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,10 +65,11 @@ def train(args: argparse.Namespace) -> int:
     """Trains. The last line printed is the result. Raises: PhasemixError, before anything heavy is loaded where it can."""
     job = prepare(args)
     try:
-        say("loading Composer and PyTorch, which takes some seconds")
-        from training.composer import trainer
+        with sigterm_as_interrupt():
+            say("loading Composer and PyTorch, which takes some seconds")
+            from training.composer import trainer
 
-        result = trainer.train(job)
+            result = trainer.train(job)
     except KeyboardInterrupt:
         say(what_is_kept(args.run_name, job.save_folder))
         return 130
@@ -77,6 +81,19 @@ def train(args: argparse.Namespace) -> int:
         row = msgspec.to_builtins(result)
         print_table([row] if args.json else [{k: v for k, v in row.items() if not isinstance(v, dict | list)}], args.json)
     return 0
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Lets SIGTERM raise KeyboardInterrupt, as Control-C does, also before and behind the steps."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def what_is_kept(run: str, folder: str) -> str:
@@ -98,11 +115,13 @@ def prepare(args: argparse.Namespace) -> Job:
     from training.checkpoints import files
     from training.evaluation.heldout import check_heldout
     from training.phases.job import Job
+    from training.phases.loggers import check_loggers
     from training.phases.phase import load_recipe
     from training.phases.run_binding import check_horizon, check_run, make_run
 
     name, text = read_recipe(args.recipe)
     recipe = load_recipe(text, name=name, phase=args.phase, overrides=args.set)
+    check_loggers(recipe.loggers)
     folder = Path(args.save_folder) if args.save_folder else files.default_folder(args.root, args.run_name)
     num_steps, catalog = recipe.num_steps(args.phase), Catalog(args.root)
     binding = check_run(catalog, args.run_name, mixture=args.mixture, recipe=recipe)

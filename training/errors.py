@@ -7,6 +7,7 @@ PhasemixError
    |- PositionError       a saved position that belongs to another run or another ledger
    |- CheckpointError     a checkpoint that is missing, damaged, of unknown origin, or in the way
    |- HeldoutError        held-out streams that cannot be evaluated
+   |- LoggerError         TensorBoard, W&B or MLflow cannot begin to log the run
 """
 
 from __future__ import annotations
@@ -36,3 +37,7 @@ class CheckpointError(TrainingError):
 
 class HeldoutError(TrainingError):
     """Held-out streams that cannot be evaluated."""
+
+
+class LoggerError(TrainingError):
+    """TensorBoard, W&B or MLflow cannot begin to log the run."""

@@ -14,6 +14,7 @@ import sys
 # (noun, verb) to the next command; {...} are attributes of the options that were given.
 NEXT = {
     ("corpus", "ingest"): "phasemix streams list",
+    ("corpus", "repack"): "phasemix streams list",
     ("corpus", "stats"): "phasemix streams list",
     ("streams", "list"): "phasemix mixtures list",
     ("streams", "create"): "phasemix streams publish {name} FOLDER",

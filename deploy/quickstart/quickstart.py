@@ -157,6 +157,7 @@ def ingest(root: str, folder: Path, choices: Any) -> Any:
     """The corpus's report. Raises: CorpusError."""
     from deploy.quickstart.choices import SEED
     from streamer.catalog.catalog import Catalog
+    from streamer.commands.corpus import INGEST
     from streamer.commands.progress_line import ProgressLine
     from streamer.corpus.pipeline import build
     from streamer.corpus.recipe import Recipe, Source
@@ -170,7 +171,7 @@ def ingest(root: str, folder: Path, choices: Any) -> Any:
         annotator_model=OFFLINE_MODEL,
         sample_files=SAMPLE_FILES,
     )
-    progress = ProgressLine(sys.stderr)
+    progress = ProgressLine(sys.stderr, stages=INGEST)
     try:
         return build(Catalog(root), recipe, progress=progress)
     finally:

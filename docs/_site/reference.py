@@ -80,7 +80,7 @@ def corpus_recipe() -> str:
 
 
 def training_recipe() -> str:
-    from training.phases import phase
+    from training.phases import loggers, phase
 
     lines = [
         "# Keys of a training recipe",
@@ -97,7 +97,10 @@ def training_recipe() -> str:
                 lines += struct(
                     "`[general]`, `[continued]`, `[enhanced]`" if kind is phase.Phase else f"`[{field.name}]`", kind
                 )
-    return "\n".join([*lines, *struct("`[general.schedule]`, and those of the other phases", phase.Schedule)])
+    lines += struct("`[general.schedule]`, and those of the other phases", phase.Schedule)
+    for name, kind in (("tensorboard", loggers.TensorBoard), ("wandb", loggers.WandB), ("mlflow", loggers.MLflow)):
+        lines += struct(f"`[loggers.{name}]`", kind)
+    return "\n".join(lines)
 
 
 def mixture() -> str:

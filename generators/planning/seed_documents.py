@@ -11,6 +11,7 @@ from generators.engines.prompt import SEED_CHARACTERS
 from generators.errors import OrderError
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import Snapshot
+from streamer.catalog.names import kind_of
 from streamer.catalog.parts import read_sidecar
 
 NEVER = ("heldout", "synthetic")
@@ -27,7 +28,7 @@ class SeedDocument(NamedTuple):
 
 def seed_streams(catalog: Catalog, glob: str, language: str | None = None) -> list[Snapshot]:
     """The streams that a glob names for seed documents. Raises: OrderError when there is none."""
-    found = [snapshot for snapshot in catalog.match(glob) if snapshot.name.split("/")[0] not in NEVER and snapshot.samples]
+    found = [snapshot for snapshot in catalog.match(glob) if kind_of(snapshot.name) not in NEVER and snapshot.samples]
     chosen = [snapshot for snapshot in found if language in (None, snapshot.key)]
     if not chosen:
         have = ", ".join(sorted({snapshot.key for snapshot in found})) or "none"

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -290,8 +291,18 @@ def read_argument(assignment: str) -> "tuple[str, Value]":
 
 def run_extend(options: argparse.Namespace) -> int:
     from mixer.runs.runs import Runs
+    from streamer.commands.progress_line import ProgressLine
 
-    end = Runs(options.root).extend(options.name, options.to_step)
+    runs, progress = Runs(options.root), ProgressLine(sys.stderr)
+    start = runs.show(options.name).end_step
+
+    def wrote(end: int) -> None:
+        progress("batches", min(end, options.to_step) - start, options.to_step - start)
+
+    try:
+        end = runs.extend(options.name, options.to_step, wrote=wrote)
+    finally:
+        progress.end()
     print_table([{"run": options.name, "end_step": end}], options.json)
     return 0
 

@@ -5,6 +5,7 @@ is appended to, or planned again; so is what the run's policy chooses before it.
 """
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -74,10 +75,18 @@ class Journal:
             self._planner = make_planner(self.ledger, self.catalog, self.run, write=self.writes)
         return self._planner
 
-    def ensure(self, step: int, *, wait_s: float = 0.0, patience_s: float | None = None, to: int | None = None) -> None:
+    def ensure(
+        self,
+        step: int,
+        *,
+        wait_s: float = 0.0,
+        patience_s: float | None = None,
+        to: int | None = None,
+        wrote: Callable[[int], None] | None = None,
+    ) -> None:
         """Has the ledger cover `step`, adding segments where it must. Raises: StepError, RunEnded, WaitError.
 
-        `patience_s` is for a journal behind a service.
+        `patience_s` is for a journal behind a service; `wrote` is called with the ledger's end after each entry.
         """
         if step < 0:
             raise StepError(f"run {self.run}: step {step} is below 0")
@@ -97,6 +106,8 @@ class Journal:
             if self.ledger.ended is not None:
                 raise RunEnded(f"run {self.run} has {self.ledger.end} global batches: {self.ledger.ended}")
             waits = self._write(step)
+            if wrote is not None:
+                wrote(self.ledger.end)
             if waits is not None:
                 if time.monotonic() >= deadline:
                     raise WaitError(waiting(self.run, self.ledger, waits, wait_s))

@@ -122,7 +122,7 @@ def check_pins(path: Path, component: Component, matched: list[Snapshot]) -> Non
 def check_seq_len(path: Path, mixture: Mixture, snapshot: Snapshot) -> None:
     if snapshot.seq_len != mixture.seq_len:
         said = f"stream {snapshot.name} has seq_len {snapshot.seq_len}, the mixture {mixture.seq_len}"
-        raise Fault((*path, "streams"), f": {said}; exclude it or pack it again")
+        raise Fault((*path, "streams"), f": {said}; exclude it, or see phasemix corpus repack")
 
 
 def best_rows(path: Path, component: Component, matched: list[Snapshot]) -> list[Row]:

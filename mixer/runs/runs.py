@@ -215,15 +215,15 @@ class Runs:
 
         return int(self._append(name, decide)["at_step"])
 
-    def extend(self, name: str, to_step: int) -> int:
-        """Writes segments on purpose until the ledger covers the batches before `to_step`; returns where it then ends.
+    def extend(self, name: str, to_step: int, *, wrote: Callable[[int], None] | None = None) -> int:
+        """Writes segments ahead of time until the ledger covers the batches before `to_step`; returns where it then ends.
 
-        Raises: RunEnded, WaitError, RunError for no number of batches.
+        `wrote` is called with the ledger's end as it grows. Raises: RunEnded, WaitError, RunError for no number of batches.
         """
         checked(name, {"to_step": to_step}, Numbers)
         journal = Journal(self.catalog, name)
         if to_step:
-            journal.ensure(to_step - 1, to=to_step)
+            journal.ensure(to_step - 1, to=to_step, wrote=wrote)
         return journal.ledger.end
 
     def skip(self, name: str, start_step: int, batches: int, *, by: str | None = None, why: str | None = None) -> None:

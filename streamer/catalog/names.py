@@ -21,6 +21,19 @@ def check_stream_name(name: str) -> str:
     return name
 
 
+def packed_again(name: str, seq_len: int) -> str:
+    """What a stream is called whose samples are packed again: `raw-512/go` for `raw/go`. Raises: BadNameError."""
+    kind, _, rest = name.partition("/")
+    return check_stream_name(f"{kind}-{seq_len}/{rest}")
+
+
+def kind_of(name: str) -> str:
+    """The kind of a stream, whatever length its samples were packed to again: `heldout` of `heldout-512/go`."""
+    word = name.partition("/")[0]
+    kind, _, length = word.rpartition("-")
+    return kind if kind and length.isdecimal() else word
+
+
 def check_word(name: str, *, what: str) -> str:
     """Returns `name` if a mixture, run or pool (`what`) may have it. Raises: BadNameError."""
     if not SINGLE_WORD.fullmatch(name):

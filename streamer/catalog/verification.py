@@ -21,13 +21,25 @@ WHOLE = "whole"
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found of an object. `shard`: its name in its folder; `is_fault`: whether something must be restored."""
+    """What was found of an object. `shard`: its name in its folder; `is_fault`: whether something must be restored.
+
+    `is_shard`: whether the object is a shard, of which each has one finding.
+    """
 
     stream: str = ""
     part: str = ""
     shard: str = ""
     state: str
     is_fault: bool = True
+    is_shard: bool = False
+
+
+def count_shards(catalog: Catalog, glob: str) -> int:
+    """How many shards there are to read; 0 where damage, which the verification names, keeps them from being counted."""
+    try:
+        return sum(snapshot.parts.shards for snapshot in catalog.match(glob))
+    except PhasemixError:
+        return 0
 
 
 def verify_streams(
@@ -92,7 +104,7 @@ def verify_part(catalog: Catalog, stream: str, part: PartInfo) -> Iterator[Findi
             state, is_fault = f"damaged: {error}", True
         except (PhasemixError, OSError) as error:
             state, is_fault = f"cannot be read: {error}", True
-        yield Finding(stream=stream, part=part.part_id, shard=shard.name, state=state, is_fault=is_fault)
+        yield Finding(stream=stream, part=part.part_id, shard=shard.name, state=state, is_fault=is_fault, is_shard=True)
     beside = [file.name for file in part.files] or [name for name in ("index.json", part.sidecar) if name]
     for name in beside:
         try:

@@ -140,9 +140,19 @@ def run_verify(options: argparse.Namespace, entries: Mapping[str, int] = {}) -> 
     `entries`: how many entries the logs of streams had when a run last looked.
     """
     from streamer.catalog.catalog import Catalog
-    from streamer.catalog.verification import verify_streams
+    from streamer.catalog.verification import count_shards, verify_streams
+    from streamer.commands.progress_line import ProgressLine
 
-    found = list(verify_streams(Catalog(options.root), options.glob, remove=options.remove, entries=entries))
+    catalog, progress = Catalog(options.root), ProgressLine(sys.stderr)
+    total, read, found = count_shards(catalog, options.glob), 0, []
+    try:
+        for one in verify_streams(catalog, options.glob, remove=options.remove, entries=entries):
+            found.append(one)
+            if one.is_shard:
+                read += 1
+                progress("shards", read, total)
+    finally:
+        progress.end()
     rows = [{"stream": one.stream, "part": one.part, "shard": one.shard, "state": one.state} for one in found]
     print_table(rows, options.json)
     return int(any(one.is_fault for one in found))

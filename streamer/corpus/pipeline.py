@@ -159,7 +159,8 @@ class Build:
             steps = [reader, DecodeFilter(), LanguageFilter(), ContentFilter(), KeptWriter(kept)]
             self.count(run_pipeline(steps, self.folder, "read", tasks=recipe.workers, workers=recipe.workers))
         with self.timed("deduplicate"):
-            steps = [KeptReader(kept), DuplicateFilter(), LanguageWriter(self.folder, recipe, self.progress)]
+            left = self.counts.get("files", 0) - sum(self.dropped().values())
+            steps = [KeptReader(kept), DuplicateFilter(), LanguageWriter(self.folder, recipe, self.progress, left)]
             self.count(run_pipeline(steps, self.folder, "deduplicate", tasks=1, workers=1))
         if not self.spools("corpus"):
             reasons = ", ".join(f"{name} {number}" for name, number in self.dropped().items()) or "there was none"

@@ -21,7 +21,7 @@ from streamer.corpus.heldout import is_held_out
 from streamer.corpus.near_duplicates import DuplicateIndex, sign
 from streamer.corpus.progress import Progress
 from streamer.corpus.recipe import Recipe
-from streamer.corpus.sources.ingest import read_source
+from streamer.corpus.sources.ingest import count_files, read_source
 from streamer.corpus.sources.raw_file import RawFile
 from streamer.corpus.spool import Kept, SpoolWriter, read_spool
 from streamer.documents.document import Document, document_id
@@ -40,6 +40,7 @@ class SourceReader(PipelineStep):  # type: ignore[misc]
     def __init__(self, recipe: Recipe, progress: Progress) -> None:
         super().__init__()
         self.recipe, self.progress = recipe, progress
+        self.total = count_files(recipe.sources)
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
         count = 0
@@ -49,7 +50,7 @@ class SourceReader(PipelineStep):  # type: ignore[misc]
                 if place % world_size != rank:
                     continue
                 self.stat_update("files")
-                self.progress.report("read", count, 0)
+                self.progress.report("read", count, self.total)
                 order = (number << SOURCE_SHIFT) + place
                 yield Passed(text="", id=str(order), metadata={"file": file, "order": order})
 
@@ -159,9 +160,9 @@ class LanguageWriter(PipelineStep):  # type: ignore[misc]
 
     type, name = "💽 - WRITER", "languages"
 
-    def __init__(self, folder: Path, recipe: Recipe, progress: Progress) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, progress: Progress, total: int) -> None:
         super().__init__()
-        self.folder, self.recipe, self.progress = folder, recipe, progress
+        self.folder, self.recipe, self.progress, self.total = folder, recipe, progress, total
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
         writers: dict[tuple[str, str], SpoolWriter] = {}
@@ -178,5 +179,5 @@ class LanguageWriter(PipelineStep):  # type: ignore[misc]
                 writers[key].write(Kept(order=kept.order, document=kept.document))
                 self.stat_update(f"{key[0]}_documents")
                 self.stat_update("text_bytes", value=len(doc.text.encode()))
-                self.progress.report("deduplicate", count, 0)
+                self.progress.report("deduplicate", count, self.total)
                 yield doc

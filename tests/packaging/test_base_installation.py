@@ -79,4 +79,6 @@ def test_the_modules_of_an_extra_are_of_packages_that_it_installs(extra: str) ->
     names = {re.split(r"[\[<>=]", line)[0] for line in declared}
     distributions = packages_distributions()
     for module in EXTRAS[extra]:
+        if extra in ("wandb", "mlflow") and module not in distributions:
+            pytest.skip(f"{extra} is not part of the environment of development")
         assert {name.lower().replace("_", "-") for name in distributions[module]} & names, module

@@ -30,7 +30,7 @@ from training.measures.shares import Shares
 from training.measures.steps_log import StepLine, StepsLog, digest_origin
 from training.measures.stream_losses import ReportWriter, StreamLosses
 from training.phases.job import Job
-from training.phases.phase import Phase
+from training.phases.phase import Phase, Recipe
 from training.phases.run_binding import refuse_ids
 
 
@@ -85,8 +85,7 @@ class ReportLosses(Callback):  # type: ignore[misc]
     """Measures the loss of each stream; rank 0 reports it every so many steps, before each checkpoint and at the end."""
 
     def __init__(self, job: Job, model: LanguageModel, loader: MixedLoader) -> None:
-        self._model, self._loader, self._start = model, loader, 0
-        self._every_steps = (job.recipe.reports.every_steps, job.recipe.checkpoints.every_steps)
+        self._job, self._model, self._loader, self._start = job, model, loader, 0
         self._losses = StreamLosses(dist.all_reduce)
         self._writer = ReportWriter(report_to(job), lambda text: print(f"{job.phase}: {text}", flush=True))
 
@@ -97,11 +96,11 @@ class ReportLosses(Callback):  # type: ignore[misc]
         self._losses.add(state.batch["stream"], self._model.row_losses)
 
     def batch_end(self, state: State, logger: Logger) -> None:
-        if any(int(state.timestamp.batch) % steps == 0 for steps in self._every_steps) or is_last(state):
+        if is_reported(state, self._job.recipe):
             self._report(logger)
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
-        if int(state.timestamp.batch) % self._every_steps[1] == 0 or is_last(state):
+        if int(state.timestamp.batch) % self._job.recipe.checkpoints.every_steps == 0 or is_last(state):
             self._writer.wait()
 
     def epoch_end(self, state: State, logger: Logger) -> None:
@@ -119,9 +118,8 @@ class ReportLosses(Callback):  # type: ignore[misc]
         if dist.get_global_rank() == 0:
             streams = self._loader.names(len(losses))
             self._writer.write(self._start, step, streams, samples, losses)
-            for stream, loss in zip(streams, losses, strict=False):
-                if loss is not None:
-                    logger.log_metrics({f"loss/{stream}": loss})
+            by_stream = zip(streams, losses, strict=False)
+            logger.log_metrics({f"loss/{stream}": loss for stream, loss in by_stream if loss is not None})
         self._start = step
 
     def close(self, state: State, logger: Logger) -> None:
@@ -189,10 +187,14 @@ class Watch(Callback):  # type: ignore[misc]
         line = self._progress.line(step, loss, time.monotonic())
         if line is not None:
             self.say(line)
-        if step % self._job.recipe.checkpoints.every_steps == 0 and dist.get_global_rank() == 0:
-            for row in self.shares.write(step):
-                logger.log_metrics({f"shares/target/{row.stream}": row.target_share})
-                logger.log_metrics({f"shares/realised/{row.stream}": row.realised_share})
+        if dist.get_global_rank() == 0:
+            logger.log_metrics({"learning_rate": self._learning_rate})
+            if step % self._job.recipe.checkpoints.every_steps == 0:
+                self.shares.write(step)
+            if logger.destinations and is_reported(state, self._job.recipe):
+                for row in self.shares.table(step):
+                    targets = {f"shares/target/{row.stream}": row.target_share}
+                    logger.log_metrics({**targets, f"shares/realised/{row.stream}": row.realised_share})
 
     def epoch_end(self, state: State, logger: Logger) -> None:
         if self.loader.ended is not None:
@@ -216,6 +218,12 @@ def is_last(state: State) -> bool:
     """Whether the step that ended is the last one: the horizon's, or the one behind which a training was interrupted."""
     assert state.max_duration is not None
     return bool(state.timestamp >= state.max_duration)
+
+
+def is_reported(state: State, recipe: Recipe) -> bool:
+    """Whether the step that ended is one behind which each stream's losses and shares are told."""
+    every_steps = (recipe.reports.every_steps, recipe.checkpoints.every_steps)
+    return any(int(state.timestamp.batch) % steps == 0 for steps in every_steps) or is_last(state)
 
 
 def report_to(job: Job) -> Callable[[Report], None]:

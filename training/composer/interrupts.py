@@ -1,7 +1,8 @@
-"""Control-C during a training: the step that runs is finished and saved, then the training stops.
+"""Control-C or SIGTERM during a training: the step that runs is finished and saved, then the training stops.
 
-Always holds: all ranks stop behind the same step, and the checkpoint of that step is written. A second Control-C stops at
-once; then the newest checkpoint before is what is kept.
+Always holds: all ranks stop behind the same step, and the checkpoint of that step is written. A Control-C that comes after
+the first signal stops at once; then the newest checkpoint before is what is kept. SIGTERM may come any number of times: a
+cluster that takes a node back sends it to each process, and a launcher passes its own on.
 
 How: the signal is only noted. At the end of a step all ranks agree whether it came to any of them, and Composer's own
 `stop_training` makes that step the last one, so that everything which happens at a last step happens.
@@ -20,17 +21,18 @@ from composer import Callback, State
 from composer.loggers import Logger
 from composer.utils import dist
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class StopAtInterrupt(Callback):  # type: ignore[misc]
-    """Stops a training behind the step in which SIGINT came. It stands before the callbacks that look for a last step."""
+    """Stops a training behind the step in which a signal came. It stands before the callbacks that look for a last step."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say, self._came, self._pid = say, False, os.getpid()
         self.stopped = False
 
     def fit_start(self, state: State, logger: Logger) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self._note)
+        self._handle(self._note)
 
     def batch_end(self, state: State, logger: Logger) -> None:
         came = self._came
@@ -43,14 +45,20 @@ class StopAtInterrupt(Callback):  # type: ignore[misc]
             state.stop_training()
 
     def fit_end(self, state: State, logger: Logger) -> None:
+        self._handle(signal.default_int_handler)
+
+    def _handle(self, handler: Callable[[int, FrameType | None], None]) -> None:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for number in SIGNALS:
+                signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        """Notes the first signal. The second one interrupts at once."""
+        """Notes the first signal. A Control-C after it interrupts at once."""
         if os.getpid() != self._pid:  # a loader's process: its trainer decides
             return
-        if self._came:
+        if self._came and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self._came = True
-        self._say("interrupted: this step is finished and saved, then the training stops; Control-C again stops at once")
+        if not self._came:
+            self._came = True
+            again = "Control-C again" if number == signal.SIGINT else "Control-C"
+            self._say(f"interrupted: this step is finished and saved, then the training stops; {again} stops at once")

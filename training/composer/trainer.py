@@ -33,6 +33,7 @@ from training.checkpoints import files
 from training.composer.callbacks import ReportLosses, Restore, Save, Watch
 from training.composer.interrupts import StopAtInterrupt
 from training.composer.language_model import LanguageModel
+from training.composer.loggers import make_loggers, refusals
 from training.composer.model import build_model, to_model_dtype, token_losses
 from training.composer.weights import check_weights, safely
 from training.evaluation.heldout import Totals, measure, merge
@@ -181,7 +182,7 @@ def build_trainer(job: Job, model: LanguageModel, loader: MixedLoader, callbacks
     rows, checkpoint = loader.dataset.global_batch // dist.get_world_size(), job.resume or job.weights
     if checkpoint is not None:
         check_weights(Path(checkpoint), model)
-    with safely():
+    with safely(), refusals():
         return Trainer(
             model=model,
             train_dataloader=DataSpec(loader, microbatch_transforms=to_model_dtype),
@@ -191,6 +192,7 @@ def build_trainer(job: Job, model: LanguageModel, loader: MixedLoader, callbacks
             step_schedulers_every_batch=True,
             algorithms=[GradientClipping(clipping_type="norm", clipping_threshold=recipe.optimizer.clip_norm)],
             callbacks=callbacks,
+            loggers=make_loggers(job),
             device=recipe.numerics.device,
             precision=recipe.numerics.precision,
             deterministic_mode=recipe.numerics.deterministic,

@@ -16,7 +16,6 @@ because torch would turn a raised error into a text with a traceback.
 from __future__ import annotations
 
 import os
-import signal
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,6 +28,7 @@ from mixer import RunEnded
 from training.errors import PositionError
 from training.loading.dataset import MixedDataset
 from training.loading.message import Failure, Item, Message, Numbered, unpack
+from training.loading.worker_signals import leave_signals
 
 
 class MixedLoader(DataLoader[Any]):
@@ -107,7 +107,7 @@ class MixedLoader(DataLoader[Any]):
             batch_size=None,
             num_workers=num_workers,
             collate_fn=_as_it_is,
-            worker_init_fn=_leave_interrupts,
+            worker_init_fn=leave_signals,
             pin_memory=pin_memory,
             persistent_workers=persistent_workers,
             generator=torch.Generator(),  # an iterator with workers would draw their seed from the model's random state
@@ -230,11 +230,6 @@ def data_parallel(rank: int | None, world_size: int | None) -> tuple[int, int]:
             "initialise it first, or give rank and world_size"
         )
     return found[0] if rank is None else rank, found[1] if world_size is None else world_size
-
-
-def _leave_interrupts(worker: int) -> None:
-    """Control-C reaches every process of a terminal; what comes of it is decided by the one that reads."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _as_it_is(item: Any) -> Any:

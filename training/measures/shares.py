@@ -70,9 +70,7 @@ class Shares:
             kept = [line for line in whole if msgspec.json.decode(line)["step"] <= step]
             self._path.write_bytes(b"".join(line + b"\n" for line in kept))
 
-    def write(self, step: int) -> list[StreamShare]:
-        """Appends the table to the file and returns it."""
-        table = self.table(step)
+    def write(self, step: int) -> None:
+        """Appends the table to the file."""
         with self._path.open("ab") as file:
-            file.write(msgspec.json.encode({"step": step, "streams": table}) + b"\n")
-        return table
+            file.write(msgspec.json.encode({"step": step, "streams": self.table(step)}) + b"\n")

@@ -18,6 +18,7 @@ from streamer.documents.toml_text import MOST_DOTTED, parse_toml, parse_value
 from streamer.errors import TomlError
 from streamer.wording import did_you_mean, listed, plain, shown
 from training.errors import RecipeError
+from training.phases.loggers import Loggers, TensorBoard
 from training.phases.schedule import Kind, multiplier
 
 PhaseName = Literal["general", "continued", "enhanced"]
@@ -194,6 +195,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         reports: When samples and losses of each stream are reported.
         heldout: What is evaluated after the phase.
         numerics: In which numbers and where the model computes.
+        loggers: Which tools get the training's curves.
     """
 
     model: ModelShape
@@ -206,6 +208,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reports: Reporting = Reporting()
     heldout: Heldout = Heldout()
     numerics: Numerics = Numerics()
+    loggers: Loggers = Loggers()
 
     def phase(self, name: str) -> Phase:
         """The phase of that name. Raises: RecipeError."""
@@ -315,6 +318,8 @@ def _check(recipe: Recipe, name: str) -> None:
         "reports.every_steps": recipe.reports.every_steps,
         **{f"{p}.steps": recipe.num_steps(p) for p in PHASES},
     }
+    if isinstance(recipe.loggers.tensorboard, TensorBoard):
+        positive["loggers.tensorboard.flush_steps"] = recipe.loggers.tensorboard.flush_steps
     for key, value in positive.items():
         least = 2 if key == "batch.seq_len" else 1
         if value < least:

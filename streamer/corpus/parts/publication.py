@@ -43,7 +43,7 @@ def check_root(catalog: Catalog) -> None:
     if there and pending_build(catalog.log(BUILDS).read()) is None:
         raise CorpusError(
             f"root {catalog.store.url} already has {there[0]} and {len(there) - 1} more corpus streams; "
-            "build into another root, or delete this one first"
+            "build into another root, or change the length of its samples with phasemix corpus repack"
         )
 
 

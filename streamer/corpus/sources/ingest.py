@@ -31,6 +31,21 @@ def read_source(source: Source, *, seed: int) -> Iterator[RawFile]:
     return within_budget(source, read_folder(path, source, seed) if path.is_dir() else read_container(path, source))
 
 
+def count_files(sources: Iterable[Source]) -> int:
+    """How many files the sources have, to say how far reading is; 0 where only reading tells (archives, budgets, globs)."""
+    count = 0
+    for source in sources:
+        path = Path(source.path).expanduser()
+        if not path.is_dir() or source.max_mb is not None or (source.include, source.exclude) != (("*",), ()):
+            return 0
+        for _, folders, names in os.walk(path):
+            folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
+            if any(is_container(name) for name in names):
+                return 0
+            count += len(names)
+    return count
+
+
 def within_budget(source: Source, files: Iterable[RawFile]) -> Iterator[RawFile]:
     """The files up to the first that the source's `max_mb` have no room for; what lies beyond is not looked at."""
     left = float("inf") if source.max_mb is None else source.max_mb * 1e6

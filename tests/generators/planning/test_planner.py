@@ -1,5 +1,6 @@
 """The planner queues what is wanted and no more, never what is done, and again what Redis lost."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,13 +9,14 @@ from generators.errors import OrderError
 from generators.planning.orders import place_order
 from generators.planning.planner import MOST_PER_SEED, Planner
 from generators.planning.quota import Want, choose_counts, count_files
-from generators.planning.seed_documents import load_seed_documents
+from generators.planning.seed_documents import load_seed_documents, seed_streams
 from generators.publishing.publishing import Publishing
 from generators.queue.job import Reason, accepted_file
 from generators.queue.memory_job_queue import MemoryJobQueue
 from mixer import Mixtures, Runs
 from mixer.pool import pool
 from streamer import Catalog
+from streamer.catalog.parts import read_sidecar
 
 MIXTURE = """
 name = "enhanced"
@@ -166,6 +168,16 @@ def test_an_order_that_gives_nothing_is_refused(
 ) -> None:
     with pytest.raises(OrderError, match=words):
         place_order(seeded, glob, files=files, language=language)
+
+
+def test_held_out_samples_of_another_length_give_no_seed_documents_either(seeded: Catalog) -> None:
+    scored = next(stream for stream in seeded.match("scored/*") if stream.kind == "tokens")
+    part = scored.parts[0]
+    spans = read_sidecar(seeded.store, part).to_pylist()
+    rows = np.zeros((part.samples, scored.seq_len or 0), np.uint16)
+    for kind in ("heldout-512", "scored-512"):
+        seeded.append(f"{kind}/python", rows, seq_len=scored.seq_len or 0, documents=spans)
+    assert [stream.name for stream in seed_streams(seeded, "*-512/*")] == ["scored-512/python"]
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=8), st.integers(-3, 60))

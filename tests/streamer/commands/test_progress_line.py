@@ -2,7 +2,10 @@
 
 import io
 
-from streamer.commands.progress_line import ProgressLine
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.commands.progress_line import Course, ProgressLine, Stage
 
 
 class Terminal(io.StringIO):
@@ -33,3 +36,30 @@ def test_on_a_terminal_one_line_moves_and_says_what_is_left() -> None:
     progress("score", 100, 400)
     progress.end()
     assert out.getvalue() == "\r\033[Kscore 0 of 400\r\033[Kscore 100 of 400, 50.0/s, 6 s left\n"
+
+
+STAGES = (Stage("read", 0.0, 1.0), Stage("learn", 50.0), Stage("pack", 0.0, 1.0))
+
+
+def test_several_stages_are_one_bar_with_the_time_of_the_whole() -> None:
+    now_s, out = [0.0], io.StringIO()
+    progress = ProgressLine(out, lambda: now_s[0], stages=STAGES)
+    for second, report in ((0, ("read", 0, 100)), (10, ("read", 50, 100)), (20, ("learn", 0, 0)), (60, ("pack", 50, 100))):
+        now_s[0] = second
+        progress(*report)
+    assert out.getvalue().splitlines() == [
+        "[--------------------]   0 %: read 0 of 100",
+        "[####----------------]  20 %, 40 s left: read 50 of 100",
+        "[########------------]  40 %, 30 s left: learn",
+        "[################----]  80 %, 15 s left: pack 50 of 100",
+    ]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["read", "learn", "pack", "unknown"]), st.integers(0, 99), st.integers(0, 99))),
+)
+def test_the_share_never_falls_and_stays_within_the_whole(reports: list[tuple[str, int, int]]) -> None:
+    course = Course(STAGES)
+    shares = [course.share(*report) for report in reports]
+    assert shares == sorted(shares)
+    assert all(0 <= share <= 1 for share in shares)

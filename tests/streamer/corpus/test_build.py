@@ -11,6 +11,8 @@ import pytest
 
 from streamer import Catalog
 from streamer.catalog import parts
+from streamer.commands.corpus import INGEST
+from streamer.commands.progress_line import Course
 from streamer.corpus.parts import publication
 from streamer.corpus.parts.report import CorpusReport
 from streamer.corpus.pipeline import build
@@ -178,3 +180,11 @@ def test_sources_without_a_document_are_an_error_that_says_why(tmp_path: Path) -
     with pytest.raises(CorpusError, match=r"no document is left of 1 files .*binary 1"):
         build(Catalog(tmp_path / "root"), recipe)
     assert not (tmp_path / "root").exists()
+
+
+def test_the_bar_of_an_ingest_knows_every_stage_and_ends_full(recipe: Recipe, tmp_path: Path) -> None:
+    reports: list[tuple[str, int, int]] = []
+    build(Catalog(tmp_path / "root"), recipe, progress=lambda *report: reports.append(report))
+    assert list(dict.fromkeys(step for step, _, _ in reports)) == [stage.name for stage in INGEST]
+    course = Course(INGEST)
+    assert [course.share(*report) for report in reports][-1] == 1.0

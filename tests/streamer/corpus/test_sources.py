@@ -11,7 +11,7 @@ import pytest
 from streamer.corpus.filters import judge
 from streamer.corpus.recipe import Source
 from streamer.corpus.sources.found_code import find_sources
-from streamer.corpus.sources.ingest import read_source
+from streamer.corpus.sources.ingest import count_files, read_source
 from streamer.documents.text import DropReason, decode
 from streamer.errors import CorpusError
 
@@ -148,3 +148,11 @@ def test_code_is_found_on_this_machine() -> None:
     taken = [file for source in found for file in read_source(source, seed=1) if file.fault is None]
     assert 500_000 < sum(len(file.data) for file in taken) <= 1_000_000
     assert {"py"} < {file.path.rsplit(".", 1)[-1] for file in taken}
+
+
+def test_the_files_of_folders_are_counted_before_they_are_read(sources: Path, tmp_path: Path) -> None:
+    source = Source(path=str(sources))
+    assert count_files([source]) == sum(1 for _ in read_source(source, seed=1))
+    assert count_files([source, Source(path=str(sources), max_mb=1.0)]) == 0
+    (tmp_path / "packed.zip").touch()
+    assert count_files([Source(path=str(tmp_path))]) == 0

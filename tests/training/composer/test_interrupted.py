@@ -1,4 +1,4 @@
-"""Control-C during a training: the step that runs is saved, it is said how to go on, and nothing is lost or done twice."""
+"""Control-C or SIGTERM during a training: its step is saved, the way on is said, and nothing is lost or done twice."""
 
 import os
 import signal
@@ -83,14 +83,36 @@ def test_a_second_interrupt_stops_at_once() -> None:
     assert len(said) == 1
 
 
-def test_an_interrupt_of_the_whole_terminal_spares_the_loaders_processes(code_root: Path) -> None:
+def test_sigterm_may_come_twice_but_control_c_behind_it_stops_at_once() -> None:
+    from training.composer.interrupts import SIGNALS, StopAtInterrupt
+
+    said: list[str] = []
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    stop: Any = StopAtInterrupt(said.append)
+    try:
+        stop.fit_start(None, None)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        stop.fit_end(None, None)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_spares_the_loaders(code_root: Path, number: signal.Signals) -> None:
     more = (*SAVED_ONLY_AT_THE_END, "--set", f"steps={STEPS}", "--set", "batch.loader_workers=2")
     argv = [sys.executable, "-P", "-m", "phasemix", "train", *words(code_root, "terminal", *more)]
     process = subprocess.Popen(
         argv, cwd=code_root.parent, env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     wait_for_step(code_root, "terminal", 5, process.poll)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     _, said = process.communicate(timeout=100)
     assert process.returncode == 130, said
     check_saved(code_root, "terminal")
@@ -116,6 +138,20 @@ def test_ranks_stop_behind_the_same_step_when_one_is_interrupted(code_root: Path
     check_saved(code_root, "ranks")
     assert "--resume" in said[0]
     assert "--resume" not in said[1]
+
+
+def test_torchrun_that_is_asked_to_end_leaves_a_checkpoint(code_root: Path) -> None:
+    more = (*SAVED_ONLY_AT_THE_END, "--set", f"steps={STEPS}")
+    argv = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "--", "training"]
+    process = subprocess.Popen(
+        [*argv, *words(code_root, "elastic", *more)], cwd=REPOSITORY, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    wait_for_step(code_root, "elastic", 5, process.poll)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=200)
+    step = check_saved(code_root, "elastic")
+    assert f"kept up to step {step}" in said
+    assert "--resume" in said
 
 
 @pytest.mark.parametrize("step", [None, 1200])

@@ -48,6 +48,13 @@ def test_a_set_may_name_a_table_or_mean_the_phase_at_hand():
         ("schedule.kind=step", "schedule.kind"),
         ("model.num_heads=3", "num_heads"),
         ("steps.more=1", "general.steps"),
+        ("loggers.comet.project=a", "its keys are tensorboard, wandb, mlflow"),
+        ("loggers.wandb.projekt=a", "its keys are project, entity, .* did you mean 'project'"),
+        ("loggers.wandb.mode=ofline", "did you mean 'offline'"),
+        ("loggers.tensorboard.folders=a", "its keys are folder, flush_steps"),
+        ("loggers.tensorboard=3", "loggers.tensorboard = 3"),
+        ("loggers.tensorboard={folder='a', flush_steps=0}", "loggers.tensorboard.flush_steps = 0"),
+        ("loggers.mlflow=mlruns", "loggers.mlflow = 'mlruns': it must be a table"),
     ],
 )
 def test_a_mistake_in_a_recipe_is_named(override, says):

@@ -14,7 +14,8 @@ from train_process import SMALL
 from mixer import Mixtures, Runs
 from mixer.ledger.reports import Report
 from streamer import Catalog
-from streamer.errors import PhasemixError
+from streamer.errors import MissingExtraError, PhasemixError
+from streamer.extras import EXTRAS
 from streamer.publishing.publication import Options, publish_path
 from training.checkpoints import files, record
 from training.commands import add_train, prepare
@@ -68,6 +69,13 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_run_is_made(code_roo
     (tmp_path / "file").write_text("")
     for folder in ("/proc/nowhere", str(tmp_path / "file"), str(tmp_path / "file" / "below")):
         refused(code_root, CheckpointError, "cannot be written to .*--save-folder", "--save-folder", folder)
+
+
+def test_a_logger_that_is_not_installed_is_said_before_the_run_is_made(code_root, monkeypatch):
+    monkeypatch.setitem(EXTRAS, "wandb", ("a_module_that_nobody_has",))
+    said = refused(code_root, MissingExtraError, "wandb of the recipe", "--set", "loggers.wandb.mode=offline")
+    assert said.endswith("pip install 'phasemix[wandb]'")
+    assert not (code_root / "checkpoints").exists()
 
 
 def test_what_cannot_be_evaluated_is_said_before_the_run_is_made(code_root):
