@@ -112,6 +112,7 @@ def what_is_kept(run: str, folder: str) -> str:
 def prepare(args: argparse.Namespace) -> Job:
     """The job that the arguments ask for. First all is checked, then folder and run are made. Raises: PhasemixError."""
     from streamer import Catalog
+    from streamer.commands.options import person
     from training.checkpoints import files
     from training.evaluation.heldout import check_heldout
     from training.phases.job import Job
@@ -132,7 +133,9 @@ def prepare(args: argparse.Namespace) -> Job:
     )
     check_heldout(catalog, recipe.heldout, tokenizer=binding.tokenizer)
     files.make_folder(folder)
-    info = make_run(catalog, binding, recipe=recipe, num_steps=num_steps, horizon=horizon, service=args.service)
+    info = make_run(
+        catalog, binding, recipe=recipe, num_steps=num_steps, horizon=horizon, service=args.service, by=person()
+    )
     return Job(
         root=str(args.root),
         run=args.run_name,

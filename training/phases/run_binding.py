@@ -7,6 +7,7 @@ whose token ids the model does not have. Nothing is written before all of that i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -64,21 +65,31 @@ def check_horizon(
 
 
 def make_run(
-    catalog: Catalog, binding: Binding, *, recipe: Recipe, num_steps: int, horizon: int | None, service: str | None
+    catalog: Catalog,
+    binding: Binding,
+    *,
+    recipe: Recipe,
+    num_steps: int,
+    horizon: int | None,
+    service: str | None,
+    by: str | None = None,
 ) -> RunInfo:
     """The run as it is to be trained: created, or given the horizon, by the mixer's service where there is one.
 
-    Raises: RunError.
+    `by`: who does it, for the history; a service says that itself, of its tokens. Raises: RunError.
     """
     runs = Runs(catalog) if service is None else MixerClient(service)
+    who: dict[str, Any] = {"by": by} if service is None else {}
     if binding.info is None:
-        create(catalog, runs, binding, recipe=recipe, num_steps=num_steps)
+        create(catalog, runs, binding, recipe=recipe, num_steps=num_steps, **who)
     elif horizon is not None:
-        lengthen(catalog, runs, binding.run, horizon)
+        lengthen(catalog, runs, binding.run, horizon, **who)
     return Runs(catalog).show(binding.run)
 
 
-def create(catalog: Catalog, runs: Runs | MixerClient, binding: Binding, *, recipe: Recipe, num_steps: int) -> None:
+def create(
+    catalog: Catalog, runs: Runs | MixerClient, binding: Binding, *, recipe: Recipe, num_steps: int, **who: Any
+) -> None:
     """Makes the run. Another process of the same training may have been first."""
     batch = recipe.batch
     try:
@@ -89,16 +100,17 @@ def create(catalog: Catalog, runs: Runs | MixerClient, binding: Binding, *, reci
             global_batch=batch.global_batch,
             canonical_nodes=batch.canonical_nodes,
             num_steps=num_steps,
+            **who,
         )
     except RunError:
         if not exists(catalog, binding.run):
             raise
 
 
-def lengthen(catalog: Catalog, runs: Runs | MixerClient, run: str, horizon: int) -> None:
+def lengthen(catalog: Catalog, runs: Runs | MixerClient, run: str, horizon: int, **who: Any) -> None:
     """Moves the run's horizon. Another process of the same training may have been first."""
     try:
-        runs.lengthen(run, horizon)
+        runs.lengthen(run, horizon, **who)
     except RunError:
         if Runs(catalog).show(run).num_steps != horizon:
             raise

@@ -171,6 +171,12 @@ def report(root: Path, run: str) -> None:
     Runs(root).report(run, Report(start_step=0, end_step=8, streams=["raw/go"], samples=[64], loss=[6.0]))
 
 
+def test_the_history_names_who_trained(code_root, monkeypatch):
+    monkeypatch.setenv("PHASEMIX_BY", "night-shift")
+    prepare(parse(code_root))
+    assert [(event.event, event.by) for event in Runs(code_root).history("a")] == [("created", "night-shift")]
+
+
 def test_a_run_that_was_not_trained_takes_any_horizon(code_root):
     """Given a first try that came to nothing, then the real training may be longer, or shorter."""
     Runs(code_root).create("a", mixture="code", seed=17, global_batch=8, num_steps=10)
