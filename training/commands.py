@@ -133,9 +133,7 @@ def prepare(args: argparse.Namespace) -> Job:
     )
     check_heldout(catalog, recipe.heldout, tokenizer=binding.tokenizer)
     files.make_folder(folder)
-    info = make_run(
-        catalog, binding, recipe=recipe, num_steps=num_steps, horizon=horizon, service=args.service, by=person()
-    )
+    info = make_run(catalog, binding, recipe=recipe, num_steps=num_steps, horizon=horizon, service=args.service, by=person())
     return Job(
         root=str(args.root),
         run=args.run_name,

@@ -96,6 +96,7 @@ def check_packages() -> Finding:
 def check_root(root: str | None) -> Iterator[Finding]:
     """Whether the root can be reached, is the root that it says it is, and can be written."""
     from deploy.guidance.overview import describe, read_holding
+    from streamer.store.directory_store import folder_for
     from streamer.store.roots import open_store
 
     if root is None:
@@ -109,23 +110,13 @@ def check_root(root: str | None) -> Iterator[Finding]:
         if store.opened.id is None:
             yield Finding(check="root", state="ok", said=f"{root} {describe(holding)}; its first write makes it a root")
             if "://" not in root:
-                yield checked("root", lambda: look_at_parent(Path(root).expanduser().absolute()))
+                yield checked("root", lambda: f"it can be made in {folder_for(Path(root).expanduser().absolute())}")
             return
         yield Finding(check="root", state="ok", said=f"{root} (identity {store.opened.id[:8]}) {describe(holding)}")
         store.opened.probe()
         yield Finding(check="root", state="ok", said="it can be written, and keeps what it has")
     except PhasemixError as error:
         yield Finding(check="root", state="mend", said=str(error))
-
-
-def look_at_parent(path: Path) -> str:
-    """The nearest folder that exists, in which the root would be made. Raises: StoreError when it may not be written."""
-    from streamer.errors import StoreError
-
-    folder = next(place for place in (path, *path.parents) if place.exists())
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise StoreError(f"{folder} may not be written by this user; name another root, or change the folder's mode")
-    return f"it can be made in {folder}"
 
 
 def check_disks(root: str | None) -> Iterator[Finding]:

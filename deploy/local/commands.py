@@ -70,6 +70,8 @@ def up(args: argparse.Namespace) -> int:
     """Starts everything, waits until it runs, prints it. Raises: SupervisorError; nothing is then left running."""
     from deploy.local import local_machine
 
+    if args.open and args.port is None and local_machine.is_up(args.root):
+        return look_at_it(args)
     local_machine.start(
         args.root,
         port=args.port,
@@ -80,11 +82,16 @@ def up(args: argparse.Namespace) -> int:
         workers=args.workers,
         timeout_s=args.timeout,
     )
-    shown = status(args)
-    if args.open:
-        from deploy.local.browser import open_dashboard
+    return look_at_it(args) if args.open else status(args)
 
-        open_dashboard(local_machine.dashboard_address(args.root))
+
+def look_at_it(args: argparse.Namespace) -> int:
+    """Shows the services of a root that is up, and opens its dashboard."""
+    from deploy.local import local_machine
+    from deploy.local.browser import open_dashboard
+
+    shown = status(args)
+    open_dashboard(local_machine.dashboard_address(args.root))
     return shown
 
 

@@ -111,7 +111,16 @@ def refuse_if_up(folder: Path, root: str) -> None:
     """Raises: SupervisorError when a supervisor of the root lives."""
     state = load_state(folder)
     if state is not None and processes.alive(state.supervisor):
-        raise SupervisorError(f"{root} is up already (supervisor {state.supervisor.pid}); run phasemix down first")
+        raise SupervisorError(
+            f"{root} is up already (supervisor {state.supervisor.pid}); look at it with phasemix up --open, or stop it with "
+            "phasemix down first"
+        )
+
+
+def is_up(root: str) -> bool:
+    """Whether a supervisor of the root lives."""
+    state = load_state(runtime_folder(absolute(root)))
+    return state is not None and processes.alive(state.supervisor)
 
 
 def stop(root: str, *, timeout_s: float = 60.0) -> bool:

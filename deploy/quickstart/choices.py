@@ -41,7 +41,8 @@ def choose(folder: Folder, *, max_mb: float, seq_len: int | None = None) -> Choi
             "name a folder that holds more"
         )
     cut = folder.bytes > max_mb * 1e6 or not folder.is_whole
-    share, held_out = choose_held_out(read_whole(folder.repositories, max_mb) if cut else folder.repositories)
+    repositories = read_whole(folder.repositories, max_mb) if cut else folder.repositories
+    share, held_out = choose_held_out(repositories, folder.places)
     return Choices(
         seq_len=seq_len or SEQ_LEN,
         heldout_share=share,
@@ -61,16 +62,20 @@ def read_whole(repositories: dict[str, int], max_mb: float) -> dict[str, int]:
     return found
 
 
-def choose_held_out(repositories: dict[str, int]) -> tuple[float, list[str]]:
-    """The least share of repositories that holds out enough of the bytes, and which; (0, []) where there is none."""
+def choose_held_out(repositories: dict[str, int], places: dict[str, set[str]]) -> tuple[float, list[str]]:
+    """The least share of repositories that holds out enough of the bytes, but nowhere all of a language, and which.
+
+    (0, []) where there is none. `places`: the repositories in which each language lies.
+    """
     whole, held = sum(repositories.values()), 0
     for repository in sorted(repositories, key=place_of):
         held += repositories[repository]
         share = math.ceil(place_of(repository) * 10_000) / 10_000
-        if held > MOST_HELD_OUT * whole or share > MOST_SHARE:
+        names = {name for name in repositories if is_held_out(name, share=share)}
+        if held > MOST_HELD_OUT * whole or share > MOST_SHARE or any(place <= names for place in places.values()):
             break
         if held >= LEAST_HELD_OUT * whole:
-            return share, sorted(name for name in repositories if is_held_out(name, share=share))
+            return share, sorted(names)
     return 0.0, []
 
 
@@ -92,7 +97,9 @@ def describe(folder: Folder, choices: Choices) -> list[str]:
     if choices.held_out:
         lines.append(f"held out for evaluation, in no other stream: {listed(choices.held_out)}")
     else:
-        lines.append("nothing is held out: no entry of the folder is small enough; the training is not evaluated")
+        lines.append(
+            "nothing is held out: each entry is too large or has all files of a language; the training is not evaluated"
+        )
     return lines
 
 

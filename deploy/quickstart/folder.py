@@ -22,13 +22,14 @@ MOST_FILES = 200_000
 class Folder(msgspec.Struct, frozen=True, kw_only=True):
     """`languages`: files and bytes by language, the largest first; `repositories`: bytes of source by entry of the folder.
 
-    `others`: files of no language that the corpus knows, or too large for it; `unreadable`: folders that may not be entered.
-    `is_whole`: whether all of the folder was looked at.
+    `places`: the entries in which each language lies; `others`: files of no language that the corpus knows, or too large for
+    it; `unreadable`: folders that may not be entered. `is_whole`: whether all of the folder was looked at.
     """
 
     path: Path
     languages: dict[str, tuple[int, int]]
     repositories: dict[str, int]
+    places: dict[str, set[str]]
     others: int
     unreadable: int
     is_whole: bool
@@ -51,6 +52,7 @@ def look(path: Path) -> Folder:
         )
     languages: dict[str, list[int]] = {}
     repositories: dict[str, int] = {}
+    places: dict[str, set[str]] = {}
     unreadable: list[OSError] = []
     others = containers = seen = 0
     for place, folders, names in os.walk(path, onerror=unreadable.append):
@@ -68,6 +70,7 @@ def look(path: Path) -> Folder:
             found[1] += size
             repository = f"{path.name}/{clean_name(file.relative_to(path).parts[0])}"  # as the corpus calls it
             repositories[repository] = repositories.get(repository, 0) + size
+            places.setdefault(language, set()).add(repository)
         if seen >= MOST_FILES:
             break
     if not languages:
@@ -76,6 +79,7 @@ def look(path: Path) -> Folder:
         path=path,
         languages={name: (files, size) for name, (files, size) in sorted(languages.items(), key=lambda item: -item[1][1])},
         repositories=repositories,
+        places=places,
         others=others,
         unreadable=len(unreadable),
         is_whole=seen < MOST_FILES,

@@ -105,6 +105,7 @@ def check(options: argparse.Namespace) -> None:
     from streamer.catalog.names import check_word
     from streamer.corpus.parts.publication import filled_streams
     from streamer.extras import require
+    from streamer.store.directory_store import folder_for
 
     services, training = () if options.no_up else ("generators", "service"), () if options.no_train else ("train",)
     less = "; with --no-up and --no-train it needs [corpus] alone" if services or training else ""
@@ -118,6 +119,10 @@ def check(options: argparse.Namespace) -> None:
         raise QuickstartError(f"--max-mb {options.max_mb:g} is not in 0.1..1000000; give megabytes of source")
     if Path(f"{options.name}.toml").exists():
         raise QuickstartError(f"{options.name}.toml is there already; move it away, or give another --name")
+    if "://" not in options.root:
+        folder_for(Path(options.root).expanduser().resolve())
+    if not os.access(Path.cwd(), os.W_OK):
+        raise QuickstartError(f"{Path.cwd()} may not be written by this user; work in a folder of your own")
     there = filled_streams(Catalog(options.root))
     if there:
         raise QuickstartError(
@@ -239,6 +244,7 @@ def train_words(options: argparse.Namespace, choices: Any, report: Any) -> list[
     settings = {
         "general.steps": options.steps,
         "general.schedule.warm_up_steps": max(1, options.steps // 10),
+        "reports.every_steps": 1,  # so that the curve of the loss leads to single batches
         "batch.seq_len": choices.seq_len,
         "model.vocab_size": report.vocabulary,
         **({} if report.heldout_documents else {"heldout.streams": ""}),

@@ -182,7 +182,8 @@ def read(document: Any, kind: type[T], what: str, *, strict: bool = True) -> T:
         return check(document, kind, strict=strict)
     except Fault as fault:
         allowed = ", ".join(getattr(kind, "__struct_encode_fields__", ())) or "none"
-        raise RequestError(f"{what}: {fault}; its keys are {allowed}, see /openapi.json") from fault
+        keys = "" if "its keys are" in str(fault) else f"; its keys are {allowed}"
+        raise RequestError(f"{what}: {fault}{keys}, see /openapi.json") from fault
 
 
 def depth(value: Any) -> int:

@@ -206,3 +206,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def folder_for(path: Path) -> Path:
+    """The nearest folder that exists, in which a root would be made. Raises: StoreError when it may not be written."""
+    folder = next(place for place in (path, *path.parents) if place.exists())
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StoreError(f"{folder} may not be written by this user; name another root, or change the folder's mode")
+    return folder

@@ -128,6 +128,14 @@ class Page:
         self.run("return new Promise((done) => setTimeout(done, 400))")
         self.driver.save_screenshot(str(SCREENSHOTS / f"{name}.png"))
 
+    def count_clicks(self) -> Callable[[], int]:
+        """Counts the presses of the pointer from now on, also over changes of the page's address."""
+        self.run(
+            "window.presses = 0;"
+            "document.addEventListener('click', (event) => { if (event.isTrusted) window.presses += 1; }, { capture: true })"
+        )
+        return lambda: int(self.run("return window.presses"))
+
     def barriers(self) -> list[str]:
         """What axe-core finds serious or critical for people who read with other senses or means: rule, element, why.
 

@@ -34,15 +34,6 @@ def spiked(seeded: Path) -> Path:
     return seeded
 
 
-def count_clicks(page: Page) -> Callable[[], int]:
-    """Counts the presses of the pointer from now on, also over changes of the page's address."""
-    page.run(
-        "window.presses = 0;"
-        "document.addEventListener('click', (event) => { if (event.isTrusted) window.presses += 1; }, { capture: true })"
-    )
-    return lambda: int(page.run("return window.presses"))
-
-
 def click_point(page: Page, title: str, place: int) -> None:
     """Presses on a point of a chart's first line, as a pointer does."""
     page.run(
@@ -69,7 +60,7 @@ def test_from_a_spike_of_the_loss_to_its_documents_and_a_fork_without_them(spike
         page = open_page(address)
         page.go("runs/first")
         page.until(lambda: page.chart(LOSS)[0]["y"])
-        clicks = count_clicks(page)
+        clicks = page.count_clicks()
         click_point(page, LOSS, SPIKE)
         page.until(lambda: f"Batch {SPIKE} is in the ledger" in page.text("main"))
         page.until(lambda: page.driver.find_elements("css selector", ".row details[open] code"))
@@ -152,7 +143,7 @@ def test_start_change_a_ratio_in_mid_run_and_scale_in_few_clicks(small: Path, op
     with serving(small) as address:
         page = open_page(address)
         page.go("catalog")
-        clicks = count_clicks(page)
+        clicks = page.count_clicks()
         page.link("Runs").click()
         page.link("Start a run").click()
         page.until(lambda: page.field("Name")).send_keys("first")

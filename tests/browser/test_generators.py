@@ -38,12 +38,15 @@ def services(seeded: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_scaling_starts_workers_and_their_files_can_be_looked_at(services: str, open_page: OpenPage) -> None:
     page = open_page(services)
-    page.go("generators")
+    page.go("catalog")
+    clicks = page.count_clicks()
+    page.link("Generators").click()
     page.until(lambda: "1 of 1 wanted" in page.text(".facts"))
     field = page.field("Wanted workers")
     field.clear()
     field.send_keys("3")
     page.button("Scale").click()
+    assert clicks() == 2
     page.until(lambda: page.text("#said") == "3 workers are wanted")
     assert page.one("#said").is_displayed()
     page.until(lambda: "3 of 3 wanted" in page.text(".facts"))

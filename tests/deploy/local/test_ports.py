@@ -135,6 +135,9 @@ def test_the_dashboard_opens_in_the_browser_that_was_chosen(
     port = own_port(root)
     try:
         assert address(up(root, "--open")) == f"http://{LOOPBACK}:{port}"
+        opened.unlink()
+        assert address(up(root, "--open")) == f"http://{LOOPBACK}:{port}"  # what is up already is looked at
+        assert "look at it with phasemix up --open" in up(root).stderr
     finally:
         down(root)
     assert opened.read_text() == f"http://{LOOPBACK}:{port}\n"

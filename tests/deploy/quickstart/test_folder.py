@@ -95,20 +95,40 @@ def test_what_holds_no_source_is_refused_with_the_remedy(tmp_path: Path) -> None
 
 def found(size: int) -> Folder:
     return Folder(
-        path=Path("/code"), languages={"python": (10, size)}, repositories={}, others=0, unreadable=0, is_whole=True
+        path=Path("/code"),
+        languages={"python": (10, size)},
+        repositories={},
+        places={},
+        others=0,
+        unreadable=0,
+        is_whole=True,
     )
 
 
 def test_what_is_held_out_is_enough_and_not_too_much() -> None:
     for number in range(2, 60):
         repositories = {f"code/{number}-{place}": 1000 + 37 * place for place in range(number)}
-        share, names = choose_held_out(repositories)
+        share, names = choose_held_out(repositories, {"python": set(repositories)})
         assert names == sorted(name for name in repositories if share and is_held_out(name, share=share))
         if names:
             held = sum(repositories[name] for name in names) / sum(repositories.values())
             assert held >= LEAST_HELD_OUT
             assert held <= MOST_HELD_OUT + 0.01
-    assert choose_held_out({"code/all": 10**6}) == (0.0, [])
+    assert choose_held_out({"code/all": 10**6}, {}) == (0.0, [])
+
+
+def test_no_language_is_held_out_as_a_whole(tmp_path: Path) -> None:
+    for number in range(30):
+        write(tmp_path / f"entry{number}", a_py=20_000)
+    held_out = choose(look(tmp_path), max_mb=32).held_out
+    assert held_out
+    other = tmp_path / held_out[0].rpartition("/")[2]  # which would be the first to be held out
+    (other / "a.go").write_text("package a\n" * 100)
+    folder = look(tmp_path)
+    chosen = choose(folder, max_mb=32)
+    assert folder.places["go"] == {held_out[0]}
+    assert held_out[0] not in chosen.held_out
+    assert all(not place <= set(chosen.held_out) for place in folder.places.values())
 
 
 def test_of_a_folder_that_is_read_in_part_only_what_is_read_is_held_out(tmp_path: Path) -> None:

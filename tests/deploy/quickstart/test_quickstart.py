@@ -81,3 +81,12 @@ def test_what_cannot_be_done_is_refused_in_one_line_and_writes_nothing(tmp_path:
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert says in done.stderr
     assert list(tmp_path.iterdir()) == [tmp_path / "there.toml"]
+
+
+def test_a_place_that_may_not_be_written_is_refused_before_the_corpus_is_read(
+    code: Path, small_disk: Path, tmp_path: Path
+) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    done = phasemix(tmp_path, "quickstart", str(code), "--root", str(small_disk / "root"))
+    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
+    assert f"{small_disk} may not be written by this user; name another root" in done.stderr
