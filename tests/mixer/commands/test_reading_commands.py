@@ -111,7 +111,7 @@ def test_a_preview_warns_above_four_passes_and_says_how_far_caps_let_it_go(
     two: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "warning" not in said(capsys, two, "mixtures", "preview", "few", "--tokens", "2K")
-    assert "raw/go 6.2 times" in said(capsys, two, "mixtures", "preview", "few", "--tokens", "4K")
+    assert "raw/go (6.2 times)" in said(capsys, two, "mixtures", "preview", "few", "--tokens", "4K")
     capped = said(capsys, two, "mixtures", "preview", "few", "--set", "raw.max_passes=2", "--tokens", "1M")
     assert "few@1: 1,280 of 1M tokens" in capped
 
