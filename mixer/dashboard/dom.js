@@ -96,6 +96,15 @@ export function duration(seconds) {
   return `${three.format(seconds)} s`;
 }
 
+// Words with their values, [word, text or node] each; what is false is left out. Changes only where something else is said.
+export function showFacts(place, rows) {
+  const kept = rows.filter(Boolean);
+  const said = JSON.stringify(kept.map(([word, value]) => [word, value.textContent ?? value]));
+  if (place.dataset.said === said) return;
+  place.replaceChildren(...kept.map(([word, value]) => h("div", {}, h("dt", {}, word), h("dd", {}, value))));
+  place.dataset.said = said;
+}
+
 // What is there to do when there is nothing to show yet: a sentence, and the command that comes next.
 export function empty(text, ...commands) {
   return h("div", { class: "empty" }, h("p", {}, text), ...commands.map((line) => h("pre", { tabindex: 0 }, h("code", {}, line))));

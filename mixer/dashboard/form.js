@@ -2,33 +2,36 @@
 
 import { get } from "./api.js";
 import { copyable } from "./command.js";
-import { confirm, h } from "./dom.js";
+import { confirm, h, parseTokens } from "./dom.js";
 
 let made = 0;
 
-// { element, input, said }; `kind`: an input's type, or "select" with `options` (elements).
+// { element, input }; `kind`: an input's type, "textarea", or "select" with `options` (elements).
 export function field(label, { kind = "text", hint = null, options = [], element = null, ...attributes } = {}) {
   const id = `field-${(made += 1)}`;
   const spare = hint ? h("small", { id: `${id}-hint` }, hint) : null;
   const given = { id, autocomplete: "off", spellcheck: "false", "aria-describedby": hint ? `${id}-hint` : null, ...attributes };
-  const input = kind === "select" ? h("select", given, options) : h("input", { type: kind, ...given });
+  const input = kind === "select" ? h("select", given, options) : kind === "textarea" ? h("textarea", given) : h("input", { type: kind, ...given });
   return { element: h("div", { class: "field" }, h("label", { for: id }, label), input, spare, element), input };
 }
 
 // A form of fields. `submit(values)` acts and returns what to confirm; a field that is empty gives no value.
-// `command(values)`: the command that does the same, shown to be copied; null while there is none.
-export function form(label, fields, submit, { title = null, id = null, tone = "primary", command = null } = {}) {
+// `command(values)`: the command that does the same, shown to be copied; null while there is none. `further`: a second button,
+// { label, submit }, behind the first one.
+export function form(label, fields, submit, { title = null, id = null, tone = "primary", command = null, further = null } = {}) {
   const error = h("p", { class: "error", role: "alert" });
-  const button = h("button", { class: tone }, label);
+  const first = h("button", { class: tone }, label);
+  const second = further && h("button", {}, further.label);
   const shown = command && copyable();
   async function act(event) {
     event.preventDefault();
-    if (button.hasAttribute("aria-busy")) return;
+    if (made.querySelector("[aria-busy]")) return;
+    const button = event.submitter ?? first;
     button.setAttribute("aria-busy", "true"); // not disabled: that would take the focus away
     error.replaceChildren();
     fields.forEach(({ input }) => input.removeAttribute("aria-invalid"));
     try {
-      confirm((await submit(values())) ?? "");
+      confirm((await (button === second ? further.submit : submit)(values())) ?? "");
     } catch (refused) {
       error.textContent = refused.message;
       for (const { input } of fields) {
@@ -49,13 +52,33 @@ export function form(label, fields, submit, { title = null, id = null, tone = "p
   }
   const heading = title && h("h3", {}, title);
   const made = h("form", { submit: act, id, novalidate: null }, heading, h("div", { class: "fields" }, fields.map((one) => one.element)),
-    h("div", { class: "buttons" }, button), error, shown?.element);
+    h("div", { class: "buttons" }, first, second), error, shown?.element);
   if (shown) {
     made.addEventListener("input", drawCommand);
     made.addEventListener("change", drawCommand);
     drawCommand();
   }
   return made;
+}
+
+// How many tokens are looked ahead. `tokens()`: the number, 0 where nothing is given. Raises: an Error that says how to write it.
+export function horizonField(address, placeholder) {
+  const made = field("Horizon, tokens", { name: "tokens", value: address.query.get("tokens") ?? "", placeholder, size: 8 });
+  made.input.addEventListener("input", () => address.set("tokens", made.input.value.trim()));
+  function tokens() {
+    const found = made.input.value.trim() ? parseTokens(made.input.value) : 0;
+    made.input.toggleAttribute("aria-invalid", found === null);
+    if (found === null) throw new Error(`${made.input.value} is no number of tokens; write it like 12500000 or 12.5B`);
+    return found;
+  }
+  return { ...made, tokens };
+}
+
+// How much curves are smoothed, as the address keeps it. `weight()`: 0 (as they are) to below 1.
+export function smoothingField(address, changed) {
+  const made = field("Smoothing", { kind: "range", min: 0, max: 0.98, step: 0.02, value: address.query.get("smooth") ?? 0 });
+  made.input.addEventListener("input", () => { address.set("smooth", made.input.value === "0" ? null : made.input.value); changed(); });
+  return { ...made, weight: () => made.input.valueAsNumber };
 }
 
 // What stands where somebody who may only read would find a form.

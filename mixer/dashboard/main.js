@@ -8,7 +8,7 @@ const LIVES = { catalog: "Catalog", streams: "Stream", mixtures: "Mixtures", run
 const UNDER = { streams: "catalog", compare: "runs" }; // which entry of the navigation they belong to
 const AGAIN_MS = 3000;
 const main = document.querySelector("#main");
-let shown = null; // { path, stop(), follow?(address) }
+let shown = null; // { stop() }, of the page that is shown
 
 // A word of an address; one that was cut or mistyped stays as it is.
 function decoded(word) {
@@ -44,14 +44,14 @@ function tokenForm() {
       keepToken(before);
       throw error;
     }
-    await show(true);
+    await show();
   });
 }
 
 function drawSession({ role, by, token_needed: needed }) {
   const place = document.querySelector("#session");
   const who = h("span", { class: "role" }, [by, role !== "write" && "read-only"].filter(Boolean).join(", "));
-  const forget = h("button", { type: "button", click: () => { keepToken(""); show(true); } }, "Forget the token");
+  const forget = h("button", { type: "button", click: () => { keepToken(""); show(); } }, "Forget the token");
   const change = h("details", { class: "token" }, h("summary", {}, token() ? "Change token" : "Give a token"), h("div", { class: "card" }, tokenForm(), token() ? forget : null));
   place.replaceChildren(who, ...(needed || token() ? [change] : []));
 }
@@ -59,23 +59,19 @@ function drawSession({ role, by, token_needed: needed }) {
 function refused(error) {
   const needs = error instanceof ApiError && (error.status === 401 || error.status === 403);
   main.replaceChildren(h("h1", {}, needs ? "A token is needed" : "This page cannot be shown"), h("p", { class: "error", role: "alert" }, error.message),
-    ...(needs ? [tokenForm()] : [h("button", { type: "button", click: () => show(true) }, "Try again")]));
+    ...(needs ? [tokenForm()] : [h("button", { type: "button", click: () => show() }, "Try again")]));
 }
 
-async function show(anew = false) {
+async function show() {
   const now = address();
   document.querySelectorAll("nav a").forEach((one) => {
     if (one.hash === `#/${UNDER[now.page] ?? now.page}`) one.setAttribute("aria-current", "page");
     else one.removeAttribute("aria-current");
   });
   document.title = [...now.words, LIVES[now.page], "phasemix"].join(" · ");
-  if (!anew && shown?.path === now.path && shown.follow) {
-    shown.follow(now);
-    return;
-  }
   const before = shown;
   shown?.stop?.();
-  const mine = { path: now.path };
+  const mine = {};
   shown = mine;
   try {
     const [session, page] = await Promise.all([get("session"), import(`./pages/${now.page}.js`)]);
@@ -89,7 +85,7 @@ async function show(anew = false) {
     if (!(error instanceof ApiError)) console.error(error);
     if (shown === mine) {
       refused(error);
-      if (error.status === 0 || error.status >= 500) setTimeout(() => { if (shown === mine) show(true); }, AGAIN_MS); // it may come back
+      if (error.status === 0 || error.status >= 500) setTimeout(() => { if (shown === mine) show(); }, AGAIN_MS); // it may come back
     }
     say(document.querySelector("#state"), error.message);
   }
@@ -101,5 +97,5 @@ async function show(anew = false) {
 
 document.querySelector("#skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
 document.querySelector("#said").addEventListener("click", (event) => event.currentTarget.classList.add("unseen"));
-addEventListener("hashchange", () => show());
+addEventListener("hashchange", show);
 await show();

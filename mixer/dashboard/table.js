@@ -1,6 +1,6 @@
 // A table whose rows are kept while they stay, so that an update moves neither focus nor scrolling.
 
-import { arrange, h } from "./dom.js";
+import { arrange, h, points } from "./dom.js";
 
 // What a cell may be: a text, or { text, href, meter, tone }; meter: 0 to 1, drawn beside its text.
 function fill(place, cell) {
@@ -10,6 +10,11 @@ function fill(place, cell) {
   place.replaceChildren(...(meter === undefined ? [said] : [h("meter", { max: 1, value: meter, "aria-hidden": "true" }), h("span", { class: "measure" }, said)]));
   if (tone) place.setAttribute("data-tone", tone);
   else place.removeAttribute("data-tone");
+}
+
+// A cell that says by how many points a share differs, and in which direction by its tone.
+export function change(value) {
+  return { text: points(value), tone: Math.abs(value) < 5e-5 ? "same" : value > 0 ? "more" : "less" };
 }
 
 function ordered(rows, columns, sort) {

@@ -9,21 +9,16 @@ from collections import defaultdict
 import msgspec
 
 from mixer.errors import RunError
-from mixer.reading.trace import Trace, TracedRow
+from mixer.reading.trace import PlacedRow, Trace
 from streamer.catalog.catalog import Catalog
 from streamer.reading.passages import Passage, Passages, Place
 
 MOST_AHEAD = 1 << 12  # batches past the ledger's end that a request may have planned
 
 
-class BatchRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One row: its slot in the batch, where it comes from, which pass over the stream it is, and what is in it."""
+class BatchRow(PlacedRow, frozen=True, kw_only=True):
+    """A row with the documents in it."""
 
-    slot: int
-    stream: str
-    part: int
-    row: int
-    pass_index: int
     passages: list[Passage]
 
 
@@ -51,26 +46,14 @@ class BatchPages:
                 raise RunError(
                     f"run {self._trace.run}: a global batch has slots 0 to {size - 1}, not {first}; ask for one of those"
                 )
-            rows = self._trace.slots(step, range(first, min(first + count, size)))
+            rows = self._trace.places(step, range(first, min(first + count, size)))
             found = self._passages_of(rows)
-        return BatchPage(
-            step=step,
-            source=rows[0].source,
-            size=size,
-            rows=[
-                BatchRow(
-                    slot=row.slot,
-                    stream=row.stream,
-                    part=row.part,
-                    row=row.row,
-                    pass_index=row.pass_index,
-                    passages=found[row.stream][Place(row.part, row.row)],
-                )
-                for row in rows
-            ],
-        )
+        filled = [
+            BatchRow(**msgspec.structs.asdict(row), passages=found[row.stream][Place(row.part, row.row)]) for row in rows
+        ]
+        return BatchPage(step=step, source=rows[0].source, size=size, rows=filled)
 
-    def _passages_of(self, rows: list[TracedRow]) -> dict[str, dict[Place, list[Passage]]]:
+    def _passages_of(self, rows: list[PlacedRow]) -> dict[str, dict[Place, list[Passage]]]:
         places: dict[str, list[Place]] = defaultdict(list)
         for row in rows:
             places[row.stream].append(Place(row.part, row.row))

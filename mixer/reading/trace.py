@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,29 +18,23 @@ from mixer.journal.journal import Forecast
 from mixer.ledger.ancestry import Ancestry
 from mixer.ledger.ledger import Ledger, widen
 from mixer.order.ranges import Ranges
-from mixer.planning.planner import Planner
+from mixer.planning.planner import Planner, Slots
 from mixer.planning.states import States
 from mixer.planning.tables import BoundParts, Tables
 from mixer.reading.positions import Positions
 from mixer.reading.turns import Row, Turn, turns_of
 from streamer.catalog.catalog import Catalog
-from streamer.catalog.manifest import PartInfo, Schema
+from streamer.catalog.manifest import PartInfo
 from streamer.catalog.sidecar import Span, find_spans, spans_of
 from streamer.reading.reader import Reader
+from streamer.reading.texts import Texts
 from streamer.store.store import MemoryStore, Store
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
 
 MOST_AHEAD = 1 << 20  # batches past the ledger's end that are forecast
 
 
-class TracedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of a global batch. `source`: ledger, forecast or skipped. `documents`: None where the part has no sidecar.
-
-    On request `text`, or `tokens` where the catalog has no tokenizer for it.
-    """
+class PlacedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one row of a global batch comes from. `source`: ledger, forecast or skipped."""
 
     step: int
     slot: int
@@ -50,6 +43,14 @@ class TracedRow(msgspec.Struct, frozen=True, kw_only=True):
     row: int
     pass_index: int
     source: str
+
+
+class TracedRow(PlacedRow, frozen=True, kw_only=True):
+    """A row with what is in it. `documents`: None where the part has no sidecar.
+
+    On request `text`, or `tokens` where the catalog has no tokenizer for it.
+    """
+
     documents: list[Span] | None
     text: str | None = None
     tokens: list[int] | None = None
@@ -94,7 +95,7 @@ class Trace:
         self._journal = Forecast(self.catalog, run)
         self._reader, self._bound = Reader(self.catalog.store), BoundParts(self.catalog, run)
         self._planner: Planner | None = None
-        self._tokenizers: dict[str, Tokenizer] = {}
+        self._texts = Texts(self.catalog)
         self._searched: dict[tuple[str, str, str], list[Span] | None] = {}  # (part's folder, column, value)
         self._line: Ancestry[Trace] = Ancestry(self, lambda parent: Trace(self.catalog, parent))
 
@@ -107,48 +108,52 @@ class Trace:
         """The rows of a global batch, or those of one rank. Raises: StepError, RunEnded, WaitError, RunError, PartError."""
         if 0 <= step < self.ledger.begin:
             return self._line.owner(step).batch(step, rank, world_size, text=text)
-        settings = self.ledger.settings
-        size = settings.global_batch
+        size = self.ledger.settings.global_batch
         if world_size < 1 or size % world_size or not 0 <= rank < world_size:
             raise RunError(
                 f"run {self.run}: rank {rank} of world size {world_size} does not fit a global batch of {size}; use a world "
                 "size that divides it and a rank below it"
             )
-        return self.slots(step, range(*(size * r // world_size for r in (rank, rank + 1))), text=text)
+        slots, placed = self._place(step, range(*(size * r // world_size for r in (rank, rank + 1))))
+        rows = [Row(stream, row.part, row.row) for stream, row in zip(slots.stream[0].tolist(), placed, strict=True)]
+        spans, traced = self._spans(rows), []
+        for number, (row, place) in enumerate(zip(rows, placed, strict=True)):
+            ids = said = None
+            if text:
+                table = self._tables(row.stream)
+                part, shard = table.shard(int(slots.rows.shard[0, number]))
+                ids = self._reader.rows(part, shard, table.schema)[slots.rows.first[0, number]].tolist()
+                said = self._texts.decode(table.schema.tokenizer, ids)
+            known = msgspec.structs.asdict(place)
+            traced.append(TracedRow(**known, documents=spans[row], text=said, tokens=ids if said is None else None))
+        return traced
 
-    def slots(self, step: int, own: range, *, text: bool = False) -> list[TracedRow]:
-        """Some rows of a global batch, by their slots. Raises: as `batch`."""
+    def places(self, step: int, slots: range) -> list[PlacedRow]:
+        """Where the rows in some slots of a global batch come from. Raises: as `batch`."""
         if 0 <= step < self.ledger.begin:
-            return self._line.owner(step).slots(step, own, text=text)
+            return self._line.owner(step).places(step, slots)
+        return self._place(step, slots)[1]
+
+    def _place(self, step: int, wanted: range) -> tuple[Slots, list[PlacedRow]]:
         self._journal.refresh()
         self._check_ahead(step)
         self._journal.ensure(step, to=step)
-        planner, tables = self._plan()
-        slots, _ = planner.plan(planner.state(step), 1, slice(own.start, own.stop))
-        streams, parts, rows = (column[0].tolist() for column in (slots.stream, slots.rows.part, slots.rows.part_row))
-        places = [Row(*place) for place in zip(streams, parts, rows, strict=True)]
-        spans, traced = self._spans(places), []
-        for number, place in enumerate(places):
-            ids = said = None
-            if text:
-                table = tables(place.stream)
-                part, shard = table.shard(int(slots.rows.shard[0, number]))
-                ids = self._reader.rows(part, shard, table.schema)[slots.rows.first[0, number]].tolist()
-                said = self._decode(table.schema, ids)
-            row = TracedRow(
+        planner = self._plan()[0]
+        slots, _ = planner.plan(planner.state(step), 1, slice(wanted.start, wanted.stop))
+        columns = (slots.stream, slots.rows.part, slots.rows.part_row, slots.passes)
+        placed = [
+            PlacedRow(
                 step=step,
-                slot=own.start + number,
-                stream=planner.ledger.streams[place.stream],
-                part=place.part,
-                row=place.row,
-                pass_index=int(slots.passes[0, number]),
+                slot=slot,
+                stream=planner.ledger.streams[stream],
+                part=part,
+                row=row,
+                pass_index=passes,
                 source=self._source(step),
-                documents=spans[place],
-                text=said,
-                tokens=ids if said is None else None,
             )
-            traced.append(row)
-        return traced
+            for slot, stream, part, row, passes in zip(wanted, *(column[0].tolist() for column in columns), strict=True)
+        ]
+        return slots, placed
 
     def document(self, document: str, *, to_step: int | None = None) -> list[Position]:
         """Every position before `to_step` (default: the ledger's end) that holds a document, by its id or path, in order.
@@ -268,11 +273,3 @@ class Trace:
             f"run {self.run}: no sidecar of its {len(parts):,} parts names document {document} ({without:,} have none); "
             f"for ids: phasemix runs trace {self.run} --batch 0"
         )
-
-    def _decode(self, schema: Schema, ids: list[int]) -> str | None:
-        """None where the catalog has no tokenizer for a stream."""
-        if schema.tokenizer is None or self.catalog.store.get(f"tokenizers/{schema.tokenizer}.json") is None:
-            return None
-        if schema.tokenizer not in self._tokenizers:
-            self._tokenizers[schema.tokenizer] = self.catalog.load_tokenizer(schema.tokenizer)
-        return str(self._tokenizers[schema.tokenizer].decode(ids, skip_special_tokens=False))

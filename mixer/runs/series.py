@@ -90,16 +90,18 @@ class Curves:
         drawn = (
             np.array([self._drawn_at(step, width) for step in (begin, *steps)]) if steps else np.zeros((1, width), np.int64)
         )
+        total, weight = losses(reports, dict(zip(ledger.streams, member.tolist(), strict=True)), low, high, len(groups))
+        batch_tokens = ledger.settings.global_batch * ledger.settings.seq_len
         return Series(
             first_step=begin,
             steps=steps,
             groups=groups,
             target=shares(asked_for(ledger, low, high), member, len(groups)),
             realised=shares(np.diff(drawn, axis=0).astype(np.float64), member, len(groups)),
-            loss=losses(reports, dict(zip(ledger.streams, member.tolist(), strict=True)), low, high, len(groups)),
-            total_loss=[row[0] for row in losses(reports, dict.fromkeys(ledger.streams, 0), low, high, 1)],
-            tokens_per_s=speeds(reports, low, high, ledger.settings.global_batch * ledger.settings.seq_len),
-            speed_tokens_per_s=speed(reports, ledger.settings.global_batch * ledger.settings.seq_len),
+            loss=[means(*row) for row in zip(total, weight, strict=True)],
+            total_loss=means(total.sum(1), weight.sum(1)),
+            tokens_per_s=speeds(reports, low, high, batch_tokens),
+            speed_tokens_per_s=speed(reports, batch_tokens),
             trained_step=reports[-1].end_step if reports else None,
             events=[mark(event) for event in history(self._catalog, line_of(self._catalog, self._run))[-MOST_EVENTS:]],
         )
@@ -159,8 +161,11 @@ def shares(samples: Floats, member: Ints, groups: int) -> list[list[float]]:
     return rows
 
 
-def losses(reports: list[Report], group: dict[str, int], low: Ints, high: Ints, groups: int) -> list[list[float | None]]:
-    """Mean loss of each group in each window, a report's samples spread evenly over its batches."""
+def losses(reports: list[Report], group: dict[str, int], low: Ints, high: Ints, groups: int) -> tuple[Floats, Floats]:
+    """Of each group in each window the sum of its samples' losses, and how many samples that are.
+
+    A report's samples are spread evenly over its batches.
+    """
     total, weight = np.zeros((2, len(low), groups))
     for report in reports:
         overlap = np.minimum(high, report.end_step) - np.maximum(low, report.start_step)
@@ -170,8 +175,13 @@ def losses(reports: list[Report], group: dict[str, int], low: Ints, high: Ints, 
             if loss is not None and stream in group:
                 total[here, group[stream]] += part * samples * loss
                 weight[here, group[stream]] += part * samples
-    mean = np.round(total / np.where(weight, weight, 1), DIGITS)
-    return [[float(m) if w else None for m, w in zip(*row, strict=True)] for row in zip(mean, weight, strict=True)]
+    return total, weight
+
+
+def means(total: Floats, weight: Floats) -> list[float | None]:
+    """Of each sum its mean, None where nothing was added."""
+    found = np.round(total / np.where(weight, weight, 1), DIGITS)
+    return [float(mean) if has else None for mean, has in zip(found, weight, strict=True)]
 
 
 def paces(reports: list[Report]) -> list[tuple[int, int, float]]:

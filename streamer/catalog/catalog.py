@@ -8,10 +8,8 @@ Always holds:
 import fnmatch
 import functools
 import math
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,10 +33,11 @@ from streamer.catalog.manifest import (
     read_schema,
 )
 from streamer.catalog.names import check_glob, check_stream_name
-from streamer.catalog.references import check_reference, open_reference, place_of
+from streamer.catalog.references import check_reference, open_reference
 from streamer.catalog.registry import NAMES_FORMAT, log_of, names_in
+from streamer.catalog.shard_rows import iterate_shard
 from streamer.documents.document import Document
-from streamer.errors import LogError, PartError, StreamError
+from streamer.errors import LogError, StreamError
 from streamer.mds import layout as mds
 from streamer.mds.folder import INDEX, MdsFolder
 from streamer.store.entries import RESTORE
@@ -342,12 +341,9 @@ class Catalog:
             raise StreamError(f"stream {name} holds tokens; name a documents/* stream")
         for part in snapshot.parts:
             for shard in part.shards:
-                store, folder = place_of(self.store, part)
-                with local_copy(store, f"{folder}{shard.name}") as path:
-                    parts.check_hash(path, shard)
-                    for row in mds.iterate_rows(parts.plain_bytes(path, shard), name=str(path)):
-                        row["score"] = None if math.isnan(row["score"]) else row["score"]
-                        yield msgspec.convert(row, Document)
+                for row in iterate_shard(self.store, part, shard):
+                    row["score"] = None if math.isnan(row["score"]) else row["score"]
+                    yield msgspec.convert(row, Document)
 
     def put_tokenizer(self, json_text: str) -> str:
         """Keeps a tokenizer.json under the root, once, and returns its fingerprint."""
@@ -414,24 +410,6 @@ def is_same_part(written: Body, asked: Body) -> bool:
 def fingerprint_of(tokenizer: bytes) -> str:
     """What a canonical tokenizer.json is called by."""
     return f"bpe-{xxhash.xxh3_128_hexdigest(tokenizer)[:16]}"
-
-
-@contextmanager
-def local_copy(store: Store, key: str) -> Iterator[Path]:
-    """A path to an object: its own place on a local root, else a temporary copy. Raises: PartError when it is gone."""
-    place = store.local_path(key)
-    if place is not None:
-        if not place.is_file():
-            raise PartError(f"{place} is missing; {RESTORE}")
-        yield place
-        return
-    data = store.get(key)
-    if data is None:
-        raise PartError(f"{store.url}/{key} is missing; {RESTORE}")
-    with tempfile.TemporaryDirectory(prefix="phasemix-object-") as folder:
-        path = Path(folder) / "object"
-        path.write_bytes(data)
-        yield path
 
 
 def token_schema(name: str, seq_len: int, dtype: str, tokenizer: str | None) -> Schema:

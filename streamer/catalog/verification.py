@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from streamer.catalog import parts, sidecar
-from streamer.catalog.catalog import Catalog, local_copy
+from streamer.catalog import sidecar
+from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo, Snapshot
 from streamer.catalog.part_files import load_file, read_parquet
-from streamer.catalog.references import place_of
+from streamer.catalog.shard_rows import checked_copy
 from streamer.errors import PartError, PhasemixError
 from streamer.store.entries import RESTORE, key_of
 from streamer.store.log_check import LogCheck, logs_under
@@ -97,9 +97,8 @@ def verify_part(catalog: Catalog, stream: str, part: PartInfo) -> Iterator[Findi
     for shard in part.shards:
         state, is_fault = WHOLE, False
         try:
-            store, folder = place_of(catalog.store, part)
-            with local_copy(store, f"{folder}{shard.name}") as path:
-                parts.check_hash(path, shard)
+            with checked_copy(catalog.store, part, shard):
+                pass
         except PartError as error:
             state, is_fault = f"damaged: {error}", True
         except (PhasemixError, OSError) as error:

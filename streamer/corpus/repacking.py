@@ -17,15 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from streamer.catalog import parts
-from streamer.catalog.catalog import Catalog, local_copy
+from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo, Snapshot
 from streamer.catalog.names import kind_of, packed_again
-from streamer.catalog.references import place_of
+from streamer.catalog.shard_rows import iterate_shard
 from streamer.corpus.parts.publication import KINDS
 from streamer.corpus.progress import Report, silent
 from streamer.documents.document import Document
 from streamer.errors import CorpusError
-from streamer.mds import layout as mds
 from streamer.packing import tokenizer as tokenizers
 from streamer.packing.packing import pack, sidecar_rows
 from streamer.store.log import Bodies
@@ -171,11 +170,5 @@ def document_of(span: dict[str, Any]) -> Document:
 
 def read_rows(catalog: Catalog, part: PartInfo) -> npt.NDArray[Any]:
     """(samples, seq_len) of a part. Raises: PartError for a shard that is missing or damaged."""
-    store, folder = place_of(catalog.store, part)
-    rows: list[npt.NDArray[Any]] = []
-    for shard in part.shards:
-        with local_copy(store, f"{folder}{shard.name}") as path:
-            parts.check_hash(path, shard)
-            plain = parts.plain_bytes(path, shard)
-            rows += [row["tokens"] for row in mds.iterate_rows(plain, {"tokens"}, name=str(path))]
-    return np.stack(rows)
+    shards = (iterate_shard(catalog.store, part, shard, {"tokens"}) for shard in part.shards)
+    return np.stack([row["tokens"] for rows in shards for row in rows])

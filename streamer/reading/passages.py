@@ -7,21 +7,17 @@ a row of tokens has one for each document in it, or a single one without a docum
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from streamer.catalog.catalog import Catalog, local_copy
+from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo, Shard, Snapshot
-from streamer.catalog.parts import check_hash, plain_bytes
-from streamer.catalog.references import place_of
+from streamer.catalog.shard_rows import iterate_shard
 from streamer.catalog.sidecar import read_rows
 from streamer.errors import StreamError
-from streamer.mds.layout import iterate_rows
 from streamer.reading.reader import Reader
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+from streamer.reading.texts import Texts
 
 
 class Place(NamedTuple):
@@ -58,8 +54,7 @@ class Passages:
     """Reads passages of a catalog's streams. One thread at a time."""
 
     def __init__(self, catalog: Catalog) -> None:
-        self._catalog, self._reader = catalog, Reader(catalog.store)
-        self._tokenizers: dict[str, Tokenizer] = {}
+        self._catalog, self._reader, self._texts = catalog, Reader(catalog.store), Texts(catalog)
 
     def window(self, stream: str, first: int, count: int) -> list[Passage]:
         """The passages of rows [first, first + count), counted over a stream's parts. Raises: StreamError, PartError."""
@@ -85,20 +80,16 @@ class Passages:
 
     def _documents(self, snapshot: Snapshot, part: PartInfo, rows: list[int]) -> Iterator[tuple[Place, list[Passage]]]:
         for shard, first, inside in shards_of(part, rows):
-            store, folder = place_of(self._catalog.store, part)
-            with local_copy(store, f"{folder}{shard.name}") as path:
-                check_hash(path, shard)
-                for number, row in enumerate(iterate_rows(plain_bytes(path, shard), name=str(path))):
-                    if number in inside:
-                        place = Place(part.number, first + number)
-                        yield place, [Passage(**place._asdict(), **about(row), text=row["text"])]
+            for number, row in enumerate(iterate_shard(self._catalog.store, part, shard)):
+                if number in inside:
+                    place = Place(part.number, first + number)
+                    yield place, [Passage(**place._asdict(), **about(row), text=row["text"])]
 
     def _tokens(self, snapshot: Snapshot, part: PartInfo, rows: list[int]) -> Iterator[tuple[Place, list[Passage]]]:
         table = read_rows(self._catalog.store, part, None, ("sample", "in", rows))
         spans: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for span in table.to_pylist() if table is not None else ():
             spans[span["sample"]].append(span)
-        tokenizer = self._tokenizer(snapshot.tokenizer)
         for shard, first, inside in shards_of(part, rows):
             view = self._reader.rows(part, shard, snapshot.schema)
             for number in sorted(inside):
@@ -112,18 +103,11 @@ class Passages:
                             start=span["start"],
                             end=span["end"],
                             **about(span),
-                            text=tokenizer and tokenizer.decode(ids[span["start"] : span["end"]], skip_special_tokens=False),
+                            text=self._texts.decode(snapshot.tokenizer, ids[span["start"] : span["end"]]),
                         )
                         for span in (whole if table is None else spans[place.row])
                     ],
                 )
-
-    def _tokenizer(self, fingerprint: str | None) -> "Tokenizer | None":
-        if fingerprint is None or self._catalog.store.get(f"tokenizers/{fingerprint}.json") is None:
-            return None
-        if fingerprint not in self._tokenizers:
-            self._tokenizers[fingerprint] = self._catalog.load_tokenizer(fingerprint)
-        return self._tokenizers[fingerprint]
 
 
 def places_between(parts: Iterable[PartInfo], first: int, end: int) -> Iterator[Place]:

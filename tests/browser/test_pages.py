@@ -15,7 +15,7 @@ from streamer import Catalog
 
 OpenPage = Callable[[str], Page]
 PAGES = {
-    "catalog": "catalog?sort=-tokens&stream=synthetic/python",
+    "catalog": "catalog?sort=-tokens",
     "mixtures": "mixtures",
     "mixture": "mixtures/enhanced/2?tokens=40K&compare=enhanced@1&by=stream",
     "mixture-edited": 'mixtures/enhanced/3?tokens=2K&set={"synthetic.pin.python":0.35,"synthetic.pin.java":0.2}',

@@ -18,8 +18,8 @@ from mixer import Mixtures, Runs
 from mixer.journal.journal import Journal
 from streamer import Catalog, Document
 from streamer.catalog import parts
-from streamer.catalog.catalog import local_copy
 from streamer.catalog.manifest import PartInfo
+from streamer.catalog.shard_rows import local_copy
 from streamer.errors import PhasemixError
 from streamer.mds import layout as mds
 from streamer.publishing.publication import publish_path

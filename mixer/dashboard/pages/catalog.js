@@ -1,10 +1,9 @@
-// The catalog: its streams, tokens by language, how a stream has grown.
+// The catalog: its streams, and their tokens by key.
 
 import { get, poll } from "../api.js";
 import { chart, cut, namesAxis, narrow } from "../chart.js";
 import { count, empty, h, put, say, section, short } from "../dom.js";
 import { field } from "../form.js";
-import { growthChart } from "../growth.js";
 import { table } from "../table.js";
 
 const GROUPS = 6; // of streams that the chart tells apart
@@ -22,18 +21,12 @@ export async function show(main, address) {
     { name: "tokens", title: "Tokens", number: true, value: (s) => s.tokens, cell: (s) => count(s.tokens) },
     { name: "samples", title: "Samples", number: true, value: (s) => s.samples, cell: (s) => count(s.samples) },
     { name: "parts", title: "Parts", number: true, value: (s) => s.parts, cell: (s) => count(s.parts) },
-  ], { key: (s) => s.name, sort: address.query.get("sort") ?? "", onSort: (sort) => { address.set("sort", sort); draw(); }, chosen: (s) => s.name === chosen() });
+  ], { key: (s) => s.name, sort: address.query.get("sort") ?? "", onSort: (sort) => address.set("sort", sort) });
   const keys = chart("Tokens by key", { height: 300 });
-  const growth = growthChart();
   const body = h("div");
   put(main, h("h1", {}, "Catalog"), summary, body);
   filter.input.addEventListener("input", () => { address.set("filter", filter.input.value); drawTable(); });
   filter.input.name = "filter";
-
-  function chosen() {
-    const largest = streams.reduce((most, one) => (!most || one.tokens > most.tokens ? one : most), null);
-    return address.query.get("stream") ?? largest?.name;
-  }
 
   function drawTable() {
     const words = filter.input.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -61,34 +54,20 @@ export async function show(main, address) {
     return keys.update(`the most: ${said}`, data, { barmode: "stack", legend: { traceorder: "normal" }, showlegend: groups.length > 1 && !(narrow() && groups.length > 4), xaxis: namesAxis(order), yaxis: { exponentformat: "B" } });
   }
 
-  async function draw(signal) {
+  return poll(async (signal) => {
     const found = await get("streams", signal);
-    if (found !== drawn) {
-      drawn = streams = found;
-      const tokens = streams.reduce((sum, one) => sum + one.tokens, 0);
-      say(summary, streams.length ? `${count(streams.length)} streams, ${short(tokens)} tokens` : "");
-      if (!streams.length) {
-        body.replaceChildren(empty("No streams yet. Bring in source files, or publish what is packed already:",
-          "phasemix corpus ingest FOLDER --into raw", "phasemix streams publish raw/python DIR"));
-      } else if (!rows.element.isConnected) {
-        body.replaceChildren(h("div", { class: "charts" }, keys.element, growth.element), section("Streams", h("div", { class: "fields" }, filter.element), rows.element));
-      }
-      if (!streams.length) return;
-      drawTable();
-      await Promise.all([drawKeys(), growth.update(chosen(), signal)]);
-    } else if (streams.length) {
-      drawTable();
-      await growth.update(chosen(), signal);
+    if (found === drawn) return;
+    drawn = streams = found;
+    const tokens = streams.reduce((sum, one) => sum + one.tokens, 0);
+    say(summary, streams.length ? `${count(streams.length)} streams, ${short(tokens)} tokens` : "");
+    if (!streams.length) {
+      body.replaceChildren(empty("No streams yet. Bring in source files, or publish what is packed already:",
+        "phasemix corpus ingest FOLDER --into raw", "phasemix streams publish raw/python DIR"));
+      return;
     }
+    if (!rows.element.isConnected) body.replaceChildren(keys.element, section("Streams", h("div", { class: "fields" }, filter.element), rows.element));
+    drawTable();
+    await drawKeys();
     performance.mark("drawn");
-  }
-
-  const watch = poll(draw, 3000);
-  return {
-    stop: watch.stop,
-    follow: (now) => {
-      address.query = now.query;
-      watch.now();
-    },
-  };
+  }, 3000);
 }

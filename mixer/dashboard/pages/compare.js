@@ -3,11 +3,11 @@
 import { get, poll, runPath } from "../api.js";
 import { chart, colour } from "../chart.js";
 import { byKey, smoothed } from "../curves.js";
-import { count, empty, h, link, points, put, section, share, short } from "../dom.js";
-import { field } from "../form.js";
+import { count, empty, h, link, put, section, share, short } from "../dom.js";
+import { smoothingField } from "../form.js";
 import { foldRamps, historyTable } from "../run/tables.js";
 import { stateOf } from "../run_state.js";
-import { table } from "../table.js";
+import { change, table } from "../table.js";
 
 const MOST = 6; // runs
 const POINTS = 200;
@@ -24,13 +24,12 @@ export async function show(main, address) {
     const box = h("input", { type: "checkbox", value: run.name, checked: chosen.includes(run.name), change: choose });
     return { box, element: h("label", { class: "choice" }, box, ` ${run.name}`) };
   });
-  const smooth = field("Smoothing", { kind: "range", min: 0, max: 0.98, step: 0.02, value: address.query.get("smooth") ?? 0 });
+  const smooth = smoothingField(address, () => watch.now());
   const losses = chart("Loss over all streams, over steps", { height: 340 });
   const speeds = chart("Tokens a second, over steps", { height: 200 });
   const noLoss = h("p", { class: "quiet" }, "None of them has reported a loss yet.");
   const body = h("div");
   const few = h("p", { class: "quiet" }, "Choose two runs or more.");
-  smooth.input.addEventListener("input", () => { address.set("smooth", smooth.input.value === "0" ? null : smooth.input.value); watch.now(); });
   put(main,
     h("p", { class: "crumbs" }, link("#/runs", "Runs")), h("h1", {}, "Compare runs"),
     h("fieldset", { class: "choices" }, h("legend", {}, "Runs"), choices.map((one) => one.element)), few,
@@ -56,7 +55,7 @@ export async function show(main, address) {
     speeds.element.hidden = !has("tokens_per_s");
     const layout = { showlegend: true, legend: { y: -0.16, yanchor: "top" }, xaxis: { tickformat: ",", rangemode: "tozero" } };
     const last = ({ name, series }) => `${name} ${series.total_loss.findLast((one) => one !== null)?.toFixed(3) ?? "not measured"}`;
-    if (has("total_loss")) await losses.update(runs.map(last).join(", "), lines(runs, (series) => smoothed(series.total_loss, smooth.input.valueAsNumber)), layout);
+    if (has("total_loss")) await losses.update(runs.map(last).join(", "), lines(runs, (series) => smoothed(series.total_loss, smooth.weight())), layout);
     if (has("tokens_per_s")) await speeds.update(runs.map(({ name, series }) => `${name} ${short(series.speed_tokens_per_s ?? 0)}`).join(", "), lines(runs, (series) => series.tokens_per_s, { connectgaps: false }), { ...layout, yaxis: { rangemode: "tozero", exponentformat: "B" } });
   }
 
@@ -102,12 +101,11 @@ const lastLoss = ({ series }) => series.total_loss.findLast((one) => one !== nul
 // Shares by key, a column a run, and how far the last one is from the first.
 function sharesTable(runs) {
   const keys = [...new Set(runs.flatMap(({ keys: own }) => [...own.keys()]))].map((key) => ({ key, shares: runs.map(({ keys: own }) => own.get(key) ?? 0) }));
-  const change = (row) => row.shares.at(-1) - row.shares[0];
-  const tone = (value) => (Math.abs(value) < 5e-5 ? "same" : value > 0 ? "more" : "less");
+  const difference = (row) => row.shares.at(-1) - row.shares[0];
   const rows = table("Shares now, by key", [
     { name: "key", title: "Key", value: (k) => k.key },
     ...runs.map(({ name }, place) => ({ name: `run${place}`, title: name, number: true, value: (k) => k.shares[place], cell: (k) => share(k.shares[place]) })),
-    ...(runs.length > 1 ? [{ name: "change", title: `${runs.at(-1).name} − ${runs[0].name}, points`, number: true, value: change, cell: (k) => ({ text: points(change(k)), tone: tone(change(k)) }) }] : []),
+    ...(runs.length > 1 ? [{ name: "change", title: `${runs.at(-1).name} − ${runs[0].name}, points`, number: true, value: difference, cell: (k) => change(difference(k)) }] : []),
   ], { key: (k) => k.key, sort: "-run0", quiet: true });
   rows.update(keys);
   return rows.element;

@@ -3,7 +3,7 @@
 import { get, poll, post } from "../api.js";
 import { command } from "../command.js";
 import { chart, colour, timesAxis } from "../chart.js";
-import { arrange, count, duration, empty, h, put, say, section, short, when } from "../dom.js";
+import { arrange, count, duration, empty, h, put, say, section, short, showFacts, when } from "../dom.js";
 import { field, form, readOnly } from "../form.js";
 import { table } from "../table.js";
 
@@ -50,8 +50,7 @@ export async function show(main, address, writes) {
       rows.push(["Waiting", count(state.queue_waiting)], ["Running", count(state.queue_running)], ["Unpublished", count(state.unpublished)], ["Accepted", count(state.accepted)],
         ["Accepted a minute", now.accepted_per_min.toFixed(1)], ["Rejected a minute", rejected.reduce((sum, [, rate]) => sum + rate, 0).toFixed(1)]);
     }
-    if (cards.dataset.said !== JSON.stringify(rows)) cards.replaceChildren(...rows.map(([word, value]) => h("div", {}, h("dt", {}, word), h("dd", {}, value))));
-    cards.dataset.said = JSON.stringify(rows);
+    showFacts(cards, rows);
     say(label, state ? `Engine: ${state.engine_label}` : "");
     if (!state) return pool.replaceChildren(nothing);
     if (!live.isConnected) pool.replaceChildren(live);
@@ -124,7 +123,7 @@ function orderForms(changed) {
     const { waiting, running, unpublished } = await post("pool/drain", {});
     await changed();
     return `no more jobs are planned; ${count(waiting + running)} are on their way and ${count(unpublished)} files are to be published, then the pool is scaled to 0`;
-  }, { tone: "", command: () => command("generators", "drain") });
+  }, { tone: null, command: () => command("generators", "drain") });
   return h("div", { class: "actions" }, h("div", { class: "card" }, seeding), h("div", { class: "card" }, h("h3", {}, "Drain the pool"), h("p", { class: "quiet" }, "Plans no more jobs, waits until what is on its way is published, and scales to 0."), draining));
 }
 

@@ -2,14 +2,14 @@
 
 import { get, named, poll, post, runPath } from "../api.js";
 import { command } from "../command.js";
-import { announce, confirm, empty, h, link, parseTokens, points, put, say, section, share, when } from "../dom.js";
+import { announce, empty, h, link, put, say, section, share, when } from "../dom.js";
 import { editor } from "./editor.js";
-import { field, form, readOnly } from "../form.js";
+import { field, form, horizonField, readOnly } from "../form.js";
 import { preview } from "./preview.js";
 import { assignments, changed, grouped } from "./ratios.js";
 import { showNew } from "./new_mixture.js";
 import { isDone } from "../run_state.js";
-import { table } from "../table.js";
+import { change, table } from "../table.js";
 
 const addressOf = (reference) => `#/mixtures/${reference.replace("@", "/")}`;
 const versionOf = (reference) => Number(reference.split("@")[1]);
@@ -56,14 +56,14 @@ async function showOne(main, address, writes) {
   const ratios = editor(document, weights, settings, edited);
   const error = h("p", { class: "error", role: "alert" });
   const conflict = h("div", { class: "notice", hidden: true, role: "status" });
-  const horizon = field("Horizon, tokens", { name: "tokens", value: address.query.get("tokens") ?? "", placeholder: "50B", size: 8 });
+  const horizon = horizonField(address, "50B");
   const open = runs.filter((run) => !isDone(run));
   const onRun = field("Pools of", { kind: "select", name: "run", options: [h("option", { value: "" }, "a fresh start"),
     ...runs.map((run) => h("option", { value: run.name, selected: run.name === address.query.get("run") }, `run ${run.name}`))] });
   const bars = field("Chart by", { kind: "select", options: ["key", "stream"].map((one) => h("option", { selected: one === address.query.get("by") }, one)) });
   const reset = h("button", { type: "button", click: () => ratios.set({}) }, "Undo all changes");
   const applied = writes ? applyForm() : readOnly("apply a version");
-  horizon.input.addEventListener("input", () => { address.set("tokens", horizon.input.value.trim()); later(); });
+  horizon.input.addEventListener("input", later);
   onRun.input.addEventListener("change", () => { address.set("run", onRun.input.value); later(); });
 
   bars.input.addEventListener("change", () => { address.set("by", bars.input.value); later(); });
@@ -88,16 +88,10 @@ async function showOne(main, address, writes) {
   }
 
   async function look() {
-    const tokens = horizon.input.value.trim() ? parseTokens(horizon.input.value) : 0;
-    horizon.input.toggleAttribute("aria-invalid", tokens === null);
-    if (tokens === null) {
-      say(error, `${horizon.input.value} is no number of tokens; write it like 12500000 or 12.5B`);
-      return;
-    }
-    const asked = { mixture, tokens, ...(onRun.input.value ? { run: onRun.input.value } : {}) };
-    const key = JSON.stringify(asked);
     const sent = settings;
     try {
+      const asked = { mixture, tokens: horizon.tokens(), ...(onRun.input.value ? { run: onRun.input.value } : {}) };
+      const key = JSON.stringify(asked);
       if (started.key !== key) Object.assign(started, { found: await post("mixtures/preview", asked, ends.signal), key });
       const found = Object.keys(sent).length ? await post("mixtures/preview", { ...asked, settings: sent }, ends.signal) : started.found;
       if (sent !== settings || ends.signal.aborted) return;
@@ -126,27 +120,18 @@ async function showOne(main, address, writes) {
       return after;
     }
     const commanded = (values) => (Object.keys(settings).length ? command("mixtures", "edit", mixture, ...assignments(settings), "--yes", values) : null);
-    const applying = form("Apply as a new version", [why], async (values) => {
+    const applyOnly = async (values) => {
       const after = await apply(values);
       location.hash = `${addressOf(after)}${kept()}`;
       return `${after} is applied`;
-    }, { tone: run ? "" : "primary", command: commanded });
-    if (!run) return applying;
-    const switching = h("button", { type: "button", class: "primary", click: async () => {
-      const refusal = applying.querySelector("[role=alert]");
-      refusal.textContent = "";
-      const said = why.input.value.trim() ? { why: why.input.value.trim() } : {};
-      try {
-        const after = await apply(said);
-        const { from_step: step } = await post(`${runPath(run.name)}/switch`, { mixture: after, ...said });
-        location.hash = `#/${runPath(run.name)}`;
-        confirm(`${after} is applied and holds from step ${step} of ${run.name}`);
-      } catch (refused) {
-        say(refusal, refused.message);
-      }
-    } }, `Apply and switch ${run.name} to it`);
-    applying.querySelector(".buttons").prepend(switching);
-    return applying;
+    };
+    if (!run) return form("Apply as a new version", [why], applyOnly, { command: commanded });
+    return form(`Apply and switch ${run.name} to it`, [why], async (values) => {
+      const after = await apply(values);
+      const { from_step: step } = await post(`${runPath(run.name)}/switch`, { mixture: after, ...values });
+      location.hash = `#/${runPath(run.name)}`;
+      return `${after} is applied and holds from step ${step} of ${run.name}`;
+    }, { further: { label: "Apply as a new version", submit: applyOnly }, command: commanded });
   }
 
   // What the page was asked to show of a version, for the next one.
@@ -244,7 +229,7 @@ async function comparison(address, mixture, versions, signal) {
       { name: "stream", title: "Stream", value: (s) => s.stream },
       { name: "before", title: choice.input.value, number: true, value: (s) => s.before, cell: (s) => share(s.before) },
       { name: "after", title: mixture, number: true, value: (s) => s.after, cell: (s) => share(s.after) },
-      { name: "change", title: "Change, points", number: true, value: (s) => s.after - s.before, cell: (s) => ({ text: points(s.after - s.before), tone: s.after > s.before ? "more" : "less" }) },
+      { name: "change", title: "Change, points", number: true, value: (s) => s.after - s.before, cell: (s) => change(s.after - s.before) },
     ], { key: (s) => s.stream, sort: "-change" });
     rows.update(found);
     return place.replaceChildren(found.length ? rows.element : h("p", { class: "quiet" }, "The resolved shares are the same."));

@@ -1,8 +1,8 @@
 // A new mixture: from a template that fits the catalog, edited as text, previewed while one writes, applied.
 
 import { get, post } from "../api.js";
-import { confirm, empty, h, link, parseTokens, put, say, section } from "../dom.js";
-import { field, readOnly } from "../form.js";
+import { empty, h, link, put, say, section } from "../dom.js";
+import { field, form, horizonField, readOnly } from "../form.js";
 import { preview } from "./preview.js";
 import { templates } from "./templates.js";
 
@@ -18,26 +18,28 @@ export async function showNew(main, address, writes) {
   let timer = null;
   let asked = null;
   const choice = field("Template", { kind: "select", options: made.map((one) => h("option", { value: one.name, selected: one === wanted, disabled: Boolean(one.missing) }, one.missing ? `${one.title} (needs ${one.missing})` : one.title)) });
-  const horizon = field("Horizon, tokens", { value: address.query.get("tokens") ?? "", placeholder: "one pass" });
-  const text = h("textarea", { id: "mixture-text", spellcheck: "false", value: wanted?.toml ?? "" });
+  const horizon = horizonField(address, "one pass");
+  const text = field("The mixture, in TOML", { kind: "textarea", name: "toml", required: true, value: wanted?.toml ?? "" });
   const about = h("p", { class: "quiet" }, wanted?.about ?? "");
   const why = field("Why", { name: "why", placeholder: "the first try", maxlength: 1000 });
   const error = h("p", { class: "error", role: "alert" });
-  const refusal = h("p", { class: "error", role: "alert" });
-  const apply = h("button", { class: "primary" }, "Apply");
   const shown = preview({ get: () => null, set: () => {} }, () => "key");
   choice.input.addEventListener("change", () => {
     const chosen = made.find((one) => one.name === choice.input.value);
     address.set("template", chosen.name);
-    text.value = chosen.toml;
+    text.input.value = chosen.toml;
     say(about, chosen.about);
     look();
   });
-  text.addEventListener("input", later);
-  horizon.input.addEventListener("input", () => { address.set("tokens", horizon.input.value.trim()); later(); });
-  const applying = h("form", { submit: act }, h("div", { class: "fields" }, why.element), h("div", { class: "buttons" }, apply), refusal);
+  text.input.addEventListener("input", later);
+  horizon.input.addEventListener("input", later);
+  const applying = form("Apply", [text, why], async (values) => {
+    const { mixture } = await post("mixtures", values);
+    location.hash = `#/mixtures/${mixture.replace("@", "/")}`;
+    return `${mixture} is applied`;
+  });
   put(main, h("div", { class: "workbench" },
-    section("Text", h("div", { class: "fields" }, choice.element), about, h("label", { for: "mixture-text" }, "The mixture, in TOML"), text, applying),
+    section("Text", h("div", { class: "fields" }, choice.element), about, applying),
     section("Preview", h("div", { class: "fields" }, horizon.element), error, shown.totals, shown.refusals, shown.chart, shown.keys)), section("Streams", shown.streams));
 
   function later() {
@@ -46,30 +48,14 @@ export async function showNew(main, address, writes) {
   }
 
   async function look() {
-    const tokens = horizon.input.value.trim() ? parseTokens(horizon.input.value) : 0;
-    horizon.input.toggleAttribute("aria-invalid", tokens === null);
-    if (tokens === null) return say(error, `${horizon.input.value} is no number of tokens; write it like 12500000 or 12.5B`);
-    const mine = asked = text.value;
+    const mine = asked = text.input.value;
     try {
-      const found = await post("mixtures/preview", { toml: mine, tokens });
-      if (mine !== asked) return undefined;
+      const found = await post("mixtures/preview", { toml: mine, tokens: horizon.tokens() });
+      if (mine !== asked) return;
       shown.update(found, found);
-      return say(error, "");
+      say(error, "");
     } catch (refused) {
       if (mine === asked) say(error, refused.message);
-      return undefined;
-    }
-  }
-
-  async function act(event) {
-    event.preventDefault();
-    say(refusal, "");
-    try {
-      const { mixture } = await post("mixtures", { toml: text.value, ...(why.input.value.trim() ? { why: why.input.value.trim() } : {}) });
-      location.hash = `#/mixtures/${mixture.replace("@", "/")}`;
-      confirm(`${mixture} is applied`);
-    } catch (refused) {
-      say(refusal, refused.message);
     }
   }
 

@@ -1,8 +1,8 @@
 // What a mixture would give: shares by key and stream beside those it started from, passes, what runs dry, what caps forbid.
 
 import { chart, colour, namesAxis } from "../chart.js";
-import { count, duration, h, points, share, short } from "../dom.js";
-import { table } from "../table.js";
+import { count, duration, h, share, short } from "../dom.js";
+import { change, table } from "../table.js";
 
 const BARS = 24; // of a chart; the tables have all
 const FIRST = 3; // refusals; the others are folded away
@@ -18,11 +18,9 @@ export function preview(tableQuery, by) {
   let best = null;
   let horizon = 0;
   const difference = (row, name) => row.share - (before[name].get(row[name])?.share ?? 0);
-  const tone = (value) => (Math.abs(value) < 5e-5 ? "same" : value > 0 ? "more" : "less");
-  const changeCell = (name) => (row) => ({ text: points(difference(row, name)), tone: tone(difference(row, name)) });
   const common = (name) => [
     { name: "share", title: "Share", number: true, value: (s) => s.share, cell: (s) => ({ text: share(s.share), meter: s.share }) },
-    { name: "change", title: "Change, points", number: true, value: (s) => difference(s, name), cell: changeCell(name) },
+    { name: "change", title: "Change, points", number: true, value: (s) => difference(s, name), cell: (s) => change(difference(s, name)) },
     { name: "tokens", title: "Tokens", number: true, value: (s) => s.tokens, cell: (s) => (s.tokens ? short(s.tokens) : "") },
     { name: "unique", title: "Unique", number: true, value: (s) => s.unique_tokens, cell: (s) => short(s.unique_tokens) },
     { name: "passes", title: "Passes", number: true, value: (s) => s.passes, cell: passesOf },

@@ -3,8 +3,8 @@
 import { get, poll, post, runPath } from "../api.js";
 import { command, copyable } from "../command.js";
 import { timeLeft, windowAt } from "../curves.js";
-import { count, duration, h, link, put, say, section, short } from "../dom.js";
-import { field, readOnly } from "../form.js";
+import { count, duration, h, link, put, say, section, short, showFacts } from "../dom.js";
+import { field, readOnly, smoothingField } from "../form.js";
 import { actionsOf } from "../run/actions.js";
 import { batchPanel } from "../run/batch.js";
 import { charts } from "../run/charts.js";
@@ -23,7 +23,7 @@ export async function showRun(main, address, name, writes) {
   const state = h("span", { class: "badge" });
   const facts = h("dl", { class: "facts" });
   const by = field("Lines by", { kind: "select", options: ["key", "stream", "component"].map((one) => h("option", { selected: one === address.query.get("by") }, one)) });
-  const smooth = field("Smoothing", { kind: "range", min: 0, max: 0.98, step: 0.02, value: address.query.get("smooth") ?? 0 });
+  const smooth = smoothingField(address, () => drawCurves());
   const from = field("From step", { kind: "number", min: 0, step: 1, inputmode: "numeric", placeholder: "0", value: address.query.get("from") ?? "" });
   const to = field("To step", { kind: "number", min: 1, step: 1, inputmode: "numeric", placeholder: "the last", value: address.query.get("to") ?? "" });
   const whole = h("button", { type: "button", click: () => mark(null, null) }, "Whole run");
@@ -34,7 +34,6 @@ export async function showRun(main, address, name, writes) {
   const history = historyTable();
   const train = copyable();
   by.input.addEventListener("change", () => { address.set("by", by.input.value); watch.now(); });
-  smooth.input.addEventListener("input", () => { address.set("smooth", smooth.input.value === "0" ? null : smooth.input.value); drawCurves(); });
   from.input.addEventListener("change", () => mark(from.input.valueAsNumber, to.input.valueAsNumber));
   to.input.addEventListener("change", () => mark(from.input.valueAsNumber, to.input.valueAsNumber));
 
@@ -77,7 +76,7 @@ export async function showRun(main, address, name, writes) {
     const batchTokens = run.global_batch * run.seq_len;
     const trained = series?.trained_step ?? null;
     const left = timeLeft(run.num_steps ? run.num_steps - (trained ?? run.end_step) : null, batchTokens, series?.speed_tokens_per_s);
-    const rows = [
+    showFacts(facts, [
       ["Mixture", link(`#/mixtures/${run.mixture.replace("@", "/")}`, run.mixture)],
       ["Batches", count(run.end_step) + (run.num_steps ? ` of ${count(run.num_steps)}` : "")], ["Tokens", short(run.end_step * batchTokens)],
       trained !== null && ["Trained", `${count(trained)} batches`],
@@ -86,10 +85,7 @@ export async function showRun(main, address, name, writes) {
       ["Global batch", `${count(run.global_batch)} × ${count(run.seq_len)}`], ["Seed", String(run.seed)], ["Policy", run.policy],
       run.parent && [run.fork ? "Fork of" : "Parent", h("span", {}, link(`#/${runPath(run.parent)}`, run.parent), ` at ${count(run.parent_step ?? 0)}`)],
       run.skipped?.length && ["Skipped", run.skipped.map(([start, batches]) => `${count(start)} to ${count(start + batches - 1)}`).join(", ")],
-    ].filter(Boolean);
-    const said = rows.map(([word, value]) => word + (value.textContent ?? value)).join();
-    if (facts.dataset.said !== said) facts.replaceChildren(...rows.map(([word, value]) => h("div", {}, h("dt", {}, word), h("dd", {}, value))));
-    facts.dataset.said = said;
+    ]);
     const base = run.mixture.split("@")[0];
     const settings = ["seed", "global_batch", "seq_len"].map((key) => `--set batch.${key}=${run[key]}`).join(" ");
     train.update(`${command("train", PHASES.includes(base) ? base : "PHASE", "--mixture", run.mixture, "--run", name)} --resume ${settings}`);
@@ -102,7 +98,7 @@ export async function showRun(main, address, name, writes) {
     noLoss.hidden = !hasSteps || series.total_loss.some((one) => one !== null);
     whole.hidden = range() === null;
     curves.elements.forEach((one) => { one.hidden = !hasSteps; });
-    if (hasSteps) await curves.update(series, range(), smooth.input.valueAsNumber);
+    if (hasSteps) await curves.update(series, range(), smooth.weight());
   }
 
   // When each stream comes to its cap, as things go on; asked again only when the run has gone on.

@@ -1,10 +1,10 @@
 // One stream: how it grew, the documents in it with text and scores, and which runs draw from it.
 
 import { get, poll, runPath } from "../api.js";
+import { chart, timesAxis } from "../chart.js";
 import { command, copyable } from "../command.js";
-import { h, count, link, put, say, section, short } from "../dom.js";
+import { h, count, link, put, say, section, short, showFacts } from "../dom.js";
 import { field } from "../form.js";
-import { growthChart } from "../growth.js";
 import { passageList } from "../passages.js";
 import { table } from "../table.js";
 
@@ -52,9 +52,8 @@ export async function show(main, address) {
   }
 
   function drawAbout() {
-    const facts = [["Kind", stream.kind], ["Key", stream.key], ["Rows", count(stream.samples)], stream.kind === "tokens" && ["Tokens", short(stream.tokens)],
-      ["Parts", count(stream.parts)], stream.seq_len && ["Tokens of a row", count(stream.seq_len)], stream.tokenizer && ["Tokenizer", stream.tokenizer.slice(0, 12)]].filter(Boolean);
-    about.replaceChildren(...facts.map(([word, value]) => h("div", {}, h("dt", {}, word), h("dd", {}, value))));
+    showFacts(about, [["Kind", stream.kind], ["Key", stream.key], ["Rows", count(stream.samples)], stream.kind === "tokens" && ["Tokens", short(stream.tokens)],
+      ["Parts", count(stream.parts)], stream.seq_len && ["Tokens of a row", count(stream.seq_len)], stream.tokenizer && ["Tokenizer", stream.tokenizer.slice(0, 12)]]);
   }
 
   async function drawUses(signal) {
@@ -87,4 +86,20 @@ function useTable() {
     { name: "tokens", title: "Tokens drawn", number: true, value: (u) => (u.use?.realised_samples ?? 0) * u.run.seq_len, cell: (u) => short((u.use?.realised_samples ?? 0) * u.run.seq_len) },
     { name: "passes", title: "Passes", number: true, value: (u) => u.use?.passes ?? 0, cell: (u) => (u.use?.passes ?? 0).toFixed(3) },
   ], { key: (u) => u.run.name, quiet: true });
+}
+
+// How the stream has grown.
+function growthChart() {
+  const made = chart("Growth", { height: 300 });
+
+  async function update(name, signal) {
+    const grown = await get(`growth?stream=${encodeURIComponent(name)}`, signal);
+    say(made.element.querySelector("figcaption"), `Growth of ${name}`);
+    const last = grown.at(-1)?.tokens ?? 0;
+    const data = [{ type: "scatter", mode: grown.length > 30 ? "lines" : "lines+markers", line: { shape: "hv", width: 1.6 }, fill: "tozeroy", fillcolor: "rgba(59, 111, 212, 0.12)", marker: { size: 4 },
+      x: grown.map((one) => new Date(one.at_s * 1000)), y: grown.map((one) => one.tokens), customdata: grown.map((one) => short(one.tokens)), hovertemplate: "%{x}: %{customdata} tokens<extra></extra>" }];
+    return made.update(grown.length ? `${name} has ${short(last)} tokens` : `${name} is empty`, data, { xaxis: grown.length ? timesAxis(data[0].x) : {}, yaxis: { exponentformat: "B", rangemode: "tozero" } });
+  }
+
+  return { element: made.element, update };
 }

@@ -55,7 +55,7 @@ export async function actionsOf(name, address, run, changed) {
     await post(`${path}/archive`, { ...values, undo });
     location.hash = "#/runs";
     return said;
-  }, { tone: "", command: ({ why: given }) => `${command("runs", "archive", name, { why: given })}${undo ? " --undo" : ""}` });
+  }, { tone: null, command: ({ why: given }) => `${command("runs", "archive", name, { why: given })}${undo ? " --undo" : ""}` });
   const archived = folded("Archive the run", h("p", { class: "quiet" }, "Hides it from lists; nothing of it is removed."), hiding("Archive", false, `${name} is archived`), hiding("Show again", true, `${name} is in the lists again`));
 
   const noted = folded("Write a note", noting);

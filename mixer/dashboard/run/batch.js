@@ -2,7 +2,7 @@
 
 import { get, runPath } from "../api.js";
 import { count, h, say, section } from "../dom.js";
-import { field } from "../form.js";
+import { field, form } from "../form.js";
 import { passageList } from "../passages.js";
 import { streamAddress } from "./tables.js";
 
@@ -13,14 +13,13 @@ const SOURCES = { ledger: "in the ledger", forecast: "not in the ledger yet: thi
 export function batchPanel(name, address, propose) {
   let asked = null; // { step, first }
   let covered = null; // { start, end }: the batches of the point that was clicked
-  const step = field("Batch", { kind: "number", min: 0, step: 1, inputmode: "numeric", placeholder: "0" });
-  const look = h("button", {}, "Show its documents");
+  const step = field("Batch", { kind: "number", name: "step", min: 0, step: 1, inputmode: "numeric", placeholder: "0" });
   const said = h("p", { class: "quiet", "aria-live": "polite" });
   const error = h("p", { class: "error", role: "alert" });
   const rows = h("div", { class: "rows" });
   const onward = h("div", { class: "buttons" });
   const steer = h("div", { class: "buttons" });
-  const asking = h("form", { class: "asking", submit: (event) => { event.preventDefault(); covered = null; show(step.input.valueAsNumber || 0); } }, h("div", { class: "fields" }, step.element), look);
+  const asking = h("div", { class: "inline" }, form("Show its documents", [step], ({ step: batch = 0 }) => { covered = null; return show(batch); }, { tone: null }));
   const element = section("Documents of a batch", h("p", { class: "quiet" }, "Click a point of a chart above, or give a batch's number."), asking, error, said, steer, rows, onward);
   const button = (text, click) => h("button", { type: "button", click }, text);
 

@@ -2,8 +2,8 @@
 
 import { post } from "../api.js";
 import { byKey } from "../curves.js";
-import { h, points, say, share, short } from "../dom.js";
-import { table } from "../table.js";
+import { h, say, share, short } from "../dom.js";
+import { change, table } from "../table.js";
 
 const SAID = 3; // refusals
 
@@ -15,16 +15,12 @@ export function switchPreview(run) {
     { name: "key", title: "Key", value: (k) => k.key },
     { name: "now", title: "Now", number: true, value: (k) => before.get(k.key) ?? 0, cell: (k) => share(before.get(k.key) ?? 0) },
     { name: "then", title: "Then", number: true, value: (k) => k.share, cell: (k) => share(k.share) },
-    { name: "change", title: "Change, points", number: true, value: (k) => k.share - (before.get(k.key) ?? 0), cell: (k) => changeCell(k.share - (before.get(k.key) ?? 0)) },
+    { name: "change", title: "Change, points", number: true, value: (k) => k.share - (before.get(k.key) ?? 0), cell: (k) => change(k.share - (before.get(k.key) ?? 0)) },
     { name: "passes", title: "Passes at its end", number: true, value: (k) => k.passes, cell: (k) => (k.tokens ? k.passes.toFixed(2) : "") },
   ], { key: (k) => k.key, sort: "-then", quiet: true });
   const said = h("p", { class: "quiet" });
   const refusals = h("ul", { class: "error" });
   const element = h("div", { "aria-live": "polite" }, said, refusals, rows.element);
-
-  function changeCell(value) {
-    return { text: points(value), tone: Math.abs(value) < 5e-5 ? "same" : value > 0 ? "more" : "less" };
-  }
 
   async function update(mixture) {
     const now = run();
