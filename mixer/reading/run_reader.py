@@ -1,11 +1,13 @@
 """RunReader: a run's batches by position, as numpy. No torch and no service needed.
 
 Always holds: `read(step)` of rank r of R is rows [r*G/R, (r+1)*G/R) of the one global batch that ledger and catalog
-decide, on any machine and after any crash. A fork's batches before its first step are its parent's.
+decide, on any machine and after any crash. A fork's batches before its first step are its parent's. A reader that an
+interrupt stopped in the middle of something opens the run anew before it goes on.
 """
 
 import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -76,6 +78,7 @@ class RunReader:
         )
         self._parent: RunReader | None = None
         self._line = Ancestry(self._journal, self._open_journal)
+        self._is_torn = False
 
     def __getstate__(self) -> tuple[Any, ...]:
         return self._arguments
@@ -91,6 +94,19 @@ class RunReader:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """What is read inside comes from a whole state: where an interrupt left one half changed, the run is opened anew."""
+        if self._is_torn:
+            self.__setstate__(self._arguments)
+        self._is_torn = True
+        try:
+            yield
+        except Exception:
+            self._is_torn = False
+            raise
+        self._is_torn = False
 
     _is_finalizing = staticmethod(sys.is_finalizing)  # of the class, which outlives the names of its module
 
@@ -134,13 +150,14 @@ class RunReader:
 
         Raises: StepError, RunEnded, WaitError. A skipped batch is jumped over.
         """
-        while True:
-            if step >= self._journal.ledger.begin:
-                self._journal.ensure(step, wait_s=self._wait_s)
-            found = self._journal.ledger.skips.next(step)
-            if found == step:
-                return step
-            step = found
+        with self._whole():
+            while True:
+                if step >= self._journal.ledger.begin:
+                    self._journal.ensure(step, wait_s=self._wait_s)
+                found = self._journal.ledger.skips.next(step)
+                if found == step:
+                    return step
+                step = found
 
     def behind(self, step: int, samples: int) -> int:
         """The position behind so many samples of all ranks that were handed out from `step` on."""
@@ -162,10 +179,14 @@ class RunReader:
 
         A skipped batch is a StepError, which names the next one.
         """
-        stretches = self._stretches
-        batch = stretches.at_hand(step)
+        batch = self._stretches.at_hand(step)
         if batch is not None:
             return batch
+        with self._whole():
+            return self._read(step)
+
+    def _read(self, step: int) -> Batch:
+        stretches = self._stretches
         if 0 <= step < self._journal.ledger.begin:
             self._refuse_skipped(step)
             return self._open_parent().read(step)

@@ -113,14 +113,14 @@ class Stretches:
         now, following = self._now, self._next
         if now is not None and now.start <= step < self._end(now) and not anew:
             return
+        self._ready = self._placed = range(0)  # first: they are of the stretch in hand
         if following is not None and following.start <= step < self._end(following) and not anew:
-            self._now = following
+            self._now, self._next = following, None
         else:
             end = step + 1 if now is None else self._end(now)
             grown = 4 * (end - now.start) if now is not None and 0 <= step - end < MAX_PLANNED else 1
-            self._now = self._plan(step, max(1, grown))
+            self._now, self._next = self._plan(step, max(1, grown)), None
             self._hold(self._now)
-        self._next, self._ready, self._placed = None, range(0), range(0)
 
     def should_look_ahead(self, step: int) -> bool:
         """Whether it is time to plan the stretch after the one in hand, which is said once."""
@@ -170,6 +170,7 @@ class Stretches:
         """Maps the shards of a batch, and finds the rows of it and of those behind it whose shards are mapped."""
         low = (step - now.start) * self._rows
         which = now.which[low : low + self._rows]
+        self._ready = self._placed = range(0)  # first: a shard that is mapped moves the offsets of all rows
         if now.first[which].min() < 0:
             self._map(now, which)
         first = now.first[now.which]

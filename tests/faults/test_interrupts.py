@@ -1,145 +1,108 @@
-"""Control-C at any line of an act: nothing that an entry names is lost, and an act that is repeated is done once.
+"""A reader that an exception stopped anywhere reads on as if nothing had happened."""
 
-PHASEMIX_KILLS times as many moments are tried; they are drawn from PHASEMIX_FAULT_SEED (0 by default).
-"""
-
-import os
 import random
-import signal
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import numpy as np
 import pytest
-from acts import ACTS, World, repeat
 
+from mixer import Mixtures, RunReader, Runs
 from streamer import Catalog
-from streamer.store.directory_store import DirectoryStore
-from streamer.store.log import Log
+from streamer.errors import PartError
 
-TRIES = 42 * int(os.environ.get("PHASEMIX_KILLS", "1"))  # of each act
-SEED = int(os.environ.get("PHASEMIX_FAULT_SEED", "0"))
-REPOSITORY = Path(__file__).parents[2]
-DECISIVE = ("append", "put_if_absent", "_aside", "sync_folder", "_publish")
-PLACES = tuple(f"{REPOSITORY}/{package}/" for package in ("streamer", "mixer", "generators"))
+SEQ_LEN, STEPS, INTERRUPTS = 16, 600, 200
+PACKAGES = tuple(str(Path(__file__).parents[2] / name) for name in ("mixer", "streamer"))
+
+
+def make_run(folder: Path, *, nodes: int) -> Catalog:
+    catalog = Catalog(folder)
+    rows = np.random.default_rng(0).integers(0, 60000, (4800, SEQ_LEN)).astype(np.uint16)
+    for name, parts in (("raw/python", 12), ("raw/go", 5), ("raw/sql", 1)):
+        for part in np.array_split(rows, parts):
+            catalog.append(name, part, seq_len=SEQ_LEN)
+    Mixtures(catalog).apply(f'name = "g"\nseq_len = {SEQ_LEN}\n[[component]]\nstreams = "raw/*"\nshare = 1.0\n')
+    Runs(catalog).create("r", mixture="g", seed=1, global_batch=16, canonical_nodes=nodes, segment_batches=16)
+    return catalog
+
+
+def read_all(reader: RunReader) -> list[tuple[bytes, bytes]]:
+    return [taken(reader, step) for step in range(STEPS)]
+
+
+def taken(reader: RunReader, step: int) -> tuple[bytes, bytes]:
+    batch = reader.read(step)
+    return batch.tokens.tobytes(), batch.origin.tobytes()
 
 
 class Interrupter:
-    """Counts the lines that product code goes through, and raises KeyboardInterrupt at the `at`-th, once.
+    """Raises KeyboardInterrupt at the n-th line that the product's packages run from `arm(n)` on, then never again."""
 
-    With `functions` only lines of those count: the code that writes an entry, or cleans up where none was written.
-    """
+    def __init__(self) -> None:
+        self.left, self.came = 0, 0
 
-    def __init__(self, at: int | None, functions: Sequence[str] = ()) -> None:
-        self.lines, self.at, self.functions = 0, at, functions
+    def arm(self, lines: int) -> None:
+        self.left = lines
 
-    def trace(self, frame: Any, event: str, argument: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(PLACES):
+    def trace(self, frame: FrameType, event: str, _: Any) -> Callable[..., Any] | None:
+        if not frame.f_code.co_filename.startswith(PACKAGES):
             return None
-        if event == "line" and (not self.functions or frame.f_code.co_name in self.functions):
-            self.lines += 1
-            if self.lines == self.at:
+        if event == "line" and self.left:
+            self.left -= 1
+            if not self.left:
+                self.came += 1
                 raise KeyboardInterrupt
         return self.trace
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        before = sys.gettrace()
-        sys.settrace(self.trace)
+
+@pytest.mark.parametrize("nodes", [1, 4])
+@pytest.mark.parametrize("seed", range(3))
+def test_interrupted_at_any_line_it_reads_on(tmp_path: Path, nodes: int, seed: int) -> None:
+    with RunReader(make_run(tmp_path / "whole", nodes=nodes).store, "r") as reader:
+        wanted = read_all(reader)
+    root, chance, interrupter = make_run(tmp_path / "root", nodes=nodes).store, random.Random(seed), Interrupter()
+    with RunReader(root, "r") as reader:
+        step = 0
         try:
-            yield
+            while step < STEPS:
+                sys.settrace(interrupter.trace)  # again each time: Python drops a trace function that raised
+                if not interrupter.left and interrupter.came < INTERRUPTS and chance.random() < 0.5:
+                    interrupter.arm(int(10 ** chance.uniform(0, 4)))
+                try:
+                    found = taken(reader, reader.next_step(step))
+                except KeyboardInterrupt:
+                    step = max(0, step - chance.randrange(40))  # as a notebook's cell that is run once more
+                    continue
+                assert found == wanted[step], step
+                step += 1
         finally:
-            sys.settrace(before)
+            sys.settrace(None)
+        assert interrupter.came == INTERRUPTS
+        assert read_all(reader) == wanted
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    root = tmp_path / "root"
-    return World(DirectoryStore(root), lambda: DirectoryStore(root), tmp_path)
-
-
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # an interrupt may come right after a file was opened
-@pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
-@pytest.mark.parametrize("name", ACTS)
-def test_an_interrupted_act_loses_nothing_and_is_done_once_when_repeated(
-    world: World, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    returned: list[str] = []
-    append = Log.append
-
-    def noted(log: Log, *arguments: Any, **named: Any) -> Any:
-        found = append(log, *arguments, **named)
-        returned.append(log.name)
-        return found
-
-    chance = random.Random(f"{SEED} {name}")
-    world.act(name, 1)()
-    everywhere, at_the_end = Interrupter(None), Interrupter(None, DECISIVE)
-    for number, counter in enumerate((everywhere, at_the_end), start=2):
-        act = world.act(name, number)
-        with counter.at_work():
-            act()
-    monkeypatch.setattr(Log, "append", noted)
-    interrupters = [Interrupter(chance.randint(1, everywhere.lines)) for _ in range(TRIES // 2)]
-    last = range(at_the_end.lines - 40, at_the_end.lines + 1)  # of the act's last append, which is the one that counts
-    interrupters += [Interrupter(chance.choice(last), DECISIVE) for _ in range(TRIES - len(interrupters))]
-    decided = 0  # interrupts of which whoever meets them cannot know whether the entry stands
-    for number, interrupter in enumerate(interrupters, start=4):
-        act, moment = world.act(name, number), (interrupter.at, interrupter.functions)
-        returned.clear()
-        try:
-            with interrupter.at_work():
-                act()
-        except KeyboardInterrupt:
-            pass
-        has_returned = bool(returned) and returned[-1].endswith(("/_log", "/ledger"))
-        stood = world.times(name, number)[number]
-        assert stood <= 1, moment
-        world.check(name)
-        decided += stood and not has_returned
-        if not (stood and has_returned):
-            repeat(act, stood)
-        assert world.times(name, number)[number] == 1, (moment, stood)
-    assert decided
-    world.check()
-
-
-def end(child: int, number: signal.Signals) -> None:
-    """Signals a child until it has ended: Python drops an interrupt that comes while an object is being finalized."""
-    while True:
-        os.kill(child, number)
-        again_s = time.monotonic() + 10
-        while time.monotonic() < again_s:
-            if os.waitpid(child, os.WNOHANG)[0]:
-                return
-            time.sleep(0.01)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_process_that_is_signalled_while_it_appends_leaves_whole_parts(world: World, number: signal.Signals) -> None:
-    chance = random.Random(f"{SEED} {number}")
-    for turn in range(TRIES // 5):
-        reading, writing = os.pipe()
-        child = os.fork()
-        if not child:
+def test_behind_a_damaged_shard_all_others_are_read(tmp_path: Path) -> None:
+    """A batch that fails half way through mapping its shards leaves those before it as they were."""
+    catalog = Catalog(tmp_path / "root")
+    rows = np.random.default_rng(0).integers(0, 60000, (4800, 1024)).astype(np.uint16)  # shards too large for holes
+    parts = [catalog.append("raw/go", part, seq_len=1024).parts[-1] for part in np.array_split(rows, 120)]
+    Mixtures(catalog).apply('name = "g"\nseq_len = 1024\n[[component]]\nstreams = "raw/*"\nshare = 1.0\n')
+    Runs(catalog).create("r", mixture="g", seed=1, global_batch=8)
+    with RunReader(catalog.store, "r") as reader:
+        wanted = [taken(reader, step) for step in range(STEPS)]
+    for part in parts[::17]:
+        shard = tmp_path / "root" / part.folder / part.shards[0].name
+        shard.write_bytes(shard.read_bytes()[:-2] + b"??")
+    refused: set[int] = set()
+    with RunReader(catalog.store, "r") as reader:
+        for step in range(STEPS):
             try:
-                signal.signal(signal.SIGINT, signal.default_int_handler)  # the shell that started pytest may ignore it
-                world.act("append", 65_535)()
-                os.write(writing, b"!")
-                for act in range(100 * turn, 100 * turn + 10_000):
-                    world.act("append", act % 65_535)()
-            finally:
-                os._exit(1)
-        os.read(reading, 1)  # it has appended once and goes on
-        time.sleep(chance.random() * 0.03)
-        end(child, number)
-        os.close(reading)
-        os.close(writing)
-        world.check("append")
-    catalog = Catalog(world.straight())
-    for part_id in catalog.garbage("raw/go"):
-        assert catalog.remove_garbage("raw/go", part_id)
-    world.check("append")
+                assert taken(reader, step) == wanted[step], step
+            except PartError:
+                refused.add(step)
+                for before in sorted({*range(max(0, step - 20), step)} - refused, reverse=True):
+                    assert taken(reader, before) == wanted[before], before
+    assert 0 < len(refused) < STEPS

@@ -161,9 +161,9 @@ class Batches(Iterator[Numbered | Failure]):
             self._step = reader.next_step(self._step) + 1
             self._skip -= 1
         step = reader.next_step(self._step)
-        batch = reader.read(step)
-        self._step = step + 1
-        return Numbered(step, len(reader.streams), self._dataset.arrays_of(batch))
+        found = Numbered(step, len(reader.streams), self._dataset.arrays_of(reader.read(step)))
+        self._step = step + 1  # last: after an interrupt the same batch is read again
+        return found
 
 
 class Messages(Iterator[Message]):
