@@ -21,6 +21,7 @@ class DropReason(StrEnum):
     FEW_LETTERS = "few_letters"
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"
+    REDACTED = "redacted"
 
 
 def decode(data: bytes) -> str | DropReason:

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy.typing as npt
 
 from streamer.catalog import parts
 from streamer.catalog.catalog import Catalog, token_schema
 from streamer.catalog.manifest import HIGHEST_ID, Schema, Snapshot, read_schema
 from streamer.catalog.names import check_stream_name
+from streamer.catalog.redaction import merge
 from streamer.catalog.references import check_reference, open_reference
 from streamer.documents.document import COLUMNS, Document
 from streamer.documents.text import DropReason
@@ -97,11 +99,14 @@ def publish_documents(catalog: Catalog, name: str, path: Path, *, again: bool = 
     """Publishes documents in their order; rows that are no readable text are counted by reason."""
     parts.check_fits(name, read_schema(name, catalog.stream_log(name).read()), Schema(kind="documents"))
     dropped: Counter[str] = Counter()
+    rule = merge(catalog.redaction_rules())
 
     def kept() -> Iterator[Document]:
         for found in read_documents(path, key=name.split("/")[1]):
             if isinstance(found, DropReason):
                 dropped[found.value] += 1
+            elif rule.matches(msgspec.structs.asdict(found)):
+                dropped[DropReason.REDACTED] += 1
             else:
                 yield found
 
