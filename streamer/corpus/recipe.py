@@ -44,6 +44,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             order that depends on `seed`.
         include: Globs over paths inside the source, such as `*.py`. A file must match one of them.
         exclude: Globs over paths inside the source. A file that matches one of them is left out.
+        contents: Where the texts lie that rows of The Stack v2 or of Stack-Edu name by `blob_id`: a folder or an address in
+            an object store that holds a gzip object for each id. What is missing there is counted as `no_content`.
     """
 
     path: str
@@ -52,6 +54,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_mb: float | None = None
     include: tuple[Glob, ...] = ("*",)
     exclude: tuple[Glob, ...] = ()
+    contents: str | None = None
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ class DropReason(StrEnum):
     UNREADABLE = "unreadable"
     NOT_A_FILE = "not_a_file"
     OVER_BUDGET = "over_budget"
+    NO_CONTENT = "no_content"
     TOO_LARGE = "too_large"
     EMPTY = "empty"
     BINARY = "binary"
