@@ -23,6 +23,7 @@ class DropReason(StrEnum):
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"
     REDACTED = "redacted"
+    HELD_OUT = "held_out"
 
 
 def decode(data: bytes) -> str | DropReason:
