@@ -18,7 +18,7 @@ from streamer.errors import CorpusError
 
 HEAD_BYTES = 4096
 LONGEST_EXPRESSION = 500
-STATED = re.compile(rb"SPDX-License-Identifier:[ \t]*([A-Za-z0-9.+()\- \t]{1,200})")
+STATED = re.compile(rb"SPDX-License-Identifier:[ \t]*+([A-Za-z0-9(][A-Za-z0-9.+()\- \t]{0,200}+)")
 
 
 class Admission:
