@@ -17,7 +17,6 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.filters.base_filter import BaseFilter
 
 from streamer.corpus.filters import judge
-from streamer.corpus.heldout import is_held_out
 from streamer.corpus.near_duplicates import DuplicateIndex, sign
 from streamer.corpus.progress import Progress
 from streamer.corpus.recipe import Recipe
@@ -27,6 +26,7 @@ from streamer.corpus.spool import Kept, SpoolWriter, read_spool
 from streamer.documents.document import Document, document_id
 from streamer.documents.languages import detect, key_of
 from streamer.documents.text import DropReason, decode
+from streamer.publishing.heldout import is_held_out
 
 BATCH_DOCUMENTS = 64
 SOURCE_SHIFT = 40

@@ -11,6 +11,7 @@ class DropReason(StrEnum):
     UNREADABLE = "unreadable"
     NOT_A_FILE = "not_a_file"
     OVER_BUDGET = "over_budget"
+    NO_CONTENT = "no_content"
     TOO_LARGE = "too_large"
     EMPTY = "empty"
     BINARY = "binary"
@@ -21,6 +22,8 @@ class DropReason(StrEnum):
     FEW_LETTERS = "few_letters"
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"
+    REDACTED = "redacted"
+    HELD_OUT = "held_out"
 
 
 def decode(data: bytes) -> str | DropReason:
