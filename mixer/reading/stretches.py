@@ -140,7 +140,7 @@ class Stretches:
         assert now is not None
         ledger, end = self._journal.ledger, self._end(now)
         following = ledger.skips.next(end)
-        may_come = self._beyond and following == now.end < ledger.reach(ledger.segment_at(now.start))
+        may_come = self._beyond and end == following == now.end < ledger.reach(ledger.segment_at(now.start))
         if following < self._journal.written or may_come:
             self._next = self._plan(following, 4 * (end - now.start))
             self._hold(now, self._next)
