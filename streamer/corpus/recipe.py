@@ -20,6 +20,7 @@ from streamer.scoring.quality_bins import check_bounds
 from streamer.wording import did_you_mean
 
 MAX_SAMPLE_FILES = 300
+DEEPEST = 8
 WELL_KEPT_MODULES = (
     "abc", "argparse", "ast", "base64", "bisect", "bdb", "calendar", "cmd", "codeop", "colorsys", "configparser",
     "contextlib", "copy", "csv", "dataclasses", "difflib", "enum", "filecmp", "fileinput", "fnmatch", "fractions",
@@ -44,6 +45,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             order that depends on `seed`.
         include: Globs over paths inside the source, such as `*.py`. A file must match one of them.
         exclude: Globs over paths inside the source. A file that matches one of them is left out.
+        depth: How many archives deep archives inside an archive are opened. A path in one is `inner.zip/PATH`.
         revision: A branch, tag or commit of a git repository, of which the files are taken as they are there. A bare
             repository needs none and is then read at its HEAD; a working tree without one is read as a folder.
         contents: Where the texts lie that rows of The Stack v2 or of Stack-Edu name by `blob_id`: a folder or an address in
@@ -56,8 +58,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_mb: float | None = None
     include: tuple[Glob, ...] = ("*",)
     exclude: tuple[Glob, ...] = ()
+    depth: int = 1
     revision: str | None = None
     contents: str | None = None
+
+    def __post_init__(self) -> None:
+        check("depth", self.depth, 0, DEEPEST)
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from streamer.corpus.recipe import Source
-from streamer.corpus.sources.archives import read_tar, read_zip
+from streamer.corpus.sources.archives import TAR_ENDINGS, ZIP_ENDINGS, read_archive
 from streamer.corpus.sources.git_source import is_git, read_git
 from streamer.corpus.sources.parquet_source import read_parquet
 from streamer.corpus.sources.raw_file import RawFile, clean_name, is_wanted, take
@@ -19,8 +19,6 @@ from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
 
 SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", "__pycache__"})
-ZIP_ENDINGS = (".zip", ".whl", ".jar")
-TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
 PARQUET_ENDINGS = (".parquet",)
 
 
@@ -129,4 +127,4 @@ def read_container(path: Path, source: Source, *, nested: bool = False) -> Itera
         raise CorpusError(f"source {source.path} is no folder and ends in none of {known}; give one of these")
     repository = source.repository or clean_name(path.name[: -len(ending)])
     lost = RawFile(path=clean_name(path.name), repository=repository, license=source.license)
-    return read_zip(path, lost, source) if ending in ZIP_ENDINGS else read_tar(path, lost, source)
+    return read_archive(path, lost, source)

@@ -1,8 +1,10 @@
 """What comes out of folders, archives and Parquet files, and what is said about the rest."""
 
 import gzip
+import io
 import subprocess
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +55,57 @@ def test_archives_give_their_files(archived: Path, ending: str, tmp_path_factory
             for file in archived.iterdir():
                 opened_tar.add(file, file.name)
     assert read(path) == EXPECTED
+
+
+def pack_zip(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, data in files.items():
+            opened.writestr(name, data)
+    return out.getvalue()
+
+
+def pack_tar(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as opened:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            opened.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("outer", ["zip", "tar.gz"])
+def test_archives_inside_archives_are_opened_to_a_depth(tmp_path: Path, outer: str) -> None:
+    third = pack_zip({"deep.py": b"z = 1\n"})
+    second = pack_tar({"b.py": b"y = 1\n", "third.jar": third})
+    inner = {"a.py": b"x = 1\n", "lib/second.tgz": second, "broken.zip": b"no archive", "tests/t.zip": third}
+    path = tmp_path / f"pkg.{outer}"
+    path.write_bytes((pack_zip if outer == "zip" else pack_tar)(inner))
+    plain = [("pkg", "a.py", "x = 1\n"), ("pkg", "broken.zip", "unreadable"), ("pkg", "lib/second.tgz/b.py", "y = 1\n")]
+    deeper = [("pkg", "lib/second.tgz/third.jar/deep.py", "z = 1\n"), ("pkg", "tests/t.zip/deep.py", "z = 1\n")]
+    assert [file for file in read(path, depth=0) if file[1].endswith(".py")] == plain[:1]
+    closed = ("pkg", "lib/second.tgz/third.jar", "unknown_language")
+    assert [file for file in read(path) if file[1] != closed[1]] == [*plain, deeper[1]]
+    assert read(path, depth=2) == [*plain, *deeper]
+    assert read(path, depth=2, include=("*.py",), exclude=("lib/*",)) == [
+        plain[0], ("pkg", "broken.zip", "unreadable"), deeper[1],
+    ]  # fmt: skip
+
+
+def test_an_archive_of_archives_unpacks_to_no_more_than_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given twenty archives of a megabyte of nothing each, packed again to a few kilobytes."""
+    monkeypatch.setattr("streamer.corpus.sources.archives.FREE_BYTES", 1 << 22)
+    monkeypatch.setattr("streamer.corpus.sources.archives.MOST_UNPACKED", 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "aside"))
+    (tmp_path / "aside").mkdir()
+    bomb = pack_zip({f"{number}.py": b" " * 999_999 for number in range(4)})
+    path = tmp_path / "pkg.zip"
+    path.write_bytes(pack_zip({f"{number}.zip": bomb for number in range(20)}))
+    found = read(path)
+    assert any(what == "too_large" for _, _, what in found)
+    assert sum(len(what) for _, _, what in found if what != "too_large") < 6 << 20
+    assert not list((tmp_path / "aside").iterdir())
 
 
 def test_a_broken_archive_is_counted_not_raised(tmp_path: Path) -> None:
