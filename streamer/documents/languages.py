@@ -84,6 +84,13 @@ def detect(path: str, text: str) -> str | None:
     return found
 
 
+def depends_on_text(path: str) -> bool:
+    """Whether the path alone does not decide what `detect` says."""
+    name = path.rsplit("/", 1)[-1]
+    stem, dot, ending = name.rpartition(".")
+    return name not in FILE_NAMES and (not dot or not stem or ending.lower() == "h")
+
+
 def may_be_source(path: str) -> bool:
     """Whether a file of that path can have one of the 18 languages at all, so that it is worth reading."""
     name = path.rsplit("/", 1)[-1]
