@@ -145,7 +145,7 @@ def test_an_empty_root_says_which_command_comes_next(root: Path, open_page: Open
 
 def test_readers_see_no_write_controls_until_they_give_a_token(world: Path, tmp_path: Path, open_page: OpenPage) -> None:
     tokens = tmp_path / "tokens"
-    tokens.write_text(f"eve read {'r' * 24}\nada write {'w' * 24}\n")
+    tokens.write_text(f"reader read {'r' * 24}\noperator write {'w' * 24}\n")
     tokens.chmod(0o600)
     with serving(world, tokens=tokens) as address:
         page = open_page(address)
