@@ -3,7 +3,7 @@
 import pytest
 
 from generators.gates.gates import Accepted, judge, strip_chatter
-from generators.gates.syntax import parses
+from streamer.gates.syntax import parses
 from generators.queue.job import Completion, Job, Reason
 from streamer.documents.languages import LANGUAGES
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from generators.engines.rule_based import write_file
 from generators.gates.gates import strip_chatter
-from generators.gates.syntax import is_notebook
+from streamer.gates.syntax import is_notebook
 from streamer.corpus.filters import judge
 from streamer.documents.languages import CPP_MARKS, OBJECTIVE_C_MARKS, detect
 from streamer.documents.text import MAX_BYTES, DropReason, decode

@@ -1,0 +1,73 @@
+"""Gates over the lines of a file: how many, and how long.
+
+Source of the limits: StarCoder2, section 3.1 (100,000 lines; 100 characters a line on average, 1,000 at most).
+"""
+
+import re
+from typing import ClassVar
+
+from streamer.documents.text import DropReason
+from streamer.gates.subject import Gate, Refusal, Subject
+
+VALUES = re.compile(r"""[\s\[\](){}<>,;:"'`=|*_+\-./\\&#0-9xXa-fA-FuUlL]*+""")
+STRINGS = re.compile(r'"(?:[^"\\\n]|\\.)*+"|\'(?:[^\'\\\n]|\\.)*+\'')
+SQL_ROW = re.compile(
+    r"\s*+(?:insert\s++(?:ignore\s++)?into\b|replace\s++into\b|values\s*+\(|\(.*+\)?[,;]?\s*+$|[^\t]*+\t)", re.I
+)
+LETTER_OR_DIGIT = re.compile("[0-9A-Za-z]")
+
+
+class TooManyLines(Gate, frozen=True):
+    """More lines than a person writes."""
+
+    reason: ClassVar = DropReason.TOO_MANY_LINES
+    max_lines: int = 100_000
+
+    def judge(self, subject: Subject) -> Refusal | None:
+        lines = len(subject.lines)
+        return self.refuse(lines=lines) if lines > self.max_lines else None
+
+
+class LongLines(Gate, frozen=True):
+    """Lines that are long on average, or one that is very long: minified code, and data."""
+
+    reason: ClassVar = DropReason.LONG_LINES
+    max_mean_characters: float = 100
+    max_characters: int = 1000
+
+    def judge(self, subject: Subject) -> Refusal | None:
+        longest = max(map(len, subject.lines), default=0)
+        mean = len(subject.text) / max(1, len(subject.lines))
+        if mean > self.max_mean_characters or longest > self.max_characters:
+            return self.refuse(mean_characters=round(mean, 1), longest_characters=longest)
+        return None
+
+
+class Data(Gate, frozen=True):
+    """A long file whose lines are nearly all values: tables of numbers or strings, and dumps of databases.
+
+    Source: StarCoder2 drops data files of more than 512 lines; these here are data in a language of code.
+    """
+
+    reason: ClassVar = DropReason.DATA
+    max_lines: int = 512
+    max_share: float = 0.8
+
+    def judge(self, subject: Subject) -> Refusal | None:
+        if len(subject.lines) <= self.max_lines:
+            return None
+        rows = sum(is_row(line, subject.language) for line in subject.lines)
+        share = rows / max(1, sum(not line.isspace() and line != "" for line in subject.lines))
+        return self.refuse(lines=len(subject.lines), row_share=round(share, 3)) if share > self.max_share else None
+
+
+def is_row(line: str, language: str) -> bool:
+    """Whether a line has values alone; of SQL also whether it inserts, or continues, a row."""
+    if LETTER_OR_DIGIT.search(line) is None:
+        return False
+    if language == "sql" and SQL_ROW.match(line) is not None:
+        return True
+    if VALUES.fullmatch(line) is not None:
+        return True
+    bare = STRINGS.sub("", line)
+    return bare != line and VALUES.fullmatch(bare) is not None
