@@ -1,7 +1,7 @@
 """What the filters of a corpus refuse of given folders, archives and Parquet files: files and bytes by reason, and samples.
 
-To be judged by a person: `--show generated --sample 50` prints so many files of a reason, evenly spread, with their first lines
-and what was measured; `--show kept` those that pass.
+To be judged by a person: `--show generated --sample 50` prints so many files of a reason, evenly spread, with their first
+lines and what was measured; `--show kept` those that pass.
 """
 
 import argparse

@@ -23,7 +23,7 @@ ENDING = ".rejected"
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was dropped: its place in the order of the sources, the reason with what was measured, and its beginning."""
+    """A file that was dropped: its place in the order of the sources, the reason, what was measured, and how it begins."""
 
     order: int
     reason: str

@@ -12,18 +12,19 @@ from streamer.gates.subject import Gate, Refusal, Subject
 WHITE_SPACE = b" \t\n\r\v\f"
 NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha() and code not in WHITE_SPACE)
 LEAST_KINDS = 12  # of characters in a run: rulers made of = or / have few
-ENCODED = (
-    re.compile(r"[A-Za-z0-9+/\n\r=]{64,}+"),
-    re.compile(r"(?:(?:0[xX]|\\x)?[0-9a-fA-F]{2}[\s,]*+){8,}+"),
-    re.compile(r"(?:\\u[0-9a-fA-F]{4}){8,}+"),
-)
+BASE64 = re.compile(r"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{30,}+={0,2}+[\r\n]{0,2}+)++")
+ESCAPES = re.compile(r"(?:\\u[0-9a-fA-F]{4}){8,}+")
+HEX_PAIRS = re.compile(r"(?<![0-9A-Za-z\\])(?:(?:0[xX]|\\x)?[0-9a-fA-F]{2}[\s,]*+){8,}+")
+LEAST_BASE64 = 64
+OF_HEX = b"0123456789abcdefABCDEFxX\\, \t\r\n"
+DIGIT_AND_CASES = re.compile(r"(?=[^0-9]*+[0-9])(?=[^a-z]*+[a-z])(?=[^A-Z]*+[A-Z])")
 
 
 class FewLetters(Gate, frozen=True):
     """Too small a share of letters among what is no white space. What lies beyond ASCII counts as letters of some script."""
 
     reason: ClassVar = DropReason.FEW_LETTERS
-    min_share: float = 0.25
+    min_share: float = 0.2
 
     def judge(self, subject: Subject) -> Refusal | None:
         share = letters_share(subject.text)
@@ -37,16 +38,35 @@ def letters_share(text: str) -> float:
 
 
 class EncodedData(Gate, frozen=True):
-    """Data in base64 (runs of 64 characters and more), in hex pairs or in \\u escapes (8 and more)."""
+    """Data in base64 (runs of 64 characters and more), in \\u escapes or in hex pairs (8 and more).
+
+    A table of hex pairs is a part of good code where it is not most of the file, so that its length alone says nothing.
+    """
 
     reason: ClassVar = DropReason.ENCODED_DATA
     max_characters: int = 1024
     max_share: float = 0.5
 
     def judge(self, subject: Subject) -> Refusal | None:
-        for pattern in ENCODED:
-            runs = [len(run) for run in pattern.findall(subject.text) if len(set(run[:4096])) >= LEAST_KINDS]
-            longest, share = max(runs, default=0), sum(runs) / max(1, len(subject.text))
-            if longest > self.max_characters or share > self.max_share:
-                return self.refuse(longest_characters=longest, share=round(share, 3))
+        base64 = [len(run) for run in BASE64.findall(subject.text) if is_base64(run)]
+        escapes = [len(run) for run in ESCAPES.findall(subject.text)]
+        pairs = [len(run) for run in hex_pairs(subject.text, self.max_share) if len(set(run[:4096])) >= LEAST_KINDS]
+        longest = max([*base64, *escapes], default=0)
+        most = max(sum(base64), sum(escapes), sum(pairs))
+        share = most / max(1, len(subject.text))
+        is_one_run = longest > self.max_characters and longest > self.max_share / 2 * len(subject.text)
+        if is_one_run or (share > self.max_share and most > self.max_characters):
+            return self.refuse(longest_characters=longest, share=round(share, 3))
         return None
+
+
+def hex_pairs(text: str, share: float) -> list[str]:
+    """The runs of hex pairs, where their characters are more than a share of the text at all."""
+    others = text.encode("utf-8", "surrogatepass").translate(None, OF_HEX)
+    return HEX_PAIRS.findall(text) if len(others) <= (1 - share) * len(text) else []
+
+
+def is_base64(run: str) -> bool:
+    """Whether a run of its characters has letters in both cases and digits, as words and rulers do not."""
+    head = run[:4096]
+    return len(run) >= LEAST_BASE64 and len(set(head)) >= LEAST_KINDS and DIGIT_AND_CASES.match(head) is not None

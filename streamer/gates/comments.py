@@ -15,7 +15,7 @@ NO_COMMENT = re.compile(
 
 
 def split_comments(lines: Iterable[str], *, hash_comments: bool = True) -> Iterator[tuple[str, bool]]:
-    """Each line without its comment marks, and whether it is a comment; blank lines come as comments of nothing.
+    """Each line without its comment marks, and whether it is a comment; a blank line between comments is none.
 
     `hash_comments`: whether `#` begins a comment, and not what a preprocessor reads.
     """
@@ -36,7 +36,7 @@ def split_comments(lines: Iterable[str], *, hash_comments: bool = True) -> Itera
             continue
         mark_found = LINE_MARK.match(bare)
         is_comment = mark_found is not None and (hash_comments or NO_COMMENT.match(bare) is None)
-        yield bare[mark_found.end() :] if is_comment and mark_found is not None else bare, is_comment or not bare
+        yield bare[mark_found.end() :] if is_comment and mark_found is not None else bare, is_comment
 
 
 def has_hash_comments(language: str) -> bool:

@@ -17,22 +17,22 @@ class LicenceAlone(Gate, frozen=True):
     """A licence or copyright notice with hardly any code. What else the comments say counts for the file, not against it."""
 
     reason: ClassVar = DropReason.LICENCE_ALONE
-    max_code_characters: int = 40
+    max_code_characters: int = 16
+    max_other_characters: int = 60
     max_characters: int = 20_000
 
     def judge(self, subject: Subject) -> Refusal | None:
         if len(subject.text) > self.max_characters or not LICENCE.search(subject.text):
             return None
-        code, other = 0, 0
+        code = other = 0
         in_licence = False
         for words, is_comment in split_comments(subject.lines, hash_comments=has_hash_comments(subject.language)):
             if not is_comment:
                 code += len("".join(words.split()))
-            elif not words.strip():
-                in_licence = in_licence and is_comment
+                in_licence = False
             else:
                 in_licence = in_licence or LICENCE.search(words) is not None
                 other += 0 if in_licence else len(words)
-        if code <= self.max_code_characters and other <= self.max_code_characters * 4:
-            return self.refuse(code_characters=code, other_characters=other)
-        return None
+            if code > self.max_code_characters or other > self.max_other_characters:
+                return None
+        return self.refuse(code_characters=code, other_characters=other)

@@ -29,17 +29,24 @@ class TooManyLines(Gate, frozen=True):
 
 
 class LongLines(Gate, frozen=True):
-    """Lines that are long on average, or one that is very long: minified code, and data."""
+    """Long lines that are most of a file: minified code, and data.
+
+    A file is refused when lines of more than `max_characters` hold more than the share `max_long_share` of it, or when its
+    lines have more than `max_mean_characters` on average and the longest at least four times as many. StarCoder2 refuses
+    for one long line, or the mean alone, what was a fair part of good files here.
+    """
 
     reason: ClassVar = DropReason.LONG_LINES
     max_mean_characters: float = 100
     max_characters: int = 1000
+    max_long_share: float = 0.5
 
     def judge(self, subject: Subject) -> Refusal | None:
-        longest = max(map(len, subject.lines), default=0)
-        mean = len(subject.text) / max(1, len(subject.lines))
-        if mean > self.max_mean_characters or longest > self.max_characters:
-            return self.refuse(mean_characters=round(mean, 1), longest_characters=longest)
+        lengths = list(map(len, subject.lines))
+        longest, mean = max(lengths, default=0), len(subject.text) / max(1, len(lengths))
+        long_share = sum(length for length in lengths if length > self.max_characters) / max(1, len(subject.text))
+        if long_share > self.max_long_share or (mean > self.max_mean_characters and longest >= 4 * self.max_mean_characters):
+            return self.refuse(mean_characters=round(mean, 1), longest_characters=longest, long_share=round(long_share, 3))
         return None
 
 
@@ -51,13 +58,17 @@ class Data(Gate, frozen=True):
 
     reason: ClassVar = DropReason.DATA
     max_lines: int = 512
-    max_share: float = 0.8
+    max_share: float = 0.95
 
     def judge(self, subject: Subject) -> Refusal | None:
         if len(subject.lines) <= self.max_lines:
             return None
-        rows = sum(is_row(line, subject.language) for line in subject.lines)
-        share = rows / max(1, sum(not line.isspace() and line != "" for line in subject.lines))
+        others, most_others = 0, (1 - self.max_share) * len(subject.lines)
+        for line in subject.lines:
+            others += bool(line.strip()) and not is_row(line, subject.language)
+            if others > most_others:  # of code already after its first lines
+                return None
+        share = 1 - others / max(1, sum(not line.isspace() and line != "" for line in subject.lines))
         return self.refuse(lines=len(subject.lines), row_share=round(share, 3)) if share > self.max_share else None
 
 

@@ -26,9 +26,9 @@ TEST_FOLDERS = frozenset({"test", "tests", "spec", "specs", "__tests__", "testin
 TEST_NAME = re.compile(r"^(?:test_.*|.*(?:_test|_spec|\.test|\.spec|Test|Tests|Spec))\.\w+$")
 DOCUMENTATION_FOLDERS = frozenset({"doc", "docs", "documentation", "man", "examples", "example", "samples", "demo", "demos"})
 
-OUTPUT_FOLDERS = frozenset({"_cjs", "_esm", "_umd", "_types", "cjs", "esm", "umd", "amd", "esm2015", "esm2020", "esm2022",
+OUTPUT_FOLDERS = frozenset({"_cjs", "_esm", "_umd", "_types", "esm2015", "esm2020", "esm2022",
     "fesm2015", "fesm2020", "fesm2022", "esm5", "dist", "dist-cjs", "dist-es", "dist-esm", "dist-types", "dist-src",
-    "dist-node", "dist-web", "es2015", ".next", ".nuxt"})  # fmt: skip
+    "dist-node", "dist-web", ".next", ".nuxt"})  # fmt: skip
 OUTPUT_LANGUAGES = frozenset({"javascript", "typescript"})
 OUTPUT_NAME = re.compile(r"\.min\.[cm]?js$|\.(?:bundle|chunk|umd|esm|cjs)\.(?:min\.)?js$", re.IGNORECASE)
 SOURCE_MAP = re.compile(r"^\s*(?://|/\*)[#@]\s*sourceMappingURL=\S")
@@ -37,7 +37,7 @@ OUTPUT_MARK = re.compile(
     r"|^(?:function _interopRequire(?:Default|Wildcard)\(|var _interopRequireDefault = require\()"
     r"|^var __(?:importDefault|importStar|createBinding|awaiter|generator|extends|rest|assign|decorate)"
     r" = (?:\(?this && this\.__\w+\)?|function)"
-    r"|^var __(?:defProp|create|commonJS|getOwnPropNames|toESM) = |\b__webpack_require__\b"
+    r"|^var __(?:defProp|create|commonJS|getOwnPropNames|toESM) = |\bfunction __webpack_require__\(moduleId\)"
     r"|typeof exports === ['\"]object['\"] && typeof module !== ['\"]undefined['\"] \?",
     re.MULTILINE,
 )

@@ -1,7 +1,7 @@
 """Whether a text is a file of its language, by tree-sitter's parsers.
 
-Always holds: a text is parsed once, and of a long one its first part alone, so that time is bounded; trees are walked
-where they have errors, and nowhere else.
+Always holds: of a long text the first part is parsed, and eight times as much only where that fails; trees are walked where they
+have errors, and nowhere else.
 """
 
 from functools import cache
@@ -15,6 +15,8 @@ from streamer.gates.subject import Gate, Refusal, Subject
 PARSERS = {"shell": "bash"}
 DIALECTS = {"javascript": ("tsx",), "typescript": ("tsx",), "c": ("cpp",)}  # tried where the language's own parser fails
 
+WHOLE = 8
+
 
 class DoesNotParse(Gate, frozen=True):
     """Too large a share of bytes that the language's grammar has no place for, in the best of its dialects.
@@ -23,20 +25,21 @@ class DoesNotParse(Gate, frozen=True):
     """
 
     reason: ClassVar = DropReason.DOES_NOT_PARSE
-    max_error_share: float = 0.05
-    max_bytes: int = 1 << 17
+    max_error_share: float = 0.15
+    max_bytes: int = 1 << 15
 
     def judge(self, subject: Subject) -> Refusal | None:
         if subject.language == NOTEBOOK:
             return None
         data = subject.text.encode("utf-8", "replace")
-        if len(data) > self.max_bytes:
-            data = data[: data.rfind(b"\n", 0, self.max_bytes) + 1] or data[: self.max_bytes]
+        head = data[: data.rfind(b"\n", 0, self.max_bytes) + 1] if len(data) > self.max_bytes else data
         share = 1.0
-        for name in (subject.language, *DIALECTS.get(subject.language, ())):
-            share = min(share, error_share(data, name))
-            if share <= self.max_error_share:
-                return None
+        more = data[: WHOLE * self.max_bytes]
+        for part in (head, more) if len(head) < len(more) else (more,):  # a cut may break what is whole
+            for language in (subject.language, *DIALECTS.get(subject.language, ())):
+                share = min(share, error_share(part, language)) if part else share
+                if share <= self.max_error_share:
+                    return None
         return self.refuse(error_share=round(share, 4))
 
 
@@ -47,17 +50,26 @@ def parses(text: str, language: str) -> bool:
 
 
 def error_share(data: bytes, language: str) -> float:
-    """The share of bytes under error nodes; what is missing counts as one byte."""
+    """The share of bytes that are part of nothing: words directly under an error node; what is missing counts as one byte.
+
+    An error at the top often has the whole file under it, whose functions are understood all the same.
+    """
     root = parser(language).parse(data).root_node
     if not root.has_error:
         return 0.0
     wrong, waiting = 0, [root]
     while waiting:
         node = waiting.pop()
-        if node.type == "ERROR":
-            wrong += max(1, node.end_byte - node.start_byte)
-        elif node.is_missing:
+        if node.is_missing:
             wrong += 1
+        elif node.type == "ERROR":
+            if node.child_count == 0:
+                wrong += node.end_byte - node.start_byte
+            for child in node.children:
+                if child.child_count == 0 and not child.is_extra:
+                    wrong += child.end_byte - child.start_byte
+                elif child.has_error:
+                    waiting.append(child)
         elif node.has_error:
             waiting += node.children
     return min(1.0, wrong / max(1, len(data)))
