@@ -1,7 +1,7 @@
 """Whether a text is a file of its language, by tree-sitter's parsers.
 
-Always holds: of a long text the first part is parsed, and eight times as much only where that fails; trees are walked where they
-have errors, and nowhere else.
+Always holds: of a long text the first part is parsed, and eight times as much only where that fails; trees are walked
+where they have errors, and nowhere else.
 """
 
 from functools import cache
