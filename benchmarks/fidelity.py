@@ -22,7 +22,7 @@ from benchmarks.report import Report, main
 from benchmarks.streaming_order import Ids, Order, Stretch, orders
 from mixer import Mixtures, RunReader, Runs
 from streamer import Catalog
-from streamer.catalog.export import export_shares
+from streamer.reading.export import export_shares
 
 SAMPLES = {
     "python": 12_000, "java": 9_000, "cpp": 7_000, "go": 4_000, "rust": 2_500, "sql": 1_500, "shell": 700, "dart": 300

@@ -11,8 +11,8 @@ import msgspec
 
 from deploy.quickstart.errors import QuickstartError
 from deploy.quickstart.folder import Folder
-from streamer.corpus.heldout import is_held_out, place_of
 from streamer.packing.grouping import random_key
+from streamer.publishing.heldout import is_held_out, place_of
 from streamer.wording import listed
 
 LEAST_KB = 100

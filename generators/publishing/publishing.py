@@ -4,6 +4,8 @@ Always holds: a file leaves the queue only after an entry names it or a gate ref
 again and is published once.
 """
 
+import msgspec
+
 from generators.errors import GeneratorError
 from generators.gates.gates import Accepted
 from generators.publishing.publisher import FILES, Publisher
@@ -12,6 +14,7 @@ from generators.queue.job_queue import JobQueue, Waiting
 from mixer.pool.files import KIND
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.part_files import read_parquet
+from streamer.catalog.redaction import merge
 
 MOST_HELD = 4096
 
@@ -40,6 +43,7 @@ class Publishing:
         self._queue.keep(self._name, list(self._held))
         for waiting in self._queue.take(self._name, count=MOST_HELD - len(self._held), silent_ms=self._silent_ms):
             self._judge(waiting)
+        self._leave_out_redacted()
         languages = sorted({waiting.file.document.language for waiting in self._held.values()})
         return sum(self._publish(language) for language in languages)
 
@@ -52,6 +56,18 @@ class Publishing:
                 return
             accepted.add(identity, waiting.file.document.text)
         self._held[waiting.entry] = waiting
+
+    def _leave_out_redacted(self) -> None:
+        """Rejects the files that wait and are redacted, or whose seed document is."""
+        rule = merge(self._catalog.redaction_rules())
+        gone = [
+            waiting
+            for waiting in self._held.values()
+            if waiting.file.seed_document in rule.documents or rule.matches(msgspec.structs.asdict(waiting.file.document))
+        ]
+        for waiting in gone:
+            self._queue.reject_file(waiting, Reason.REDACTED)
+            del self._held[waiting.entry]
 
     def _publish(self, language: str) -> int:
         held = [waiting for waiting in self._held.values() if waiting.file.document.language == language]

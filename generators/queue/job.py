@@ -21,6 +21,7 @@ class Reason(StrEnum):
     DOES_NOT_PARSE = "does_not_parse"
     COPY_OF_SEED = "copy_of_seed"
     NEAR_DUPLICATE = "near_duplicate"
+    REDACTED = "redacted"
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +71,10 @@ class AcceptedFile(msgspec.Struct, frozen=True, kw_only=True):
     identity: str
     purpose: str
     document: Document
+
+    @property
+    def seed_document(self) -> str:
+        return self.document.path.rpartition("/")[0]
 
 
 def accepted_file(job: Job, text: str) -> AcceptedFile:

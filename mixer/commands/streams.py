@@ -37,8 +37,8 @@ def run_verify(options: argparse.Namespace) -> int:
 
 def run_export(options: argparse.Namespace) -> int:
     from mixer.preview.previews import Mixtures
-    from streamer.catalog.export import export_glob
     from streamer.errors import StreamError
+    from streamer.reading.export import export_glob
 
     mixtures = Mixtures(options.root)
     arguments: Sequence[dict[str, Any]]

@@ -64,7 +64,8 @@ def lines(rows: list[Any]) -> list[dict[str, Any]]:
         }
         nothing: dict[str, Any] = {"start": None, "end": None, "document": "", "repository": "", "path": ""}
         if not row.documents:
-            found.append({**place, **nothing, "document": "no sidecar" if row.documents is None else "padding"})
+            empty = "padding" if not row.redacted else "redacted"
+            found.append({**place, **nothing, "document": "no sidecar" if row.documents is None else empty})
         for span in row.documents or []:
             where = {name: getattr(span, name) for name in nothing}
             found.append({**place, **where})

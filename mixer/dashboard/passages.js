@@ -11,7 +11,7 @@ export function passageList(passages) {
 
 function drawPassage(one, isOpen) {
   const code = h("code");
-  const fill = () => { if (!code.childNodes.length) put(code, one.text ?? "This stream's tokenizer is not in the catalog, so its tokens cannot be shown as text."); };
+  const fill = () => { if (!code.childNodes.length) put(code, one.text ?? (one.is_redacted ? "This document was redacted." : "This stream's tokenizer is not in the catalog, so its tokens cannot be shown as text.")); };
   const about = [one.language, one.license, one.start !== null && `tokens ${count(one.start)} to ${count(one.end)}`].filter(Boolean).join(" · ");
   const score = one.score === null ? null : h("span", { class: "badge", "data-tone": "more" }, `score ${one.score.toPrecision(3)}`);
   const title = one.path ?? (one.document ? one.document : "no sidecar says which document this is");

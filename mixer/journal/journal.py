@@ -14,7 +14,7 @@ from mixer.journal.lead import Lead
 from mixer.ledger.ancestry import Ancestry
 from mixer.ledger.ledger import Ledger
 from mixer.planning.planner import Planner, make_planner
-from mixer.planning.segment import Waits, plan_segment
+from mixer.planning.segment import Waits, plan_segment, take_redactions
 from mixer.planning.states import State, state_key
 from mixer.planning.supply import Rows
 from mixer.planning.tables import BoundParts
@@ -128,8 +128,12 @@ class Journal:
             steered = self._steer()
             if steered is not None:
                 return {**steered, "at_s": round(time.time(), 3)}
+            rows = self._rows()
+            redacted = take_redactions(self.ledger, rows)
+            if redacted is not None:
+                return redacted
             at_most = self._lead.choose(time.monotonic(), before, step + 1 - before)
-            planned = plan_segment(self.ledger, self._rows(), self.state(before), at_most=at_most)
+            planned = plan_segment(self.ledger, rows, self.state(before), at_most=at_most)
             if isinstance(planned, Waits):
                 found.append(planned)
                 return None
@@ -198,8 +202,13 @@ class Forecast(Journal):
         if steered is not None:
             self.ledger.add([steered])
             return None
+        rows = self._rows()
+        redacted = take_redactions(self.ledger, rows)
+        if redacted is not None:
+            self.ledger.add([redacted])
+            return None
         at_most = self._lead.choose(0.0, start, step + 1 - start)
-        planned = plan_segment(self.ledger, self._rows(), self.state(start), at_most=at_most)
+        planned = plan_segment(self.ledger, rows, self.state(start), at_most=at_most)
         if isinstance(planned, Waits):
             return planned
         self.ledger.add([planned])

@@ -14,11 +14,12 @@ from mixer.ledger.ledger import understood
 from mixer.mixture.plan import Plan
 from mixer.order.shares import ONE
 from streamer.catalog.catalog import Catalog
+from streamer.wording import listed
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry. `event`: created, forked, switched, lengthened, skipped, dry, paused, resumed, ended or noted; and
-    `ramped` from `fold_ramps`.
+    """One entry. `event`: created, forked, switched, lengthened, skipped, redacted, dry, paused, resumed, ended or noted;
+    and `ramped` from `fold_ramps`.
 
     `step`: from which batch on it holds, else where the ledger ended then. `shares` by component, `keys` by key, and
     `keys_before` those that held until then; None where the event changed none. `run`: in whose log it is; `at_s`: the
@@ -75,6 +76,8 @@ def events(run: str, bodies: Sequence[Mapping[str, Any]]) -> list[Event]:
             elif kind == "skipped":
                 step = body["start"]
                 why = f"{body['batches']:,} batches" + (f": {why}" if why else "")
+            elif kind == "redacted":
+                why = "documents of " + listed([streams[index] for index, _ in body["streams"]])
             elif kind == "ended":
                 why = body["reason"]
             found.append(

@@ -129,6 +129,13 @@ class Segment(NamedTuple):
         return self.start + self.batches
 
 
+class Redactions(NamedTuple):
+    """From batch `step` on, of each of these streams what its log's first so many entries redact is not given."""
+
+    step: int
+    streams: dict[int, int]
+
+
 class Ledger:
     """A run's bodies, the first being its creation, taken in one after the other, with what they imply.
 
@@ -160,6 +167,7 @@ class Ledger:
         self.num_steps = self.settings.num_steps  # the horizon as it is now; `settings` keeps the one of the creation
         self.ended: str | None = None
         self.paused: str | None = None
+        self.redactions: list[Redactions] = []
         self.skips = Skips()
         for start, batches in self.fork.skipped if self.fork is not None else []:
             self.skips.add(start, batches)
@@ -231,6 +239,8 @@ class Ledger:
                 self.paused = f"paused at step {self.end}{signed(body)}"
             case "resumed":
                 self.paused = None
+            case "redacted":
+                self.redactions.append(Redactions(body["at_step"], dict(map(tuple, body["streams"]))))
             case "noted":
                 self._take_policy(body.get("at_step", 0), body)
             case other:
@@ -304,6 +314,14 @@ class Ledger:
         decided = set(self.steered.values()) - {0}
         entry = max(switch for switch in self.switches if switch[0] <= step and switch[1] not in decided)[1]
         return self.fork.chosen if not entry and self.fork is not None and self.fork.chosen else self.plans[entry]
+
+    def redacted_at(self, step: int) -> dict[int, int]:
+        """The streams of which something is redacted in a batch, each with the entries of its log that say what."""
+        found: dict[int, int] = {}
+        for redactions in self.redactions:
+            if redactions.step <= step:
+                found |= redactions.streams
+        return found
 
     def next_switch(self, step: int) -> int | None:
         """The next later step at which another plan takes effect."""

@@ -141,5 +141,19 @@ def why_ended(ledger: Ledger, entry: int, supply: Supply, halt: int | None) -> s
     return said if halt is not None else f"what all streams have left does not fill a batch: {said}"
 
 
+def take_redactions(ledger: Ledger, rows: Rows) -> Body | None:
+    """The body of an entry that takes in what was redacted in the plan's streams; None where the ledger has it all."""
+    step = ledger.end
+    if step == ledger.last_step:
+        return None
+    has, index = ledger.redacted_at(step), {name: number for number, name in enumerate(ledger.streams)}
+    new = sorted(
+        [index[name], snapshot.redacted_by]
+        for name, snapshot in rows.items()
+        if snapshot.redacted_by > has.get(index[name], 0)
+    )
+    return {"format": FORMAT, "event": "redacted", "at_step": step, "streams": new} if new else None
+
+
 def ended(reason: str) -> Body:
     return {"format": FORMAT, "event": "ended", "reason": reason}

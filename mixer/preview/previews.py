@@ -23,8 +23,8 @@ from mixer.mixture.wanted import settings_for
 from mixer.order.shares import ONE
 from mixer.preview.preview import Preview, forecast
 from mixer.preview.stocks import rest_of, stocks_of
-from streamer.catalog.export import export_shares
 from streamer.catalog.growth import speeds_of
+from streamer.reading.export import export_shares
 from streamer.store.log import Bodies, Body
 from streamer.wording import shown
 
@@ -163,7 +163,7 @@ class Mixtures(Versions):
         return compare_shares(self._shares(self.changed(before, {})) if before else {}, after)
 
     def export(self, reference: str, *, cache: str | None = None) -> Sequence[dict[str, Any]]:
-        """Arguments of stock `streaming.Stream` that train on about a version's shares: see `streamer.catalog.export`.
+        """Arguments of stock `streaming.Stream` that train on about a version's shares: see `streamer.reading.export`.
 
         `cache`: where stock streaming keeps shards of an object store. Raises: MixtureError, StreamError.
         """

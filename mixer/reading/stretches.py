@@ -8,7 +8,7 @@ Whenever the ledger has grown, the stretch holds as far as the ledger bears it o
 once for all batches of a stretch whose shards are mapped, so that most reads are one gather.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from streamer.reading.boundaries import Boundaries
 from streamer.reading.gather import Memory
 from streamer.reading.reader import Reader, max_mapped
 from streamer.reading.snapshot_loader import ORIGIN, Batch
+
+if TYPE_CHECKING:
+    from mixer.reading.redactions import BatchRedactions
 
 ORIGIN_BYTES = ORIGIN.itemsize
 KEY_BITS = 32  # a shard's key: its stream's index, then its own in that stream
@@ -66,6 +69,7 @@ class Stretches:
         self._reader = Reader(catalog.store)
         self._memory = Memory(ledger.plans[0].dtype, ledger.settings.seq_len)
         self._boundaries = Boundaries(catalog.store) if boundaries else None
+        self._redactions: BatchRedactions | None = None
         self._beyond = beyond
         self._planner: Planner | None = None
         self._tables: Tables | None = None
@@ -136,7 +140,7 @@ class Stretches:
         assert now is not None
         ledger, end = self._journal.ledger, self._end(now)
         following = ledger.skips.next(end)
-        may_come = self._beyond and following == now.end < ledger.reach(ledger.segment_at(now.start))
+        may_come = self._beyond and end == following == now.end < ledger.reach(ledger.segment_at(now.start))
         if following < self._journal.written or may_come:
             self._next = self._plan(following, 4 * (end - now.start))
             self._hold(now, self._next)
@@ -162,9 +166,17 @@ class Stretches:
         high = low + self._rows
         tokens = self._memory.gather(self._offsets[low:high])
         origin = np.frombuffer(bytearray(now.origin[low * ORIGIN_BYTES : high * ORIGIN_BYTES]), ORIGIN)  # the caller's own
-        if self._boundaries is None:
-            return Batch(tokens, origin)
-        return Batch(tokens, origin, self._lengths(self._boundaries, now, now.which[low:high], origin["row"]))
+        batch = Batch(tokens, origin)
+        if self._boundaries is not None:
+            batch = Batch(tokens, origin, self._lengths(self._boundaries, now, now.which[low:high], origin["row"]))
+        return self._without_redacted(step, batch) if self._journal.ledger.redactions else batch
+
+    def _without_redacted(self, step: int, batch: Batch) -> Batch:
+        if self._redactions is None:
+            from mixer.reading.redactions import BatchRedactions  # few runs have any
+
+            self._redactions = BatchRedactions(self._catalog, self._journal)
+        return self._redactions.blank(step, batch)
 
     def _place(self, now: Stretch, step: int) -> None:
         """Maps the shards of a batch, and finds the rows of it and of those behind it whose shards are mapped."""

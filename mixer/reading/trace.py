@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from mixer.errors import RunEnded, RunError, StepError, WaitError
 from mixer.journal.journal import Forecast
@@ -22,7 +23,9 @@ from mixer.planning.planner import Planner, Slots
 from mixer.planning.states import States
 from mixer.planning.tables import BoundParts, Tables
 from mixer.reading.positions import Positions
+from mixer.reading.redactions import BatchRedactions
 from mixer.reading.turns import Row, Turn, turns_of
+from streamer.catalog import redaction
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo
 from streamer.catalog.sidecar import Span, find_spans, spans_of
@@ -46,12 +49,13 @@ class PlacedRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TracedRow(PlacedRow, frozen=True, kw_only=True):
-    """A row with what is in it. `documents`: None where the part has no sidecar.
+    """A row with what is in it. `documents`: None where the part has no sidecar; `redacted`: how many were taken out of it.
 
     On request `text`, or `tokens` where the catalog has no tokenizer for it.
     """
 
     documents: list[Span] | None
+    redacted: int = 0
     text: str | None = None
     tokens: list[int] | None = None
 
@@ -94,6 +98,7 @@ class Trace:
         self.run = run
         self._journal = Forecast(self.catalog, run)
         self._reader, self._bound = Reader(self.catalog.store), BoundParts(self.catalog, run)
+        self._redactions = BatchRedactions(self.catalog, self._journal)
         self._planner: Planner | None = None
         self._texts = Texts(self.catalog)
         self._searched: dict[tuple[str, str, str], list[Span] | None] = {}  # (part's folder, column, value)
@@ -122,10 +127,16 @@ class Trace:
             if text:
                 table = self._tables(row.stream)
                 part, shard = table.shard(int(slots.rows.shard[0, number]))
-                ids = self._reader.rows(part, shard, table.schema)[slots.rows.first[0, number]].tolist()
+                tokens = self._reader.rows(part, shard, table.schema)[slots.rows.first[0, number]][None].copy()
+                if (redacted := self._redactions.at(step).get(row.stream)) is not None:
+                    redacted.blank(tokens, np.array([row.part]), np.array([row.row]))
+                ids = tokens[0].tolist()
                 said = self._texts.decode(table.schema.tokenizer, ids)
-            known = msgspec.structs.asdict(place)
-            traced.append(TracedRow(**known, documents=spans[row], text=said, tokens=ids if said is None else None))
+            known, own = msgspec.structs.asdict(place), spans[row] or []
+            left = [span for span in own if not self.is_redacted(step, row, span)]
+            documents = None if spans[row] is None else left
+            plain = ids if said is None else None
+            traced.append(TracedRow(**known, documents=documents, redacted=len(own) - len(left), text=said, tokens=plain))
         return traced
 
     def places(self, step: int, slots: range) -> list[PlacedRow]:
@@ -158,6 +169,8 @@ class Trace:
     def document(self, document: str, *, to_step: int | None = None) -> list[Position]:
         """Every position before `to_step` (default: the ledger's end) that holds a document, by its id or path, in order.
 
+        From the batch on that its redaction counts from, there are none.
+
         A run that ends or waits before `to_step` has no positions after that. Raises: StepError for a step below 0, RunError
         for a document that no sidecar of the run's parts names.
         """
@@ -180,6 +193,7 @@ class Trace:
             )
             for turn, step, slot in self.find(spans, end)
             for span in spans[turn.row]
+            if not self.is_redacted(step, turn.row, span)
         ]
         return sorted(found, key=lambda position: (position.step, position.slot, position.start))
 
@@ -197,6 +211,11 @@ class Trace:
         drawn = widen(planner.state(end).drawn, len(planner.ledger.streams))
         turns = (turns_of(planner.ledger, tables(row.stream), row, int(drawn[row.stream])) for row in rows)
         yield from Positions(planner, end).find(chain.from_iterable(turns))
+
+    def is_redacted(self, step: int, row: Row, span: Span) -> bool:
+        """Whether all tokens of a span of a row are redacted in a batch."""
+        found = self._line.owner(step)._redactions.at(step).get(row.stream)
+        return found is not None and found.covers(row.part, redaction.Span(row.row, span.start, span.end))
 
     def has(self, row: Row) -> bool:
         """Whether the ledger has taken the row's part in."""

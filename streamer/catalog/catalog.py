@@ -33,6 +33,7 @@ from streamer.catalog.manifest import (
     read_schema,
 )
 from streamer.catalog.names import check_glob, check_stream_name
+from streamer.catalog.redaction import RULES, Redacted, Rule, read_rules, refuse_redacted
 from streamer.catalog.references import check_reference, open_reference
 from streamer.catalog.registry import NAMES_FORMAT, log_of, names_in
 from streamer.catalog.shard_rows import iterate_shard
@@ -315,6 +316,7 @@ class Catalog:
                 extra = decide(bodies)
                 if extra is None:
                     return None
+                refuse_redacted(self.redaction_rules(), sealed.documents or ())
                 return part_body(part_id, sealed.schema, sealed.shards, sidecar, extra, beside, sealed.reference)
 
             remove = functools.partial(parts.remove_part, self.store, name, part_id)
@@ -335,15 +337,27 @@ class Catalog:
     # documents, tokenizers, garbage
 
     def documents(self, name: str) -> Iterator[Document]:
-        """The documents of a document stream, in order. Raises: StreamError for a stream of tokens."""
+        """The documents of a document stream that are not redacted, in order. Raises: StreamError for a stream of tokens."""
         snapshot = self.stream(name)
         if snapshot.kind != "documents":
             raise StreamError(f"stream {name} holds tokens; name a documents/* stream")
+        redacted = self.redacted(name)
         for part in snapshot.parts:
-            for shard in part.shards:
-                for row in iterate_shard(self.store, part, shard):
-                    row["score"] = None if math.isnan(row["score"]) else row["score"]
-                    yield msgspec.convert(row, Document)
+            rows = (row for shard in part.shards for row in iterate_shard(self.store, part, shard))
+            for number, row in enumerate(rows):
+                if redacted and redacted.has(part.number, number):
+                    continue
+                row["score"] = None if math.isnan(row["score"]) else row["score"]
+                yield msgspec.convert(row, Document)
+
+    def redacted(self, name: str, number: int | None = None) -> Redacted:
+        """What the first `number` entries of a stream's log redact (None: all entries). Raises: StreamError, LogError."""
+        snapshot = self.stream(name, number)
+        return self.manifest(name).redacted(snapshot.number)
+
+    def redaction_rules(self) -> list[Rule]:
+        """The rules by which documents were redacted under this root."""
+        return read_rules(self.log(RULES).read())
 
     def put_tokenizer(self, json_text: str) -> str:
         """Keeps a tokenizer.json under the root, once, and returns its fingerprint."""

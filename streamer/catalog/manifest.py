@@ -1,11 +1,11 @@
-"""What a stream's log says, formats stream/1 and stream/2: which parts there are and how their rows lie.
+"""What a stream's log says, formats stream/1 to stream/3: which parts there are and how their rows lie.
 
 Always holds: a snapshot is a pure function of the first n bodies of the log; a part that an entry condemned is in no
 snapshot, and an entry that names a part is never taken back.
 
 How: a manifest keeps a few numbers of each part in columns, so that a catalog of hundreds of thousands of parts opens in
 a second. A part's names and checksums are decoded from its entry when somebody asks for them. Since stream/2 an entry
-also has size and checksum of each file that lies beside the shards.
+also has size and checksum of each file that lies beside the shards; entries of stream/3 are redactions.
 """
 
 import threading
@@ -19,11 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from streamer.catalog import redaction
+from streamer.catalog.redaction import Redacted, Redaction
 from streamer.errors import StreamError
 from streamer.store.log import Bodies, Body, Log
 
 FORMAT, NEWER_FORMAT = "stream/1", "stream/2"
-FORMATS = (FORMAT, NEWER_FORMAT)
+FORMATS = (FORMAT, NEWER_FORMAT, redaction.FORMAT)
 HIGHEST_ID = "highest_id"  # in a part's `extra`, where no tokenizer says which ids there can be
 COMPRESSION = ("compression", "raw_bytes", "raw_xxh3")
 MOST_KEPT = 4096  # parts of a stream that stay decoded
@@ -105,6 +107,7 @@ class Line(msgspec.Struct, gc=False):
     event: str
     part: str | None = None
     shards: ShardSamples | None = None
+    spans: dict[str, str] | None = None
 
 
 LINE = msgspec.json.Decoder(Line)
@@ -122,6 +125,7 @@ class Manifest:
         self.part_ends = array("q")  # samples up to and with each part
         self.shard_ends = array("q")  # shards up to and with each part
         self.shard_samples = array("q")
+        self.redactions = array("q")  # numbers of the entries that redact something that the stream has
         self._samples = 0
         self._decoded: dict[int, PartInfo] = {}
         self._lock = threading.Lock()
@@ -134,7 +138,8 @@ class Manifest:
             for number in range(self.length, len(bodies)):
                 line = read_line(self.name, bodies, number)
                 if line.part is None:
-                    pass
+                    if line.event == redaction.EVENT and line.spans:
+                        self.redactions.append(number)
                 elif line.event == "condemned":
                     self.condemned.add(line.part)
                 elif line.event == "part" and line.shards is not None and line.part not in self.condemned:
@@ -164,8 +169,26 @@ class Manifest:
     def snapshot(self, number: int) -> "Snapshot":
         """The stream's first `number` entries, which have been taken in, and of which one fixed a schema."""
         assert self.schema is not None
-        count = bisect_left(self.numbers, number)
-        return Snapshot(name=self.name, number=number, schema=self.schema, parts=Parts(self, count))
+        count, redactions = bisect_left(self.numbers, number), bisect_left(self.redactions, number)
+        return Snapshot(
+            name=self.name,
+            number=number,
+            schema=self.schema,
+            parts=Parts(self, count),
+            redacted_by=self.redactions[redactions - 1] + 1 if redactions else 0,
+        )
+
+    def redactions_before(self, number: int) -> list[Redaction]:
+        """Those among the first `number` entries that redact something. Raises: LogError."""
+        found, bodies = [], self.log.known()
+        for place in self.redactions[: bisect_left(self.redactions, number)]:
+            with bodies.understood(place):
+                found.append(redaction.read_redaction(place, bodies[place]))
+        return found
+
+    def redacted(self, number: int) -> Redacted:
+        """What the first `number` entries redact. Raises: LogError."""
+        return Redacted(self.redactions_before(number), dict(zip(self.part_ids, self.numbers, strict=True)))
 
 
 class Parts(Sequence[PartInfo]):
@@ -224,12 +247,16 @@ class Parts(Sequence[PartInfo]):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """The first `number` entries of a stream's log; `number` names it for ever."""
+    """The first `number` entries of a stream's log; `number` names it for ever.
+
+    `redacted_by`: the first of its entries up to which all is read that redacts something; 0 where nothing does.
+    """
 
     name: str
     number: int
     schema: Schema
     parts: Parts
+    redacted_by: int = 0
 
     @property
     def samples(self) -> int:
@@ -344,7 +371,7 @@ def read_line(name: str, bodies: Bodies, number: int) -> Line:
 def check_format(name: str, found: Any) -> None:
     """Raises: StreamError for another format."""
     if found not in FORMATS:
-        raise StreamError(f"stream {name} has format {found}; this version reads up to {NEWER_FORMAT}: update phasemix")
+        raise StreamError(f"stream {name} has format {found}; this version reads up to {FORMATS[-1]}: update phasemix")
 
 
 def read_part(name: str, number: int, body: Body) -> PartInfo:

@@ -1,4 +1,4 @@
-"""`phasemix streams`: create, publish, list, show, verify."""
+"""`phasemix streams`: create, publish, list, show, verify, redact."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streamer.commands.options import add_json, add_root
+from streamer.commands.redact import add_redact
 from streamer.commands.table import print_table
 
 TOKEN_DTYPES = ("int32", "int64", "uint16", "uint32")  # those of streamer.publishing.token_rows, which loads numpy
@@ -13,7 +14,7 @@ TOKEN_DTYPES = ("int32", "int64", "uint16", "uint32")  # those of streamer.publi
 
 def add_streams(parser: argparse.ArgumentParser) -> Any:
     """Adds the verbs, and returns them for a room above to add its own."""
-    verbs = parser.add_subparsers(required=True, metavar="create|publish|list|show|verify")
+    verbs = parser.add_subparsers(required=True, metavar="create|publish|list|show|verify|redact")
     create = verbs.add_parser("create", help="make an empty stream")
     create.add_argument("name", help="the stream, such as synthetic/go")
     create.add_argument("--seq-len", type=int, required=True, metavar="IDS", help="set how many tokens a sample has")
@@ -44,14 +45,14 @@ def add_streams(parser: argparse.ArgumentParser) -> Any:
     listing = verbs.add_parser("list", help="one line a stream")
     listing.add_argument("glob", nargs="?", default="*")
     listing.set_defaults(run=run_list)
-    show = verbs.add_parser("show", help="one line a part")
+    show = verbs.add_parser("show", help="one line a part; with the samples in which something is redacted")
     show.add_argument("name")
     show.set_defaults(run=run_show)
     verify = verbs.add_parser("verify", help="read everything again; name what is damaged, missing, or named by no entry")
     verify.add_argument("glob", nargs="?", default="*")
     verify.add_argument("--remove", action="store_true", help="remove what no entry names")
     verify.set_defaults(run=run_verify)
-    for verb in (create, publish, listing, show, verify):
+    for verb in (create, publish, listing, show, verify, add_redact(verbs)):
         add_root(verb)
         add_json(verb)
     return verbs
@@ -118,8 +119,10 @@ def run_list(options: argparse.Namespace) -> int:
 def run_show(options: argparse.Namespace) -> int:
     from streamer.catalog.catalog import Catalog
 
-    parts = Catalog(options.root).stream(options.name).parts
-    rows = [
+    catalog = Catalog(options.root)
+    snapshot = catalog.stream(options.name)
+    parts = snapshot.parts
+    rows: list[dict[str, Any]] = [
         {
             "part": part.number,
             "id": part.part_id,
@@ -130,6 +133,12 @@ def run_show(options: argparse.Namespace) -> int:
         }
         for part in parts
     ]
+    places = {row["id"]: row for row in rows}
+    for one in catalog.manifest(options.name).redactions_before(snapshot.number):
+        for part_id, spans in one.columns.items():
+            places[part_id]["redacted"] = places[part_id].get("redacted", 0) + len(set(spans[:, 0].tolist()))
+    if snapshot.redacted_by:
+        rows = [{**row, "redacted": row.get("redacted", 0)} for row in rows]
     print_table(rows, options.json)
     return 0
 

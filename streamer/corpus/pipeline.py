@@ -44,6 +44,7 @@ from streamer.errors import CorpusError
 from streamer.packing import tokenizer as tokenizers
 from streamer.packing.grouping import Grouping, random_key
 from streamer.packing.tokenizer_file import read_text
+from streamer.publishing.heldout import HoldOut, check_choice
 from streamer.scoring.annotator import Annotation
 from streamer.scoring.annotator_process import Request
 from streamer.scoring.student import Student, fit_student
@@ -54,12 +55,18 @@ TOTAL = "total"
 def build(catalog: Catalog, recipe: Recipe, *, progress: Report = silent) -> CorpusReport:
     """Builds the corpus of a recipe into a root that has none.
 
-    Args: progress, called with (step, done, total or 0). Raises: CorpusError, StoreError, PartError.
+    Args: progress, called with (step, done, total or 0). Raises: CorpusError, StreamError, StoreError,
+        PartError.
     """
     check_root(catalog)
+    check_choice(catalog, held_out_by(recipe))
     given = given_tokenizer(recipe)
     with tempfile.TemporaryDirectory(prefix="phasemix-corpus-") as aside:
         return Build(catalog, recipe, Path(aside), Progress(progress), given).run()
+
+
+def held_out_by(recipe: Recipe) -> HoldOut:
+    return HoldOut(share=recipe.heldout_share, key=recipe.heldout_key)
 
 
 def given_tokenizer(recipe: Recipe) -> str | None:
@@ -225,7 +232,7 @@ class Build:
             run_pipeline(steps, self.folder, "heldout", tasks=len(held_out), workers=1)
 
     def publish(self, build: str, tokenizer_json: str, annotation: Annotation) -> None:
-        begin(self.catalog, build)
+        begin(self.catalog, build, held_out_by(self.recipe))
         publish_rejected(self.catalog.store, build, self.rejected)
         publish(
             self.catalog,

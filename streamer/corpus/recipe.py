@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import msgspec
 
 from streamer.catalog.names import LONGEST_GLOB
-from streamer.corpus.heldout import SHARE
 from streamer.documents.notebooks import Notebooks
 from streamer.documents.toml_text import parse_toml, read_text
 from streamer.errors import CorpusError, TomlError
 from streamer.gates.filters import Filters
 from streamer.packing.grouping import Grouping
+from streamer.publishing.heldout import SHARE
 from streamer.scoring.annotator import DEFAULT_MODEL
 from streamer.scoring.quality_bins import check_bounds
 from streamer.wording import did_you_mean
@@ -46,6 +46,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             order that depends on `seed`.
         include: Globs over paths inside the source, such as `*.py`. A file must match one of them.
         exclude: Globs over paths inside the source. A file that matches one of them is left out.
+        contents: Where the texts lie that rows of The Stack v2 or of Stack-Edu name by `blob_id`: a folder or an address in
+            an object store that holds a gzip object for each id. What is missing there is counted as `no_content`.
     """
 
     path: str
@@ -54,6 +56,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_mb: float | None = None
     include: tuple[Glob, ...] = ("*",)
     exclude: tuple[Glob, ...] = ()
+    contents: str | None = None
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,7 +70,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         vocabulary: How many ids the tokenizer that is trained has.
         tokenizer_mb: How much text the tokenizer is trained on, in units of 10**6 bytes.
         heldout_share: Which share of the repositories is held out for evaluation, in `heldout/*`, and never trained on.
-        heldout_key: What the choice of held-out repositories depends on. Corpora with the same key hold out the same ones.
+        heldout_key: What the choice of held-out repositories depends on. Corpora with the same key hold out the same ones. A
+            root keeps share and key, and what is published under it later is held to them.
         annotator_model: The embedding model of the annotator: a name or a folder, or `ngrams` for a linear head on hashed
             n-grams, which needs no model.
         positives: What the annotator learns to be of high quality: globs of source files, or of .jsonl files with `output`,

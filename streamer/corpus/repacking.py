@@ -20,6 +20,7 @@ from streamer.catalog import parts
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo, Snapshot
 from streamer.catalog.names import kind_of, packed_again
+from streamer.catalog.redaction import Span
 from streamer.catalog.shard_rows import iterate_shard
 from streamer.corpus.parts.publication import KINDS
 from streamer.corpus.progress import Report, silent
@@ -121,6 +122,17 @@ def repack_part(catalog: Catalog, snapshot: Snapshot, part: PartInfo, name: str,
     assert snapshot.dtype is not None
     spans = parts.read_sidecar(catalog.store, part).to_pylist()
     documents, ids = unpack(read_rows(catalog, part), spans, end_of_document_id=end)
+    redacted = catalog.redacted(snapshot.name)
+    if redacted:
+        gone = {
+            span["document"]
+            for span in spans
+            if redacted.covers(part.number, Span(span["sample"], span["start"], span["end"]))
+        }
+        kept = [place for place, document in enumerate(documents) if document.document not in gone]
+        documents, ids = [documents[place] for place in kept], [ids[place] for place in kept]
+        if not documents:
+            return False
     packed = pack(ids, seq_len=seq_len, dtype=snapshot.dtype, end_of_document_id=end)
     appended = catalog.append_when(
         name,

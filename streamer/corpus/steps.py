@@ -16,7 +16,6 @@ from datatrove.data import Document as Passed
 from datatrove.pipeline.base import PipelineStep
 
 from streamer.corpus.counted_filter import CountedFilter
-from streamer.corpus.heldout import is_held_out
 from streamer.corpus.near_duplicates import DuplicateIndex, sign
 from streamer.corpus.progress import Progress
 from streamer.corpus.recipe import Recipe
@@ -29,8 +28,10 @@ from streamer.documents.languages import detect, key_of
 from streamer.documents.notebooks import NOTEBOOK, Notebooks, read_notebook
 from streamer.documents.text import DropReason, decode
 from streamer.gates.filters import Filters, LanguageGates
-from streamer.gates.origin import Sources, flags
+from streamer.gates.flags import flags
+from streamer.gates.origin import Sources
 from streamer.gates.subject import Refusal, Subject
+from streamer.publishing.heldout import is_held_out
 
 BATCH_DOCUMENTS = 64
 SOURCE_SHIFT = 40

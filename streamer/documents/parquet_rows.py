@@ -26,6 +26,8 @@ MOST_UNPACKED = 200
 FREE_BYTES = 1 << 28
 MOST_BATCH_BYTES = 1 << 26
 MOST_BATCH_ROWS = 256
+MOST_TEXTS, LONGEST_TEXT = 8, 4096  # of a list that are kept, and characters of each
+MOST_LISTED = 1 << 22  # values of a column of lists in one row group
 ENCODINGS = {0: "PLAIN", 2: "PLAIN_DICTIONARY", 3: "RLE", 4: "BIT_PACKED", 5: "DELTA_BINARY_PACKED", 8: "RLE_DICTIONARY",
              9: "BYTE_STREAM_SPLIT"}  # fmt: skip
 LEAST_VALUE_BYTES = {"BYTE_ARRAY": 4, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
@@ -34,7 +36,9 @@ Row = dict[str, Any]
 
 
 def read_parquet_rows(path: Path, columns: Sequence[str], check_columns: Callable[[list[str]], None]) -> Iterator[Row]:
-    """The rows of a file, of those of the `columns` that are texts, bytes or numbers. Texts that are no UTF-8 are bytes.
+    """The rows of a file, of those of the `columns` that are texts, bytes, numbers, or lists of texts.
+
+    Texts that are no UTF-8 are bytes.
 
     `check_columns` is given the names of all columns. Raises: pa.ArrowException, OSError, what `check_columns` raises.
     """
@@ -42,7 +46,11 @@ def read_parquet_rows(path: Path, columns: Sequence[str], check_columns: Callabl
     with pq.ParquetFile(path) as file:
         check_columns(file.schema_arrow.names)
         names = [name for name in dict.fromkeys(columns) if is_flat(file.schema_arrow, name)]
-        largest = largest_page(path, file.metadata, names)
+        listed = {leaf: name for name in columns if (leaf := list_leaf(file, name)) is not None}
+        largest = largest_page(path, file.metadata, [*names, *listed])
+    names = [name for name in dict.fromkeys(columns) if name in names or name in listed.values()]
+    # lists stay in the form in which a long text stands once, however often rows repeat it
+    with pq.ParquetFile(path, read_dictionary=list(listed)) as file:
         size = path.stat().st_size
         left = FREE_BYTES + MOST_UNPACKED * size
         for batch in file.iter_batches(max(1, min(MOST_BATCH_ROWS, MOST_BATCH_BYTES // max(1, largest))), columns=names):
@@ -98,10 +106,34 @@ def unpack(column: pa.Array) -> pa.Array:
 
 def to_values(column: pa.Array) -> list[Any]:
     """The values of a column; the library would end the whole batch for one text that is no UTF-8."""
+    if pa.types.is_list(column.type):
+        return [texts_of(row) for row in column]
     binary = BINARY.get(str(column.type))
     if binary is None:
         return list(column.to_pylist())
     return [None if value is None else decoded(value) for value in column.cast(binary).to_pylist()]
+
+
+def texts_of(row: pa.ListScalar) -> list[str] | None:
+    """The first texts of a list, the first characters of each; None for one that is null or no UTF-8."""
+    try:
+        texts = () if row.values is None else row.values[:MOST_TEXTS].to_pylist()
+        return [str(text)[:LONGEST_TEXT] for text in texts if text is not None]
+    except UnicodeDecodeError:
+        return None
+
+
+def list_leaf(file: pq.ParquetFile, name: str) -> str | None:
+    """The path of the texts of a column that is a list of texts; None for another column."""
+    schema = file.schema_arrow
+    places = schema.get_all_field_indices(name)
+    if len(places) != 1:
+        return None
+    kind = schema.field(places[0]).type
+    if not pa.types.is_list(kind) or not (pa.types.is_string(kind.value_type) or pa.types.is_binary(kind.value_type)):
+        return None
+    leaves = [file.schema.column(number).path for number in range(len(file.schema))]
+    return next((leaf for leaf in leaves if leaf.split(".")[0] == name), None)
 
 
 def decoded(value: bytes) -> str | bytes:
@@ -132,7 +164,10 @@ def largest_page(path: Path, metadata: Any, names: list[str]) -> int:
                 if chunk.total_compressed_size < 0 or packed > size:
                     raise pa.ArrowInvalid("its columns overlap; write it again")
                 name = chunk.path_in_schema
-                largest[name] = max(largest[name], check_pages(file, chunk, row_group.num_rows))
+                rows = row_group.num_rows
+                if "." in name and chunk.num_values > MOST_LISTED:
+                    raise pa.ArrowInvalid(f"column {name} has {chunk.num_values:,} values in {rows:,} rows; leave it out")
+                largest[name] = max(largest[name], check_pages(file, chunk, MOST_LISTED if "." in name else rows))
     if sum(largest.values()) > MOST_PAGE_BYTES:
         raise too_large(sum(largest.values()))
     return max(largest.values(), default=0)

@@ -15,6 +15,7 @@ class DropReason(StrEnum):
     UNREADABLE = "unreadable"
     NOT_A_FILE = "not_a_file"
     OVER_BUDGET = "over_budget"
+    NO_CONTENT = "no_content"
     TOO_LARGE = "too_large"
     EMPTY = "empty"
     BINARY = "binary"
@@ -37,6 +38,8 @@ class DropReason(StrEnum):
     DOES_NOT_PARSE = "does_not_parse"
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"
+    REDACTED = "redacted"
+    HELD_OUT = "held_out"
 
 
 class Decoded(NamedTuple):

@@ -22,9 +22,6 @@ VENDOR_NAME = re.compile(
     r"|ltmain\.sh|config\.(?:guess|sub)|configure|install-sh|depcomp|mkinstalldirs|gradlew|mvnw)$",
     re.IGNORECASE,
 )
-TEST_FOLDERS = frozenset({"test", "tests", "spec", "specs", "__tests__", "testing", "testdata", "fixtures"})
-TEST_NAME = re.compile(r"^(?:test_.*|.*(?:_test|_spec|\.test|\.spec|Test|Tests|Spec))\.\w+$")
-DOCUMENTATION_FOLDERS = frozenset({"doc", "docs", "documentation", "man", "examples", "example", "samples", "demo", "demos"})
 
 OUTPUT_FOLDERS = frozenset({"_cjs", "_esm", "_umd", "_types", "esm2015", "esm2020", "esm2022",
     "fesm2015", "fesm2020", "fesm2022", "esm5", "dist", "dist-cjs", "dist-es", "dist-esm", "dist-types", "dist-src",
@@ -109,15 +106,3 @@ class Sources:
 
 def stem_hash(repository: str, stem: str) -> int:
     return xxhash.xxh3_64_intdigest(f"{repository}\0{stem}".encode("utf-8", "surrogatepass"))
-
-
-def flags(subject: Subject) -> tuple[str, ...]:
-    """What a file is besides source code: of `vendored`, `test`, `documentation`."""
-    found = []
-    if vendored_mark(subject):
-        found.append("vendored")
-    if TEST_FOLDERS.intersection(subject.folders) or TEST_NAME.match(subject.name):
-        found.append("test")
-    if DOCUMENTATION_FOLDERS.intersection(subject.folders):
-        found.append("documentation")
-    return tuple(found)

@@ -3,7 +3,8 @@
 Always holds: a row that is no readable text is yielded as the reason, never raised; columns other than a document's own
 are not read, so a pickled one never is.
 
-A row has `text` (or `content`), and may have `path`, `repository` (or `repo_name`), `language`, `license`, `score`.
+A row has a text, and may have a path, a repository, a language, a licence and a score, under any of the names that
+`streamer.documents.known_columns` lists.
 """
 
 import math
@@ -13,20 +14,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from streamer.documents.document import COLUMNS, Document, document_id
+from streamer.documents.document import Document, document_id
 from streamer.documents.json_lines import Bad, Row, read_json_lines
+from streamer.documents.known_columns import COLUMNS as KNOWN_COLUMNS
+from streamer.documents.known_columns import clean, find, has, word
 from streamer.documents.languages import detect, key_of
 from streamer.documents.parquet_rows import read_parquet_rows
 from streamer.documents.text import DropReason, decode
 from streamer.errors import PartError
 from streamer.mds import layout as mds
 from streamer.mds.folder import INDEX, MdsFolder, map_plain
+from streamer.wording import listed
 
 JSONL_ENDINGS = (".jsonl", ".ndjson")
 PARQUET_ENDINGS = (".parquet",)
-TEXT_NAMES = ("text", "content")
-LONGEST_WORD = 4096  # characters of a path, a repository, a licence or a language
-NAMES = (*COLUMNS, "content", "repo_name")
 REASONS = {Bad.TOO_LONG: DropReason.TOO_LARGE, Bad.NOT_UTF8: DropReason.NOT_UTF8, Bad.NO_OBJECT: DropReason.UNREADABLE}
 
 
@@ -84,7 +85,7 @@ def read_jsonl(path: Path) -> Iterator[Row | DropReason]:
 def read_parquet(path: Path) -> Iterator[Row]:
     """Raises: PartError for a file that is no Parquet or has no column of texts."""
     try:
-        yield from read_parquet_rows(path, NAMES, lambda names: check_columns(path, names))
+        yield from read_parquet_rows(path, KNOWN_COLUMNS, lambda names: check_columns(path, names))
     except (OSError, pa.ArrowException) as error:
         raise PartError(f"{path} cannot be read as Parquet ({error}); write it again") from error
 
@@ -95,24 +96,30 @@ def read_mds(folder: Path) -> Iterator[Row]:
     for shard in found.shards:
         check_columns(folder, shard.column_names)
         with found.file(shard) as path:
-            yield from mds.iterate_rows(map_plain(path, shard), NAMES, name=str(path))
+            yield from mds.iterate_rows(map_plain(path, shard), KNOWN_COLUMNS, name=str(path))
 
 
 def check_columns(path: Path, names: list[str]) -> None:
-    if not any(name in names for name in TEXT_NAMES):
-        raise PartError(f"{path} has columns {', '.join(names)}; documents need text (or content), samples tokens")
+    if has(names, "text"):
+        return
+    if has(names, "content_id"):
+        raise PartError(
+            f"{path} has columns {listed(names)}, so it names contents and has no text; fetch them with phasemix corpus "
+            "ingest, whose sources have `contents`"
+        )
+    raise PartError(f"{path} has columns {listed(names)}; documents need text (or content, or code), samples tokens")
 
 
 def to_document(row: Row, number: int, *, key: str, origin: str) -> Document | DropReason:
     """The document of a row, or why it is none. `origin` names the repository of a row without one."""
-    stored = next((row[name] for name in TEXT_NAMES if row.get(name) is not None), None)
+    stored = find(row, "text")
     data = stored.encode("utf-8", "surrogatepass") if isinstance(stored, str) else stored
     found = decode(data) if isinstance(data, bytes) else DropReason.UNREADABLE
     if isinstance(found, DropReason):
         return found
     text, encoding = found
     path = word(row, "path") or f"row-{number}"
-    repository = word(row, "repository") or word(row, "repo_name") or clean(origin)
+    repository = word(row, "repository") or clean(origin)
     stated = word(row, "language")
     return Document(
         text=text,
@@ -125,18 +132,6 @@ def to_document(row: Row, number: int, *, key: str, origin: str) -> Document | D
         encoding=word(row, "encoding") or encoding,
         flags=word(row, "flags"),
     )
-
-
-def word(row: Row, name: str) -> str:
-    """A column as text that can be written as UTF-8; empty for none and for a list or table."""
-    value = row.get(name)
-    if isinstance(value, bytes):
-        return value[:LONGEST_WORD].decode("utf-8", "backslashreplace")
-    return clean(str(value)[:LONGEST_WORD]) if isinstance(value, str | int | float) and value else ""
-
-
-def clean(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def number_of(value: Any) -> float | None:

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy.typing as npt
 
 from streamer.catalog import parts
 from streamer.catalog.catalog import Catalog, token_schema
 from streamer.catalog.manifest import HIGHEST_ID, Schema, Snapshot, read_schema
-from streamer.catalog.names import check_stream_name
+from streamer.catalog.names import check_stream_name, kind_of
+from streamer.catalog.redaction import merge
 from streamer.catalog.references import check_reference, open_reference
 from streamer.documents.document import COLUMNS, Document
 from streamer.documents.text import DropReason
@@ -26,6 +28,7 @@ from streamer.mds.folder import INDEX, MdsFolder
 from streamer.packing.tokenizer import describe, highest_id
 from streamer.packing.tokenizer_file import read_text
 from streamer.publishing.document_files import read_documents
+from streamer.publishing.heldout import choice_of, note_choice
 from streamer.publishing.token_rows import TokenColumn, find_column, read_blocks
 from streamer.store.roots import SCHEMES
 
@@ -97,11 +100,17 @@ def publish_documents(catalog: Catalog, name: str, path: Path, *, again: bool = 
     """Publishes documents in their order; rows that are no readable text are counted by reason."""
     parts.check_fits(name, read_schema(name, catalog.stream_log(name).read()), Schema(kind="documents"))
     dropped: Counter[str] = Counter()
+    rule, held_out = merge(catalog.redaction_rules()), choice_of(catalog)
+    may_be_held_out = kind_of(name) == "heldout"
 
     def kept() -> Iterator[Document]:
         for found in read_documents(path, key=name.split("/")[1]):
             if isinstance(found, DropReason):
                 dropped[found.value] += 1
+            elif rule.matches(msgspec.structs.asdict(found)):
+                dropped[DropReason.REDACTED] += 1
+            elif not may_be_held_out and held_out.has(found.repository):
+                dropped[DropReason.HELD_OUT] += 1
             else:
                 yield found
 
@@ -110,6 +119,7 @@ def publish_documents(catalog: Catalog, name: str, path: Path, *, again: bool = 
         if not count:
             why = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items())) or "it has no rows"
             raise PartError(f"{path} has no document to publish ({why}); give rows with a text")
+        note_choice(catalog, held_out)
         return Published(catalog.publish_directory(name, aside, again=again), dropped)
 
 

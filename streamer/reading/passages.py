@@ -13,6 +13,7 @@ import msgspec
 
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo, Shard, Snapshot
+from streamer.catalog.redaction import Span
 from streamer.catalog.shard_rows import iterate_shard
 from streamer.catalog.sidecar import read_rows
 from streamer.errors import StreamError
@@ -30,8 +31,8 @@ class Place(NamedTuple):
 class Passage(msgspec.Struct, frozen=True, kw_only=True):
     """What a row holds of one document: its tokens [start, end), or the whole of it where the stream has documents.
 
-    `text` is None where the catalog has no tokenizer for the stream; what is known of the document is None where the part
-    has no sidecar.
+    `text` is None where the catalog has no tokenizer for the stream, and of a document that is redacted (`is_redacted`);
+    what is known of the document is None where the part has no sidecar.
     """
 
     part: int
@@ -45,6 +46,7 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
     license: str | None = None
     score: float | None = None
     text: str | None = None
+    is_redacted: bool = False
 
 
 ABOUT = ("document", "repository", "path", "language", "license", "score")
@@ -79,35 +81,34 @@ class Passages:
         return found
 
     def _documents(self, snapshot: Snapshot, part: PartInfo, rows: list[int]) -> Iterator[tuple[Place, list[Passage]]]:
+        redacted = self._catalog.redacted(snapshot.name)
         for shard, first, inside in shards_of(part, rows):
             for number, row in enumerate(iterate_shard(self._catalog.store, part, shard)):
                 if number in inside:
                     place = Place(part.number, first + number)
-                    yield place, [Passage(**place._asdict(), **about(row), text=row["text"])]
+                    gone = redacted.has(*place)
+                    text = None if gone else row["text"]
+                    yield place, [Passage(**place._asdict(), **about(row), text=text, is_redacted=gone)]
 
     def _tokens(self, snapshot: Snapshot, part: PartInfo, rows: list[int]) -> Iterator[tuple[Place, list[Passage]]]:
         table = read_rows(self._catalog.store, part, None, ("sample", "in", rows))
         spans: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for span in table.to_pylist() if table is not None else ():
             spans[span["sample"]].append(span)
+        redacted = self._catalog.redacted(snapshot.name)
         for shard, first, inside in shards_of(part, rows):
             view = self._reader.rows(part, shard, snapshot.schema)
             for number in sorted(inside):
                 place, ids = Place(part.number, first + number), view[number].tolist()
                 whole = [{"start": 0, "end": len(ids)}]
-                yield (
-                    place,
-                    [
-                        Passage(
-                            **place._asdict(),
-                            start=span["start"],
-                            end=span["end"],
-                            **about(span),
-                            text=self._texts.decode(snapshot.tokenizer, ids[span["start"] : span["end"]]),
-                        )
-                        for span in (whole if table is None else spans[place.row])
-                    ],
-                )
+                passages = []
+                for span in whole if table is None else spans[place.row]:
+                    start, end = span["start"], span["end"]
+                    gone = redacted.covers(place.part, Span(place.row, start, end))
+                    text = None if gone else self._texts.decode(snapshot.tokenizer, ids[start:end])
+                    known = about(span)
+                    passages.append(Passage(**place._asdict(), start=start, end=end, **known, text=text, is_redacted=gone))
+                yield place, passages
 
 
 def places_between(parts: Iterable[PartInfo], first: int, end: int) -> Iterator[Place]:

@@ -3,7 +3,7 @@
 Always holds: the ranks together yield every sample of the snapshot exactly once, in the streams' order.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamer.catalog.catalog import Catalog
+from streamer.catalog.redaction import Redacted
 from streamer.errors import StreamError
 from streamer.reading.reader import Reader
 from streamer.store.store import Store
@@ -22,12 +23,26 @@ class Batch(NamedTuple):
     """`tokens` (rows, seq_len), writable; `origin` (rows,) structured: stream index, part's entry number, row in it.
 
     `boundaries` (rows, width), where asked for: cumulative lengths of a row's documents, from 0 to `seq_len`, which also
-    fills what is left of the width; padding counts as a document.
+    fills what is left of the width; padding counts as a document. `redacted` (rows, seq_len), where something is: tokens of
+    documents that were taken out, given as the id of the end of a document, and not to be learned from.
     """
 
     tokens: npt.NDArray[Any]
     origin: npt.NDArray[Any]
     boundaries: npt.NDArray[np.int32] | None = None
+    redacted: npt.NDArray[np.bool_] | None = None
+
+
+def without_redacted(batch: Batch, redacted: Mapping[int, Redacted]) -> Batch:
+    """A batch without what is redacted in its streams, by their indices; its tokens are changed in place."""
+    mask = np.zeros(batch.tokens.shape, np.bool_) if redacted else None
+    for stream, found in redacted.items():
+        here = np.flatnonzero(batch.origin["stream"] == stream)
+        tokens = batch.tokens[here]
+        own = found.blank(tokens, batch.origin["part"][here], batch.origin["row"][here])
+        if own is not None and mask is not None:
+            batch.tokens[here], mask[here] = tokens, own
+    return batch if mask is None or not mask.any() else batch._replace(redacted=mask)
 
 
 class SnapshotLoader:
@@ -57,6 +72,8 @@ class SnapshotLoader:
         self.streams = [snapshot.name for snapshot in self.snapshots]
         self.schema, self.rank, self.world_size, self.batch_rows = first, rank, world_size, batch_rows
         self._reader = Reader(catalog.store)
+        redacted = [catalog.redacted(snapshot.name, snapshot.number) for snapshot in self.snapshots]
+        self._redacted = {stream: found for stream, found in enumerate(redacted) if found}
 
     @property
     def samples(self) -> int:
@@ -75,10 +92,13 @@ class SnapshotLoader:
             origins.append(origin)
             if len(tokens) == self.batch_rows:
                 if number % self.world_size == self.rank:
-                    yield Batch(np.stack(tokens), np.array(origins, ORIGIN))
+                    yield self._batch(tokens, origins)
                 tokens, origins, number = [], [], number + 1
         if tokens and number % self.world_size == self.rank:
-            yield Batch(np.stack(tokens), np.array(origins, ORIGIN))
+            yield self._batch(tokens, origins)
+
+    def _batch(self, rows: list[npt.NDArray[Any]], origins: list[tuple[int, int, int]]) -> Batch:
+        return without_redacted(Batch(np.stack(rows), np.array(origins, ORIGIN)), self._redacted)
 
     def _samples(self) -> Iterator[tuple[npt.NDArray[Any], int, tuple[int, int, int]]]:
         for stream, snapshot in enumerate(self.snapshots):

@@ -21,15 +21,18 @@ from mixer import Mixtures, RunEnded, RunReader, Runs
 from mixer.journal.journal import Journal
 from mixer.ledger.policy import Policy
 from mixer.ledger.reports import Report, Reports
+from mixer.planning import states
 from mixer.planning.planner import make_planner
-from mixer.planning.states import State, States, unpack, unsealed
+from mixer.planning.states import State, States, unsealed
 from mixer.pool import pool
 from mixer.runs.archive import archived_runs
 from mixer.steering.schedules import Schedule, SchedulePoint
 from streamer import Catalog
+from streamer.catalog.redaction import Rule, unpack
 from streamer.documents.document import COLUMNS, Document, document_id
 from streamer.mds import layout as mds
 from streamer.publishing.publication import document_row
+from streamer.publishing.redacting import redact, search
 
 HERE = Path(__file__).parent
 SEQ_LEN = 4
@@ -123,6 +126,9 @@ def build(root: Path) -> None:
     runs.archive("fourth", by="ana", why="done")
     runs.archive("second", by="ana")
     runs.archive("second", undo=True, by="ben", why="compared with others")
+    rule = Rule(documents=(documents()[2].document,), licenses=("unknown",))
+    redact(catalog, rule, list(search(catalog, rule, fill=1)), by="ana", why="its author asked", at_s=0.0)
+    read(root, "fifth", 110)
 
 
 def rows(first: int, count: int) -> np.ndarray[Any, Any]:
@@ -256,7 +262,7 @@ def content(path: Path, mask: Any) -> Any:
     data = path.read_bytes()
     if path.parent.name == "states":
         kept = msgspec.msgpack.decode(unsealed(data) or b"")
-        return without_digests({**kept, **{key: unpack(kept[key]).tolist() for key in ("drawn", "lanes")}})
+        return without_digests({**kept, **{key: states.unpack(kept[key]).tolist() for key in ("drawn", "lanes")}})
     if path.suffix == ".parquet":
         table = pq.read_table(path)
         return [str(table.schema), {str(key): str(value) for key, value in table.schema.metadata.items()}, table.to_pylist()]
@@ -295,6 +301,8 @@ def mask_compressed(bodies: list[dict[str, Any]]) -> None:
             shards["size_bytes"] = shards["xxh3"] = None
         if isinstance(body.get("files"), dict):
             body["files"] = body["files"]["name"]
+        if body.get("event") == "redacted" and "spans" in body:
+            body["spans"] = {part: unpack(text).tolist() for part, text in body["spans"].items()}
 
 
 def main() -> None:

@@ -75,7 +75,21 @@ def test_every_format_is_in_the_committed_catalog(newest: Path) -> None:
     assert [name for name in (*names, "archive") if f"'{name}/{newer.get(name, 1)}'" not in text] == []
     assert "'mixture/2'" in text
     assert "'stream/2'" in text
-    events = ("created", "part", "condemned", "switched", "segment", "skipped", "paused", "resumed", "noted", "ended")
+    assert "'stream/3'" in text
+    assert "'redaction/1'" in text
+    events = (
+        "created",
+        "redacted",
+        "part",
+        "condemned",
+        "switched",
+        "segment",
+        "skipped",
+        "paused",
+        "resumed",
+        "noted",
+        "ended",
+    )
     assert [event for event in (*events, "archived", "restored") if f"'event': '{event}'" not in text] == []
     keys = ("before", "joins", "counts", "reason", "parent", "fork", "lanes", "compression", "policy", "steered")
     assert [key for key in keys if f"'{key}': " not in text] == []

@@ -88,6 +88,7 @@ LOAD: dict[str, Callable[[Path], Any]] = {
     "pool": lambda root: pool.wanted(Catalog(root)),
     "orders": lambda root: load_orders(Catalog(root)),
     "archive": lambda root: Runs(root).list(),
+    "redactions": lambda root: Catalog(root).redaction_rules(),
 }
 
 
@@ -99,15 +100,16 @@ LOAD: dict[str, Callable[[Path], Any]] = {
         ("third", "runs/third/ledger/00000000", body(format="ledger/2"), "ledger/2"),
         ("first", "runs/first/ledger/00000017", body(format="ledger/2", event="stretch"), "ledger/2"),
         ("third", "runs/third/ledger/00000000", body(order="order/2"), "order/2"),
-        ("streams", "streams/raw/go/_log/00000000", body(format="stream/3"), "stream/3"),
-        ("streams", "streams/raw/go/_log/00000001", body(format="stream/3"), "stream/3"),
-        ("third", "streams/raw/go/_log/00000001", body(format="stream/3"), "stream/3"),
+        ("streams", "streams/raw/go/_log/00000000", body(format="stream/4"), "stream/4"),
+        ("streams", "streams/raw/go/_log/00000001", body(format="stream/4"), "stream/4"),
+        ("third", "streams/raw/go/_log/00000001", body(format="stream/4"), "stream/4"),
         ("mixture", "mixtures/code/00000000", body(format="mixture/3"), "mixture/3"),
         ("edit", "mixtures/code/00000001", body(format="mixture/3", mixture={}), "mixture/3"),
         ("names", "names/runs/00000001", body(format="names/2"), "names/2"),
         ("pool", "pools/generators/00000001", body(format="pool/2"), "pool/2"),
         ("orders", "orders/generators/00000000", body(format="orders/2"), "orders/2"),
         ("archive", "archive/runs/00000001", body(format="archive/2"), "archive/2"),
+        ("redactions", "redactions/00000000", body(format="redaction/2"), "redaction/2"),
     ],
 )
 def test_a_newer_format_is_refused_by_name(

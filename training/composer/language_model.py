@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from composer import ComposerModel
 
-from training.composer.model import token_losses
+from training.composer.model import mean_losses, token_losses
 
 
 class LanguageModel(ComposerModel):  # type: ignore[misc]
@@ -21,6 +21,5 @@ class LanguageModel(ComposerModel):  # type: ignore[misc]
         return logits
 
     def loss(self, outputs: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        losses = token_losses(outputs, batch["input_ids"])
-        self.row_losses = losses.detach().mean(1)
-        return losses.mean()
+        mean, self.row_losses = mean_losses(token_losses(outputs, batch["input_ids"]), batch.get("redacted"))
+        return mean

@@ -51,3 +51,12 @@ def token_losses(logits: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
     predicted, targets = logits[:, :-1].float(), input_ids[:, 1:]
     losses = torch.nn.functional.cross_entropy(predicted.flatten(0, 1), targets.flatten(), reduction="none")
     return losses.view(targets.shape)
+
+
+def mean_losses(losses: torch.Tensor, redacted: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean nats of all and of each row's (rows, seq_len - 1) predicted tokens, those left out that are redacted."""
+    if redacted is None:
+        return losses.mean(), losses.detach().mean(1)
+    kept = ~redacted[:, 1:]
+    losses = losses * kept
+    return losses.sum() / kept.sum().clamp(min=1), losses.detach().sum(1) / kept.sum(1).clamp(min=1)

@@ -105,6 +105,8 @@ def measure(
             continue
         rows, streams = batch.tokens[chosen], batch.origin["stream"][chosen]
         kept = ~padding(rows, end)[:, 1:]
+        if batch.redacted is not None:
+            kept &= ~batch.redacted[chosen][:, 1:]
         nats = np.where(kept, score(rows), 0.0).sum(axis=1)
         text_bytes = np.where(kept, lengths[rows[:, 1:]], 0).sum(axis=1)
         for stream in np.unique(streams).tolist():

@@ -81,6 +81,8 @@ class MixedDataset(IterableDataset[Any]):
             arrays["origin"] = batch.origin.view("u1").reshape(len(batch.origin), -1)
         if batch.boundaries is not None:
             arrays["boundaries"] = batch.boundaries
+        if batch.redacted is not None:
+            arrays["redacted"] = batch.redacted
         return arrays
 
     def refresh_streams(self) -> list[str]:

@@ -30,12 +30,16 @@ from training.loading.dataset import MixedDataset
 from training.loading.message import Failure, Item, Message, Numbered, unpack
 from training.loading.worker_signals import leave_signals
 
+IGNORED = -100  # the label that torch's cross entropy leaves out
+
 
 class MixedLoader(DataLoader[Any]):
     """A run's batches, ready for a plain training loop: `model(input_ids=batch["input_ids"], labels=batch["labels"])`.
 
     A batch is a dictionary of tensors: `input_ids`, (rows, seq_len), token ids; `labels`, the same tensor as `input_ids`,
     because the causal models of transformers shift labels themselves; `stream`, (rows,) int32, an index into `streams`.
+    Where tokens of a batch belong to documents that were redacted, `labels` is a tensor of its own with -100 there, which
+    losses leave out; without labels such a batch has `redacted`, (rows, seq_len) of bool.
 
     Args:
         rank: number of this process among the data-parallel ones. Default: that of torch.distributed, or 0.
@@ -161,7 +165,8 @@ class MixedLoader(DataLoader[Any]):
         if self._pins:
             item = {name: tensor.pin_memory() for name, tensor in item.items()}
         if self.labels:
-            item["labels"] = item["input_ids"]
+            redacted = item.pop("redacted", None)
+            item["labels"] = item["input_ids"] if redacted is None else labels_of(item["input_ids"], redacted)
         return item
 
     def end(self, failure: Failure) -> None:
@@ -203,6 +208,12 @@ class HandedOutHere(Iterator[Item]):
             raise AssertionError
         item = {name: torch.from_numpy(array) for name, array in found.arrays.items()}
         return self._loader.hand_out(found.step, found.num_streams, item)
+
+
+def labels_of(ids: torch.Tensor, redacted: torch.Tensor) -> torch.Tensor:
+    """Labels of a dtype that has the one that losses leave out."""
+    signed = ids if ids.dtype in (torch.int32, torch.int64) else ids.to(torch.int64)
+    return signed.masked_fill(redacted, IGNORED)
 
 
 def converted(ids: torch.Tensor, dtype: torch.dtype, *, pinned: bool) -> torch.Tensor:

@@ -16,6 +16,7 @@ from streamer.corpus.parts.part_manifest import read_manifests
 from streamer.corpus.parts.report import CorpusReport
 from streamer.corpus.progress import Progress
 from streamer.errors import CorpusError
+from streamer.publishing.heldout import HoldOut, note_choice
 from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body
 
@@ -47,8 +48,8 @@ def check_root(catalog: Catalog) -> None:
         )
 
 
-def begin(catalog: Catalog, build: str) -> None:
-    """Notes that a build begins to publish. Raises: CorpusError when the root has parts of another one."""
+def begin(catalog: Catalog, build: str, held_out: HoldOut) -> None:
+    """Notes that a build begins to publish. Raises: CorpusError when the root has parts of another one, StreamError."""
 
     def decide(bodies: Bodies) -> Body | None:
         pending = pending_build(bodies)
@@ -62,6 +63,7 @@ def begin(catalog: Catalog, build: str) -> None:
             )
         return {"format": FORMAT, "event": "begun", "build": build}
 
+    note_choice(catalog, held_out)
     catalog.log(BUILDS).append(decide)
 
 

@@ -1,17 +1,20 @@
-"""Source files out of Parquet files with the columns content, path, repo_name, language, license.
+"""Source files out of Parquet files of a corpus: our own columns, or those that known corpora have.
 
-Always holds: a row that lacks a path or content is counted, never raised; only `content` must be there as a column.
+Always holds: a row that lacks a path or content is counted, never raised; only a content, or an id of one that a source's
+`contents` gives, must be there as a column.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from streamer.corpus.recipe import Source
+from streamer.corpus.sources.contents import Contents
 from streamer.corpus.sources.raw_file import RawFile, clean_name, is_wanted
+from streamer.documents.known_columns import COLUMNS, find, has, word
 from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
-
-COLUMNS = ("content", "path", "repo_name", "language", "license")
+from streamer.wording import listed
 
 
 def read_parquet(path: Path, source: Source, *, nested: bool) -> Iterator[RawFile]:
@@ -21,18 +24,25 @@ def read_parquet(path: Path, source: Source, *, nested: bool) -> Iterator[RawFil
     from streamer.documents.parquet_rows import read_parquet_rows
 
     def check_columns(names: list[str]) -> None:
-        if "content" not in names:
+        if has(names, "text"):
+            return
+        if not has(names, "content_id"):
             raise CorpusError(
-                f"source {path.name} has the columns {', '.join(names)[:400]}; it needs content, and may have "
-                f"{', '.join(COLUMNS[1:])}"
+                f"source {path.name} has the columns {listed(names)}; it needs content (or text, or code), or blob_id and a "
+                "source's `contents`"
+            )
+        if source.contents is None:
+            raise CorpusError(
+                f"source {path.name} has ids of contents (blob_id) and no text; say in the recipe where the contents lie: "
+                '`contents = "s3://BUCKET/FOLDER"`'
             )
 
     lost = RawFile(path=clean_name(path.name), repository=source.repository or clean_name(path.stem), license=source.license)
     try:
-        for place, row in enumerate(read_parquet_rows(path, COLUMNS, check_columns)):
-            found = row_file(row, place, lost, source)
-            if is_wanted(found.path, source):
-                yield found
+        rows = enumerate(read_parquet_rows(path, COLUMNS, check_columns))
+        files = ((row_file(row, place, lost, source), find(row, "content_id")) for place, row in rows)
+        wanted = ((file, content_id) for file, content_id in files if is_wanted(file.path, source))
+        yield from (file for file, _ in wanted) if source.contents is None else Contents(source.contents).fill(wanted)
     except (OSError, pa.ArrowException, CorpusError) as error:
         if not nested:
             raise CorpusError(f"source {path.name} cannot be read as Parquet: {error}") from error
@@ -40,21 +50,15 @@ def read_parquet(path: Path, source: Source, *, nested: bool) -> Iterator[RawFil
         yield lost
 
 
-def row_file(row: dict[str, object], place: int, lost: RawFile, source: Source) -> RawFile:
+def row_file(row: dict[str, Any], place: int, lost: RawFile, source: Source) -> RawFile:
     """One row; a missing path is `row-N`, a missing repository the file's name."""
-    content = row.get("content")
+    content = find(row, "text")
     data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     return RawFile(
         path=word(row, "path") or f"row-{place}",
-        repository=source.repository or word(row, "repo_name") or lost.repository,
+        repository=source.repository or word(row, "repository") or lost.repository,
         license=word(row, "license") or source.license,
         language=word(row, "language") or None,
         data=data if isinstance(data, bytes) else b"",
         fault=None if isinstance(data, bytes) else DropReason.UNREADABLE,
     )
-
-
-def word(row: dict[str, object], name: str) -> str:
-    """A column as text that can be written as UTF-8; empty for none."""
-    value = row.get(name)
-    return clean_name(value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value or ""))

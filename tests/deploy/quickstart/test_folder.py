@@ -20,9 +20,9 @@ from deploy.quickstart.choices import (
 from deploy.quickstart.errors import QuickstartError
 from deploy.quickstart.folder import Folder, look
 from mixer import Mixtures
-from streamer.corpus.heldout import is_held_out
 from streamer.corpus.recipe import Source
 from streamer.corpus.sources.ingest import read_source
+from streamer.publishing.heldout import is_held_out
 
 
 def write(root: Path, **sizes: int) -> Path:

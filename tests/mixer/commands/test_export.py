@@ -11,8 +11,8 @@ import pytest
 from deploy.command_line import main
 from mixer import Mixtures
 from streamer import Catalog
-from streamer.catalog.export import export_glob, export_shares
 from streamer.errors import StreamError
+from streamer.reading.export import export_glob, export_shares
 from streamer.store.store import MemoryStore
 
 TEXT = """

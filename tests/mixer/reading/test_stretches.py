@@ -67,3 +67,22 @@ def test_reading_on_writes_no_more_than_the_segment_that_is_read(root: Path, fil
     for step in (0, 31, 32, 95, 96):
         reader.read(step)
         assert RunReader(root, "a", read_only=True).is_forecast(step // 32 * 32 + 32)
+
+
+@pytest.mark.parametrize("at", [2, 7, 24])
+def test_batches_that_are_skipped_up_to_the_end_of_what_was_planned(
+    root: Path, fill: Callable[..., Catalog], at: int
+) -> None:
+    """Given skips of every length a little behind the ledger's end, while a reader has planned some way beyond it."""
+    runs = begin(root, fill)
+    for batches in range(1, 70):
+        name = f"skips-{at}-{batches}"
+        runs.create(name, mixture="m", seed=7, global_batch=8, segment_batches=8)
+        reader = RunReader(root, name)
+        before = rows(reader, 0, at)
+        start = reader._journal.ledger.end + 3
+        runs.skip(name, start, batches)
+        steps = [*range(at, start), *range(start + batches, start + batches + 40)]
+        found = before + [reader.read(step).origin.tolist() for step in steps]
+        fresh = RunReader(root, name)
+        assert found == [fresh.read(step).origin.tolist() for step in [*range(at), *steps]], batches

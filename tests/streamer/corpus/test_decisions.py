@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.corpus.heldout import is_held_out
 from streamer.corpus.near_duplicates import DuplicateIndex, shingle_hashes, sign
 from streamer.corpus.recipe import parse_recipe
 from streamer.documents.document import Document
@@ -17,6 +16,7 @@ from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 from streamer.packing.grouping import Grouping, choose_order
 from streamer.packing.packing import pack
+from streamer.publishing.heldout import is_held_out
 from streamer.scoring.quality_bins import cut_bins
 from streamer.scoring.sections import cut_sections
 

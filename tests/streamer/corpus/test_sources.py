@@ -1,7 +1,9 @@
 """What comes out of folders, archives and Parquet files, and what is said about the rest."""
 
+import gzip
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,8 +13,11 @@ import pytest
 from streamer.corpus.recipe import Source
 from streamer.corpus.sources.found_code import find_sources
 from streamer.corpus.sources.ingest import count_files, read_source
+from streamer.documents.document import Document
 from streamer.documents.text import DropReason, decode
-from streamer.errors import CorpusError
+from streamer.errors import CorpusError, PartError
+from streamer.publishing.document_files import read_documents
+from streamer.store.object_store import ObjectStore
 
 
 def read(path: Path, **settings: object) -> list[tuple[str, str, str]]:
@@ -74,9 +79,90 @@ def test_parquet_columns_are_taken_over(tmp_path: Path) -> None:
     assert (second.repository, second.path, second.fault) == ("files", "row-1", DropReason.UNREADABLE)
 
 
+STACK_1 = {
+    "content": ["x = 1\n", "package main\n"],
+    "max_stars_repo_path": ["src/a.py", "main.go"],
+    "max_stars_repo_name": ["o/r", "p/q"],
+    "max_stars_repo_licenses": [["MIT"], ["Apache-2.0", "MIT"]],
+    "max_stars_count": [3, None],
+    "lang": ["Python", "Go"],
+    "ext": ["py", "go"],
+}
+GITHUB_CODE = {
+    "code": ["x = 1\n", "package main\n"], "path": ["src/a.py", "main.go"], "repo_name": ["o/r", "p/q"],
+    "language": ["Python", "GO"], "license": ["mit", "apache-2.0"], "size": [6, 13],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "licenses"),
+    [(STACK_1, ["MIT", "Apache-2.0 AND MIT"]), (GITHUB_CODE, ["mit", "apache-2.0"])],
+    ids=["The Stack v1", "github-code"],
+)
+def test_columns_of_known_corpora_are_taken_over(
+    tmp_path: Path, table: dict[str, list[object]], licenses: list[str]
+) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table(table), path)
+    source = Source(path=str(path), license="unknown")
+    found = [(f.path, f.repository, f.language, f.license, f.data) for f in read_source(source, seed=1)]
+    assert found == [
+        ("src/a.py", "o/r", "Python", licenses[0], b"x = 1\n"),
+        ("main.go", "p/q", table.get("lang", table.get("language", []))[1], licenses[1], b"package main\n"),
+    ]
+    published = [document for document in read_documents(path, key="python") if isinstance(document, Document)]
+    assert [(d.path, d.repository, d.language, d.license) for d in published] == [
+        ("src/a.py", "o/r", "python", licenses[0]),
+        ("main.go", "p/q", "go", licenses[1]),
+    ]
+
+
+def contents(put: Callable[[str, bytes], object]) -> dict[str, list[object]]:
+    """Rows of The Stack v2, with the objects that they name: whole, missing, no gzip, torn, too large, twice."""
+    whole, large = gzip.compress(b"x = 1\n"), gzip.compress(b"x = 1\n" * 200_000)
+    for name, data in (("a1", whole), ("c3", b"no gzip"), ("d4", whole[:-9]), ("e5", large)):
+        put(name, data)
+    ids = ["a1", "b2", "c3", "d4", "e5", "a1", None, "../a1"]
+    return {
+        "blob_id": ids, "path": [f"{place}.py" for place in range(len(ids))], "repo_name": ["o/r"] * len(ids),
+        "detected_licenses": [["MIT"]] * len(ids), "language": ["Python"] * len(ids),
+    }  # fmt: skip
+
+
+FETCHED = [
+    ("0.py", "x = 1\n"), ("1.py", "no_content"), ("2.py", "unreadable"), ("3.py", "unreadable"), ("4.py", "too_large"),
+    ("5.py", "x = 1\n"), ("6.py", "no_content"), ("7.py", "no_content"),
+]  # fmt: skip
+
+
+def test_contents_are_fetched_by_id_from_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "contents").mkdir()
+    table = contents(lambda name, data: (tmp_path / "contents" / name).write_bytes(data))
+    pq.write_table(pa.table(table), tmp_path / "rows.parquet")
+    found = read_source(Source(path=str(tmp_path / "rows.parquet"), contents=str(tmp_path / "contents")), seed=1)
+    assert [(f.path, f.fault or f.data.decode()) for f in found] == FETCHED
+    with pytest.raises(CorpusError, match="ids of contents"):
+        list(read_source(Source(path=str(tmp_path / "rows.parquet")), seed=1))
+    with pytest.raises(PartError, match="names contents and has no text"):
+        list(read_documents(tmp_path / "rows.parquet", key="python"))
+
+
+def test_contents_are_fetched_by_id_from_an_object_store(
+    tmp_path: Path, s3_store: Callable[..., ObjectStore], s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = s3_store()
+    pq.write_table(pa.table(contents(store.put_if_absent)), tmp_path / "rows.parquet")
+    for name, value in (("ENDPOINT_URL", s3_endpoint), ("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    found = read_source(Source(path=str(tmp_path / "rows.parquet"), contents=store.url), seed=1)
+    assert [(f.path, f.fault or f.data.decode()) for f in found] == FETCHED
+
+
 def test_a_parquet_file_without_content_names_its_columns(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"text": ["x"]}), tmp_path / "files.parquet")
-    with pytest.raises(CorpusError, match="has the columns text; it needs content"):
+    pq.write_table(pa.table({"body": ["x"]}), tmp_path / "files.parquet")
+    with pytest.raises(CorpusError, match="has the columns body; it needs content"):
         read(tmp_path / "files.parquet")
 
 

@@ -25,7 +25,7 @@ from streamer.documents.parquet_rows import read_parquet_rows
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]),) * 2)
 count = longest = 0
 try:
-    for row in read_parquet_rows(Path(sys.argv[1]), ["content", "path"], lambda names: None):
+    for row in read_parquet_rows(Path(sys.argv[1]), ["content", "path", "licenses"], lambda names: None):
         count, longest = count + 1, max(longest, len(row.get("content") or ""))
     said = None
 except (OSError, pa.ArrowException) as error:
@@ -54,6 +54,11 @@ def pages_bomb(path: Path) -> None:
             writer.write_table(pa.table({"content": ["x" * 60_000_000]}))
 
 
+def licences_bomb(path: Path) -> None:
+    lists = pa.ListArray.from_arrays(pa.array(range(0, 4_000_001, 4000), pa.int32()), repeated("x" * 2_000_000, 4_000_000))
+    pq.write_table(pa.table({"content": [""] * 1000, "licenses": lists}), path, compression="zstd")
+
+
 def columns_bomb(path: Path) -> None:
     table = pa.table({"content": ["x" * 60_000_000] * 3, "path": ["y" * 60_000_000] * 3})
     pq.write_table(table, path, compression="zstd", use_dictionary=False, row_group_size=1)
@@ -79,6 +84,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "many long texts": (pages_bomb, "rows take more than"),
     "two columns of long texts": (columns_bomb, "rows take more than"),
     "a list of long texts": (lists_bomb, ""),
+    "lists of a long text": (licences_bomb, ""),
     "nulls of a wide type": (wide_nulls, ""),
     "rows of nothing": (many_nulls, "16,777,217 rows"),
 }

@@ -10,10 +10,11 @@ from streamer.documents.languages import LANGUAGES
 from streamer.documents.text import DropReason
 from streamer.gates.characters import EncodedData, FewLetters
 from streamer.gates.filters import GATES, Filters, LanguageGates
+from streamer.gates.flags import flags
 from streamer.gates.generated import Generated
 from streamer.gates.licences import LicenceAlone
 from streamer.gates.lines import Data, LongLines, TooManyLines
-from streamer.gates.origin import BuildOutput, Sources, Vendored, flags
+from streamer.gates.origin import BuildOutput, Sources, Vendored
 from streamer.gates.subject import Gate, Subject
 from streamer.gates.syntax import DoesNotParse
 
@@ -199,7 +200,7 @@ def test_flags_say_what_a_file_is_besides_source() -> None:
     assert found("src/a.py") == ()
     assert found("tests/a.py") == found("src/test_a.py") == found("src/a.spec.js") == found("src/ATest.java") == ("test",)
     assert found("docs/conf.py") == ("documentation",)
-    assert found("vendor/tests/a.py") == ("vendored", "test")
+    assert found("vendor/tests/a_pb2.py") == ("generated", "vendored", "test")
 
 
 def test_the_first_gate_in_order_names_the_reason_and_a_gate_can_be_off() -> None:

@@ -11,11 +11,11 @@ import pytest
 
 from deploy.command_line import main
 from streamer import Catalog, SnapshotLoader
-from streamer.catalog.export import export_glob
 from streamer.catalog.verification import verify_streams
 from streamer.documents.document import COLUMNS
 from streamer.errors import PartError, StreamError
 from streamer.mds import layout as mds
+from streamer.reading.export import export_glob
 from streamer.reading.reader import Reader
 from streamer.store.object_store import ObjectStore
 

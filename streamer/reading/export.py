@@ -24,6 +24,8 @@ def export_glob(catalog: Catalog, glob: str, *, cache: str | None = None) -> lis
     snapshots = [snapshot for snapshot in catalog.match(glob) if snapshot.kind == "tokens" and snapshot.samples]
     if not snapshots:
         raise StreamError(f"no stream with samples matches {glob} under {catalog.store.url}; see phasemix streams list")
+    for snapshot in snapshots:
+        refuse_redacted(snapshot)
     return [arguments_of(catalog, part, cache) for snapshot in snapshots for part in snapshot.parts]
 
 
@@ -38,6 +40,7 @@ def export_shares(
     for snapshot, share, limit in streams:
         if not share:
             continue
+        refuse_redacted(snapshot)
         left = usable = snapshot.samples if limit is None else min(limit, snapshot.samples)
         if not usable:
             raise StreamError(f"stream {snapshot.name} has a share of {share:.4f} and no samples; publish a part first")
@@ -47,6 +50,15 @@ def export_shares(
                 arguments.append({**arguments_of(catalog, part, cache), "proportion": share * samples / usable})
             left -= samples
     return arguments
+
+
+def refuse_redacted(snapshot: Snapshot) -> None:
+    """Raises: StreamError for a stream of which something is redacted, since its shards still have that."""
+    if snapshot.redacted_by:
+        raise StreamError(
+            f"stream {snapshot.name} has redacted documents, which stock streaming would read from its shards; pack the "
+            "stream again with phasemix corpus repack and export what comes of it, or read it with phasemix"
+        )
 
 
 def arguments_of(catalog: Catalog, part: PartInfo, cache: str | None) -> dict[str, Any]:

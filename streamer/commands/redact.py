@@ -1,0 +1,100 @@
+"""`phasemix streams redact`: takes documents out of every stream of a root, and lists what was taken out."""
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from streamer.commands.options import add_why, person
+from streamer.commands.table import print_table
+
+
+def add_redact(verbs: Any) -> argparse.ArgumentParser:
+    redact = verbs.add_parser("redact", help="take documents out of every stream; running trainings go on without them")
+    redact.add_argument(
+        "--document", action="append", default=[], metavar="ID", help="a document, by its id; may be repeated"
+    )
+    redact.add_argument("--repository", action="append", default=[], metavar="NAME", help="all documents of a repository")
+    redact.add_argument("--licence", "--license", action="append", default=[], metavar="NAME", help="all under a licence")
+    redact.add_argument("--documents-from", metavar="FILE", help="documents by their ids, one a line; - for standard input")
+    redact.add_argument(
+        "--fill",
+        type=int,
+        metavar="ID",
+        help="the id that redacted tokens are given as",
+    )
+    redact.add_argument("--dry-run", action="store_true", help="say what would be redacted, and write nothing")
+    redact.add_argument("--list", action="store_true", help="list what was redacted under this root")
+    add_why(redact)
+    redact.set_defaults(run=run_redact)
+    parser: argparse.ArgumentParser = redact
+    return parser
+
+
+def run_redact(options: argparse.Namespace) -> int:
+    from streamer.catalog.catalog import Catalog
+    from streamer.catalog.redaction import RULES, Rule, read_rule
+    from streamer.commands.progress_line import ProgressLine
+    from streamer.errors import StreamError
+    from streamer.publishing.redacting import redact, search
+
+    catalog = Catalog(options.root)
+    if options.list:
+        bodies = catalog.log(RULES).read()
+        said = ("by", "why", "at_s")
+        rows = [{"rule": str(read_rule(body)), **{name: body.get(name) for name in said}} for body in bodies]
+        print_table(rows, options.json)
+        return 0
+    documents = [*options.document, *read_ids(options.documents_from)]
+    rule = Rule(
+        documents=tuple(sorted(set(documents))),
+        repositories=tuple(sorted(set(options.repository))),
+        licenses=tuple(sorted(set(options.licence))),
+    )
+    progress = ProgressLine(sys.stderr)
+    try:
+        found = list(search(catalog, rule, fill=options.fill, progress=progress))
+    finally:
+        progress.end()
+    there = {document for one in found for document in one.document_ids}
+    unknown = [document for document in rule.documents if document not in there]
+    if not there:
+        raise StreamError(
+            f"no stream under {catalog.store.url} says that it has {rule}; nothing was written. phasemix runs trace and the "
+            "pages of streams show ids of documents"
+        )
+    if unknown:
+        print(
+            f"phasemix: no stream says that it has {len(unknown):,} of the documents, such as {unknown[0]}", file=sys.stderr
+        )
+    unsearched = sum(one.unsearched for one in found)
+    if unsearched:
+        print(f"phasemix: {unsearched:,} parts do not say which documents they hold, and were not searched", file=sys.stderr)
+    written = found if options.dry_run else redact(catalog, rule, found, by=person(), why=options.why, at_s=time.time())
+    rows = [
+        {"stream": one.stream, "documents": one.documents, "samples": one.samples, "tokens": one.tokens}
+        for one in written
+        if one.documents
+    ]
+    if not rows and not options.json:
+        print(f"{rule}: redacted before; nothing was written")
+        return 0
+    print_table(rows, options.json)
+    if not options.json and not options.dry_run:
+        print("From their next segment on, runs give these tokens as the end of a document, masked in the loss.")
+    return 0
+
+
+def read_ids(path: str | None) -> list[str]:
+    """The words of a file, one a line. Raises: StreamError."""
+    from streamer.errors import StreamError
+
+    if path is None:
+        return []
+    try:
+        if path == "-":
+            return sys.stdin.read().split()
+        with open(path) as file:
+            return file.read().split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StreamError(f"{path} cannot be read ({error}); give a text file of ids, one a line") from error
