@@ -25,7 +25,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     """A source file with where it came from. `COLUMNS` are its fields as MDS columns; a score that is None is NaN there.
 
     `document` is the id (32 hex digits), `score` the annotator's number (higher is better) or None when none was given.
-    `encoding`: what the file was written in before it became text. `flags`: words of generated, vendored, test, documentation.
+    `encoding`: what the file was written in before it became text. `flags`: those of generated, vendored, test and
+    documentation that it is, divided by blanks.
     """
 
     text: str

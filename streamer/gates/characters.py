@@ -1,6 +1,7 @@
 """Gates over the characters of a file: too few letters, and data written as text.
 
-Source of the limits: StarCoder2, section 3.1 (25 % of letters; encoded data of 1,024 characters, or of half the file).
+Source of the limits: StarCoder2, section 3.1 (25 % of letters in all of a file, which is about 20 %
+of what is no white space; encoded data of 1,024 characters, or of half the file).
 """
 
 import re
@@ -21,7 +22,12 @@ DIGIT_AND_CASES = re.compile(r"(?=[^0-9]*+[0-9])(?=[^a-z]*+[a-z])(?=[^A-Z]*+[A-Z
 
 
 class FewLetters(Gate, frozen=True):
-    """Too small a share of letters among what is no white space. What lies beyond ASCII counts as letters of some script."""
+    """Too small a share of letters among what is no white space. What lies beyond ASCII counts as letters of some script.
+
+    Attributes:
+        min_share: Which share of the visible characters has to be letters.
+        on: Whether the gate is asked.
+    """
 
     reason: ClassVar = DropReason.FEW_LETTERS
     min_share: float = 0.2
@@ -41,6 +47,11 @@ class EncodedData(Gate, frozen=True):
     """Data in base64 (runs of 64 characters and more), in \\u escapes or in hex pairs (8 and more).
 
     A table of hex pairs is a part of good code where it is not most of the file, so that its length alone says nothing.
+
+    Attributes:
+        max_characters: How many characters of encoded data any file may have.
+        max_share: Which share of a file encoded data may be, if it is longer; one run of base64 or escapes half of that.
+        on: Whether the gate is asked.
     """
 
     reason: ClassVar = DropReason.ENCODED_DATA

@@ -48,7 +48,12 @@ NEAR_LINES = 3
 
 
 class Generated(Gate, frozen=True):
-    """A file that a program wrote, by marks in its first comments or by its name."""
+    """A file that a program wrote, by marks in its first comments or by its name.
+
+    Attributes:
+        head_lines: In how many of the first lines the comments are looked at.
+        on: Whether the gate is asked.
+    """
 
     reason: ClassVar = DropReason.GENERATED
     head_lines: int = 30

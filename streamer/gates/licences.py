@@ -14,7 +14,14 @@ LICENCE = re.compile(
 
 
 class LicenceAlone(Gate, frozen=True):
-    """A licence or copyright notice with hardly any code. What else the comments say counts for the file, not against it."""
+    """A licence or copyright notice with hardly any code. What else the comments say counts for the file, not against it.
+
+    Attributes:
+        max_code_characters: How many characters of code a file may have and still be refused.
+        max_other_characters: How many characters of comments that are no licence it may have.
+        max_characters: Beyond how many characters a file is not looked at.
+        on: Whether the gate is asked.
+    """
 
     reason: ClassVar = DropReason.LICENCE_ALONE
     max_code_characters: int = 16

@@ -1,6 +1,7 @@
-"""Gates over the lines of a file: how many, and how long.
+"""Gates over the lines of a file: how many, how long, and of what.
 
-Source of the limits: StarCoder2, section 3.1 (100,000 lines; 100 characters a line on average, 1,000 at most).
+Source of the limits: StarCoder2, section 3.1 (100,000 lines; 100 characters a line on average, 1,000 at most). There one
+long line, or the mean alone, is enough; on real packages that was one good file in four of those refused.
 """
 
 import re
@@ -18,7 +19,12 @@ LETTER_OR_DIGIT = re.compile("[0-9A-Za-z]")
 
 
 class TooManyLines(Gate, frozen=True):
-    """More lines than a person writes."""
+    """More lines than a person writes.
+
+    Attributes:
+        max_lines: How many lines a file may have.
+        on: Whether the gate is asked.
+    """
 
     reason: ClassVar = DropReason.TOO_MANY_LINES
     max_lines: int = 100_000
@@ -31,9 +37,12 @@ class TooManyLines(Gate, frozen=True):
 class LongLines(Gate, frozen=True):
     """Long lines that are most of a file: minified code, and data.
 
-    A file is refused when lines of more than `max_characters` hold more than the share `max_long_share` of it, or when its
-    lines have more than `max_mean_characters` on average and the longest at least four times as many. StarCoder2 refuses
-    for one long line, or the mean alone, what was a fair part of good files here.
+    Attributes:
+        max_mean_characters: How many characters lines may have on average. A file of more is refused when its longest line
+            has four times as many.
+        max_characters: From how many characters on a line is long.
+        max_long_share: Which share of a file long lines may hold.
+        on: Whether the gate is asked.
     """
 
     reason: ClassVar = DropReason.LONG_LINES
@@ -54,6 +63,11 @@ class Data(Gate, frozen=True):
     """A long file whose lines are nearly all values: tables of numbers or strings, and dumps of databases.
 
     Source: StarCoder2 drops data files of more than 512 lines; these here are data in a language of code.
+
+    Attributes:
+        max_lines: Up to how many lines a file is not looked at.
+        max_share: Which share of the lines may be values alone.
+        on: Whether the gate is asked.
     """
 
     reason: ClassVar = DropReason.DATA

@@ -45,7 +45,11 @@ OUT_FOLDERS = ("lib", "dist", "build", "out", "types", "es", "esm", "cjs", "_esm
 
 
 class Vendored(Gate, frozen=True):
-    """A copy of another project's file, by its folder or name."""
+    """A copy of another project's file, by its folder or name.
+
+    Attributes:
+        on: Whether the gate is asked.
+    """
 
     reason: ClassVar = DropReason.VENDORED
 
@@ -56,7 +60,9 @@ class Vendored(Gate, frozen=True):
 
 def vendored_mark(subject: Subject) -> str:
     """The folder or name that tells a copy of another project; empty when none does. A project's own file is none."""
-    folder = next((folder for folder in subject.folders if folder in VENDOR_FOLDERS), "")
+    folder = next(
+        (name for name in subject.folders if name in VENDOR_FOLDERS or name.startswith(("vendored-", "vendored_"))), ""
+    )
     if folder or not VENDOR_NAME.match(subject.name):
         return folder
     stem = re.split(r"[-.]", subject.name.lower())[0]
@@ -64,7 +70,11 @@ def vendored_mark(subject: Subject) -> str:
 
 
 class BuildOutput(Gate, frozen=True):
-    """What a compiler or bundler of JavaScript and TypeScript wrote: by folder, name, source map, or its first lines."""
+    """What a compiler or bundler of JavaScript and TypeScript wrote: by folder, name, source map, or its first lines.
+
+    Attributes:
+        on: Whether the gate is asked.
+    """
 
     reason: ClassVar = DropReason.BUILD_OUTPUT
 

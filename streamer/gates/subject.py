@@ -40,7 +40,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One reason to refuse a file, with its thresholds. `on`: whether the gate is asked at all."""
+    """One reason to refuse a file, with its thresholds. The reason's name is the gate's."""
 
     reason: ClassVar[DropReason]
     on: bool = True

@@ -22,6 +22,11 @@ class DoesNotParse(Gate, frozen=True):
     """Too large a share of bytes that the language's grammar has no place for, in the best of its dialects.
 
     Languages differ in how much of good files their parsers refuse: macros, templates and dialects are no part of a grammar.
+
+    Attributes:
+        max_error_share: Which share of a file's bytes the grammar may have no place for.
+        max_bytes: How many of the first bytes are looked at; eight times as many where these are refused.
+        on: Whether the gate is asked.
     """
 
     reason: ClassVar = DropReason.DOES_NOT_PARSE

@@ -101,6 +101,8 @@ def test_what_a_program_wrote_is_told_by_its_name(path: str) -> None:
         ("static/jquery.min.js", "a/b", True),
         ("src/jquery.js", "jquery/jquery", False),
         ("gradlew", "a/b", True),
+        ("tools/vendored-meson/run.py", "a/b", True),
+        ("usr/lib/ruby/vendor_ruby/sequel.rb", "a/b", False),
         ("src/vendors.py", "a/b", False),
         ("vendor.js", "a/b", False),
     ],
