@@ -218,7 +218,7 @@ def test_grouping_by_repository_gives_one_stream_of_all_languages(recipe: Recipe
     report = build(catalog, msgspec.structs.replace(recipe, grouping=Grouping.HYBRID))
     assert [name for name in report.streams if name.startswith("raw/")] == ["raw/all"]
     languages = parts.read_sidecar(catalog.store, catalog.stream("raw/all").parts[0])["language"].to_pylist()
-    assert set(languages) == {"python", "c"}
+    assert set(languages) == {"python", "c", "typescript", "jupyter-notebook"}
 
 
 def test_sources_without_a_document_are_an_error_that_says_why(tmp_path: Path) -> None:
