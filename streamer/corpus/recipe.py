@@ -22,6 +22,7 @@ from streamer.scoring.quality_bins import check_bounds
 from streamer.wording import did_you_mean
 
 MAX_SAMPLE_FILES = 300
+DEEPEST = 8
 WELL_KEPT_MODULES = (
     "abc", "argparse", "ast", "base64", "bisect", "bdb", "calendar", "cmd", "codeop", "colorsys", "configparser",
     "contextlib", "copy", "csv", "dataclasses", "difflib", "enum", "filecmp", "fileinput", "fnmatch", "fractions",
@@ -35,7 +36,7 @@ Glob = Annotated[str, msgspec.Meta(max_length=LONGEST_GLOB)]  # one is made into
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A folder, an archive (zip, tar, wheel) or a Parquet file of source files.
+    """A folder, an archive (zip, tar, wheel), a git repository or a Parquet file of source files.
 
     Attributes:
         path: Where the source lies on this machine.
@@ -46,6 +47,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             order that depends on `seed`.
         include: Globs over paths inside the source, such as `*.py`. A file must match one of them.
         exclude: Globs over paths inside the source. A file that matches one of them is left out.
+        depth: How many archives deep archives inside an archive are opened. A path in one is `inner.zip/PATH`.
+        revision: A branch, tag or commit of a git repository, of which the files are taken as they are there. A bare
+            repository needs none and is then read at its HEAD; a working tree without one is read as a folder.
         contents: Where the texts lie that rows of The Stack v2 or of Stack-Edu name by `blob_id`: a folder or an address in
             an object store that holds a gzip object for each id. What is missing there is counted as `no_content`.
     """
@@ -56,7 +60,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_mb: float | None = None
     include: tuple[Glob, ...] = ("*",)
     exclude: tuple[Glob, ...] = ()
+    depth: int = 1
+    revision: str | None = None
     contents: str | None = None
+
+    def __post_init__(self) -> None:
+        check("depth", self.depth, 0, DEEPEST)
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,6 +73,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         sources: What to read, one `[[sources]]` table for each.
+        licenses: The licences that may be taken, by their SPDX names, such as `MIT` and `Apache-2.0`. Without them all are.
+            A file that states its own (`SPDX-License-Identifier`) has that one; of `MIT OR ISC` one must be allowed.
+        opt_out: A text file of what is left out, an entry a line: the name of a repository, or a glob over
+            `REPOSITORY/PATH`. Lines that begin with `#` are comments.
         seq_len: How many tokens a sample has. A mixture and a training must name the same number.
         dtype: How a token id is stored: `uint16`, or `uint32` for a tokenizer of more than 65,536 ids.
         tokenizer: The path of a `tokenizer.json`. Without it a tokenizer is trained on the corpus.
@@ -91,6 +104,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     sources: tuple[Source, ...]
+    licenses: tuple[str, ...] = ()
+    opt_out: str | None = None
     seq_len: int = 8192
     dtype: str = "uint16"
     tokenizer: str | None = None

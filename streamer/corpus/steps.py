@@ -20,6 +20,7 @@ from streamer.corpus.near_duplicates import DuplicateIndex, sign
 from streamer.corpus.progress import Progress
 from streamer.corpus.recipe import Recipe
 from streamer.corpus.rejected import MOST_EXCERPT_BYTES
+from streamer.corpus.sources.admission import Admission
 from streamer.corpus.sources.ingest import count_files, read_source
 from streamer.corpus.sources.raw_file import RawFile
 from streamer.corpus.spool import Kept, SpoolWriter, read_spool
@@ -45,7 +46,7 @@ class SourceReader(PipelineStep):  # type: ignore[misc]
     def __init__(self, recipe: Recipe, progress: Progress) -> None:
         super().__init__()
         self.recipe, self.progress = recipe, progress
-        self.total = count_files(recipe.sources)
+        self.total, self.admission = count_files(recipe.sources), Admission(recipe)
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
         count = 0
@@ -54,6 +55,7 @@ class SourceReader(PipelineStep):  # type: ignore[misc]
                 count += 1
                 if place % world_size != rank:
                     continue
+                self.admission.judge(file)
                 self.stat_update("files")
                 self.progress.report("read", count, self.total)
                 order = (number << SOURCE_SHIFT) + place

@@ -16,6 +16,8 @@ class DropReason(StrEnum):
     NOT_A_FILE = "not_a_file"
     OVER_BUDGET = "over_budget"
     NO_CONTENT = "no_content"
+    OPTED_OUT = "opted_out"
+    LICENSE = "license"
     TOO_LARGE = "too_large"
     EMPTY = "empty"
     BINARY = "binary"

@@ -13,7 +13,7 @@ from streamer.gates.subject import Gate, Refusal, Subject
 WHITE_SPACE = b" \t\n\r\v\f"
 NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha() and code not in WHITE_SPACE)
 LEAST_KINDS = 12  # of characters in a run: rulers made of = or / have few
-BASE64 = re.compile(r"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{30,}+={0,2}+[\r\n]{0,2}+)++")
+BASE64 = re.compile(r"\b(?:[A-Za-z0-9+/]{30,}+={0,2}+[\r\n]{0,2}+)++")
 ESCAPES = re.compile(r"(?:\\u[0-9a-fA-F]{4}){8,}+")
 HEX_PAIRS = re.compile(r"(?<![0-9A-Za-z\\])(?:(?:0[xX]|\\x)?[0-9a-fA-F]{2}[\s,]*+){8,}+")
 LEAST_BASE64 = 64
@@ -60,7 +60,7 @@ class EncodedData(Gate, frozen=True):
 
     def judge(self, subject: Subject) -> Refusal | None:
         base64 = [len(run) for run in BASE64.findall(subject.text) if is_base64(run)]
-        escapes = [len(run) for run in ESCAPES.findall(subject.text)]
+        escapes = [len(run) for run in ESCAPES.findall(subject.text)] if "\\u" in subject.text else []
         pairs = [len(run) for run in hex_pairs(subject.text, self.max_share) if len(set(run[:4096])) >= LEAST_KINDS]
         longest = max([*base64, *escapes], default=0)
         most = max(sum(base64), sum(escapes), sum(pairs))

@@ -29,17 +29,18 @@ class LicenceAlone(Gate, frozen=True):
     max_characters: int = 20_000
 
     def judge(self, subject: Subject) -> Refusal | None:
-        if len(subject.text) > self.max_characters or not LICENCE.search(subject.text):
+        if len(subject.text) > self.max_characters:
             return None
         code = other = 0
-        in_licence = False
+        in_licence = has_licence = False
         for words, is_comment in split_comments(subject.lines, hash_comments=has_hash_comments(subject.language)):
             if not is_comment:
                 code += len("".join(words.split()))
                 in_licence = False
             else:
                 in_licence = in_licence or LICENCE.search(words) is not None
+                has_licence = has_licence or in_licence
                 other += 0 if in_licence else len(words)
             if code > self.max_code_characters or other > self.max_other_characters:
                 return None
-        return self.refuse(code_characters=code, other_characters=other)
+        return self.refuse(code_characters=code, other_characters=other) if has_licence else None

@@ -31,7 +31,7 @@ class DoesNotParse(Gate, frozen=True):
 
     reason: ClassVar = DropReason.DOES_NOT_PARSE
     max_error_share: float = 0.15
-    max_bytes: int = 1 << 15
+    max_bytes: int = 1 << 13
 
     def judge(self, subject: Subject) -> Refusal | None:
         if subject.language == NOTEBOOK:

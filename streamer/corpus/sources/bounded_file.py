@@ -39,14 +39,32 @@ class BoundedFile:
         return True
 
 
+class Allowance:
+    """How many bytes an archive, and those inside it, may still unpack to."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._left = most_bytes
+
+    def spend(self, count: int, *, late: bool = False) -> None:
+        """Raises: TooMuch, unless `check` is to raise it later."""
+        self._left -= count
+        if not late:
+            self.check()
+
+    def check(self) -> None:
+        """Raises: TooMuch when more was spent than there was."""
+        if self._left < 0:
+            raise TooMuch("more bytes than the archive may unpack to")
+
+
 class ForwardFile:
-    """The plain bytes of a file, compressed or not, read from the front to the back, `most_bytes` at most.
+    """The plain bytes of a file, compressed or not, read from the front to the back, as many as `allowance` has.
 
     Each step of its reader gets an allowance (`allow`), of which its reads are taken; what is skipped is not.
     """
 
-    def __init__(self, file: IO[bytes], most_bytes: int) -> None:
-        self._file, self._left = file, most_bytes
+    def __init__(self, file: IO[bytes], allowance: Allowance) -> None:
+        self._file, self._allowance = file, allowance
         self._allowed, self._place, self._kept, self._again = 0, 0, b"", 0
 
     def allow(self, most_bytes: int) -> None:
@@ -64,9 +82,7 @@ class ForwardFile:
         again = self._kept[len(self._kept) - self._again :][:size]
         self._again -= len(again)
         fresh = self._file.read(size - len(again))
-        self._left -= len(fresh)
-        if self._left < 0:
-            raise TooMuch("more bytes than the archive may unpack to")
+        self._allowance.spend(len(fresh))
         self._kept = (self._kept + fresh)[-KEPT_BYTES:] if len(fresh) < KEPT_BYTES else fresh[-KEPT_BYTES:]
         self._place += len(again) + len(fresh)
         return again + fresh

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from streamer.corpus.recipe import Source
-from streamer.corpus.sources.archives import read_tar, read_zip
+from streamer.corpus.sources.archives import TAR_ENDINGS, ZIP_ENDINGS, read_archive
+from streamer.corpus.sources.git_source import is_git, read_git
 from streamer.corpus.sources.parquet_source import read_parquet
 from streamer.corpus.sources.raw_file import RawFile, clean_name, is_wanted, take
 from streamer.documents.text import DropReason
@@ -18,8 +19,6 @@ from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
 
 SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", "__pycache__"})
-ZIP_ENDINGS = (".zip", ".whl", ".jar")
-TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
 PARQUET_ENDINGS = (".parquet",)
 
 
@@ -28,7 +27,11 @@ def read_source(source: Source, *, seed: int) -> Iterator[RawFile]:
     path = Path(source.path).expanduser()
     if not path.exists():
         raise CorpusError(f"source {source.path} does not exist; correct its path in the recipe")
-    return within_budget(source, read_folder(path, source, seed) if path.is_dir() else read_container(path, source))
+    if source.revision is not None or is_git(path):
+        files = read_git(path, source)
+    else:
+        files = read_folder(path, source, seed) if path.is_dir() else read_container(path, source)
+    return within_budget(source, files)
 
 
 def count_files(sources: Iterable[Source]) -> int:
@@ -36,7 +39,8 @@ def count_files(sources: Iterable[Source]) -> int:
     count = 0
     for source in sources:
         path = Path(source.path).expanduser()
-        if not path.is_dir() or source.max_mb is not None or (source.include, source.exclude) != (("*",), ()):
+        is_all = (source.include, source.exclude, source.max_mb, source.revision) == (("*",), (), None, None)
+        if not is_all or not path.is_dir() or is_git(path):
             return 0
         for _, folders, names in os.walk(path):
             folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
@@ -123,4 +127,4 @@ def read_container(path: Path, source: Source, *, nested: bool = False) -> Itera
         raise CorpusError(f"source {source.path} is no folder and ends in none of {known}; give one of these")
     repository = source.repository or clean_name(path.name[: -len(ending)])
     lost = RawFile(path=clean_name(path.name), repository=repository, license=source.license)
-    return read_zip(path, lost, source) if ending in ZIP_ENDINGS else read_tar(path, lost, source)
+    return read_archive(path, lost, source)

@@ -16,7 +16,7 @@ import pytest
 
 from streamer.corpus.recipe import Source
 from streamer.corpus.sources import archives
-from streamer.corpus.sources.bounded_file import ForwardFile, TooMuch
+from streamer.corpus.sources.bounded_file import Allowance, ForwardFile, TooMuch
 from streamer.corpus.sources.ingest import read_source
 
 MOST_MB = 400
@@ -182,7 +182,7 @@ def test_no_member_of_a_tar_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path = tmp_path / "all.tar"
     path.write_bytes(b"".join(member(f"{number}.py") for number in range(50)) + b"\0" * 1024)
     with path.open("rb") as opened:
-        for archive, _ in archives.members_of(ForwardFile(opened, 1 << 20)):
+        for archive, _ in archives.members_of(ForwardFile(opened, Allowance(1 << 20))):
             assert len(archive.members) <= 1
     monkeypatch.setattr(archives, "MOST_MEMBERS", 20)
     found = read(path)
@@ -264,7 +264,7 @@ def test_a_zip_obeys_the_globs_of_its_source(tmp_path: Path) -> None:
 
 def test_a_file_read_forward_gives_what_was_read_and_steps_back_a_little() -> None:
     data = bytes(range(256)) * 20
-    stream = ForwardFile(io.BytesIO(data), len(data))
+    stream = ForwardFile(io.BytesIO(data), Allowance(len(data)))
     stream.allow(len(data))
     assert stream.read(1000) == data[:1000]
     assert stream.seek(700) == 700
@@ -277,6 +277,6 @@ def test_a_file_read_forward_gives_what_was_read_and_steps_back_a_little() -> No
     with pytest.raises(TooMuch):
         stream.seek(1000)
     with pytest.raises(TooMuch):
-        ForwardFile(io.BytesIO(data), 100).seek(200)
+        ForwardFile(io.BytesIO(data), Allowance(100)).seek(200)
     with pytest.raises(TooMuch):
-        ForwardFile(io.BytesIO(data), 100).read(1)  # nothing was allowed
+        ForwardFile(io.BytesIO(data), Allowance(100)).read(1)  # nothing was allowed

@@ -1,7 +1,10 @@
 """What comes out of folders, archives and Parquet files, and what is said about the rest."""
 
 import gzip
+import io
+import subprocess
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from streamer.corpus.recipe import Source
+from streamer.corpus.recipe import Recipe, Source
+from streamer.corpus.sources.admission import Admission
 from streamer.corpus.sources.found_code import find_sources
 from streamer.corpus.sources.ingest import count_files, read_source
+from streamer.corpus.sources.raw_file import RawFile
 from streamer.documents.document import Document
 from streamer.documents.text import DropReason, decode
 from streamer.errors import CorpusError, PartError
@@ -49,6 +54,57 @@ def test_archives_give_their_files(archived: Path, ending: str, tmp_path_factory
             for file in archived.iterdir():
                 opened_tar.add(file, file.name)
     assert read(path) == EXPECTED
+
+
+def pack_zip(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, data in files.items():
+            opened.writestr(name, data)
+    return out.getvalue()
+
+
+def pack_tar(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as opened:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            opened.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("outer", ["zip", "tar.gz"])
+def test_archives_inside_archives_are_opened_to_a_depth(tmp_path: Path, outer: str) -> None:
+    third = pack_zip({"deep.py": b"z = 1\n"})
+    second = pack_tar({"b.py": b"y = 1\n", "third.jar": third})
+    inner = {"a.py": b"x = 1\n", "lib/second.tgz": second, "broken.zip": b"no archive", "tests/t.zip": third}
+    path = tmp_path / f"pkg.{outer}"
+    path.write_bytes((pack_zip if outer == "zip" else pack_tar)(inner))
+    plain = [("pkg", "a.py", "x = 1\n"), ("pkg", "broken.zip", "unreadable"), ("pkg", "lib/second.tgz/b.py", "y = 1\n")]
+    deeper = [("pkg", "lib/second.tgz/third.jar/deep.py", "z = 1\n"), ("pkg", "tests/t.zip/deep.py", "z = 1\n")]
+    assert [file for file in read(path, depth=0) if file[1].endswith(".py")] == plain[:1]
+    closed = ("pkg", "lib/second.tgz/third.jar", "unknown_language")
+    assert [file for file in read(path) if file[1] != closed[1]] == [*plain, deeper[1]]
+    assert read(path, depth=2) == [*plain, *deeper]
+    assert read(path, depth=2, include=("*.py",), exclude=("lib/*",)) == [
+        plain[0], ("pkg", "broken.zip", "unreadable"), deeper[1],
+    ]  # fmt: skip
+
+
+def test_an_archive_of_archives_unpacks_to_no_more_than_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given twenty archives of a megabyte of nothing each, packed again to a few kilobytes."""
+    monkeypatch.setattr("streamer.corpus.sources.archives.FREE_BYTES", 1 << 22)
+    monkeypatch.setattr("streamer.corpus.sources.archives.MOST_UNPACKED", 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "aside"))
+    (tmp_path / "aside").mkdir()
+    bomb = pack_zip({f"{number}.py": b" " * 999_999 for number in range(4)})
+    path = tmp_path / "pkg.zip"
+    path.write_bytes(pack_zip({f"{number}.zip": bomb for number in range(20)}))
+    found = read(path)
+    assert any(what == "too_large" for _, _, what in found)
+    assert sum(len(what) for _, _, what in found if what != "too_large") < 6 << 20
+    assert not list((tmp_path / "aside").iterdir())
 
 
 def test_a_broken_archive_is_counted_not_raised(tmp_path: Path) -> None:
@@ -227,3 +283,128 @@ def test_the_files_of_folders_are_counted_before_they_are_read(sources: Path, tm
     assert count_files([source, Source(path=str(sources), max_mb=1.0)]) == 0
     (tmp_path / "packed.zip").touch()
     assert count_files([Source(path=str(tmp_path))]) == 0
+
+
+# git, licences, what is opted out
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository of two commits, with a link, a file that is too large, and a name that needs quotes."""
+    place = tmp_path / "mine"
+    place.mkdir()
+
+    def git(*words: str) -> None:
+        named = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main")
+        subprocess.run(["git", *named, "-C", str(place), *words], check=True, capture_output=True)
+
+    git("init")
+    (place / "src").mkdir()
+    (place / "src" / "a.py").write_text("x = 1\n")
+    (place / "old.py").write_text("y = 1\n")
+    git("add", "-A")
+    git("commit", "-m", "one")
+    git("tag", "v1")
+    (place / "old.py").unlink()
+    (place / "src" / '\u00e4 b".py').write_text("z = 1\n")
+    (place / "huge.py").write_text("x = 1\n" * 200_000)
+    (place / "after.py").write_text("w = 1\n")
+    (place / "link.py").symlink_to("after.py")
+    git("add", "-A")
+    git("commit", "-m", "two")
+    (place / "untracked.py").write_text("not = 1\n")
+    return place
+
+
+def test_a_repository_is_read_at_a_revision(repository: Path, tmp_path: Path) -> None:
+    first = [("mine", "old.py", "y = 1\n"), ("mine", "src/a.py", "x = 1\n")]
+    second = [
+        ("mine", "after.py", "w = 1\n"), ("mine", "huge.py", "too_large"), ("mine", "link.py", "not_a_file"),
+        ("mine", "src/a.py", "x = 1\n"), ("mine", "src/\u00e4 b\".py", "z = 1\n"),
+    ]  # fmt: skip
+    assert read(repository, revision="v1") == first
+    assert read(repository, revision="main") == second
+    bare = tmp_path / "bare" / "mine.git"
+    subprocess.run(["git", "clone", "--bare", "--quiet", str(repository), str(bare)], check=True)
+    assert read(bare) == second
+    assert read(bare, revision="v1", include=("src/*",)) == first[1:]
+    assert read(bare, revision="v1", exclude=("src/*",), repository="named") == [("named", "old.py", "y = 1\n")]
+    before = sorted(path.as_posix() for path in bare.rglob("*"))
+    read(bare)
+    assert sorted(path.as_posix() for path in bare.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("revision", "said"), [("v9", "no revision v9"), ("--all", "is no revision"), ("main:src", "no revision main:src")]
+)
+def test_a_revision_that_there_is_not_is_one_line(repository: Path, revision: str, said: str) -> None:
+    with pytest.raises(CorpusError, match=said) as error:
+        read(repository, revision=revision)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_that_is_no_repository_has_no_revision(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    with pytest.raises(CorpusError, match="cannot be read by git: .*correct its path or its revision"):
+        read(tmp_path / "plain", revision="main")
+
+
+def test_a_damaged_object_is_counted(repository: Path) -> None:
+    name = subprocess.run(
+        ["git", "-C", str(repository), "rev-parse", "main:after.py"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    place = repository / ".git" / "objects" / name[:2] / name[2:]
+    place.chmod(0o600)
+    place.write_bytes(b"damaged")
+    found = {path: what for _, path, what in read(repository, revision="main")}
+    assert found["after.py"] == "unreadable"
+    assert found["src/a.py"] == "x = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("license_name", "head", "is_taken"),
+    [
+        ("MIT", "", True),
+        ("mit", "", True),
+        ("GPL-3.0-only", "", False),
+        ("unknown", "", False),
+        ("", "", False),
+        ("MIT OR GPL-3.0-only", "", True),
+        ("MIT AND GPL-3.0-only", "", False),
+        ("(Apache-2.0 AND MIT) OR Proprietary", "", True),
+        ("GPL-2.0-only WITH Classpath-exception-2.0", "", False),
+        ("(MIT", "", False),
+        ("MIT OR " * 5000, "", False),
+        ("(" * 400 + "MIT", "", False),
+        ("GPL-3.0-only", "# SPDX-License-Identifier: MIT\n", True),
+        ("MIT", "// SPDX-License-Identifier: GPL-3.0-only\n", False),
+        ("MIT", "/* SPDX-License-Identifier: Apache-2.0 */\n", True),
+    ],
+)
+def test_only_allowed_licences_are_taken(license_name: str, head: str, is_taken: bool) -> None:
+    file = RawFile(path="a.py", repository="o/r", license=license_name, data=f"{head}x = 1\n".encode())
+    Admission(Recipe(sources=(Source(path="."),), licenses=("MIT", "Apache-2.0"))).judge(file)
+    assert file.fault == (None if is_taken else DropReason.LICENSE)
+    assert bool(file.data) == is_taken
+
+
+def test_what_is_opted_out_is_counted(tmp_path: Path) -> None:
+    listed = tmp_path / "opt_out.txt"
+    listed.write_text("# asked in March\no/gone\n\no/r/private/*\n*/secret.py\n")
+    admission = Admission(Recipe(sources=(Source(path="."),), opt_out=str(listed)))
+    found = {}
+    for where in (
+        "o/gone|a.py",
+        "o/gone2|a.py",
+        "o/r|private/a.py",
+        "o/r|public/a.py",
+        "x/y|b/secret.py",
+        "x/y|b/secrets.py",
+    ):
+        repository, path = where.split("|")
+        file = RawFile(path=path, repository=repository, license="MIT", data=b"x = 1\n")
+        admission.judge(file)
+        found[where] = file.fault
+    assert [where for where, fault in found.items() if fault] == ["o/gone|a.py", "o/r|private/a.py", "x/y|b/secret.py"]
+    with pytest.raises(CorpusError, match="opt_out .*cannot be read"):
+        Admission(Recipe(sources=(Source(path="."),), opt_out=str(tmp_path / "none.txt")))
