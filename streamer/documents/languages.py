@@ -49,15 +49,13 @@ INTERPRETERS = {
 FILE_NAMES = {"Rakefile": "ruby", "Gemfile": "ruby", ".bashrc": "shell", ".profile": "shell"}
 
 # Each is linear in the text: a search begins at a line's start or at a word, and no repeat goes back.
-C_COMMENT = re.compile(r"/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)|//[^\n]*+")
-FOR_CPP_ALONE = re.compile(
-    r"^[^\S\n]*+#[^\S\n]*+if(?:def\s++__cplusplus|\s++defined\s*+\(?\s*+__cplusplus)\b(?:(?!^[^\S\n]*+#[^\S\n]*+(?:endif|else))[\s\S])*+",
-    re.MULTILINE,
-)
+LINE_COMMENT = re.compile(r"//[^\n]*+")
+CPLUSPLUS = re.compile(r"\s*+#\s*+if(?:def\s++__cplusplus|\s++defined\s*+\(?\s*+__cplusplus)\b")
+CONDITION = re.compile(r"\s*+#\s*+(if|else|elif|endif)")
 CPP_MARKS = re.compile(
     r"^[^\S\n]*+(?:template\s*+<|(?:inline\s++)?namespace\s++\w|class\s++\w++[^;\n]*+$|class\s++\w++(?:\s++final)?\s*+[:{]"
     r"|enum\s++(?:class|struct)\s|using\s++(?:namespace\s|\w++\s*+=)|(?:public|private|protected)\s*+:"
-    r"|virtual\s++[~\w]|explicit\s++\w++\s*+\(|(?:static\s++|inline\s++)*+constexpr\s++\w)"
+    r"|virtual\s++[~\w]|explicit\s++\w++\s*+\(|(?:static[^\S\n]++)?(?:inline[^\S\n]++)?constexpr\s++\w)"
     r"|\bstd::|#\s*+include\s*+<[a-z_]++>|=\s*+(?:delete|default)\s*+;|\)\s*+(?:const\s*+)?(?:noexcept|override)\b|\bnullptr\b"
     r"|\bconst\s++\w++(?:::\w++)*+\s*+&|\boperator\s*+[-=+*/<>!&|^~\[(]|\b(?:static|reinterpret|const|dynamic)_cast\s*+<",
     re.MULTILINE,
@@ -70,7 +68,9 @@ SQL_WORD = re.compile(
     re.IGNORECASE,
 )
 MODE_LINE = re.compile(
-    r"-\*-\s*+(?:mode:\s*+)?([\w+#-]++)\s*+(?:;[^\n]*)?-\*-|\bvim?:(?:[^\n]*[\s:])?(?:ft|filetype)=(\w++)", re.IGNORECASE
+    r"-\*-\s{0,4}(?:mode:\s{0,4})?([\w+#-]{1,30}?)\s{0,4}(?:;[^\n]{0,80})?-\*-"
+    r"|\bvim?:[^\n]{0,60}?\b(?:ft|filetype)=(\w{1,30})",
+    re.IGNORECASE,
 )
 HEAD_CHARACTERS = 400
 
@@ -105,9 +105,35 @@ def header_language(text: str) -> str | None:
     """
     if OBJECTIVE_C_MARKS.search(text):
         return None
-    whole = C_COMMENT.sub(" ", text)
-    for_both = FOR_CPP_ALONE.sub("", whole)
+    whole = without_comments(text)
+    for_both = without_cpp_alone(whole)
     return "cpp" if CPP_MARKS.search(for_both if len(for_both) > len(whole) / 2 else whole) else "c"
+
+
+def without_comments(text: str) -> str:
+    """A text of C or C++ without its comments; one that is not closed goes to the end."""
+    kept, place = [], 0
+    while (start := text.find("/*", place)) >= 0:
+        kept.append(text[place:start])
+        end = text.find("*/", start + 2)
+        place = len(text) if end < 0 else end + 2
+    return LINE_COMMENT.sub("", " ".join([*kept, text[place:]]))
+
+
+def without_cpp_alone(text: str) -> str:
+    """A header without what stands under `#ifdef __cplusplus`."""
+    kept, depth = [], 0
+    for line in text.splitlines():
+        if not depth:
+            depth = int(CPLUSPLUS.match(line) is not None)
+            if not depth:
+                kept.append(line)
+        elif (found := CONDITION.match(line)) is not None:
+            if found[1] == "if":
+                depth += 1
+            elif found[1] == "endif" or depth == 1:
+                depth -= 1
+    return "\n".join(kept)
 
 
 def checked(language: str | None, text: str) -> str | None:

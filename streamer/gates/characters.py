@@ -5,6 +5,7 @@ of what is no white space; encoded data of 1,024 characters, or of half the file
 """
 
 import re
+import string
 from typing import ClassVar
 
 from streamer.documents.text import DropReason
@@ -18,7 +19,7 @@ ESCAPES = re.compile(r"(?:\\u[0-9a-fA-F]{4}){8,}+")
 HEX_PAIRS = re.compile(r"(?<![0-9A-Za-z\\])(?:(?:0[xX]|\\x)?[0-9a-fA-F]{2}[\s,]*+){8,}+")
 LEAST_BASE64 = 64
 OF_HEX = b"0123456789abcdefABCDEFxX\\, \t\r\n"
-DIGIT_AND_CASES = re.compile(r"(?=[^0-9]*+[0-9])(?=[^a-z]*+[a-z])(?=[^A-Z]*+[A-Z])")
+DIGITS, LOWER, UPPER = frozenset(string.digits), frozenset(string.ascii_lowercase), frozenset(string.ascii_uppercase)
 
 
 class FewLetters(Gate, frozen=True):
@@ -79,5 +80,5 @@ def hex_pairs(text: str, share: float) -> list[str]:
 
 def is_base64(run: str) -> bool:
     """Whether a run of its characters has letters in both cases and digits, as words and rulers do not."""
-    head = run[:4096]
-    return len(run) >= LEAST_BASE64 and len(set(head)) >= LEAST_KINDS and DIGIT_AND_CASES.match(head) is not None
+    kinds = set(run[:4096])
+    return len(run) >= LEAST_BASE64 and len(kinds) >= LEAST_KINDS and all(kinds & one for one in (DIGITS, LOWER, UPPER))

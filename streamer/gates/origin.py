@@ -18,7 +18,7 @@ VENDOR_FOLDERS = frozenset({
     "godeps", "pods", "carthage", "site-packages", "dist-packages", ".yarn", "extern", "externals", "pypackages",
 })  # fmt: skip
 VENDOR_NAME = re.compile(
-    r"^(?:jquery(?:[-.](?:ui|slim))*(?:[-.][\d.]+)?(?:\.min)?\.js|[\w.]+-\d+\.\d+(?:\.\d+)?(?:\.min)?\.js"
+    r"^(?:jquery(?:[-.](?:ui|slim)){0,2}(?:[-.]\d{1,4}){0,4}(?:\.min)?\.js|[\w.]{1,60}-\d{1,4}\.\d{1,4}(?:\.\d{1,4})?(?:\.min)?\.js"
     r"|ltmain\.sh|config\.(?:guess|sub)|configure|install-sh|depcomp|mkinstalldirs|gradlew|mvnw)$",
     re.IGNORECASE,
 )
