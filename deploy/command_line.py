@@ -41,6 +41,21 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "train": ("train",),
 }
 
+# What can begin with a root that does not exist. Every other command with a root refuses one, which is mistyped as a rule.
+BEGINNERS = (
+    "quickstart",
+    "demo",
+    "up",
+    "down",
+    "status",
+    "doctor",
+    "corpus ingest",
+    "tokenizer train",
+    "annotator",
+    "streams create",
+    "streams publish",
+)
+
 
 class OneLineParser(argparse.ArgumentParser):
     """A parser, and by its class all its subparsers, whose refusal is one line."""
@@ -127,6 +142,7 @@ def run(words: list[str]) -> int:
             from deploy.local.local_machine import redis_url
 
             options.redis = redis_url(options.root)
+        check_root(words, options)
         code = int(options.run(options))
     except PhasemixError as error:
         print(f"phasemix: {one_line(error)}", file=sys.stderr)
@@ -144,6 +160,18 @@ def check_extras(words: list[str]) -> None:
 
     for command in (words[0], " ".join(words[:2])):
         require(command, *NEEDS.get(command, ()))
+
+
+def check_root(words: list[str], options: argparse.Namespace) -> None:
+    """Raises: StoreError, before the command does anything, when it needs a root that exists. The parts of a pool, which a
+    Redis serves, do not: `up` may start them before anything is written.
+    """
+    root = getattr(options, "root", None)
+    begins = words[0] in BEGINNERS or " ".join(words[:2]) in BEGINNERS or getattr(options, "redis", None) is not None
+    if root is not None and not begins:
+        from streamer.catalog.registry import require_root
+
+        require_root(root)
 
 
 if __name__ == "__main__":

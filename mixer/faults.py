@@ -19,6 +19,7 @@ from streamer.wording import did_you_mean, plain, shown
 Path = tuple[str | int, ...]
 Rule = dict[str, Any]
 T = TypeVar("T")
+KINDS = {"integer": "an integer", "number": "a number", "string": "text", "boolean": "true or false", "array": "a list"}
 
 
 class Fault(MixerError):
@@ -70,8 +71,16 @@ def fault_of(problem: str, document: Any, kind: Any) -> Fault:
     if "title" not in rule and choices:
         return Fault(path, f" = {shown(value)}: it must be one of {', '.join(map(str, choices))}{near}")
     if "title" not in rule:
-        return Fault(path, f" = {shown(value)}: {said[:300]}")
+        kinds = kinds_of(rule) if said.startswith("Expected `") else []
+        rules = f"it must be {' or '.join(kinds)}" if kinds else said[:300]
+        return Fault(path, f" = {shown(value)}: {rules}")
     return Fault(path, f" = {shown(value)}: it must be {(near and rule['title'] + near) or such_as(rule, '')}")
+
+
+def kinds_of(rule: Rule) -> list[str]:
+    """What kinds of value a rule allows, in words; empty where one has no word."""
+    kinds = [one.get("type") for one in rule.get("anyOf", [rule]) if one.get("type") != "null"]
+    return [KINDS[kind] for kind in kinds] if all(kind in KINDS for kind in kinds) else []
 
 
 def such_as(rule: Rule, before: str) -> str:

@@ -1,6 +1,7 @@
-"""What lies in a folder of source files: by language, without opening a file.
+"""What lies in a folder of source files, by language.
 
-Always holds: nothing is opened and links are not followed; the look ends after `MOST_FILES` files, however many there are.
+Always holds: a file is opened only where its name does not decide (a script without an ending, a header), and then its first
+`HEAD_BYTES` alone are read; links are not followed; the look ends after `MOST_FILES` files, however many there are.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import msgspec
 from deploy.quickstart.errors import QuickstartError
 from streamer.corpus.sources.ingest import SKIPPED_FOLDERS, is_container
 from streamer.corpus.sources.raw_file import clean_name
-from streamer.documents.languages import detect
+from streamer.documents.languages import depends_on_text, detect
 from streamer.documents.text import MAX_BYTES
 
 MOST_FILES = 200_000
+HEAD_BYTES = 8192  # a script names its interpreter in the first 200 characters; a header of C++ mostly shows it this early
 
 
 class Folder(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,8 +63,9 @@ def look(path: Path) -> Folder:
             seen += 1
             file = Path(place, name)
             containers += is_container(name)
-            language, size = detect(name, ""), size_of(file)
-            if language is None or not 0 < size <= MAX_BYTES:
+            size = size_of(file)
+            language = language_of(file) if 0 < size <= MAX_BYTES else None
+            if language is None:
                 others += 1
                 continue
             found = languages.setdefault(language, [0, 0])
@@ -84,6 +87,18 @@ def look(path: Path) -> Folder:
         unreadable=len(unreadable),
         is_whole=seen < MOST_FILES,
     )
+
+
+def language_of(file: Path) -> str | None:
+    """As the corpus tells it, from the name or, where that is not enough, the head; None also for an unreadable file."""
+    if not depends_on_text(file.name):
+        return detect(file.name, "")
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(HEAD_BYTES)
+    except OSError:
+        return None
+    return detect(file.name, head.decode("utf-8", "replace"))
 
 
 def size_of(file: Path) -> int:

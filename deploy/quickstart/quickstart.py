@@ -117,8 +117,6 @@ def check(options: argparse.Namespace) -> None:
         raise QuickstartError(f"--seq-len {options.seq_len} is not in 16..65536; leave it out for 256")
     if not 0.1 <= options.max_mb <= 1e6:
         raise QuickstartError(f"--max-mb {options.max_mb:g} is not in 0.1..1000000; give megabytes of source")
-    if Path(f"{options.name}.toml").exists():
-        raise QuickstartError(f"{options.name}.toml is there already; move it away, or give another --name")
     if "://" not in options.root:
         folder_for(Path(options.root).expanduser().resolve())
     if not os.access(Path.cwd(), os.W_OK):
@@ -127,8 +125,10 @@ def check(options: argparse.Namespace) -> None:
     if there:
         raise QuickstartError(
             f"root {options.root} has data already, such as {there[0]}; name an empty --root, or go on with what is there: "
-            f"phasemix streams list --root {options.root}"
+            f"`phasemix --root {options.root}` says how"
         )
+    if Path(f"{options.name}.toml").exists():
+        raise QuickstartError(f"{options.name}.toml is there already; move it away, or give another --name")
 
 
 class Stages:
@@ -177,8 +177,10 @@ def ingest(root: str, folder: Path, choices: Any) -> Any:
         sample_files=SAMPLE_FILES,
     )
     progress = ProgressLine(sys.stderr, stages=INGEST)
+    catalog = Catalog(root)
+    catalog.store.opened.probe()  # a full or read-only disk shows now, not after minutes of work
     try:
-        return build(Catalog(root), recipe, progress=progress)
+        return build(catalog, recipe, progress=progress)
     finally:
         progress.end()
 

@@ -284,6 +284,10 @@ def print_preview(preview: "Preview") -> None:
     for row in streams:
         row["dry_in"], row["growth_tokens_per_s"] = duration(row["dry_in_s"]), round(row["growth_tokens_per_s"])
     print_table([{key: row[key] for key in (*first, "dry_in", "growth_tokens_per_s")} for row in streams], False)
+    for dry in preview.dries[:MOST_REFUSALS]:
+        print(f"\n{dry}.")
+    if len(preview.dries) > MOST_REFUSALS:
+        print(f"\n{len(preview.dries) - MOST_REFUSALS:,} other streams run dry too; --json has all.")
     if preview.ends is not None:
         print(f"\nAfter {preview.ends_at_tokens:,} tokens {preview.ends}.")
     if said := warn_of_passes(preview):

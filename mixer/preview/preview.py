@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from mixer.mixture.plan import Plan
+from mixer.order.shares import ONE
 from mixer.preview.caps import refuse
 from mixer.preview.course import ALMOST, Course, Stock, follow, whole
 from mixer.preview.feasible import Pins, nearest_shares
@@ -73,7 +74,8 @@ class Feasible(msgspec.Struct, frozen=True, kw_only=True):
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """`tokens` is the horizon asked for, from now; `repeated_tokens` of it would be seen before.
 
-    `ends`: why the run would end or wait before it, at `ends_at_tokens`.
+    `ends`: why the run would end or wait before it, at `ends_at_tokens`. `dries`: a sentence for each stream that runs dry
+    before that and leaves its share to others, the first to do so first.
     """
 
     mixture: str
@@ -83,6 +85,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     repeated_tokens: int
     ends_at_tokens: int | None
     ends: str | None
+    dries: list[str] = []
     components: list[ComponentPreview]
     keys: list[KeyPreview]
     streams: list[StreamPreview]
@@ -127,12 +130,32 @@ def forecast(
         repeated_tokens=round(sum(repeated)),
         ends_at_tokens=whole(course.end) * seq_len if early else None,
         ends=course.ends if early else None,
+        dries=say_dry(plan, seq_len, course, horizon),
         components=gather_components(streams, repeated, before),
         keys=gather_keys(streams, before),
         streams=streams,
         refusals=refusals,
         feasible=find_feasible(plan, seq_len, stocks, horizon, course, pins) if short else None,
     )
+
+
+def say_dry(plan: Plan, seq_len: int, course: Course, horizon: float) -> list[str]:
+    """A sentence for each stream that runs dry within the horizon while the run goes on."""
+    last = min(horizon, course.end) - ALMOST
+    found = [place for place in range(len(plan.streams)) if plan.when_dry[place] == "share" and course.dry_at[place] < last]
+    found.sort(key=lambda place: float(course.dry_at[place]))
+    said = []
+    for place in found:
+        dry_at = course.dry_at[place]
+        when = f"runs dry after {round(dry_at * seq_len):,} tokens" if dry_at else "has nothing left to draw"
+        heirs = {plan.component[other] for other, at in enumerate(course.dry_at) if plan.shares[other] and at > dry_at}
+        own = plan.component[place]
+        whose = f"the other streams of component {own}" if own in heirs else "the other components"
+        said.append(
+            f"{plan.streams[place]} {when} (max_passes = {plan.max_passes[place]}); from there its share of "
+            f"{plan.shares[place] / ONE:.2%} goes to {whose}"
+        )
+    return said
 
 
 def preview_stream(

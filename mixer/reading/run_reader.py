@@ -150,6 +150,9 @@ class RunReader:
 
         Raises: StepError, RunEnded, WaitError. A skipped batch is jumped over.
         """
+        ledger = self._journal.ledger
+        if not self._is_torn and step < ledger.end and ledger.skips.next(step) == step:
+            return step
         with self._whole():
             while True:
                 if step >= self._journal.ledger.begin:

@@ -37,9 +37,10 @@ def kind_of(name: str) -> str:
 def check_word(name: str, *, what: str) -> str:
     """Returns `name` if a mixture, run or pool (`what`) may have it. Raises: BadNameError."""
     if not SINGLE_WORD.fullmatch(name):
+        near = re.sub(r"[^a-z0-9._-]+", "-", name[:64].lower()).lstrip("._-")
         raise BadNameError(
-            f"{name!r} is no {what} name: use one word of a-z, 0-9 and '._-', starting with a letter or digit, "
-            "at most 64 long"
+            f"{shown(name)} cannot be the name of a {what}: use one word of a-z, 0-9 and '._-' that begins with a letter or "
+            f"digit, at most 64 long{f', such as {near}' if near else ''}"
         )
     return name
 

@@ -4,12 +4,28 @@ Always holds: a name is noted once and never removed, so nothing ever needs list
 pyarrow, so that a shell's completion and `phasemix` alone answer at once.
 """
 
-from streamer.errors import StreamError
+from streamer.errors import StoreError, StreamError
 from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Log
+from streamer.store.roots import open_store
 from streamer.store.store import Store
 
 NAMES_FORMAT = "names/1"
+KINDS = ("streams", "mixtures", "runs")
+
+
+def require_root(root: str) -> None:
+    """Refuses a root that nothing was ever written to, as a mistyped one. A root of an older version has no identity.
+
+    Raises: StoreError, StreamError.
+    """
+    store = open_store(root)
+    store.opened.check()
+    if store.opened.id is None and not any(read_names(store, kind) for kind in KINDS):
+        raise StoreError(
+            f"there is no root at {store.url}: nothing was written there yet. Check --root or PHASEMIX_ROOT, or fill "
+            "this one with phasemix quickstart FOLDER"
+        )
 
 
 def read_names(store: Store, kind: str) -> list[str]:

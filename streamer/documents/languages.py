@@ -153,6 +153,13 @@ def mode_language(text: str) -> str | None:
     return key_of(found[1] or found[2]) if found else None
 
 
+def depends_on_text(path: str) -> bool:
+    """Whether the path alone does not decide what `detect` says."""
+    name = path.rsplit("/", 1)[-1]
+    stem, dot, ending = name.rpartition(".")
+    return name not in FILE_NAMES and (not dot or not stem or ending.lower() == "h")
+
+
 def may_be_source(path: str) -> bool:
     """Whether a file of that path can have one of the 18 languages at all, so that it is worth reading."""
     name = path.rsplit("/", 1)[-1]

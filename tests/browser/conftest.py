@@ -55,7 +55,7 @@ def small(root: Path) -> Path:
     catalog = Catalog(root)
     for key, samples in {"python": 400, "java": 300, "go": 200, "rust": 100}.items():
         add_stream(catalog, f"raw/{key}", samples)
-    Mixtures(catalog).apply(GENERAL, by="ada", why="the first try")
+    Mixtures(catalog).apply(GENERAL, by="operator", why="the first try")
     return root
 
 
@@ -97,17 +97,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind, parts in {"raw": (4, 3, 5), "scored": (1, 2), "synthetic": (2, 1, 1, 2)}.items():
         for language, samples in LANGUAGES.items():
             add_stream(catalog, f"{kind}/{language}", *(samples * part for part in parts))
-    mixtures.apply(GENERAL, by="ada", why="as the corpus is, Python to a half")
-    mixtures.apply(ENHANCED, by="ada", why="the third phase")
-    mixtures.apply_edit("enhanced@1", {"synthetic.pin.python": 0.5}, by="grace", why="Python to a half, as in the paper")
-    mixtures.apply_edit("enhanced@2", {"synthetic.pin.python": 0.4}, by="ada", why="an ablation: less Python")
-    runs.create("base", mixture="general@1", seed=1, global_batch=32, num_steps=24, segment_batches=8, by="ada")
+    mixtures.apply(GENERAL, by="operator", why="as the corpus is, Python to a half")
+    mixtures.apply(ENHANCED, by="operator", why="the third phase")
+    mixtures.apply_edit("enhanced@1", {"synthetic.pin.python": 0.5}, by="colleague", why="Python to a half, as in the paper")
+    mixtures.apply_edit("enhanced@2", {"synthetic.pin.python": 0.4}, by="operator", why="an ablation: less Python")
+    runs.create("base", mixture="general@1", seed=1, global_batch=32, num_steps=24, segment_batches=8, by="operator")
     runs.extend("base", 24)
     runs.create(
-        "first", mixture="enhanced@1", seed=17, global_batch=32, segment_batches=4, by="ada", why="the paper's phase"
+        "first", mixture="enhanced@1", seed=17, global_batch=32, segment_batches=4, by="operator", why="the paper's phase"
     )
     runs.extend("first", 40)
-    runs.switch("first", "enhanced@2", by="grace", why="Python to a half")
+    runs.switch("first", "enhanced@2", by="colleague", why="Python to a half")
     runs.extend("first", 80)
     rng = np.random.default_rng(17)
     streams = [use.stream for use in runs.use("first")]

@@ -89,7 +89,7 @@ def test_what_is_not_there_is_said_in_the_api_s_own_words(world_service: str, op
     page.until(lambda: "run none does not exist" in page.text("main"))
     page.driver.get("about:blank")
     page.driver.get(f"{world_service}/#/runs/%")
-    page.until(lambda: "is no run name" in page.text("main"))
+    page.until(lambda: "cannot be the name of a run" in page.text("main"))
     page.complaints()  # the browser notes every 4xx by itself
 
 
@@ -118,7 +118,7 @@ def test_the_longest_names_fit_a_phone(root: Path, open_page: OpenPage) -> None:
     word = "w" * 64
     add_stream(Catalog(root), "/".join([word] * 6), 20)
     mixture = f'name = "{word}"\nseq_len = 8\n[[component]]\nstreams = "{word}/*"\nshare = 1\n'
-    Mixtures(root).apply(mixture, by="ada", why=word)
+    Mixtures(root).apply(mixture, by="operator", why=word)
     Runs(root).create(word, mixture=f"{word}@1", seed=(1 << 63) - 1, global_batch=4, segment_batches=2, why=word)
     Runs(root).extend(word, 4)
     with serving(root) as address:
@@ -161,7 +161,7 @@ def test_readers_see_no_write_controls_until_they_give_a_token(world: Path, tmp_
         page.field("Token", "#session").clear()
         page.field("Token", "#session").send_keys("w" * 24)
         page.one("#session .primary").click()
-        page.until(lambda: "ada" in page.text("#session"))
+        page.until(lambda: "operator" in page.text("#session"))
         assert page.field("Wanted workers").is_enabled()
         page.go("runs/first")
         page.until(lambda: page.driver.find_elements(By.CSS_SELECTOR, WRITING))

@@ -135,11 +135,11 @@ def test_who_applies_after_somebody_else_is_told_and_loses_nothing(small: Path, 
         page.until(lambda: shares_of(page))
         page.one(PYTHON).send_keys(Keys.ARROW_LEFT * 10)
         page.until(lambda: shares_of(page)["python"] == 45.0)
-        Mixtures(small).apply_edit("general@1", {"raw.pin.java": 0.2}, by="grace", why="more Java")
-        page.until(lambda: "grace" in page.text(".notice"))  # which may be too young to be read
+        Mixtures(small).apply_edit("general@1", {"raw.pin.java": 0.2}, by="colleague", why="more Java")
+        page.until(lambda: "colleague" in page.text(".notice"))  # which may be too young to be read
         page.button("Apply as a new version").click()
         page.until(lambda: "general@2" in page.text("[role=alert]:not(:empty)"))
-        assert "grace" in page.text(".notice")
+        assert "colleague" in page.text(".notice")
         assert page.one(PYTHON).get_property("value") == "45"
         page.link("Move your changes to general@2").click()
         page.until(lambda: page.text("h1") == "general@2" and shares_of(page)["java"] == 20.0)
@@ -165,7 +165,7 @@ def test_an_edit_survives_a_reload_for_its_address_has_it(small: Path, open_page
 
 def test_names_with_dots_survive_a_reload_and_a_key_with_a_pinned_stream_stays(small: Path, open_page: OpenPage) -> None:
     component = '[[component]]\nname = "r.w"\nstreams = "raw/*"\nshare = 1\npin = { "raw/java" = 0.2 }\n'
-    Mixtures(small).apply(f'name = "dots"\nseq_len = 8\n{component}', by="ada")
+    Mixtures(small).apply(f'name = "dots"\nseq_len = 8\n{component}', by="operator")
     add_stream(Catalog(small), "raw/java/more", 100)
     with serving(small) as address:
         page = open_page(address)

@@ -7,8 +7,8 @@ import { test } from "node:test";
 import { command, quoted } from "../../mixer/dashboard/command.js";
 
 test("options without a value are left out, numbers stay", () => {
-  const given = { "at-step": 3, why: undefined, mixture: "", by: "ada" };
-  assert.equal(command("runs", "switch", "first", given), "phasemix runs switch first --at-step 3 --by ada");
+  const given = { "at-step": 3, why: undefined, mixture: "", by: "operator" };
+  assert.equal(command("runs", "switch", "first", given), "phasemix runs switch first --at-step 3 --by operator");
 });
 
 test("words of this product need no quotes", () => {

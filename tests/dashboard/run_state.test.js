@@ -11,7 +11,7 @@ test("a run that is open or complete says so in one word", () => {
 });
 
 test("a run that is paused or ended says why", () => {
-  assert.deepEqual(stateOf({ state: "paused", paused: "paused by ada" }), { text: "paused by ada", tone: "bad" });
+  assert.deepEqual(stateOf({ state: "paused", paused: "paused by operator" }), { text: "paused by operator", tone: "bad" });
   assert.deepEqual(stateOf({ state: "ended", ended: "raw/go is dry" }), { text: "ended: raw/go is dry", tone: "same" });
 });
 

@@ -1,6 +1,7 @@
 """The command as a user types it: results, one-line errors with exit code 2, and a quick help."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -60,6 +61,46 @@ def test_a_mistake_is_one_line_exit_2_and_leaves_nothing(
     assert said.startswith("phasemix: ")
     assert said.count("\n") == 1
     assert not root.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["streams", "list"],
+        ["streams", "verify"],
+        ["mixtures", "list"],
+        ["runs", "list", "--archived"],
+        ["runs", "verify"],
+        ["corpus", "stats"],
+        ["generators", "status"],
+        ["generators", "scale", "2"],
+        ["train", "general", "--mixture", "m", "--run", "a"],
+    ],
+)
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_root_that_nothing_was_written_to_is_not_taken_for_an_empty_one(
+    root: Path, words: list[str], is_there: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Given a mistyped root, also one that is another folder, then the command says so and does not make it."""
+    if is_there:
+        root.mkdir()
+        (root / "notes.txt").write_text("not ours")
+    assert main([*words, "--root", str(root)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"phasemix: there is no root at {root}: ")
+    assert said.err.count("\n") == 1
+    assert [path.name for path in root.rglob("*")] == ["notes.txt"] * is_there
+
+
+def test_a_root_that_holds_nothing_yet_is_listed_and_one_of_an_older_version_too(
+    root: Path, fill: Callable[..., Catalog], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["streams", "create", "raw/python", "--seq-len", "8", "--root", str(root)]) == 0
+    assert main(["runs", "list", "--root", str(root)]) == 0
+    shutil.rmtree(root / "identity")  # roots had none before
+    assert main(["runs", "list", "--root", str(root)]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == ["none", "none"]
 
 
 @pytest.mark.parametrize(

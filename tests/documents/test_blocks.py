@@ -212,6 +212,8 @@ def test_every_command_that_a_message_names_parses(room: str, monkeypatch: pytes
 
 
 def parse(words: list[str]) -> None:
+    if words[0] == "--root" and len(words) == 2:
+        return  # `phasemix` alone, with a root
     if words[0] not in NOUNS:
         raise Refusal(f"no command {words[0]}")
     parser = Parser(prog=words[0])

@@ -86,5 +86,6 @@ def mlflow(settings: MLflow) -> LoggerDestination:
         run_name=settings.run_name,
         tags=dict(settings.tags),
         log_system_metrics=False,
+        log_duplicated_metric_every_n_steps=1,  # Composer leaves out a value that has not changed: curves with holes
         resume=True,
     )

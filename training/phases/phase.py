@@ -7,7 +7,9 @@ Always holds:
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -299,33 +301,57 @@ def _check(recipe: Recipe, name: str) -> None:
         phase = recipe.phase(phase_name)
         if phase.tokens is None and phase.steps is None:
             raise RecipeError(f"recipe {name}: {phase_name} has neither tokens nor steps; give one")
-        if phase.schedule.peak_learning_rate <= 0:
-            raise RecipeError(f"recipe {name}: {phase_name}.schedule.peak_learning_rate must be above 0")
         if phase.tokens is not None:
             parse_count(phase.tokens)
-    positive = {
-        "model.hidden_size": recipe.model.hidden_size,
-        "model.num_layers": recipe.model.num_layers,
-        "model.num_heads": recipe.model.num_heads,
-        "model.num_kv_heads": recipe.model.num_kv_heads,
-        "model.intermediate_size": recipe.model.intermediate_size,
-        "model.vocab_size": recipe.model.vocab_size,
-        "batch.seq_len": recipe.batch.seq_len,
-        "batch.global_batch": recipe.batch.global_batch,
-        "batch.microbatch": recipe.batch.microbatch,
-        "checkpoints.every_steps": recipe.checkpoints.every_steps,
-        "checkpoints.keep": recipe.checkpoints.keep,
-        "reports.every_steps": recipe.reports.every_steps,
-        **{f"{p}.steps": recipe.num_steps(p) for p in PHASES},
+    counts = {  # each with the least that it may be
+        "model.hidden_size": (recipe.model.hidden_size, 1),
+        "model.num_layers": (recipe.model.num_layers, 1),
+        "model.num_heads": (recipe.model.num_heads, 1),
+        "model.num_kv_heads": (recipe.model.num_kv_heads, 1),
+        "model.intermediate_size": (recipe.model.intermediate_size, 1),
+        "model.vocab_size": (recipe.model.vocab_size, 1),
+        "batch.seq_len": (recipe.batch.seq_len, 2),
+        "batch.global_batch": (recipe.batch.global_batch, 1),
+        "batch.microbatch": (recipe.batch.microbatch, 1),
+        "batch.canonical_nodes": (recipe.batch.canonical_nodes, 1),
+        "batch.loader_workers": (recipe.batch.loader_workers, 0),
+        "checkpoints.every_steps": (recipe.checkpoints.every_steps, 1),
+        "checkpoints.keep": (recipe.checkpoints.keep, 1),
+        "reports.every_steps": (recipe.reports.every_steps, 1),
+        "heldout.max_samples": (recipe.heldout.max_samples, 1),
+        "heldout.batch_samples": (recipe.heldout.batch_samples, 1),
+        **{f"{p}.steps": (recipe.num_steps(p), 1) for p in PHASES},
+        **{f"{p}.schedule.warm_up_steps": (recipe.phase(p).schedule.warm_up_steps, 0) for p in PHASES},
     }
     if isinstance(recipe.loggers.tensorboard, TensorBoard):
-        positive["loggers.tensorboard.flush_steps"] = recipe.loggers.tensorboard.flush_steps
-    for key, value in positive.items():
-        least = 2 if key == "batch.seq_len" else 1
-        if value < least:
-            raise RecipeError(f"recipe {name}: {key} = {value} is below the least, {least}; give at least that")
+        counts["loggers.tensorboard.flush_steps"] = recipe.loggers.tensorboard.flush_steps, 1
+    for key, (count, least) in counts.items():
+        if count < least:
+            raise RecipeError(f"recipe {name}: {key} = {count} is below the least, {least}; give at least that")
+    check_reals(recipe, name)
     if recipe.model.hidden_size % recipe.model.num_heads or recipe.model.num_heads % recipe.model.num_kv_heads:
         raise RecipeError(
             f"recipe {name}: model.num_heads = {recipe.model.num_heads} must divide hidden_size = "
             f"{recipe.model.hidden_size} and be a multiple of num_kv_heads = {recipe.model.num_kv_heads}"
         )
+
+
+def check_reals(recipe: Recipe, name: str) -> None:
+    """Raises: RecipeError for a number outside what the optimizer, the model and the schedules can use, NaN included."""
+    model, optimizer = recipe.model, recipe.optimizer
+    positive = {"model.rope_theta": model.rope_theta, "optimizer.clip_norm": optimizer.clip_norm}
+    not_negative = {"optimizer.weight_decay": optimizer.weight_decay, "optimizer.epsilon": optimizer.epsilon}
+    for phase_name in PHASES:
+        schedule, key = recipe.phase(phase_name).schedule, f"{phase_name}.schedule"
+        positive[f"{key}.peak_learning_rate"] = schedule.peak_learning_rate
+        not_negative[f"{key}.final_learning_rate"] = schedule.final_learning_rate
+    below_one = {"model.dropout": model.dropout, "optimizer.beta1": optimizer.beta1, "optimizer.beta2": optimizer.beta2}
+    rules: list[tuple[str, dict[str, float], Callable[[float], bool]]] = [
+        ("a finite number above 0", positive, lambda number: 0 < number < math.inf),
+        ("a finite number, 0 or above", not_negative, lambda number: 0 <= number < math.inf),
+        ("at least 0 and below 1", below_one, lambda number: 0 <= number < 1),
+    ]
+    for said, numbers, fits in rules:
+        for key, number in numbers.items():
+            if not fits(number):
+                raise RecipeError(f"recipe {name}: {key} must be {said} (got {number:g})")

@@ -50,14 +50,15 @@ export function preview(tableQuery, by) {
     totals.replaceChildren(h("span", {}, components), ...(figures ? [h("span", {}, figures)] : []));
   }
 
-  function drawRefusals({ refusals: said, feasible, tokens, ends, ends_at_tokens: endsAt }) {
+  function drawRefusals({ refusals: said, feasible, tokens, ends, ends_at_tokens: endsAt, dries }) {
+    const drying = dries.length > 0 && h("ul", {}, dries.slice(0, FIRST).map((one) => h("li", {}, `${one}.`)));
     const ending = ends && h("p", {}, `After ${short(endsAt)} tokens: ${ends}.`);
     const limit = feasible && h("p", {}, `All caps hold for at most ${short(feasible.tokens)} (${count(feasible.tokens)}) tokens; the best feasible shares at ${short(tokens)} stand in the table of streams.`);
     refusals.replaceChildren(...(said.length ? [
       h("p", { class: "error" }, said.length === 1 ? "A cap forbids this:" : `${said.length} caps forbid this:`),
       h("ul", {}, said.slice(0, FIRST).map((one) => h("li", {}, one.said))),
       ...(said.length > FIRST ? [h("details", {}, h("summary", {}, `${said.length - FIRST} more`), h("ul", {}, said.slice(FIRST).map((one) => h("li", {}, one.said))))] : []),
-    ] : []), ...[ending, limit].filter(Boolean));
+    ] : []), ...[drying, ending, limit].filter(Boolean));
   }
 
   // `started`: the preview of the version it started from; the same object when nothing is changed.

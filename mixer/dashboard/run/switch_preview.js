@@ -5,7 +5,7 @@ import { byKey } from "../curves.js";
 import { h, say, share, short } from "../dom.js";
 import { change, table } from "../table.js";
 
-const SAID = 3; // refusals
+const SAID = 3; // refusals, and streams that run dry
 
 // `run()`: the run as it is now. `update(mixture)` shows what that version would bring.
 export function switchPreview(run) {
@@ -37,7 +37,7 @@ export function switchPreview(run) {
       rows.update([...found.keys, ...gone]);
       rows.element.hidden = false;
       const ending = found.ends ? [`After ${short(found.ends_at_tokens)} tokens: ${found.ends}.`] : [];
-      refusals.replaceChildren(...[...found.refusals.slice(0, SAID).map((one) => one.said), ...ending].map((one) => h("li", {}, one)));
+      refusals.replaceChildren(...[...found.refusals.slice(0, SAID).map((one) => one.said), ...found.dries.slice(0, SAID).map((one) => `${one}.`), ...ending].map((one) => h("li", {}, one)));
       return say(said, left ? `For the ${short(left)} tokens that are left, from where the run's streams are.` : "From where the run's streams are; the run has no last step.");
     } catch (error) {
       return say(said, error.message);

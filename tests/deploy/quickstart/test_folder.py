@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from deploy.quickstart.folder import Folder, look
 from mixer import Mixtures
 from streamer.corpus.recipe import Source
 from streamer.corpus.sources.ingest import read_source
+from streamer.documents.languages import detect
 from streamer.publishing.heldout import is_held_out
 
 
@@ -44,6 +46,33 @@ def test_files_are_counted_by_language_and_by_entry_of_the_folder(tmp_path: Path
     name = tmp_path.name
     assert found.repositories == {f"{name}/a": 800, f"{name}/b": 400, f"{name}/four.h": 7}
     assert (found.files, found.bytes, found.others, found.unreadable, found.is_whole) == (4, 1207, 4, 0, True)
+
+
+def test_files_are_counted_under_the_language_that_the_corpus_gives_them(tmp_path: Path) -> None:
+    """Given scripts without an ending and headers of three languages, then their text decides, as in an ingest."""
+    texts = {
+        "tools/build": "#!/bin/sh\necho built\n",
+        "tools/serve": "#!/usr/bin/env -S node --quiet\nlisten(1)\n",
+        "tools/NOTES": "read me\n",
+        "tools/.hidden": "#!/usr/bin/python3\nprint(1)\n",
+        "tools/Rakefile": "task :all\n",
+        "src/plain.h": "int add(int a, int b);\n",
+        "src/vector.h": "#pragma once\nnamespace mine {\n}\n",
+        "src/view.h": "@interface View\n@end\n",
+        "src/bytes": "\x7fELF",
+    }
+    for name, text in texts.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / "fifo")
+    seen = look(tmp_path)
+    read = [file for file in read_source(Source(path=str(tmp_path)), seed=SEED) if file.data]
+    told = Counter(detect(file.path, file.data.decode("latin-1")) for file in read)
+    assert told.pop(None) == 3  # the notes, the header of Objective-C and the program
+    assert {name: files for name, (files, _) in seen.languages.items()} == told
+    assert seen.others == 4  # the pipe too
 
 
 def test_a_huge_folder_is_not_walked_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

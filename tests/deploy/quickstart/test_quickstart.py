@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,8 @@ def test_own_files_become_batches_and_a_dashboard(code: Path, tmp_path: Path) ->
     again = phasemix(tmp_path, "quickstart", str(code), "--name", "other")
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)
     assert "root phasemix-root has data already" in again.stderr
+    once_more = phasemix(tmp_path, "quickstart", str(code))  # as after a kill: not the file of the mixture, but the root
+    assert "`phasemix --root phasemix-root` says how" in once_more.stderr
     assert not (tmp_path / "other.toml").exists()
 
 
@@ -68,7 +71,7 @@ def test_own_files_become_batches_and_a_dashboard(code: Path, tmp_path: Path) ->
     ("words", "says"),
     [
         (["nowhere"], "does not exist"),
-        ([".", "--name", "My Code"], "'My Code' is no mixture name: use one word of a-z"),
+        ([".", "--name", "My Code"], "'My Code' cannot be the name of a mixture: use one word of a-z"),
         ([".", "--steps", "0"], "--steps 0 is not in 1..10000"),
         ([".", "--max-mb", "0"], "--max-mb 0 is not in"),
         ([".", "--name", "there"], "there.toml is there already; move it away, or give another --name"),
@@ -90,3 +93,13 @@ def test_a_place_that_may_not_be_written_is_refused_before_the_corpus_is_read(
     done = phasemix(tmp_path, "quickstart", str(code), "--root", str(small_disk / "root"))
     assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
     assert f"{small_disk} may not be written by this user; name another root" in done.stderr
+
+
+def test_a_full_disk_is_refused_before_the_corpus_is_read(code: Path, small_disk: Path, tmp_path: Path) -> None:
+    with suppress(OSError), (small_disk / "fill").open("wb", buffering=0) as fill:
+        while True:
+            fill.write(bytes(4096))
+    done = phasemix(tmp_path, "quickstart", str(code), "--root", str(small_disk / "root"), "--no-train", "--no-up")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "cannot be written: No space left on device; free space" in done.stderr
+    assert not (tmp_path / "quickstart.toml").exists()

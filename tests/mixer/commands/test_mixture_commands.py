@@ -87,6 +87,25 @@ def test_a_file_without_end_is_refused(command: Command) -> None:
     assert "has more than" in command("apply", "/dev/zero", code=2)
 
 
+def test_a_preview_says_which_stream_runs_dry_on_the_way_and_who_gets_its_share(
+    command: Command, fill: Fill, tmp_path: Path
+) -> None:
+    """Given 640 tokens of python and 160 of go at equal shares and two passes, then go lasts 640 tokens of the mixture."""
+    fill("scored/rust", 50)
+    path = write(tmp_path, TEXT.replace("max_passes = 4", 'max_passes = 2\nwithin = "equal"\nwhen_dry = "share"'))
+    said = "raw/go runs dry after 640 tokens (max_passes = 2); from there its share of 50.00% goes to the other streams of"
+    assert f"\n{said} component raw.\n" in command("preview", path, "--tokens", "1K")
+    assert "runs dry" not in command("preview", path, "--tokens", "640")
+    assert "After 1,600 tokens every stream has run dry" in command("preview", path, "--tokens", "2K")
+    alone = 'name = "m"\nseq_len = 8\n' + "".join(
+        f'[[component]]\nstreams = "{name}"\nshare = 0.5\nmax_passes = 2\nwhen_dry = "share"\n'
+        for name in ("raw/go", "scored/rust")
+    )
+    assert "its share of 50.00% goes to the other components" in command(
+        "preview", write(tmp_path, alone), "--tokens", "800"
+    )
+
+
 def test_a_preview_of_many_streams_names_the_first_that_are_not_possible(
     command: Command, fill: Fill, tmp_path: Path
 ) -> None:

@@ -116,11 +116,11 @@ def test_an_extended_version_is_the_file_written_out(mixtures: Mixtures) -> None
 
 
 def test_a_version_remembers_by_whom_why_when_and_of_what(mixtures: Mixtures) -> None:
-    mixtures.apply(HEAD, by="ada", why="the first")
+    mixtures.apply(HEAD, by="operator", why="the first")
     mixtures.apply_edit("m@1", {"raw.max_passes": 4}, by="ben")
-    mixtures.apply_edit("m", {"raw.max_passes": None}, by="ada")
+    mixtures.apply_edit("m", {"raw.max_passes": None}, by="operator")
     first, second, third = Mixtures(mixtures.catalog.store).versions("m")
-    assert (first.mixture, first.by, first.why, first.extends) == ("m@1", "ada", "the first", None)
+    assert (first.mixture, first.by, first.why, first.extends) == ("m@1", "operator", "the first", None)
     assert (second.by, second.why, second.extends, third.extends) == ("ben", None, "m@1", "m@2")
     assert first.at_s <= second.at_s <= third.at_s
     assert mixtures.document("m@3") == mixtures.document("m@1")

@@ -23,7 +23,7 @@ from streamer.store.store import MemoryStore
         ({"num_steps": 0}, "num_steps = 0: it must be an integer from 1"),
         ({"segment_batches": "32"}, "segment_batches = '32': it must be an integer from 1 to 65,536"),
         ({"write_ahead": 0}, "write_ahead = 0: it must be an integer from 1"),
-        ({"boundaries": 1}, "boundaries = 1: Expected `bool`"),
+        ({"boundaries": 1}, "boundaries = 1: it must be true or false"),
         ({"writeahead": 3}, "has no key 'writeahead'; its keys are seed, global_batch"),
         ({"writeahead": 3}, "did you mean 'write_ahead'?"),
     ],

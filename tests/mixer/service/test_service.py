@@ -171,7 +171,7 @@ def test_mistakes_are_answered_in_one_line(client: TestClient) -> None:
     assert client.post("/api/v1/runs/a/switch", json={"mixture": "none"}).status_code == 400
     assert client.post("/api/v1/runs/a/segments", json={"step": 10**6}).status_code == 409
     assert client.delete("/api/v1/runs").json()["kind"] == "RequestError"
-    assert "is no run name" in client.get("/api/v1/runs/A").json()["error"]
+    assert "cannot be the name of a run" in client.get("/api/v1/runs/A").json()["error"]
     assert client.get("/api/v1/mixtures/m/01").status_code == 404
     assert client.get("/", headers={"X-Long": "a" * (1 << 15)}).status_code == 400
 

@@ -1,6 +1,7 @@
 """`[loggers]` of a recipe: TensorBoard reads back what a training measured, and a tool that cannot start is one line."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,65 @@ def test_tensorboard_has_the_loss_the_shares_and_the_losses_by_stream_across_a_r
             assert found[f"shares/{kind}/{row['stream']}"][-1] == (14, pytest.approx(row[f"{kind}_share"]))
     shares = [json.loads(line)["step"] for line in (folder / "shares.jsonl").read_text().splitlines()]
     assert shares == [4, 8, 12]
+
+
+def test_wandb_keeps_a_training_in_files_and_a_resumed_one_under_the_same_run(code_root, tmp_path):
+    """Given no network, then both trainings lie in files that `wandb sync` sends as one run."""
+    pytest.importorskip("wandb", reason="the extra [wandb] is not installed")
+    settings = {"project": "code-models", "mode": "offline", "folder": tmp_path / "curves", "tags": '["small"]'}
+    more = [*EVERY, *(word for key, value in settings.items() for word in ("--set", f"loggers.wandb.{key}={value}"))]
+    train(code_root, "a", *more, "--set", "steps=8")
+    train(code_root, "a", *more, "--set", "steps=10", "--resume", "--extend")
+    runs = sorted((tmp_path / "curves" / "wandb").glob("offline-run-*/run-*.wandb"))
+    name = (code_root / "checkpoints" / "a" / "wandb_id").read_text()
+    assert [path.name for path in runs] == [f"run-{name}.wandb"] * 2
+    found = {}
+    for path in runs:
+        for row in wandb_rows(path):
+            found.setdefault(row["_step"], {}).update(row)
+    for line in read_steps(code_root / "checkpoints" / "a" / "steps.jsonl"):
+        assert found[line.step]["loss/train/total"] == pytest.approx(line.loss)
+    for row in json.loads((code_root / "checkpoints" / "a" / "result.json").read_text())["streams"]:
+        assert found[10][f"shares/realised/{row['stream']}"] == pytest.approx(row["realised_share"])
+        assert f"loss/{row['stream']}" in found[9]
+
+
+def wandb_rows(path: Path) -> Iterator[dict[str, float]]:
+    """The rows of metrics in a file of W&B's, as `wandb sync` reads it."""
+    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.sdk.internal.datastore import DataStore
+
+    store = DataStore()
+    store.open_for_scan(str(path))
+    while (data := store.scan_data()) is not None:
+        record = Record.FromString(data)
+        if record.HasField("history"):
+            items = record.history.item
+            yield {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in items}
+    store.close()
+
+
+def test_mlflow_has_a_training_in_a_folder_and_a_resumed_one_in_the_same_run(code_root, tmp_path):
+    pytest.importorskip("mlflow", reason="the extra [mlflow] is not installed")
+    from mlflow.tracking import MlflowClient
+
+    settings = {"tracking_uri": tmp_path / "mlruns", "experiment_name": "code-models", "tags.team": "small"}
+    more = [*EVERY, *(word for key, value in settings.items() for word in ("--set", f"loggers.mlflow.{key}={value}"))]
+    train(code_root, "a", *more, "--set", "steps=8")
+    train(code_root, "a", *more, "--set", "steps=10", "--resume", "--extend")
+    client = MlflowClient(tracking_uri=str(tmp_path / "mlruns"))
+    experiment = client.get_experiment_by_name("code-models")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert (run.info.run_name, run.data.tags["team"]) == ("a", "small")
+
+    def curve(name: str) -> list[tuple[int, float]]:
+        return sorted((point.step, point.value) for point in client.get_metric_history(run.info.run_id, name))
+
+    lines = read_steps(code_root / "checkpoints" / "a" / "steps.jsonl")
+    assert curve("loss/train/total") == [(line.step, pytest.approx(line.loss)) for line in lines]
+    for row in json.loads((code_root / "checkpoints" / "a" / "result.json").read_text())["streams"]:
+        assert [step for step, _ in curve(f"loss/{row['stream']}")] == [3, 4, 6, 8, 9, 10]
+        assert curve(f"shares/realised/{row['stream']}")[-1] == (10, pytest.approx(row["realised_share"]))
 
 
 @pytest.mark.parametrize("package", ["wandb", "mlflow"])
