@@ -101,13 +101,14 @@ def detect(path: str, text: str) -> str | None:
 def header_language(text: str) -> str | None:
     """Whether a header is of C or C++; None for Objective-C.
 
-    What a header of C keeps for C++ alone does not count, unless that is most of it.
+    What a header of C keeps for C++ alone does not count, unless it is all that there is.
     """
     if OBJECTIVE_C_MARKS.search(text):
         return None
     whole = without_comments(text)
     for_both = without_cpp_alone(whole)
-    return "cpp" if CPP_MARKS.search(for_both if len(for_both) > len(whole) / 2 else whole) else "c"
+    has_code = any(line.strip() and not line.lstrip().startswith("#") for line in for_both.splitlines())
+    return "cpp" if CPP_MARKS.search(for_both if has_code else whole) else "c"
 
 
 def without_comments(text: str) -> str:
