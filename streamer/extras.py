@@ -10,7 +10,15 @@ from importlib.util import find_spec
 from streamer.errors import MissingExtraError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "corpus": ("datatrove", "streaming", "sentence_transformers", "sklearn", "rensa", "license_expression"),
+    "corpus": (
+        "datatrove",
+        "streaming",
+        "sentence_transformers",
+        "sklearn",
+        "rensa",
+        "license_expression",
+        "tree_sitter_language_pack",
+    ),
     "generators": ("openai", "redis", "rensa", "tree_sitter_language_pack", "fastapi", "uvicorn"),
     "service": ("fastapi", "uvicorn", "httpx", "prometheus_client", "plotly", "pygments", "redis"),
     "train": ("composer", "torch", "transformers"),

@@ -69,6 +69,7 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
 
 def corpus_recipe() -> str:
     from streamer.corpus.recipe import Recipe, Source
+    from streamer.gates.filters import GATES, Filters
 
     head = [
         "# Keys of a corpus recipe",
@@ -76,7 +77,10 @@ def corpus_recipe() -> str:
         "A recipe is a TOML file for `phasemix corpus ingest --recipe FILE`; `--set KEY=VALUE` changes one key.",
         "",
     ]
-    return "\n".join([*head, *struct("The recipe", Recipe), *struct("`[[sources]]`", Source)])
+    lines = [*head, *struct("The recipe", Recipe), *struct("`[[sources]]`", Source), *struct("`[filters]`", Filters)]
+    for name in GATES:
+        lines += struct(f"`[filters.{name}]`", type(getattr(Filters(), name)))
+    return "\n".join(lines)
 
 
 def training_recipe() -> str:

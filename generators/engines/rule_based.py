@@ -3,13 +3,13 @@
 Always holds: deterministic in prompt text alone; names are changed consistently, so what parsed still parses.
 """
 
-import json
 import re
 from typing import Any
 
 import xxhash
 
-from generators.gates.syntax import NOTEBOOK, parser
+from streamer.documents.notebooks import NOTEBOOK, as_script
+from streamer.gates.syntax import parser
 
 LANGUAGE = re.compile("[a-z-]+")
 VARIATION = re.compile(r"variation ([0-9]{1,9})")
@@ -38,7 +38,7 @@ def write_file(prompt: str) -> str:
     variation = int(number[1]) if (number := VARIATION.search(prompt)) else 1
     key = xxhash.xxh3_64_intdigest(f"{variation}\0{seed}".encode())
     if language == NOTEBOOK:
-        return write_notebook(seed, key)
+        return heading("python", variation) + rename(as_script(seed), "python", key)
     return heading(language, variation) + rename(seed, language, key)
 
 
@@ -94,17 +94,3 @@ def prose_word(old: bytes, key: int) -> bytes:
 
 def hash_of(key: int, text: str) -> int:
     return xxhash.xxh3_64_intdigest(text.encode(), seed=key)
-
-
-def write_notebook(seed: str, key: int) -> str:
-    """A notebook of the seed's code cells, their names changed."""
-    try:
-        cells = json.loads(seed)["cells"]
-        code = ["".join(cell.get("source", [])) for cell in cells if cell.get("cell_type") == "code"]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # whatever a seed may hold
-        code = []
-    made = [{"cell_type": "markdown", "metadata": {}, "source": ["Written by rules, not by a model."]}]
-    for text in code:
-        body = [rename(text, "python", key)]
-        made.append({"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": [], "source": body})  # type: ignore[dict-item]
-    return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": made}, indent=1) + "\n"

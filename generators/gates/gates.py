@@ -9,8 +9,9 @@ import re
 
 from rensa import RMinHash, RMinHashLSH
 
-from generators.gates.syntax import parses
 from generators.queue.job import Completion, Job, Reason, Verdict
+from streamer.documents.notebooks import NOTEBOOK, as_script
+from streamer.gates.syntax import parses
 
 FENCE = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
 WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*|[0-9]+|[^\sA-Za-z_0-9]")
@@ -73,8 +74,11 @@ def judge(job: Job, completion: Completion) -> Verdict:
     text = strip_chatter(completion.text)
     if not text.strip():
         return Verdict(reason=Reason.EMPTY)
-    if not parses(text, job.language):
+    seed, language = job.text, job.language
+    if language == NOTEBOOK:  # kept as the script that the corpus has of a notebook, whichever of the two was written
+        text, seed, language = as_script(text), as_script(seed), "python"
+    if not parses(text, language):
         return Verdict(reason=Reason.DOES_NOT_PARSE)
-    if containment(text, job.text) >= COPY:
+    if containment(text, seed) >= COPY:
         return Verdict(reason=Reason.COPY_OF_SEED)
     return Verdict(text=text)

@@ -17,7 +17,7 @@ from streamer.catalog.part_files import read_parquet
 KIND = "synthetic"
 MOST_KEPT = 200
 MOST_CHARACTERS = 1 << 16
-LEXERS = {"jupyter-notebook": "json"}  # where Pygments has another word than we
+LEXERS = {"jupyter-notebook": "python"}  # where Pygments has another word than we
 
 
 class RejectedFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,6 +31,8 @@ def add_corpus(parser: argparse.ArgumentParser) -> None:
     add_json(repack)
     repack.set_defaults(run=run_repack)
     stats = actions.add_parser("stats", help="what the corpus under a root consists of")
+    stats.add_argument("--rejected", metavar="REASON", help="show files that were dropped for a reason, such as generated")
+    stats.add_argument("--sample", type=int, default=10, metavar="N", help="show so many of them (default: 10)")
     add_root(stats)
     add_json(stats)
     stats.set_defaults(run=run_stats)
@@ -42,6 +44,8 @@ NOUNS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "annotator": add_annotator,
 }
 
+
+SHOWN_LINES, SHOWN_CHARACTERS = 12, 120  # of a file that was dropped
 
 # What the stages of an ingest cost beside each other, measured on two cores; an item is a file.
 INGEST = (
@@ -132,8 +136,43 @@ def run_stats(args: argparse.Namespace) -> int:
     from streamer.corpus.parts.publication import last_report
     from streamer.errors import CorpusError
 
-    report = last_report(Catalog(args.root))
+    catalog = Catalog(args.root)
+    report = last_report(catalog)
     if report is None:
         raise CorpusError(f"root {args.root} has no finished corpus; build one with phasemix corpus ingest")
-    print_report(report, args.json)
+    if args.rejected is None:
+        print_report(report, args.json)
+    else:
+        print_rejected(catalog, report, args)
     return 0
+
+
+def print_rejected(catalog: Any, report: Any, args: argparse.Namespace) -> None:
+    """Shows files that were dropped, with what was measured and their first lines. Raises: CorpusError."""
+    import msgspec
+
+    from streamer.corpus.rejected import read_rejected
+    from streamer.errors import CorpusError
+
+    if args.rejected not in report.dropped:
+        known = ", ".join(report.dropped) or "none"
+        raise CorpusError(f"--rejected {args.rejected} dropped no file here; the reasons that did are {known}")
+    if args.sample < 1:
+        raise CorpusError(f"--sample {args.sample} shows nothing; give a number from 1 on")
+    found = read_rejected(catalog.store, report.build, args.rejected, args.sample)
+    if args.json:
+        json.dump([msgspec.to_builtins(record) for record in found], sys.stdout, indent=1)
+        sys.stdout.write("\n")
+        return
+    print(f"{len(found):,} of {report.dropped[args.rejected]:,} files that were dropped as {args.rejected}\n")
+    for record in found:
+        values = ", ".join(f"{name} {value}" for name, value in record.values.items())
+        print(f"{record.repository}: {record.path} ({record.language or 'no language'}) {values}")
+        for line in record.text.splitlines()[:SHOWN_LINES]:
+            print(f"    {printable(line[:SHOWN_CHARACTERS])}")
+        print()
+
+
+def printable(line: str) -> str:
+    """A line of a stranger's file without what a terminal obeys."""
+    return "".join(letter if letter.isprintable() else " " for letter in line)

@@ -35,10 +35,11 @@ def iterate_texts(args: argparse.Namespace) -> Iterator[str]:
     left = args.max_mb * 1e6
     if args.sources:
         files = (file for path in args.sources for file in read_source(Source(path=path), seed=0) if file.fault is None)
-        texts = (text for text in (decode(file.data) for file in files) if not isinstance(text, DropReason))
+        found = (decode(file.data) for file in files)
+        texts = (one.text for one in found if not isinstance(one, DropReason))
     else:
         catalog = Catalog(args.root)
-        texts = (doc.text for found in catalog.streams("documents/*") for doc in catalog.documents(found.name))
+        texts = (doc.text for stream in catalog.streams("documents/*") for doc in catalog.documents(stream.name))
     for text in texts:
         if left <= 0:
             return

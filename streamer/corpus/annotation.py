@@ -51,7 +51,7 @@ def read_positives(patterns: Sequence[str]) -> Iterator[tuple[str, str]]:
             elif Path(path).is_file():
                 found = decode(Path(path).read_bytes())
                 if not isinstance(found, DropReason):
-                    yield path, found
+                    yield path, found.text
 
 
 def read_rows(path: str) -> Iterator[tuple[str, str]]:

@@ -26,8 +26,10 @@ from streamer.corpus.parts.publication import begin, check_root, finish, publish
 from streamer.corpus.parts.report import CorpusReport, count_languages
 from streamer.corpus.progress import Progress, Report, silent
 from streamer.corpus.recipe import Recipe
+from streamer.corpus.rejected import publish_rejected
 from streamer.corpus.spool import read_spool
 from streamer.corpus.steps import (
+    CompiledFilter,
     ContentFilter,
     DecodeFilter,
     DuplicateFilter,
@@ -104,6 +106,7 @@ class Build:
     ) -> None:
         self.catalog, self.recipe, self.folder, self.progress = catalog, recipe, folder, progress
         self.tokenizer_json = given_tokenizer
+        self.rejected = folder / "rejected"
         self.seconds: dict[str, float] = {}
         self.counts: dict[str, int] = {}
 
@@ -161,13 +164,25 @@ class Build:
     def ingest(self) -> None:
         """Files to documents, one spool a language. Raises: CorpusError when no document is left."""
         recipe, kept = self.recipe, self.folder / "kept"
+        steps: list[Any]
         with self.timed("read"):
             reader = SourceReader(recipe, self.progress)
-            steps = [reader, DecodeFilter(), LanguageFilter(), ContentFilter(), KeptWriter(kept)]
+            steps = [
+                reader,
+                DecodeFilter(self.rejected),
+                LanguageFilter(self.rejected, recipe.notebooks),
+                ContentFilter(self.rejected, recipe.filters),
+                KeptWriter(kept),
+            ]
             self.count(run_pipeline(steps, self.folder, "read", tasks=recipe.workers, workers=recipe.workers))
         with self.timed("deduplicate"):
             left = self.counts.get("files", 0) - sum(self.dropped().values())
-            steps = [KeptReader(kept), DuplicateFilter(), LanguageWriter(self.folder, recipe, self.progress, left)]
+            steps = [
+                KeptReader(kept),
+                CompiledFilter(self.rejected, kept, recipe.filters),
+                DuplicateFilter(self.rejected),
+                LanguageWriter(self.folder, recipe, self.progress, left),
+            ]
             self.count(run_pipeline(steps, self.folder, "deduplicate", tasks=1, workers=1))
         if not self.spools("corpus"):
             reasons = ", ".join(f"{name} {number}" for name, number in self.dropped().items()) or "there was none"
@@ -218,6 +233,7 @@ class Build:
 
     def publish(self, build: str, tokenizer_json: str, annotation: Annotation) -> None:
         begin(self.catalog, build, held_out_by(self.recipe))
+        publish_rejected(self.catalog.store, build, self.rejected)
         publish(
             self.catalog,
             self.folder / "parts",

@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import msgspec
 
 from streamer.catalog.names import LONGEST_GLOB
+from streamer.documents.notebooks import Notebooks
 from streamer.documents.toml_text import parse_toml, read_text
 from streamer.errors import CorpusError, TomlError
+from streamer.gates.filters import Filters
 from streamer.packing.grouping import Grouping
 from streamer.publishing.heldout import SHARE
 from streamer.scoring.annotator import DEFAULT_MODEL
@@ -93,6 +95,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             `scored/*/q80`.
         grouping: How documents are grouped before they are packed: by language and then by repository, by repository alone,
             or by repository and then by language.
+        filters: Which files are refused, and from which threshold on: one `[filters.GATE]` table for each gate.
+        notebooks: What a notebook becomes: `script`, code with its markdown in comments of the kernel's language, or `text`,
+            markdown with the code between fences. Outputs are left out either way.
         seed: The seed of every random choice.
         workers: How many processes read and pack. Above 1 a Python script that builds a corpus needs the `if __name__ ==
             "__main__"` of multiprocessing.
@@ -114,6 +119,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     section_tokens: int = 256
     bins: tuple[int, ...] = (80, 50, 0)
     grouping: Grouping = Grouping.LANGUAGE
+    filters: Filters = Filters()
+    notebooks: Notebooks = Notebooks.SCRIPT
     seed: int = 17
     workers: int = 1
 

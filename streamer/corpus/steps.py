@@ -1,7 +1,7 @@
 """The steps of the two first pipelines: read and filter (any number of tasks), then deduplicate and hold out (one).
 
-Always holds: every file that a source yields is either written or counted under exactly one `DropReason`, in the
-statistics that datatrove keeps of each step (`dropped_REASON`); the result does not depend on the number of tasks.
+Always holds: every file that a source yields is either written, or counted under exactly one `DropReason` and recorded
+(`CountedFilter`); the result does not depend on the number of tasks.
 """
 
 import heapq
@@ -14,19 +14,24 @@ from typing import Any
 import numpy as np
 from datatrove.data import Document as Passed
 from datatrove.pipeline.base import PipelineStep
-from datatrove.pipeline.filters.base_filter import BaseFilter
 
-from streamer.corpus.filters import judge
+from streamer.corpus.counted_filter import CountedFilter
 from streamer.corpus.near_duplicates import DuplicateIndex, sign
 from streamer.corpus.progress import Progress
 from streamer.corpus.recipe import Recipe
+from streamer.corpus.rejected import MOST_EXCERPT_BYTES
 from streamer.corpus.sources.admission import Admission
 from streamer.corpus.sources.ingest import count_files, read_source
 from streamer.corpus.sources.raw_file import RawFile
 from streamer.corpus.spool import Kept, SpoolWriter, read_spool
 from streamer.documents.document import Document, document_id
 from streamer.documents.languages import detect, key_of
+from streamer.documents.notebooks import NOTEBOOK, Notebooks, read_notebook
 from streamer.documents.text import DropReason, decode
+from streamer.gates.filters import Filters, LanguageGates
+from streamer.gates.flags import flags
+from streamer.gates.origin import Sources
+from streamer.gates.subject import Refusal, Subject
 from streamer.publishing.heldout import is_held_out
 
 BATCH_DOCUMENTS = 64
@@ -57,41 +62,64 @@ class SourceReader(PipelineStep):  # type: ignore[misc]
                 yield Passed(text="", id=str(order), metadata={"file": file, "order": order})
 
 
-class DecodeFilter(BaseFilter):  # type: ignore[misc]
+class DecodeFilter(CountedFilter):
     """Bytes to text, or why not."""
 
     name = "decode"
 
-    def filter(self, doc: Passed) -> bool | tuple[bool, str]:
+    def judge(self, doc: Passed) -> Refusal | None:
         file: RawFile = doc.metadata["file"]
         found = file.fault if file.fault is not None else decode(file.data)
-        file.data = b""
         if isinstance(found, DropReason):
-            return False, found.value
-        doc.text = found
-        return True
+            doc.text = file.data[:MOST_EXCERPT_BYTES].decode("utf-8", "backslashreplace")
+            return Refusal(reason=found, values={"bytes": len(file.data)})
+        file.data = b""
+        doc.text, file.encoding = found
+        return None
 
 
-class LanguageFilter(BaseFilter):  # type: ignore[misc]
-    """Keeps the 18 languages: what the source states when it is one of them, else what path and first line say."""
+class LanguageFilter(CountedFilter):
+    """Keeps the 18 languages: what the source states when it is one of them, else what path and text say.
+
+    Where one ending is of several languages the text decides whatever the source states. Notebooks become text here.
+    """
 
     name = "language"
 
-    def filter(self, doc: Passed) -> bool | tuple[bool, str]:
+    def __init__(self, folder: Path, notebooks: Notebooks) -> None:
+        super().__init__(folder)
+        self.notebooks = notebooks
+
+    def judge(self, doc: Passed) -> Refusal | None:
         file: RawFile = doc.metadata["file"]
         stated = key_of(file.language) if file.language else None
         file.language = stated or detect(file.path, doc.text)
-        return True if file.language else (False, DropReason.UNKNOWN_LANGUAGE.value)
+        if file.language is None:
+            return Refusal(reason=DropReason.UNKNOWN_LANGUAGE)
+        if file.language == NOTEBOOK:
+            found = read_notebook(doc.text, self.notebooks)
+            if isinstance(found, DropReason):
+                return Refusal(reason=found)
+            doc.text = found
+        return None
 
 
-class ContentFilter(BaseFilter):  # type: ignore[misc]
-    """Drops generated, minified and letterless files."""
+class ContentFilter(CountedFilter):
+    """Asks the gates of the recipe."""
 
     name = "content"
 
-    def filter(self, doc: Passed) -> bool | tuple[bool, str]:
-        reason = judge(doc.text, doc.metadata["file"].language)
-        return True if reason is None else (False, reason.value)
+    def __init__(self, folder: Path, filters: Filters) -> None:
+        super().__init__(folder)
+        self.gates = LanguageGates(filters)
+
+    def judge(self, doc: Passed) -> Refusal | None:
+        return self.gates.judge(subject_of(doc.text, doc.metadata["file"]))
+
+
+def subject_of(text: str, file: RawFile) -> Subject:
+    assert file.language is not None
+    return Subject(text, language=file.language, path=file.path, repository=file.repository)
 
 
 class KeptWriter(PipelineStep):  # type: ignore[misc]
@@ -122,6 +150,8 @@ def to_document(text: str, file: RawFile) -> Document:
         repository=file.repository,
         language=file.language,
         license=file.license,
+        encoding=file.encoding,
+        flags=" ".join(flags(subject_of(text, file))),
         document=document_id(file.repository, file.path, text),
     )
 
@@ -141,7 +171,29 @@ class KeptReader(PipelineStep):  # type: ignore[misc]
             yield Passed(text=kept.document.text, id=kept.document.document, metadata={"kept": kept})
 
 
-class DuplicateFilter(BaseFilter):  # type: ignore[misc]
+class CompiledFilter(CountedFilter):
+    """Drops what was compiled from a TypeScript source that was kept too; looks at all documents twice, so one task."""
+
+    name = "compiled"
+
+    def __init__(self, folder: Path, kept: Path, filters: Filters) -> None:
+        super().__init__(folder)
+        self.kept, self.is_on = kept, filters.build_output.on
+
+    def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
+        documents = (kept.document for path in sorted(self.kept.glob("*.spool")) for kept in read_spool(path))
+        self.sources = Sources((document.repository, document.path) for document in documents) if self.is_on else Sources(())
+        yield from super().run(data, rank, world_size)
+
+    def judge(self, doc: Passed) -> Refusal | None:
+        document = doc.metadata["kept"].document
+        source = self.sources.source_of(
+            Subject(doc.text, language=document.language, path=document.path, repository=document.repository)
+        )
+        return Refusal(reason=DropReason.BUILD_OUTPUT, values={"source": source}) if source else None
+
+
+class DuplicateFilter(CountedFilter):
     """Drops exact and near duplicates of documents kept before; needs to see all documents, so one task."""
 
     name = "duplicates"
@@ -151,10 +203,10 @@ class DuplicateFilter(BaseFilter):  # type: ignore[misc]
         self.index = DuplicateIndex()
         yield from super().run(data, rank, world_size)
 
-    def filter(self, doc: Passed) -> bool | tuple[bool, str]:
+    def judge(self, doc: Passed) -> Refusal | None:
         signature = np.frombuffer(doc.metadata["kept"].signature, dtype=np.uint32)
         reason = self.index.add(doc.text, signature)
-        return True if reason is None else (False, reason.value)
+        return None if reason is None else Refusal(reason=reason)
 
 
 class LanguageWriter(PipelineStep):  # type: ignore[misc]

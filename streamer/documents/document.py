@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 import xxhash
 
-COLUMNS = {
+FIRST_COLUMNS = {  # of the first format; parts that have these alone are read too
     "text": "str",
     "path": "str",
     "repository": "str",
@@ -18,12 +18,15 @@ COLUMNS = {
     "document": "str",
     "score": "float64",
 }
+COLUMNS = {**FIRST_COLUMNS, "encoding": "str", "flags": "str"}
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """A source file with where it came from. `COLUMNS` are its fields as MDS columns; a score that is None is NaN there.
 
     `document` is the id (32 hex digits), `score` the annotator's number (higher is better) or None when none was given.
+    `encoding`: what the file was written in before it became text. `flags`: those of generated, vendored, test and
+    documentation that it is, divided by blanks.
     """
 
     text: str
@@ -33,6 +36,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     license: str
     document: str
     score: float | None = None
+    encoding: str = "utf-8"
+    flags: str = ""
 
 
 def document_id(repository: str, path: str, text: str) -> str:

@@ -15,6 +15,8 @@ KNOWN = {
     "language": ("language", "lang"),
     "license": ("license", "licenses", "max_stars_repo_licenses", "detected_licenses"),
     "score": ("score",),
+    "encoding": ("encoding", "src_encoding"),
+    "flags": ("flags",),
     "content_id": ("blob_id",),
 }
 COLUMNS = tuple(dict.fromkeys(name for names in KNOWN.values() for name in names))

@@ -49,13 +49,30 @@ INTERPRETERS = {
 FILE_NAMES = {"Rakefile": "ruby", "Gemfile": "ruby", ".bashrc": "shell", ".profile": "shell"}
 
 # Each is linear in the text: a search begins at a line's start or at a word, and no repeat goes back.
+LINE_COMMENT = re.compile(r"//[^\n]*+")
+CPLUSPLUS = re.compile(r"\s*+#\s*+if(?:def\s++__cplusplus|\s++defined\s*+\(?\s*+__cplusplus)\b")
+CONDITION = re.compile(r"\s*+#\s*+(if|else|elif|endif)")
 CPP_MARKS = re.compile(
-    r"^[^\S\n]*+(?:template\s*+<|namespace\s++\w|class\s++\w++[^;\n]*+$|using\s++namespace"
-    r"|(?:public|private|protected)\s*+:)"
-    r"|\bstd::|#\s*+include\s*+<(?:vector|string|memory|iostream|map|utility|type_traits|algorithm)>",
+    r"^[^\S\n]*+(?:template\s*+<|(?:inline\s++)?namespace\s++\w|class\s++\w++[^;\n]*+$|class\s++\w++(?:\s++final)?\s*+[:{]"
+    r"|enum\s++(?:class|struct)\s|using\s++(?:namespace\s|\w++\s*+=)|(?:public|private|protected)\s*+:"
+    r"|virtual\s++[~\w]|explicit\s++\w++\s*+\(|(?:static[^\S\n]++)?(?:inline[^\S\n]++)?constexpr\s++\w)"
+    r"|\bstd::|#\s*+include\s*+<[a-z_]++>|=\s*+(?:delete|default)\s*+;|\)\s*+(?:const\s*+)?(?:noexcept|override)\b|\bnullptr\b"
+    r"|\bconst\s++\w++(?:::\w++)*+\s*+&|\boperator\s*+[-=+*/<>!&|^~\[(]|\b(?:static|reinterpret|const|dynamic)_cast\s*+<",
     re.MULTILINE,
 )
 OBJECTIVE_C_MARKS = re.compile(r"^[^\S\n]*+(?:@interface|@protocol|@end|@class|#\s*+import\s)", re.MULTILINE)
+MARKUP = re.compile(r"\s*+(?:<\?xml\s|<!DOCTYPE\s|<TS[\s>])", re.IGNORECASE)
+SQL_WORD = re.compile(
+    r"\b(?:select|insert|update|delete|create|alter|drop|with|grant|revoke|begin|set|call|exec|execute|merge|truncate|declare"
+    r"|comment|copy|load|use|show|explain|analyze|vacuum|pragma|values|commit|do|replace|attach|prepare|lock|rename)\b|\{[{%]",
+    re.IGNORECASE,
+)
+MODE_LINE = re.compile(
+    r"-\*-\s{0,4}(?:mode:\s{0,4})?([\w+#-]{1,30}?)\s{0,4}(?:;[^\n]{0,80})?-\*-"
+    r"|\bvim?:[^\n]{0,60}?\b(?:ft|filetype)=(\w{1,30})",
+    re.IGNORECASE,
+)
+HEAD_CHARACTERS = 400
 
 
 def key_of(name: str) -> str | None:
@@ -67,21 +84,74 @@ def key_of(name: str) -> str | None:
 def detect(path: str, text: str) -> str | None:
     """The language of a file from its path and text, or None for one that is not among the 18.
 
-    The ending decides; a header is C++ when it looks so and nothing when it is Objective-C; a file without an ending
-    is what its `#!` line or its name says.
+    The ending decides, but where one ending is of several languages the text does: headers, Qt's translations in `.ts`,
+    `.sql` and `.php` without a word of theirs. A file without an ending is what its `#!` line, mode line or name says.
     """
     name = path.rsplit("/", 1)[-1]
     stem, dot, ending = name.rpartition(".")
     if name in FILE_NAMES:
         return FILE_NAMES[name]
     if not dot or not stem:
-        return interpreter_language(text)
-    found = ENDINGS.get(ending.lower())
+        return interpreter_language(text) or mode_language(text)
     if ending.lower() == "h":
-        if OBJECTIVE_C_MARKS.search(text):
-            return None
-        return "cpp" if CPP_MARKS.search(text) else "c"
-    return found
+        return header_language(text)
+    return checked(ENDINGS.get(ending.lower()), text)
+
+
+def header_language(text: str) -> str | None:
+    """Whether a header is of C or C++; None for Objective-C.
+
+    What a header of C keeps for C++ alone does not count, unless it is all that there is.
+    """
+    if OBJECTIVE_C_MARKS.search(text):
+        return None
+    whole = without_comments(text)
+    for_both = without_cpp_alone(whole)
+    has_code = any(line.strip() and not line.lstrip().startswith("#") for line in for_both.splitlines())
+    return "cpp" if CPP_MARKS.search(for_both if has_code else whole) else "c"
+
+
+def without_comments(text: str) -> str:
+    """A text of C or C++ without its comments; one that is not closed goes to the end."""
+    kept, place = [], 0
+    while (start := text.find("/*", place)) >= 0:
+        kept.append(text[place:start])
+        end = text.find("*/", start + 2)
+        place = len(text) if end < 0 else end + 2
+    return LINE_COMMENT.sub("", " ".join([*kept, text[place:]]))
+
+
+def without_cpp_alone(text: str) -> str:
+    """A header without what stands under `#ifdef __cplusplus`."""
+    kept, depth = [], 0
+    for line in text.splitlines():
+        if not depth:
+            depth = int(CPLUSPLUS.match(line) is not None)
+            if not depth:
+                kept.append(line)
+        elif (found := CONDITION.match(line)) is not None:
+            if found[1] == "if":
+                depth += 1
+            elif found[1] == "endif" or depth == 1:
+                depth -= 1
+    return "\n".join(kept)
+
+
+def checked(language: str | None, text: str) -> str | None:
+    """The language that an ending says, unless the text cannot be of it."""
+    if language == "php":
+        return language if "<?" in text else None
+    if MARKUP.match(text) is not None:
+        return None
+    if language == "sql" and SQL_WORD.search(text) is None:
+        return None
+    return language
+
+
+def mode_language(text: str) -> str | None:
+    """The language that a line for Emacs or Vim names in the first lines, or None."""
+    found = MODE_LINE.search(text[:HEAD_CHARACTERS])
+    return key_of(found[1] or found[2]) if found else None
 
 
 def depends_on_text(path: str) -> bool:

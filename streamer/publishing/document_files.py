@@ -114,9 +114,10 @@ def to_document(row: Row, number: int, *, key: str, origin: str) -> Document | D
     """The document of a row, or why it is none. `origin` names the repository of a row without one."""
     stored = find(row, "text")
     data = stored.encode("utf-8", "surrogatepass") if isinstance(stored, str) else stored
-    text = decode(data) if isinstance(data, bytes) else DropReason.UNREADABLE
-    if isinstance(text, DropReason):
-        return text
+    found = decode(data) if isinstance(data, bytes) else DropReason.UNREADABLE
+    if isinstance(found, DropReason):
+        return found
+    text, encoding = found
     path = word(row, "path") or f"row-{number}"
     repository = word(row, "repository") or clean(origin)
     stated = word(row, "language")
@@ -128,6 +129,8 @@ def to_document(row: Row, number: int, *, key: str, origin: str) -> Document | D
         license=word(row, "license"),
         document=document_id(repository, path, text),
         score=number_of(row.get("score")),
+        encoding=word(row, "encoding") or encoding,
+        flags=word(row, "flags"),
     )
 
 

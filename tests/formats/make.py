@@ -29,7 +29,7 @@ from mixer.runs.archive import archived_runs
 from mixer.steering.schedules import Schedule, SchedulePoint
 from streamer import Catalog
 from streamer.catalog.redaction import Rule, unpack
-from streamer.documents.document import COLUMNS, Document, document_id
+from streamer.documents.document import COLUMNS, FIRST_COLUMNS, Document, document_id
 from streamer.mds import layout as mds
 from streamer.publishing.publication import document_row
 from streamer.publishing.redacting import redact, search
@@ -135,6 +135,12 @@ def rows(first: int, count: int) -> np.ndarray[Any, Any]:
     return (np.arange(first * SEQ_LEN, (first + count) * SEQ_LEN) % 60_000).astype(np.uint16).reshape(count, SEQ_LEN)
 
 
+def columns_of(document: Document) -> dict[str, Any]:
+    """A document's columns, without those that older formats do not have where they say nothing."""
+    found = msgspec.to_builtins(document)
+    return {name: value for name, value in found.items() if (name, value) not in (("encoding", "utf-8"), ("flags", ""))}
+
+
 def documents() -> list[Document]:
     found = []
     for number in range(4):
@@ -144,6 +150,7 @@ def documents() -> list[Document]:
             Document(
                 text=text, path=path, repository="example", language="go", license="MIT",
                 document=document_id("example", path, text), score=score,
+                encoding="utf-16-le" if number == 1 else "utf-8", flags="test" if number == 3 else "",
             )
         )  # fmt: skip
     return found
@@ -155,7 +162,7 @@ def spans(samples: int) -> list[dict[str, Any]]:
     for sample in range(samples):
         cut = 1 + sample % (SEQ_LEN - 1)
         for start, end, document in ((0, cut, own[sample % 4]), (cut, SEQ_LEN, own[(sample + 1) % 4])):
-            row = {name: getattr(document, name) for name in COLUMNS if name != "text"}
+            row = {name: getattr(document, name) for name in FIRST_COLUMNS if name != "text"}
             found.append({"sample": sample, "start": start, "end": end, **row})
     return found
 
@@ -192,7 +199,7 @@ def describe(root: Path) -> dict[str, Any]:
     return {
         **({"archived": archived} if archived else {}),  # since catalog_3
         "streams": msgspec.to_builtins(catalog.streams()),
-        "documents": [msgspec.to_builtins(document) for document in catalog.documents("documents/go")],
+        "documents": [columns_of(document) for document in catalog.documents("documents/go")],
         "mixtures": [
             [reference, msgspec.to_builtins(mixture)]
             for name, versions in Mixtures(catalog).list()

@@ -13,7 +13,10 @@ HEAD_BYTES = 4096
 
 
 class RawFile(msgspec.Struct, kw_only=True):
-    """A file as it was found. `fault` says why `data` is empty; `language` is what the source states, if it does."""
+    """A file as it was found. `fault` says why `data` is empty; `language` is what the source states, if it does.
+
+    `encoding`: what the bytes were written in, once they are text.
+    """
 
     path: str
     repository: str
@@ -21,6 +24,7 @@ class RawFile(msgspec.Struct, kw_only=True):
     data: bytes = b""
     fault: DropReason | None = None
     language: str | None = None
+    encoding: str = "utf-8"
 
 
 def is_wanted(path: str, source: Source) -> bool:

@@ -1,11 +1,14 @@
 """Each gate refuses what it is for, by its name, and lets a good file through."""
 
+import json
+
+import msgspec
 import pytest
 
 from generators.gates.gates import Accepted, judge, strip_chatter
-from generators.gates.syntax import parses
-from generators.queue.job import Completion, Job, Reason
+from generators.queue.job import Completion, Job, Reason, Verdict
 from streamer.documents.languages import LANGUAGES
+from streamer.gates.syntax import parses
 
 SEED = """def area(width, height):
     return width * height
@@ -57,8 +60,6 @@ def test_a_near_duplicate_of_an_accepted_file_is_found() -> None:
 
 
 def test_an_identity_is_of_what_is_wanted_and_not_of_the_text() -> None:
-    import msgspec
-
     assert msgspec.structs.replace(JOB, text="other", purpose="demand/python").identity == JOB.identity
     assert msgspec.structs.replace(JOB, index=1).identity != JOB.identity
 
@@ -68,6 +69,28 @@ def test_every_language_has_a_parser(language: str) -> None:
     assert not parses("", language)
 
 
-def test_a_notebook_is_json_with_cells() -> None:
-    assert parses('{"nbformat": 4, "cells": [{"cell_type": "code", "source": ["1"]}]}', "jupyter-notebook")
-    assert not parses('{"nbformat": 4, "cells": []}', "jupyter-notebook")
+NOTEBOOK = msgspec.structs.replace(JOB, language="jupyter-notebook", text='{"nbformat": 4, "cells": []}')
+
+
+def written(text: str) -> Verdict:
+    return judge(NOTEBOOK, Completion(text=text, finish_reason="stop", tokens=1))
+
+
+def test_a_notebook_that_was_written_is_kept_as_the_script_that_the_corpus_has() -> None:
+    book = {
+        "nbformat": 4,
+        "cells": [{"cell_type": "markdown", "source": "Sum"}, {"cell_type": "code", "source": ["x = 1 + 1"]}],
+    }
+    assert written(json.dumps(book)).text == "# Sum\n\nx = 1 + 1\n"
+    assert written("# Sum\n\nx = 1 + 1\n").text == "# Sum\n\nx = 1 + 1\n"
+
+
+@pytest.mark.parametrize("text", ['{"nbformat": 4, "cells": []}', '{"nbformat": 4, "cells": [{"cell', "def broken(:\n"])
+def test_a_notebook_that_is_broken_or_empty_is_refused(text: str) -> None:
+    assert written(text).reason == Reason.DOES_NOT_PARSE
+
+
+def test_a_copy_of_a_notebook_is_found_by_its_cells() -> None:
+    cells = [{"cell_type": "code", "source": SEED}]
+    seed = msgspec.structs.replace(NOTEBOOK, text=json.dumps({"nbformat": 4, "cells": cells}))
+    assert judge(seed, Completion(text=SEED, finish_reason="stop", tokens=1)).reason == Reason.COPY_OF_SEED

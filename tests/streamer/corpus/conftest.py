@@ -1,5 +1,6 @@
 """Small real sources: modules of the standard library beside files that no corpus takes."""
 
+import json
 import os
 import shutil
 import sysconfig
@@ -35,6 +36,21 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (bad / "minified.js").write_text("var a=1;" * 500)
     (bad / "again.py").write_text((root / "json" / "decoder.py").read_text())
     (bad / "almost.py").write_text((root / "json" / "encoder.py").read_text() + "\n\nEXTRA = 1\n")
+    cells = [
+        {"cell_type": "markdown", "source": "Words"},
+        {
+            "cell_type": "code",
+            "source": ["total = sum(range(10))\n", "total"],
+            "outputs": [{"data": {"image/png": "iVBOR" * 9000}}],
+        },
+    ]
+    (root / "books").mkdir()
+    (root / "books" / "sum.ipynb").write_text(json.dumps({"nbformat": 4, "metadata": {}, "cells": cells}))
+    (root / "books" / "torn.ipynb").write_text(json.dumps({"nbformat": 4, "metadata": {}, "cells": cells})[:90])
+    (root / "books" / "wide.py").write_bytes("# größer als sonst\nlimit = 3\n".encode("utf-16"))
+    (root / "books" / "src").mkdir()
+    (root / "books" / "src" / "shape.ts").write_text("export const area = (w: number, h: number): number => w * h\n")
+    (root / "books" / "src" / "shape.js").write_text("export const area = (w, h) => w * h\n")
     (bad / "link.py").symlink_to(bad / "empty.py")
     os.mkfifo(bad / "pipe.py")
     return root

@@ -99,7 +99,7 @@ def test_rows_that_are_no_text_are_counted_by_reason(
     assert publish("documents/python", path, "--json") == 0
     assert json.loads(capsys.readouterr().out) == [
         {"stream": "documents/python", "published": 1, "samples": 1, "snapshot": 1, "dropped": 9}
-        | {"empty": 1, "binary": 1, "too_large": 1, "not_utf8": 2, "unreadable": 4}
+        | {"empty": 1, "binary": 1, "too_large": 1, "lone_surrogates": 1, "not_utf8": 1, "unreadable": 4}
     ]
 
 

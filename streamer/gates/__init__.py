@@ -1,0 +1,1 @@
+"""Gates: why a file is refused, by name and with what was measured."""
