@@ -25,7 +25,7 @@ from streamer.corpus.sources.ingest import count_files, read_source
 from streamer.corpus.sources.raw_file import RawFile
 from streamer.corpus.spool import Kept, SpoolWriter, read_spool
 from streamer.documents.document import Document, document_id
-from streamer.documents.languages import detect, key_of
+from streamer.documents.languages import depends_on_text, detect, key_of
 from streamer.documents.notebooks import NOTEBOOK, Notebooks, read_notebook
 from streamer.documents.text import DropReason, decode
 from streamer.gates.filters import Filters, LanguageGates
@@ -81,7 +81,7 @@ class DecodeFilter(CountedFilter):
 class LanguageFilter(CountedFilter):
     """Keeps the 18 languages: what the source states when it is one of them, else what path and text say.
 
-    Where one ending is of several languages the text decides whatever the source states. Notebooks become text here.
+    Of headers and of files without an ending the text decides first, whatever the source states. Notebooks become text here.
     """
 
     name = "language"
@@ -93,14 +93,15 @@ class LanguageFilter(CountedFilter):
     def judge(self, doc: Passed) -> Refusal | None:
         file: RawFile = doc.metadata["file"]
         stated = key_of(file.language) if file.language else None
-        file.language = stated or detect(file.path, doc.text)
+        found = detect(file.path, doc.text)
+        file.language = (found or stated) if depends_on_text(file.path) else (stated or found)
         if file.language is None:
             return Refusal(reason=DropReason.UNKNOWN_LANGUAGE)
         if file.language == NOTEBOOK:
-            found = read_notebook(doc.text, self.notebooks)
-            if isinstance(found, DropReason):
-                return Refusal(reason=found)
-            doc.text = found
+            text = read_notebook(doc.text, self.notebooks)
+            if isinstance(text, DropReason):
+                return Refusal(reason=text)
+            doc.text = text
         return None
 
 

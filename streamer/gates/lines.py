@@ -1,7 +1,7 @@
 """Gates over the lines of a file: how many, how long, and of what.
 
 Source of the limits: StarCoder2, section 3.1 (100,000 lines; 100 characters a line on average, 1,000 at most). There one
-long line, or the mean alone, is enough; on real packages that was one good file in four of those refused.
+long line, or the mean alone, is enough, which refuses good files with one long table.
 """
 
 import re
