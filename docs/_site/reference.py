@@ -70,6 +70,7 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
 def corpus_recipe() -> str:
     from streamer.corpus.recipe import Recipe, Source
     from streamer.gates.filters import GATES, Filters
+    from streamer.likeness.near_duplicates import Duplicates
 
     head = [
         "# Keys of a corpus recipe",
@@ -77,7 +78,8 @@ def corpus_recipe() -> str:
         "A recipe is a TOML file for `phasemix corpus ingest --recipe FILE`; `--set KEY=VALUE` changes one key.",
         "",
     ]
-    lines = [*head, *struct("The recipe", Recipe), *struct("`[[sources]]`", Source), *struct("`[filters]`", Filters)]
+    lines = [*head, *struct("The recipe", Recipe), *struct("`[[sources]]`", Source), *struct("`[duplicates]`", Duplicates)]
+    lines += struct("`[filters]`", Filters)
     for name in GATES:
         lines += struct(f"`[filters.{name}]`", type(getattr(Filters(), name)))
     return "\n".join(lines)

@@ -7,17 +7,15 @@ knows all accepted files.
 
 import re
 
-from rensa import RMinHash, RMinHashLSH
+import numpy as np
 
 from generators.queue.job import Completion, Job, Reason, Verdict
 from streamer.documents.notebooks import NOTEBOOK, as_script
 from streamer.gates.syntax import parses
+from streamer.likeness.code_words import code_words, shingle_hashes
+from streamer.likeness.near_duplicates import USUAL, DuplicateIndex, Signatures, sign
 
 FENCE = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
-WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*|[0-9]+|[^\sA-Za-z_0-9]")
-SHINGLE = 5
-NUM_HASHES, NUM_BANDS = 128, 32
-NEAR = 0.7
 COPY = 0.8
 
 
@@ -27,44 +25,33 @@ def strip_chatter(text: str) -> str:
     return (max(blocks, key=len) if blocks else text).strip("\n") + "\n"
 
 
-def shingles(text: str) -> list[str]:
-    """Runs of five tokens of code; the whole text when it has fewer."""
-    words = WORD.findall(text)
-    return [" ".join(words[place : place + SHINGLE]) for place in range(max(1, len(words) - SHINGLE + 1))]
-
-
-def containment(text: str, seed: str) -> float:
-    """The share of a text's shingles that its seed has too."""
-    mine = set(shingles(text))
-    return len(mine & set(shingles(seed))) / len(mine)
+def containment(text: str, seed: str, language: str) -> float:
+    """The share of a text's runs of five code words that its seed has too."""
+    mine, theirs = (shingle_hashes(code_words(each, language), USUAL.shingle) for each in (text, seed))
+    return float(np.isin(mine, theirs).mean())
 
 
 class Accepted:
-    """Signatures of the files accepted before; finds near-duplicates (Jaccard of about 0.7 and above)."""
+    """The files of one language that were accepted before, by the rule of the corpus."""
 
-    def __init__(self) -> None:
-        self._index = RMinHashLSH(threshold=NEAR, num_perm=NUM_HASHES, num_bands=NUM_BANDS)
-        self._signatures: list[RMinHash] = []
+    def __init__(self, language: str) -> None:
+        self._language, self._index = language, DuplicateIndex()
         self._identities: set[str] = set()
 
     def is_near(self, text: str) -> bool:
-        signature = sign(text)
-        return any(signature.jaccard(self._signatures[found]) >= NEAR for found in self._index.query(signature))
+        """Whether a text equals one of them, or nearly so."""
+        return self._index.find(text, self._language, self._sign(text)) is not None
 
     def __contains__(self, identity: str) -> bool:
         return identity in self._identities
 
     def add(self, identity: str, text: str) -> None:
-        signature = sign(text)
-        self._index.insert(len(self._signatures), signature)
-        self._signatures.append(signature)
+        self._index.keep(text, self._language, self._sign(text))
         self._identities.add(identity)
 
-
-def sign(text: str) -> RMinHash:
-    signature = RMinHash(num_perm=NUM_HASHES, seed=1)
-    signature.update(shingles(text))
-    return signature
+    def _sign(self, text: str) -> Signatures:
+        signature: Signatures = sign([text], [self._language])[0]
+        return signature
 
 
 def judge(job: Job, completion: Completion) -> Verdict:
@@ -79,6 +66,6 @@ def judge(job: Job, completion: Completion) -> Verdict:
         text, seed, language = as_script(text), as_script(seed), "python"
     if not parses(text, language):
         return Verdict(reason=Reason.DOES_NOT_PARSE)
-    if containment(text, seed) >= COPY:
+    if containment(text, seed, language) >= COPY:
         return Verdict(reason=Reason.COPY_OF_SEED)
     return Verdict(text=text)

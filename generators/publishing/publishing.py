@@ -90,7 +90,7 @@ class Publishing:
 
     def _catch_up(self, language: str) -> Accepted:
         """All accepted files of a language, those of other publishers and earlier lives included."""
-        accepted = self._accepted.setdefault(language, Accepted())
+        accepted = self._accepted.setdefault(language, Accepted(language))
         if not self._catalog.stream_log(f"{KIND}/{language}").read():
             return accepted
         parts = self._catalog.stream(f"{KIND}/{language}").parts

@@ -172,7 +172,7 @@ class Build:
                 DecodeFilter(self.rejected),
                 LanguageFilter(self.rejected, recipe.notebooks),
                 ContentFilter(self.rejected, recipe.filters),
-                KeptWriter(kept),
+                KeptWriter(kept, recipe.duplicates),
             ]
             self.count(run_pipeline(steps, self.folder, "read", tasks=recipe.workers, workers=recipe.workers))
         with self.timed("deduplicate"):
@@ -180,7 +180,7 @@ class Build:
             steps = [
                 KeptReader(kept),
                 CompiledFilter(self.rejected, kept, recipe.filters),
-                DuplicateFilter(self.rejected),
+                DuplicateFilter(self.rejected, recipe.duplicates),
                 LanguageWriter(self.folder, recipe, self.progress, left),
             ]
             self.count(run_pipeline(steps, self.folder, "deduplicate", tasks=1, workers=1))

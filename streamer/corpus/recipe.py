@@ -15,6 +15,7 @@ from streamer.documents.notebooks import Notebooks
 from streamer.documents.toml_text import parse_toml, read_text
 from streamer.errors import CorpusError, TomlError
 from streamer.gates.filters import Filters
+from streamer.likeness.near_duplicates import USUAL, Duplicates
 from streamer.packing.grouping import Grouping
 from streamer.publishing.heldout import SHARE
 from streamer.scoring.annotator import DEFAULT_MODEL
@@ -96,6 +97,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         grouping: How documents are grouped before they are packed: by language and then by repository, by repository alone,
             or by repository and then by language.
         filters: Which files are refused, and from which threshold on: one `[filters.GATE]` table for each gate.
+        duplicates: When files are near-duplicates, of which the first one is kept: a `[duplicates]` table.
         notebooks: What a notebook becomes: `script`, code with its markdown in comments of the kernel's language, or `text`,
             markdown with the code between fences. Outputs are left out either way.
         seed: The seed of every random choice.
@@ -120,6 +122,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bins: tuple[int, ...] = (80, 50, 0)
     grouping: Grouping = Grouping.LANGUAGE
     filters: Filters = Filters()
+    duplicates: Duplicates = USUAL
     notebooks: Notebooks = Notebooks.SCRIPT
     seed: int = 17
     workers: int = 1
@@ -127,6 +130,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         check_bounds(self.bins)
         check("sources", len(self.sources), 1, 10**6, "name at least one [[sources]] with a path")
+        check("duplicates.threshold", self.duplicates.threshold, 0.5, 1)
+        check("duplicates.shingle", self.duplicates.shingle, 1, 50)
+        check("duplicates.permutations", self.duplicates.permutations, 64, 1024)
         check("seq_len", self.seq_len, 2, 2**20)
         check("heldout_share", self.heldout_share, 0, 0.5)
         check("sample_files", self.sample_files, 20, MAX_SAMPLE_FILES, "the student scores the rest")

@@ -16,7 +16,6 @@ from datatrove.data import Document as Passed
 from datatrove.pipeline.base import PipelineStep
 
 from streamer.corpus.counted_filter import CountedFilter
-from streamer.corpus.near_duplicates import DuplicateIndex, sign
 from streamer.corpus.progress import Progress
 from streamer.corpus.recipe import Recipe
 from streamer.corpus.rejected import MOST_EXCERPT_BYTES
@@ -32,6 +31,7 @@ from streamer.gates.filters import Filters, LanguageGates
 from streamer.gates.flags import flags
 from streamer.gates.origin import Sources
 from streamer.gates.subject import Refusal, Subject
+from streamer.likeness.near_duplicates import DuplicateIndex, Duplicates, sign
 from streamer.publishing.heldout import is_held_out
 
 BATCH_DOCUMENTS = 64
@@ -128,14 +128,15 @@ class KeptWriter(PipelineStep):  # type: ignore[misc]
 
     type, name = "💽 - WRITER", "kept documents"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rule: Duplicates) -> None:
         super().__init__()
-        self.folder = folder
+        self.folder, self.rule = folder, rule
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
         with SpoolWriter(self.folder / f"{rank:05d}.spool") as writer:
             while batch := list(islice(data, BATCH_DOCUMENTS)):
-                signatures = sign([doc.text for doc in batch])
+                languages = [doc.metadata["file"].language for doc in batch]
+                signatures = sign([doc.text for doc in batch], languages, self.rule)
                 for doc, signature in zip(batch, signatures, strict=True):
                     document = to_document(doc.text, doc.metadata["file"])
                     writer.write(Kept(order=doc.metadata["order"], document=document, signature=signature.tobytes()))
@@ -199,14 +200,18 @@ class DuplicateFilter(CountedFilter):
 
     name = "duplicates"
 
+    def __init__(self, folder: Path, rule: Duplicates) -> None:
+        super().__init__(folder)
+        self.rule = rule
+
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
         assert world_size == 1
-        self.index = DuplicateIndex()
+        self.index = DuplicateIndex(self.rule)
         yield from super().run(data, rank, world_size)
 
     def judge(self, doc: Passed) -> Refusal | None:
         signature = np.frombuffer(doc.metadata["kept"].signature, dtype=np.uint32)
-        reason = self.index.add(doc.text, signature)
+        reason = self.index.add(doc.text, doc.metadata["kept"].document.language, signature)
         return None if reason is None else Refusal(reason=reason)
 
 

@@ -24,7 +24,7 @@ def write(job: Job) -> Completion:
 
 @pytest.mark.parametrize("name", ["bisect", "heapq", "shlex", "textwrap", "queue", "statistics"])
 def test_variations_of_a_python_seed_pass_the_gates(name: str) -> None:
-    accepted, seed = Accepted(), (STDLIB / f"{name}.py").read_text()
+    accepted, seed = Accepted("python"), (STDLIB / f"{name}.py").read_text()
     for index in range(3):
         job = Job(
             language="python", seed_document=name, recipe="file/1", model=LABEL, index=index, text=seed, purpose="order/0"

@@ -52,7 +52,7 @@ def test_a_bad_file_is_refused_by_name(text: str, finish_reason: str, reason: Re
 
 
 def test_a_near_duplicate_of_an_accepted_file_is_found() -> None:
-    accepted = Accepted()
+    accepted = Accepted("python")
     accepted.add("one", GOOD)
     assert "one" in accepted
     assert accepted.is_near(GOOD.replace("Counts words.", "Counts the words."))

@@ -8,11 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.corpus.near_duplicates import DuplicateIndex, shingle_hashes, sign
 from streamer.corpus.recipe import parse_recipe
 from streamer.documents.document import Document
 from streamer.documents.languages import LANGUAGES, detect, key_of
-from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 from streamer.packing.grouping import Grouping, choose_order
 from streamer.packing.packing import pack
@@ -111,30 +109,6 @@ def test_bins_are_cut_by_rank(scores: list[float]) -> None:
     assert sorted(order) == list(range(len(scores)))
     assert [scores[i] for i in order] == sorted(scores, reverse=True)
     assert abs(len(bins[80]) - 0.2 * len(scores)) <= 0.5 + 1e-9
-
-
-def test_near_duplicates_are_found_and_others_kept() -> None:
-    rng = random.Random(7)
-    words = [f"name{n}" for n in range(2000)]
-    base = [" ".join(rng.choices(words, k=400)) for _ in range(30)]
-    close = []
-    for text in base:
-        changed = text.split()
-        changed[rng.randrange(400)] = "other"
-        close.append(" ".join(changed))
-    index = DuplicateIndex()
-    found = [
-        index.add(text, signature)
-        for text, signature in zip([*base, *base, *close], sign([*base, *base, *close]), strict=True)
-    ]
-    assert found[:30] == [None] * 30
-    assert found[30:60] == [DropReason.EXACT_DUPLICATE] * 30
-    assert found[60:] == [DropReason.NEAR_DUPLICATE] * 30
-
-
-def test_shingles_tell_numbers_and_case_apart() -> None:
-    texts = ("value = compute(1, 2, 3)", "value = compute(1, 2, 4)", "Value = compute(1, 2, 3)")
-    assert len({shingle_hashes(text).tobytes() for text in texts}) == 3
 
 
 def test_about_the_share_of_repositories_is_held_out_and_a_larger_share_holds_more() -> None:

@@ -1,0 +1,107 @@
+"""Exact and near duplicates among files of one language, by MinHash: one rule for the corpus and for synthetic files.
+
+Always holds: of files that are near-duplicates of each other the first one is kept; a file is dropped only for one that was
+kept; files of different languages never match; the same files in the same order give the same answer, on every machine.
+
+How: a file is the set of its runs of five code words, comments left out. 256 MinHash values by rensa, in bands of 3, find
+candidates (99 % of the pairs at Jaccard 0.45), and the share of equal values decides. Renaming a tenth of the names takes
+that share to 0.5 to 0.75, so a pair from 0.45 on is also a duplicate where the structures, the runs of eight words with all
+names alike, are all but equal, unless the files are very short. docs/decisions.md has the figures.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from streamer.documents.text import DropReason
+from streamer.likeness.code_words import KINDS, NUMBERS, code_words, shingle_hashes
+
+ROWS_IN_BAND = 3
+STRUCTURE_VALUES, STRUCTURE_SHINGLE, LEAST_STRUCTURE = 128, 8, 100
+RENAMED_FROM, SAME_STRUCTURE = 0.45, 0.93
+SEED = 0x5EED
+Signatures = npt.NDArray[np.uint32]
+
+
+class Duplicates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When files are near-duplicates. BigCode's numbers: Jaccard 0.7, runs of 5 words, 256 values.
+
+    Attributes:
+        threshold: From which Jaccard similarity on a file is dropped, from 0.5 to 1.
+        shingle: How many words a run has.
+        permutations: How many MinHash values a file has. More of them estimate the similarity better.
+    """
+
+    threshold: float = 0.7
+    shingle: int = 5
+    permutations: int = 256
+
+
+USUAL = Duplicates()
+
+
+def sign(texts: Sequence[str], languages: Sequence[str], rule: Duplicates = USUAL) -> Signatures:
+    """(texts, permutations + 128) MinHash values: of the words, then of the structure."""
+    from rensa import RMinHash
+
+    words = [code_words(text, language) for text, language in zip(texts, languages, strict=True)]
+    structures = [
+        shingle_hashes(each, STRUCTURE_SHINGLE, KINDS if len(each) >= LEAST_STRUCTURE else NUMBERS) for each in words
+    ]
+    columns = []
+    for sets, values in (
+        ([shingle_hashes(each, rule.shingle).tolist() for each in words], rule.permutations),
+        ([each.tolist() for each in structures], STRUCTURE_VALUES),
+    ):
+        rows = RMinHash.digest_matrix_from_token_hash_sets(sets, values, SEED).to_rows()
+        columns.append(np.array(rows, np.uint32).reshape(len(texts), values))
+    return np.concatenate(columns, axis=1)
+
+
+class DuplicateIndex:
+    """The files that were kept so far, by language. Memory: about 3 KB a file."""
+
+    def __init__(self, rule: Duplicates = USUAL) -> None:
+        self._rule = rule
+        self._exact: set[bytes] = set()
+        self._bands: dict[bytes, list[int]] = {}
+        self._kept: list[Signatures] = []
+
+    def find(self, text: str, language: str, signature: Signatures) -> DropReason | None:
+        """What kind of duplicate of a kept file a file is; None for none."""
+        if digest(text, language) in self._exact:
+            return DropReason.EXACT_DUPLICATE
+        candidates = {place for key in self._keys(language, signature) for place in self._bands.get(key, ())}
+        return DropReason.NEAR_DUPLICATE if candidates and self._is_near(sorted(candidates), signature) else None
+
+    def keep(self, text: str, language: str, signature: Signatures) -> None:
+        self._exact.add(digest(text, language))
+        for key in self._keys(language, signature):
+            self._bands.setdefault(key, []).append(len(self._kept))
+        self._kept.append(signature)
+
+    def add(self, text: str, language: str, signature: Signatures) -> DropReason | None:
+        """Keeps the file and returns None, or says what kind of duplicate of a kept one it is."""
+        found = self.find(text, language, signature)
+        if found is None:
+            self.keep(text, language, signature)
+        return found
+
+    def _is_near(self, candidates: list[int], signature: Signatures) -> bool:
+        equal = np.stack([self._kept[place] for place in candidates]) == signature
+        words, structures = (part.mean(1) for part in np.split(equal, [self._rule.permutations], axis=1))
+        renamed = (words >= RENAMED_FROM) & (structures >= SAME_STRUCTURE)
+        return bool(((words >= self._rule.threshold) | renamed).any())
+
+    def _keys(self, language: str, signature: Signatures) -> list[bytes]:
+        """The bands of a signature, each with its place and the language."""
+        values = self._rule.permutations // ROWS_IN_BAND * ROWS_IN_BAND
+        words = signature[:values].reshape(-1, ROWS_IN_BAND)
+        return [xxhash.xxh3_64_digest(band.tobytes() + language.encode(), seed=place) for place, band in enumerate(words)]
+
+
+def digest(text: str, language: str) -> bytes:
+    return xxhash.xxh3_128_digest(f"{language}\0{text}".encode("utf-8", "surrogatepass"))
