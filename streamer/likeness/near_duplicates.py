@@ -10,6 +10,7 @@ names alike, are all but equal, unless the files are very short. docs/decisions.
 """
 
 from collections.abc import Sequence
+from itertools import repeat
 
 import msgspec
 import numpy as np
@@ -47,16 +48,17 @@ def sign(texts: Sequence[str], languages: Sequence[str], rule: Duplicates = USUA
     """(texts, permutations + 128) MinHash values: of the words, then of the structure."""
     from rensa import RMinHash
 
+    if not texts:
+        return np.zeros((0, rule.permutations + STRUCTURE_VALUES), np.uint32)
     words = [code_words(text, language) for text, language in zip(texts, languages, strict=True)]
-    structures = [
-        shingle_hashes(each, STRUCTURE_SHINGLE, KINDS if len(each) >= LEAST_STRUCTURE else NUMBERS) for each in words
-    ]
+    numbers = [KINDS if len(each) >= LEAST_STRUCTURE else NUMBERS for each in words]
     columns = []
     for sets, values in (
-        ([shingle_hashes(each, rule.shingle).tolist() for each in words], rule.permutations),
-        ([each.tolist() for each in structures], STRUCTURE_VALUES),
+        ([shingle_hashes(each, rule.shingle) for each in words], rule.permutations),
+        ([shingle_hashes(*each) for each in zip(words, repeat(STRUCTURE_SHINGLE), numbers)], STRUCTURE_VALUES),
     ):
-        rows = RMinHash.digest_matrix_from_token_hash_sets(sets, values, SEED).to_rows()
+        ends = np.cumsum([0, *map(len, sets)]).astype(np.uint64)
+        rows = RMinHash.digest_matrix_from_flat_token_hashes(np.concatenate(sets), ends, values, SEED).to_rows()
         columns.append(np.array(rows, np.uint32).reshape(len(texts), values))
     return np.concatenate(columns, axis=1)
 
@@ -67,7 +69,7 @@ class DuplicateIndex:
     def __init__(self, rule: Duplicates = USUAL) -> None:
         self._rule = rule
         self._exact: set[bytes] = set()
-        self._bands: dict[bytes, list[int]] = {}
+        self._bands: dict[int, list[int]] = {}
         self._kept: list[Signatures] = []
 
     def find(self, text: str, language: str, signature: Signatures) -> DropReason | None:
@@ -96,11 +98,18 @@ class DuplicateIndex:
         renamed = (words >= RENAMED_FROM) & (structures >= SAME_STRUCTURE)
         return bool(((words >= self._rule.threshold) | renamed).any())
 
-    def _keys(self, language: str, signature: Signatures) -> list[bytes]:
-        """The bands of a signature, each with its place and the language."""
-        values = self._rule.permutations // ROWS_IN_BAND * ROWS_IN_BAND
-        words = signature[:values].reshape(-1, ROWS_IN_BAND)
-        return [xxhash.xxh3_64_digest(band.tobytes() + language.encode(), seed=place) for place, band in enumerate(words)]
+    def _keys(self, language: str, signature: Signatures) -> list[int]:
+        """The bands of a signature as numbers, each with its place and the language."""
+        bands = self._rule.permutations // ROWS_IN_BAND
+        words = signature[: bands * ROWS_IN_BAND].reshape(bands, ROWS_IN_BAND).astype(np.uint64)
+        keys = np.full(bands, xxhash.xxh3_64_intdigest(language.encode()), np.uint64)
+        with np.errstate(over="ignore"):
+            keys += np.arange(bands, dtype=np.uint64)
+            for column in words.T:
+                keys = (keys ^ column) * np.uint64(0x9E3779B97F4A7C15)
+                keys ^= keys >> np.uint64(29)
+        found: list[int] = keys.tolist()
+        return found
 
 
 def digest(text: str, language: str) -> bytes:
