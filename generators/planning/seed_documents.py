@@ -13,7 +13,6 @@ from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import Snapshot
 from streamer.catalog.names import kind_of
 from streamer.catalog.parts import read_sidecar
-from streamer.publishing.heldout import choice_of
 
 NEVER = ("heldout", "synthetic")
 MOST_SEEDS = 10_000  # of a language; 6,000 characters each
@@ -66,11 +65,11 @@ def load_seed_documents(catalog: Catalog, glob: str, language: str | None = None
 
 def rank(catalog: Catalog, language: str, ids: set[str] | None) -> list[SeedDocument]:
     """The best documents of a language, best first; documents without a score come last."""
-    stream, held_out = f"documents/{language}", choice_of(catalog)
+    stream = f"documents/{language}"
     scored = (
         (document.score if document.score is not None else float("-inf"), document.document, document.text[:SEED_CHARACTERS])
         for document in catalog.documents(stream)
-        if (ids is None or document.document in ids) and not held_out.has(document.repository)
+        if ids is None or document.document in ids
     )
     best = heapq.nlargest(MOST_SEEDS, scored)
     return [SeedDocument(language, document, text) for _, document, text in best]

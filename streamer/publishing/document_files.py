@@ -8,7 +8,7 @@ A row has a text, and may have a path, a repository, a language, a licence and a
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,21 @@ PARQUET_ENDINGS = (".parquet",)
 REASONS = {Bad.TOO_LONG: DropReason.TOO_LARGE, Bad.NOT_UTF8: DropReason.NOT_UTF8, Bad.NO_OBJECT: DropReason.UNREADABLE}
 
 
-def read_documents(path: Path, *, key: str) -> Iterator[Document | DropReason]:
+def read_documents(
+    path: Path, *, key: str, is_held_out: Callable[[str], bool] = lambda _: False
+) -> Iterator[Document | DropReason]:
     """The documents of a file, of the Parquet and JSONL files at a folder's top by name, or of an MDS folder.
 
-    `key` is the language of what states none and whose path tells none. Raises: PartError for what is none of these.
+    `key` is the language of what states none and whose path tells none. `is_held_out` is asked of a repository that a row
+    states; where none does, what the file is called decides nothing. Raises: PartError for what is none of these.
     """
     for number, row in enumerate(read_rows(path)):
-        yield row if isinstance(row, DropReason) else to_document(row, number, key=key, origin=path.stem)
+        if isinstance(row, DropReason):
+            yield row
+        elif (stated := word(row, "repository")) and is_held_out(stated):
+            yield DropReason.HELD_OUT
+        else:
+            yield to_document(row, number, key=key, origin=path.stem)
 
 
 def read_rows(path: Path) -> Iterator[Row | DropReason]:

@@ -28,7 +28,7 @@ from streamer.mds.folder import INDEX, MdsFolder
 from streamer.packing.tokenizer import describe, highest_id
 from streamer.packing.tokenizer_file import read_text
 from streamer.publishing.document_files import read_documents
-from streamer.publishing.heldout import choice_of, note_choice
+from streamer.publishing.heldout import HoldOut, choice_of, note_choice
 from streamer.publishing.token_rows import TokenColumn, find_column, read_blocks
 from streamer.store.roots import SCHEMES
 
@@ -101,16 +101,14 @@ def publish_documents(catalog: Catalog, name: str, path: Path, *, again: bool = 
     parts.check_fits(name, read_schema(name, catalog.stream_log(name).read()), Schema(kind="documents"))
     dropped: Counter[str] = Counter()
     rule, held_out = merge(catalog.redaction_rules()), choice_of(catalog)
-    may_be_held_out = kind_of(name) == "heldout"
+    is_held_out = HoldOut(share=0).has if kind_of(name) == "heldout" else held_out.has
 
     def kept() -> Iterator[Document]:
-        for found in read_documents(path, key=name.split("/")[1]):
+        for found in read_documents(path, key=name.split("/")[1], is_held_out=is_held_out):
             if isinstance(found, DropReason):
                 dropped[found.value] += 1
             elif rule.matches(msgspec.structs.asdict(found)):
                 dropped[DropReason.REDACTED] += 1
-            elif not may_be_held_out and held_out.has(found.repository):
-                dropped[DropReason.HELD_OUT] += 1
             else:
                 yield found
 

@@ -40,7 +40,7 @@ def test_a_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
         ("ann write short", "16 to 512"),
         (f"ann write {SECRET}\nann read {SECRET}x", "twice"),
         (f"ann write {SECRET}\neve read {SECRET}", "twice"),
-        (f"../ann write {SECRET}", "no token name"),
+        (f"../ann write {SECRET}", "cannot be the name of a token"),
     ],
 )
 def test_a_bad_line_is_named_without_its_token(text: str, said: str) -> None:

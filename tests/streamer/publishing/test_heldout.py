@@ -52,14 +52,15 @@ def test_a_root_has_one_choice(tmp_path: Path) -> None:
     assert published.dropped == {"held_out": sum(other.has(name) for name in NAMES[:100])}
 
 
-def test_documents_that_came_in_before_are_no_seeds_either(tmp_path: Path) -> None:
-    """Given a choice that was noted after documents were published, as under roots of older versions."""
+def test_what_a_file_is_called_holds_nothing_out(tmp_path: Path) -> None:
+    """Given rows that state no repository, in a file whose name would be held out."""
+    name = next(f"n{number}" for number in range(2000) if is_held_out(f"n{number}"))
+    path = tmp_path / f"{name}.jsonl"
+    path.write_text(json.dumps({"text": "x = 1\n"}) + "\n")
     catalog = Catalog(tmp_path / "root")
-    publish_path(catalog, "documents/python", write(tmp_path / "a.jsonl", KEPT, KEPT))
-    for number in range(len(catalog.log("heldout").read())):
-        catalog.store.delete(f"heldout/{number:08d}")
-    note_choice(Catalog(catalog.store), HoldOut(share=1.0))
-    assert load_seed_documents(Catalog(catalog.store), "documents/*", "python") == []
+    assert publish_path(catalog, "documents/python", path).dropped == {}
+    assert [document.repository for document in catalog.documents("documents/python")] == [name]
+    assert len(load_seed_documents(catalog, "documents/*", "python")) == 1
 
 
 def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
