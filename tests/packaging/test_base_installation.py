@@ -52,10 +52,13 @@ def test_a_noun_works_or_names_its_extra_in_one_line(base: Path, noun: str, tmp_
     root = tmp_path / "root"
     assert call(base, ["phasemix", noun, "--help"], tmp_path).returncode == 0
     words = FOR_ANY_NOUN[noun].replace("ROOT", str(root)).split()
-    done = call(base, ["phasemix", *words], tmp_path)
     needs = NEEDS.get(noun) or NEEDS.get(" ".join(words[:2]), ())
     if noun == "quickstart":  # it names all that its options need at once
         needs = ("corpus", "generators", "service", "train")
+    if not needs:
+        made = call(base, ["phasemix", "streams", "create", "raw/go", "--seq-len", "8", "--root", str(root)], tmp_path)
+        assert made.returncode == 0, made.stderr
+    done = call(base, ["phasemix", *words], tmp_path)
     if not needs:
         assert done.returncode == 0, done.stderr
         return
