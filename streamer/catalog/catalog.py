@@ -316,7 +316,8 @@ class Catalog:
                 extra = decide(bodies)
                 if extra is None:
                     return None
-                refuse_redacted(self.redaction_rules(), sealed.documents or ())
+                if sealed.documents:
+                    refuse_redacted(self.redaction_rules(), sealed.documents)
                 return part_body(part_id, sealed.schema, sealed.shards, sidecar, extra, beside, sealed.reference)
 
             remove = functools.partial(parts.remove_part, self.store, name, part_id)

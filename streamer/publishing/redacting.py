@@ -77,10 +77,10 @@ def search(
 def search_part(catalog: Catalog, snapshot: Snapshot, part: PartInfo, rule: Rule, found: Found) -> None:
     """Adds what a rule takes away from one part."""
     rows = document_rows(catalog, part) if snapshot.kind == "documents" else sidecar_rows(catalog, part, rule)
+    spans = found.spans.setdefault(part.part_id, [])
     if rows is None:
         found.unsearched += 1
         return
-    spans = found.spans.setdefault(part.part_id, [])
     for row in rows:
         if rule.matches(row):
             spans.append(Span(row["sample"], row["start"], row["end"]))
