@@ -7,13 +7,13 @@ memory does not grow with their number. The file is written before the entry tha
 import heapq
 import json
 from collections.abc import Iterator
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
 import msgspec
 
+from streamer.catalog.part_files import in_arrow
 from streamer.errors import CorpusError
 from streamer.store.store import Store
 
@@ -100,7 +100,7 @@ def read_rejected(store: Store, build: str, reason: str, sample: int) -> list[Re
     data = store.get(key_of_build(build))
     if data is None:
         raise CorpusError(f"{store.url} has no record of what build {build} dropped; ingest again to see it")
-    table = pq.read_table(BytesIO(data), filters=[("reason", "=", reason)])
+    table = pq.read_table(in_arrow(data), filters=[("reason", "=", reason)])
     chosen = spread(table.num_rows, sample)
     return [
         Rejected(order=place, **{**row, "values": json.loads(row["values"])})
