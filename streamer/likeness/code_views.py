@@ -1,0 +1,143 @@
+"""A text as bytes that say the same of every copy: its letters, the letters of its code, and the structure of its code.
+
+Always holds: each view takes time linear in the text, without a step of the interpreter for each word; the views of a text
+do not change with white space, quotes, parentheses, trailing commas, semicolons or continued lines, those of its code not
+with comments and strings either, and its structure not with the names and numbers that it uses.
+
+How: one regular expression blanks comments and strings; numpy cuts the rest into words and signs, and knows a keyword by
+its first eight bytes and its length.
+"""
+
+import re
+
+import numpy as np
+import numpy.typing as npt
+
+from streamer.likeness.code_words import KEYWORDS
+
+Hashes = npt.NDArray[np.uint64]
+Codes = npt.NDArray[np.uint8]
+
+LOWER = bytes(range(256)).lower()
+NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalnum())
+
+TRIPLE = rb'"""(?:[^"\\]|\\.|"(?!""))*+"""'
+TRIPLE_SINGLE = rb"'''(?:[^'\\]|\\.|'(?!''))*+'''"
+DOUBLE = rb'"(?:[^"\\\n]|\\.)*+"'
+SINGLE = rb"'(?:[^'\\\n]|\\.)*+'"
+CHARACTER = rb"'(?:[^'\\\n]|\\[^\n][^'\n]{0,8})'"
+BACKTICKS = rb"`(?:[^`\\]|\\.)*+`"
+SLASHES = rb"//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)"
+HASH = rb"#[^\n]*+"
+C_LIKE = rb"|".join((TRIPLE, DOUBLE, CHARACTER, SLASHES))
+SCRIPT = rb"|".join((DOUBLE, SINGLE, BACKTICKS, SLASHES))
+PYTHON = rb"|".join((TRIPLE, TRIPLE_SINGLE, DOUBLE, SINGLE, HASH))
+BLANKED = {
+    "python": PYTHON, "jupyter-notebook": PYTHON, "javascript": SCRIPT, "typescript": SCRIPT,
+    "go": rb"|".join((DOUBLE, CHARACTER, BACKTICKS, SLASHES)),
+    "dart": rb"|".join((TRIPLE, TRIPLE_SINGLE, DOUBLE, SINGLE, SLASHES)),
+    "php": rb"|".join((DOUBLE, SINGLE, SLASHES, HASH)),
+    "ruby": rb"|".join((DOUBLE, SINGLE, HASH)), "shell": rb"|".join((DOUBLE, SINGLE, HASH)),
+    "sql": rb"|".join((DOUBLE, SINGLE, rb"--[^\n]*+", rb"/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)")),
+}  # fmt: skip
+PATTERNS = {language: re.compile(pattern, re.DOTALL) for language, pattern in BLANKED.items()}
+C_PATTERN = re.compile(C_LIKE, re.DOTALL)
+
+NOTHING, WORD, NUMBER, NAME, FIRST_KEYWORD = 0, 1, 2, 3, 128
+OPENING, CLOSING, COMMA = 40, 41, 44
+LOAD = 8  # bytes that are read at once
+MULTIPLIERS = tuple(np.uint64(pow(0x9E3779B97F4A7C15, power, 2**64) | 1) for power in range(1, 9))
+SLOT_SHIFT = np.uint64(64 - 13)
+
+
+def class_of(code: int) -> int:
+    """What a byte is: part of a word, a sign, or nothing. A byte beyond ASCII is part of a word."""
+    if code >= 128 or chr(code).isalnum() or code == ord("_"):
+        return WORD
+    return code if code > ord(" ") and chr(code) not in ";\\\x7f" else NOTHING
+
+
+CLASSES = np.array([class_of(code) for code in range(256)], np.uint8)
+IS_CLOSING = np.isin(np.arange(256), np.frombuffer(b")]}", np.uint8))
+FIRST_BYTES = np.array([2 ** (8 * min(size, LOAD)) - 1 for size in range(LOAD + 1)], np.uint64)
+
+
+def letters(text: bytes) -> bytes:
+    """The letters and digits of a text in lower case, what is beyond ASCII as it is."""
+    return text.translate(LOWER, NO_LETTERS)
+
+
+def bare_code(text: bytes, language: str) -> bytes:
+    """A text with a space in place of each comment and string."""
+    return PATTERNS.get(language, C_PATTERN).sub(b" ", text)
+
+
+def comments_and_strings(text: bytes, language: str) -> list[bytes]:
+    """What `bare_code` leaves out."""
+    return [found[0] for found in PATTERNS.get(language, C_PATTERN).finditer(text)]
+
+
+def structure(code: bytes) -> Codes:
+    """(words,) a byte for each keyword, name, number and sign of bare code; parentheses and trailing commas are left out."""
+    data = code.translate(LOWER) + bytes(LOAD)
+    classes = CLASSES[np.frombuffer(data, np.uint8)]
+    is_word = classes == WORD
+    is_start = classes != NOTHING
+    is_start[1:] &= ~(is_word[1:] & is_word[:-1])
+    starts = np.flatnonzero(is_start)
+    kinds = classes[starts]
+    at_words = kinds == WORD
+    words = starts[at_words]
+    sizes = np.flatnonzero(is_word[:-1] > is_word[1:]) + 1 - words
+    kinds[at_words] = word_kinds(data, words, sizes)
+    is_left_out = (kinds == OPENING) | (kinds == CLOSING)
+    is_left_out[:-1] |= (kinds[:-1] == COMMA) & IS_CLOSING[kinds[1:]]
+    return kinds[~is_left_out]
+
+
+def word_kinds(data: bytes, words: npt.NDArray[np.intp], sizes: npt.NDArray[np.intp]) -> Codes:
+    """The kinds of the words that begin at `words` and have so many bytes."""
+    keys = keys_of(loads(data)[words] & FIRST_BYTES[np.minimum(sizes, LOAD)], sizes)
+    slots = keys >> SLOT_SHIFT
+    is_number = np.frombuffer(data, np.uint8)[words] <= ord("9")
+    found: Codes = np.where(SLOT_KEYS[slots] == keys, SLOT_KINDS[slots], NAME - is_number)
+    return found
+
+
+def keys_of(first_bytes: Hashes, sizes: npt.NDArray[np.intp]) -> Hashes:
+    keys: Hashes = first_bytes * MULTIPLIERS[0] + sizes.astype(np.uint64) * MULTIPLIERS[1]
+    return keys
+
+
+def keyword_table() -> tuple[Hashes, Codes]:
+    """The keys and kinds of the keywords, each in the slot of its key."""
+    known = sorted(KEYWORDS)
+    first = np.array([int.from_bytes(word.encode()[:LOAD], "little") for word in known], np.uint64)
+    keys, kinds = np.zeros(1 << 13, np.uint64), np.zeros(1 << 13, np.uint8)
+    own = keys_of(first, np.array([len(word) for word in known], np.intp))
+    keys[own >> SLOT_SHIFT] = own
+    kinds[own >> SLOT_SHIFT] = np.arange(FIRST_KEYWORD, FIRST_KEYWORD + len(known))
+    return keys, kinds
+
+
+SLOT_KEYS, SLOT_KINDS = keyword_table()
+
+
+def loads(data: bytes) -> Hashes:
+    """(len(data) - 7,) the eight bytes from each place on, as numbers."""
+    return np.ndarray((len(data) - LOAD + 1,), np.dtype("<u8"), data, strides=(1,))
+
+
+def window_hashes(data: bytes, width: int) -> Hashes:
+    """(len(data) - width + 1,) hashes of the `width` bytes from each place on, from 8 to 64; none of shorter data."""
+    count = len(data) - width + 1
+    if count <= 0:
+        return np.zeros(0, np.uint64)
+    eights = loads(data)
+    places = [*range(0, width - LOAD, LOAD), width - LOAD]
+    mixed: Hashes = eights[:count] * MULTIPLIERS[0]
+    for place, multiplier in zip(places[1:], MULTIPLIERS[1:], strict=False):
+        mixed += eights[place : place + count] * multiplier
+    mixed ^= mixed >> np.uint64(32)
+    mixed *= MULTIPLIERS[-1]
+    return mixed

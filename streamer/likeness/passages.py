@@ -1,0 +1,83 @@
+"""Passages that are looked for in views of texts, as numbers: each by the hash of one window, then by the hash of all of it.
+
+Always holds: a passage of at least `WINDOW` bytes that stands in a view is found, and nothing else is.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from streamer.likeness.code_views import Hashes, window_hashes
+from streamer.likeness.slots import Slots
+
+WINDOW = 16
+
+
+class Passage(NamedTuple):
+    """Some bytes of a view, the task that has them, and whether they are its solution."""
+
+    data: bytes
+    task: int
+    is_solution: bool
+
+
+class Found(NamedTuple):
+    """A passage that stands in a view."""
+
+    size: int
+    task: int
+    is_solution: bool
+
+
+class Passages(NamedTuple):
+    """(passages,) each: ordered by the hash of the window by which a passage is found.
+
+    `windows`: those hashes; `offsets`: where in the passage the window begins; `sizes`: bytes of the passage; `digests`: their
+    hash; `tasks` and `solutions`: of which task it is, and whether its solution.
+    """
+
+    windows: Hashes
+    offsets: npt.NDArray[np.int32]
+    sizes: npt.NDArray[np.int32]
+    digests: Hashes
+    tasks: npt.NDArray[np.int32]
+    solutions: npt.NDArray[np.bool_]
+
+
+def index_passages(passages: Sequence[Passage]) -> Passages:
+    """The passages with their rarest windows. Each must have `WINDOW` bytes or more."""
+    hashes = [window_hashes(passage.data, WINDOW) for passage in passages]
+    known, counts = np.unique(np.concatenate([*hashes, np.zeros(0, np.uint64)]), return_counts=True)
+    offsets = np.zeros(len(passages), np.int32)
+    for place, own in enumerate(hashes):
+        offsets[place] = np.argmin(counts[np.searchsorted(known, own)])
+    windows = np.array([own[offset] for own, offset in zip(hashes, offsets, strict=True)], np.uint64)
+    order = np.argsort(windows, kind="stable")
+    return Passages(
+        windows=windows[order],
+        offsets=offsets[order],
+        sizes=np.array([len(passage.data) for passage in passages], np.int32)[order],
+        digests=np.array([xxhash.xxh3_64_intdigest(passage.data) for passage in passages], np.uint64)[order],
+        tasks=np.array([passage.task for passage in passages], np.int32)[order],
+        solutions=np.array([passage.is_solution for passage in passages], np.bool_)[order],
+    )
+
+
+class PassageFinder:
+    """Finds passages in views."""
+
+    def __init__(self, passages: Passages) -> None:
+        self._passages, self._slots = passages, Slots(passages.windows)
+
+    def find(self, view: bytes) -> Iterator[Found]:
+        """The passages that stand in a view, in the order of their windows."""
+        passages, windows = self._passages, window_hashes(view, WINDOW)
+        for place, row in self._slots.find(windows):
+            start, size = place - int(passages.offsets[row]), int(passages.sizes[row])
+            if start < 0 or start + size > len(view):
+                continue
+            if xxhash.xxh3_64_intdigest(view[start : start + size]) == int(passages.digests[row]):
+                yield Found(size, int(passages.tasks[row]), bool(passages.solutions[row]))
