@@ -43,11 +43,20 @@ BLANKED = {
 PATTERNS = {language: re.compile(pattern, re.DOTALL) for language, pattern in BLANKED.items()}
 C_PATTERN = re.compile(C_LIKE, re.DOTALL)
 
+CALLED = frozenset((  # functions that most languages bring along, so that nobody renames them where they are called
+    "abs", "all", "any", "append", "bool", "ceil", "charat", "chr", "count", "dict", "divmod", "endswith", "enumerate",
+    "extend", "filter", "find", "float", "floor", "format", "get", "index", "indexof", "insert", "int", "isalpha", "isdigit",
+    "items", "join", "keys", "len", "length", "list", "lower", "map", "max", "min", "ord", "pop", "pow", "print", "println",
+    "push", "range", "replace", "reverse", "reversed", "round", "set", "size", "slice", "sort", "sorted", "split", "sqrt",
+    "startswith", "str", "strip", "substring", "sum", "tolowercase", "tostring", "touppercase", "tuple", "upper", "zip",
+))  # fmt: skip
+
 NOTHING, WORD, NUMBER, NAME, FIRST_KEYWORD = 0, 1, 2, 3, 128
 OPENING, CLOSING, COMMA = 40, 41, 44
 LOAD = 8  # bytes that are read at once
 MULTIPLIERS = tuple(np.uint64(pow(0x9E3779B97F4A7C15, power, 2**64) | 1) for power in range(1, 9))
-SLOT_SHIFT = np.uint64(64 - 13)
+SLOT_BITS = 15
+SLOT_SHIFT = np.uint64(64 - SLOT_BITS)
 
 
 def class_of(code: int) -> int:
@@ -89,34 +98,39 @@ def structure(code: bytes) -> Codes:
     at_words = kinds == WORD
     words = starts[at_words]
     sizes = np.flatnonzero(is_word[:-1] > is_word[1:]) + 1 - words
-    kinds[at_words] = word_kinds(data, words, sizes)
+    are_called = np.append(kinds[1:] == OPENING, False)[at_words]
+    kinds[at_words] = word_kinds(data, words, sizes, are_called)
     is_left_out = (kinds == OPENING) | (kinds == CLOSING)
     is_left_out[:-1] |= (kinds[:-1] == COMMA) & IS_CLOSING[kinds[1:]]
     return kinds[~is_left_out]
 
 
-def word_kinds(data: bytes, words: npt.NDArray[np.intp], sizes: npt.NDArray[np.intp]) -> Codes:
+def word_kinds(
+    data: bytes, words: npt.NDArray[np.intp], sizes: npt.NDArray[np.intp], are_called: npt.NDArray[np.bool_]
+) -> Codes:
     """The kinds of the words that begin at `words` and have so many bytes."""
-    keys = keys_of(loads(data)[words] & FIRST_BYTES[np.minimum(sizes, LOAD)], sizes)
+    keys = keys_of(loads(data)[words] & FIRST_BYTES[np.minimum(sizes, LOAD)], sizes, are_called)
     slots = keys >> SLOT_SHIFT
     is_number = np.frombuffer(data, np.uint8)[words] <= ord("9")
     found: Codes = np.where(SLOT_KEYS[slots] == keys, SLOT_KINDS[slots], NAME - is_number)
     return found
 
 
-def keys_of(first_bytes: Hashes, sizes: npt.NDArray[np.intp]) -> Hashes:
-    keys: Hashes = first_bytes * MULTIPLIERS[0] + sizes.astype(np.uint64) * MULTIPLIERS[1]
+def keys_of(first_bytes: Hashes, sizes: npt.NDArray[np.intp], are_called: npt.NDArray[np.bool_]) -> Hashes:
+    """What tells words apart: their first eight bytes, their lengths, and whether a parenthesis follows."""
+    keys: Hashes = first_bytes * MULTIPLIERS[0] + (2 * sizes + are_called).astype(np.uint64) * MULTIPLIERS[1]
     return keys
 
 
 def keyword_table() -> tuple[Hashes, Codes]:
-    """The keys and kinds of the keywords, each in the slot of its key."""
-    known = sorted(KEYWORDS)
-    first = np.array([int.from_bytes(word.encode()[:LOAD], "little") for word in known], np.uint64)
-    keys, kinds = np.zeros(1 << 13, np.uint64), np.zeros(1 << 13, np.uint8)
-    own = keys_of(first, np.array([len(word) for word in known], np.intp))
-    keys[own >> SLOT_SHIFT] = own
-    kinds[own >> SLOT_SHIFT] = np.arange(FIRST_KEYWORD, FIRST_KEYWORD + len(known))
+    """The keys and kinds of the words that are known, each in the slot of its key. A keyword may be called as well."""
+    keys, kinds = np.zeros(1 << SLOT_BITS, np.uint64), np.zeros(1 << SLOT_BITS, np.uint8)
+    for kind, word in enumerate([*sorted(KEYWORDS), *sorted(CALLED)], start=FIRST_KEYWORD):
+        first = np.array([int.from_bytes(word.encode()[:LOAD], "little")], np.uint64)
+        for is_called in (True, False) if word in KEYWORDS else (True,):
+            (key,) = keys_of(first, np.array([len(word)], np.intp), np.array([is_called]))
+            assert not keys[key >> SLOT_SHIFT], f"{word} has the slot of another word"
+            keys[key >> SLOT_SHIFT], kinds[key >> SLOT_SHIFT] = key, kind
     return keys, kinds
 
 

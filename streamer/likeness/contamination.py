@@ -1,49 +1,60 @@
 """Which files have tasks of benchmarks in them: verbatim, renamed, reformatted, or inside of larger files.
 
 Always holds: the same tasks and rule give the same index; a verdict depends on index, text and language alone; an index
-holds numbers, no text of a benchmark.
+holds numbers and the names of tasks, no text of a benchmark.
 
 How, over the views of `code_views`:
 
-- A passage is the letters of what a task says in words, or of its solution (StarCoder2's rule: docstrings and solutions
-  without white space, as substrings). One of `min_letters` is enough. Shorter ones count where words and solution of one
-  task stand in one file, `min_letters_together` of them.
-- The structure of a solution is the set of its runs of 20 words without names. Those that stand close together in a file
-  are weighed by how few solutions have them; the share `min_overlap` of a solution's weight is enough, if the solution has
-  `min_words`.
+- A passage is the letters of a sentence that a task says, or of its solution. What StarCoder2's rule finds (docstrings
+  and solutions in lower case and without white space, as substrings) is found, from a length on. Shorter ones count where
+  words and solution of the same task stand in one file.
+- The structure of a solution is the set of its runs of 16 words without names. What stands of it in one place of a file is
+  weighed by how few solutions have each run.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from streamer.likeness.code_views import Codes, bare_code, letters, structure
-from streamer.likeness.passages import WINDOW, Found, Passage, PassageFinder, Passages, index_passages
-from streamer.likeness.structures import RUN, telling_runs, StructureFinder, Structures, index_structures
+from streamer.likeness.passages import WINDOW, Found, Kind, Passage, PassageFinder, Passages, index_passages
+from streamer.likeness.structures import StructureFinder, Structures, index_structures, telling_words
 from streamer.likeness.tasks import Task
+
+SENTENCE = re.compile(r"[.!?:;]\s|\n[ \t]*+\n")
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """From which length and likeness on a file counts as a copy of a task."""
+    """From which length and likeness on a file counts as a copy of a task.
 
-    min_letters: int = 60
-    min_letters_together: int = 60
-    min_words: int = 50
-    min_overlap: float = 0.7
+    Attributes:
+        min_letters: How many letters and digits a sentence of a task, or the body of its solution, must have to be enough.
+        min_function_letters: The same for a whole function, from its name on.
+        min_letters_together: The same for words and solution together where a file has both, each from 16 on.
+        min_words: How many words of a solution's structure a file must have. Names and numbers count without being
+            compared; comments, strings and parentheses do not count.
+        min_overlap: Which share of a solution's structure a file must have, in one place.
+    """
+
+    min_letters: int = 40
+    min_function_letters: int = 24
+    min_letters_together: int = 40
+    min_words: int = 25
+    min_overlap: float = 0.65
 
 
 class Match(NamedTuple):
-    """A task that a file has, how much of it (1 is all), and the rule that found it."""
+    """A task that a file has, how much of it (1 is all), and what was found: `words`, `body`, `function`, `structure`."""
 
     task: str
     score: float
-    rule: str
+    found: str
 
 
 class Index(NamedTuple):
-    """The tasks, as numbers, and their names."""
+    """The tasks: the rule, their names, and what they are found by."""
 
     rule: Rule
     names: tuple[str, ...]
@@ -61,36 +72,41 @@ def index_tasks(tasks: Iterable[Task], rule: Rule) -> Index:
     for number, task in enumerate(tasks):
         names.append(task.name)
         for passage in passages_of(task, number, rule):
-            key = (passage.data, number if len(passage.data) < rule.min_letters else -1, passage.is_solution)
+            key = passage.data if len(passage.data) >= rule.min_letters else passage
             if key not in known:
                 known.add(key)
                 passages.append(passage)
-        words = structure(code_of(task))
-        if len(np.unique(telling_runs(words))) + RUN - 1 >= rule.min_words and words.tobytes() not in known:
-            known.add(words.tobytes())
-            structures.append(words)
+        codes = structure(code_of(task))
+        key = (Kind.FUNCTION, codes.tobytes())
+        if key not in known and telling_words(codes) >= rule.min_words:
+            known.add(key)
+            structures.append(codes)
             owners.append(number)
     return Index(rule, tuple(names), index_passages(passages), index_structures(structures, owners))
 
 
 def code_of(task: Task) -> bytes:
-    """The bare code of a solution with the head of its function."""
+    """The bare code of a solution, with the head of its function."""
     solution = bare_code(encoded(task.solution), task.language)
     return encoded(task.head) + b"\n" + solution if task.solution else b""
 
 
 def passages_of(task: Task, number: int, rule: Rule) -> Iterator[Passage]:
-    """The passages of a task: its request, or all its words where that is short; its solution as it is and bare."""
-    request, words = letters(encoded(task.request)), letters(encoded(task.words))
-    request = request if len(request) >= rule.min_letters else max(request, words[: 4 * rule.min_letters], key=len)
-    for data, is_solution in (
-        (request, False),
-        (letters(encoded(task.solution)), True),
-        (letters(code_of(task)), True),
-        (letters(bare_code(encoded(task.solution), task.language)), True),
-    ):
+    """The passages of a task: the long sentences of its request, or else its words as a whole; its solution in each form."""
+    sentences = [letters(encoded(sentence)) for sentence in SENTENCE.split(task.request)]
+    words = [sentence for sentence in sentences if len(sentence) >= rule.min_letters]
+    if not words:
+        all_words = letters(encoded(task.words))[: 2 * rule.min_letters]
+        words = [max(letters(encoded(task.request)), all_words, key=len)]
+    solution = encoded(task.solution)
+    own = Kind.FUNCTION if task.has_function else Kind.BODY
+    found = [(data, Kind.WORDS) for data in words]
+    found += [(letters(solution), own), (letters(bare_code(solution, task.language)), own)]
+    if task.head:
+        found.append((letters(code_of(task)), Kind.FUNCTION))
+    for data, kind in dict.fromkeys(found):
         if len(data) >= WINDOW:
-            yield Passage(data, number, is_solution)
+            yield Passage(data, number, kind)
 
 
 def encoded(text: str) -> bytes:
@@ -112,22 +128,21 @@ class Contamination:
         return self._by_passages(found) or self._by_structure(structure(code))
 
     def _by_passages(self, found: list[Found]) -> Match | None:
-        longest = max(found, default=None)
-        if longest is None:
-            return None
-        if longest.size >= self._rule.min_letters:
-            return Match(self._index.names[longest.task], 1.0, "solution" if longest.is_solution else "words")
-        words: dict[int, int] = {}
+        found.sort(reverse=True)
         for one in found:
-            if not one.is_solution:
-                words[one.task] = max(one.size, words.get(one.task, 0))
+            if one.size >= (self._rule.min_function_letters if one.kind is Kind.FUNCTION else self._rule.min_letters):
+                return Match(self._index.names[one.task], 1.0, one.kind.name.lower())
+        words = {one.task: one.size for one in reversed(found) if one.kind is Kind.WORDS}
         for one in found:
-            if one.is_solution and one.task in words and one.size + words[one.task] >= self._rule.min_letters_together:
+            together = one.size + words.get(one.task, 0)
+            if one.kind is not Kind.WORDS and one.task in words and together >= self._rule.min_letters_together:
                 return Match(self._index.names[one.task], 1.0, "words and solution")
         return None
 
     def _by_structure(self, codes: Codes) -> Match | None:
-        best = max(self._structures.find(codes, self._rule.min_overlap), key=lambda one: one[1], default=None)
+        rule = self._rule
+        found = self._structures.find(codes, min_overlap=rule.min_overlap, min_words=rule.min_words)
+        best = max(found, key=lambda one: one[1], default=None)
         if best is None:
             return None
         return Match(self._index.names[self._index.structures.tasks[best[0]]], best[1], "structure")

@@ -4,6 +4,7 @@ Always holds: a passage of at least `WINDOW` bytes that stands in a view is foun
 """
 
 from collections.abc import Iterator, Sequence
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -16,12 +17,20 @@ from streamer.likeness.slots import Slots
 WINDOW = 16
 
 
+class Kind(IntEnum):
+    """What a passage is of its task: what it says in words, the body of its solution, or all of the function."""
+
+    WORDS = 0
+    BODY = 1
+    FUNCTION = 2
+
+
 class Passage(NamedTuple):
-    """Some bytes of a view, the task that has them, and whether they are its solution."""
+    """Some bytes of a view, the task that has them, and what they are of it."""
 
     data: bytes
     task: int
-    is_solution: bool
+    kind: Kind
 
 
 class Found(NamedTuple):
@@ -29,14 +38,14 @@ class Found(NamedTuple):
 
     size: int
     task: int
-    is_solution: bool
+    kind: Kind
 
 
 class Passages(NamedTuple):
     """(passages,) each: ordered by the hash of the window by which a passage is found.
 
-    `windows`: those hashes; `offsets`: where in the passage the window begins; `sizes`: bytes of the passage; `digests`: their
-    hash; `tasks` and `solutions`: of which task it is, and whether its solution.
+    `windows`: those hashes; `offsets`: where in the passage the window begins; `sizes`: its bytes; `digests`: their
+    hash; `tasks` and `kinds`: of which task it is, and what of it.
     """
 
     windows: Hashes
@@ -44,7 +53,7 @@ class Passages(NamedTuple):
     sizes: npt.NDArray[np.int32]
     digests: Hashes
     tasks: npt.NDArray[np.int32]
-    solutions: npt.NDArray[np.bool_]
+    kinds: npt.NDArray[np.uint8]
 
 
 def index_passages(passages: Sequence[Passage]) -> Passages:
@@ -62,7 +71,7 @@ def index_passages(passages: Sequence[Passage]) -> Passages:
         sizes=np.array([len(passage.data) for passage in passages], np.int32)[order],
         digests=np.array([xxhash.xxh3_64_intdigest(passage.data) for passage in passages], np.uint64)[order],
         tasks=np.array([passage.task for passage in passages], np.int32)[order],
-        solutions=np.array([passage.is_solution for passage in passages], np.bool_)[order],
+        kinds=np.array([passage.kind for passage in passages], np.uint8)[order],
     )
 
 
@@ -80,4 +89,4 @@ class PassageFinder:
             if start < 0 or start + size > len(view):
                 continue
             if xxhash.xxh3_64_intdigest(view[start : start + size]) == int(passages.digests[row]):
-                yield Found(size, int(passages.tasks[row]), bool(passages.solutions[row]))
+                yield Found(size, int(passages.tasks[row]), Kind(passages.kinds[row]))

@@ -1,7 +1,7 @@
 """The structures of solutions, as runs of words without names, and how much of one a file has in one place.
 
 Always holds: a score is the share of a structure's weight that stands within a stretch of a file that is little longer than
-the structure; a structure that stands in a file as a whole has 1.
+the structure; a structure that stands in a file as a whole has the score 1.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,41 +13,46 @@ import numpy.typing as npt
 from streamer.likeness.code_views import Codes, Hashes, window_hashes
 from streamer.likeness.slots import Places, Slots
 
-RUN = 20
-LEAST_KINDS = 6  # different words of a run; runs of fewer are tables and lists, which mean nothing
-STRETCH = 1.3  # how long what is found may be, for what a copy has put in between
+RUN = 16
+LEAST_KINDS = 6  # different words of a run; runs of fewer are tables and lists, which tell nothing
+STRETCH = 1.3  # how much longer a copy may be than the structure, for what it has put in between
+Weights = npt.NDArray[np.float64]
 
 
 class Structures(NamedTuple):
-    """`runs`: (postings,) the hashes of runs, sorted; `owners`: which structure each is of; `weights`: what each weighs.
+    """The runs of all structures, ordered by their hashes.
 
-    Of each structure: `totals`: what all its runs weigh; `words`: how long it is; `tasks`: of which task it is.
+    Attributes:
+        runs: (rows,) Hashes of runs, each once for each structure that has it.
+        owners: (rows,) The structure that a run is of.
+        lengths: (structures,) How many words a structure has.
+        tasks: (structures,) The task that a structure is of.
     """
 
     runs: Hashes
     owners: npt.NDArray[np.int32]
-    weights: npt.NDArray[np.float32]
-    totals: npt.NDArray[np.float64]
-    words: npt.NDArray[np.int32]
+    lengths: npt.NDArray[np.int32]
     tasks: npt.NDArray[np.int32]
 
 
 def index_structures(codes: Sequence[Codes], tasks: Sequence[int]) -> Structures:
-    """The structures of solutions, each with its task. A run weighs by how few structures have it."""
+    """The index of structures, each of a task."""
     runs = [np.unique(telling_runs(own)) for own in codes]
     owners = np.repeat(np.arange(len(runs), dtype=np.int32), [len(own) for own in runs])
     all_runs = np.concatenate([*runs, np.zeros(0, np.uint64)])
-    _, inverse, counts = np.unique(all_runs, return_inverse=True, return_counts=True)
-    weights = np.log(1 + len(runs) / counts)[inverse].astype(np.float32)
     order = np.argsort(all_runs, kind="stable")
     return Structures(
         runs=all_runs[order],
         owners=owners[order],
-        weights=weights[order],
-        totals=np.bincount(owners, weights, len(runs)),
-        words=np.array([len(own) for own in codes], np.int32),
+        lengths=np.array([len(own) for own in codes], np.int32),
         tasks=np.array(tasks, np.int32),
     )
+
+
+def telling_words(codes: Codes) -> int:
+    """How many words a structure has, by its different runs that tell something; 0 for one without any."""
+    count = len(np.unique(telling_runs(codes)))
+    return count + RUN - 1 if count else 0
 
 
 def telling_runs(codes: Codes) -> Hashes:
@@ -61,35 +66,37 @@ def telling_runs(codes: Codes) -> Hashes:
 
 
 class StructureFinder:
-    """Finds structures in files."""
+    """Finds structures in files. A run weighs by how few structures have it."""
 
     def __init__(self, structures: Structures) -> None:
         self._structures, self._slots = structures, Slots(structures.runs)
+        count = len(structures.lengths)
+        _, inverse, owners = np.unique(structures.runs, return_inverse=True, return_counts=True)
+        self._weights: Weights = np.log(1 + count / owners)[inverse]
+        self._totals = np.bincount(structures.owners, self._weights, count)
+        self._words = np.bincount(structures.owners, minlength=count) + RUN - 1
 
-    def find(self, codes: Codes, min_overlap: float) -> Iterator[tuple[int, float]]:
-        """(structure, score) of the structures of which a file has at least a share."""
-        found = self._structures
+    def find(self, codes: Codes, *, min_overlap: float, min_words: int) -> Iterator[tuple[int, float]]:
+        """(structure, score) of the structures of which a file has at least that share, and so many words."""
         places, first, after = self._slots.places(window_hashes(codes.tobytes(), RUN))
         if not len(places):
             return
         counts = after - first
         rows = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
-        at, owners, weights = np.repeat(places, counts), found.owners[rows], found.weights[rows]
-        sums = np.bincount(owners, weights, len(found.totals))
-        for structure in np.flatnonzero(sums >= min_overlap * found.totals).tolist():
-            if not found.totals[structure]:
-                continue
+        at, owners, weights = np.repeat(places, counts), self._structures.owners[rows], self._weights[rows]
+        sums = np.bincount(owners, weights, len(self._totals))
+        for structure in np.flatnonzero((sums > 0) & (sums >= min_overlap * self._totals)).tolist():
             own = owners == structure
-            weight = densest(at[own], rows[own], weights[own], STRETCH * found.words[structure] + RUN)
-            score = weight / found.totals[structure]
-            if score >= min_overlap:
-                yield structure, round(float(score), 4)
+            stretch = STRETCH * self._structures.lengths[structure] + RUN
+            score = densest(at[own], rows[own], weights[own], stretch) / self._totals[structure]
+            if score >= min_overlap and score * self._words[structure] >= min_words:
+                yield structure, round(min(1.0, score), 4)
 
 
-def densest(at: Places, rows: Places, weights: npt.NDArray[np.float32], stretch: float) -> float:
-    """The greatest weight of different runs within a stretch of words; places ascend."""
+def densest(at: Places, rows: Places, weights: Weights, stretch: float) -> float:
+    """The greatest weight of different runs within a stretch of words; `at` ascends."""
     start = np.searchsorted(at, at - stretch)
-    sums = np.concatenate([[0.0], np.cumsum(weights, dtype=np.float64)])
+    sums = np.concatenate([[0.0], np.cumsum(weights)])
     end = int(np.argmax(sums[1:] - sums[start]))
     inside = slice(int(start[end]), end + 1)
     _, first = np.unique(rows[inside], return_index=True)

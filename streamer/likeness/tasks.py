@@ -29,7 +29,11 @@ LANGUAGE_OF_SET = {  # the first word of a task's name, where rows have no langu
     "rust": "rust", "mbcpp": "cpp", "mbcsp": "csharp", "mbgp": "go", "mbjp": "java", "mbjsp": "javascript",
     "mbkp": "kotlin", "mbphp": "php", "mbrbp": "ruby", "mbscp": "scala", "mbswp": "swift", "mbtsp": "typescript",
 }  # fmt: skip
-EXAMPLES = re.compile(r">>>|\bexamples?\b|\bassert\b|\bfor instance\b|\be\.g\.", re.IGNORECASE)
+END_OF_REQUEST = re.compile(
+    r">>>|\bexamples?\b|\bassert\b|\bfor instance\b|\be\.g\."
+    r"|\b(?:args|arguments|parameters|returns|raises|requirements|notes?|constants|input|output)\s{0,4}:",
+    re.IGNORECASE,
+)
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,9 +54,14 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     solution: str
 
     @property
+    def has_function(self) -> bool:
+        """Whether the solution begins with the head of its function, rather than with an indented body."""
+        return not self.solution.lstrip("\r\n")[:1].isspace()
+
+    @property
     def request(self) -> str:
-        """The words before the first example."""
-        return EXAMPLES.split(self.words, maxsplit=1)[0]
+        """The words before the first example or list of parameters."""
+        return END_OF_REQUEST.split(self.words, maxsplit=1)[0]
 
 
 def read_tasks(paths: Iterable[str]) -> Iterator[Task]:
