@@ -17,7 +17,11 @@ from streamer.likeness.code_words import KEYWORDS
 
 Hashes = npt.NDArray[np.uint64]
 Codes = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
+BLANK = b"\1"
+WITH_PREFIXES = frozenset({"python", "jupyter-notebook"})
 LOWER = bytes(range(256)).lower()
 NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalnum())
 
@@ -51,8 +55,11 @@ CALLED = frozenset((  # functions that most languages bring along, so that nobod
     "startswith", "str", "strip", "substring", "sum", "tolowercase", "tostring", "touppercase", "tuple", "upper", "zip",
 ))  # fmt: skip
 
-NOTHING, WORD, NUMBER, NAME, FIRST_KEYWORD = 0, 1, 2, 3, 128
-OPENING, CLOSING, COMMA = 40, 41, 44
+NOTHING, WORD, NUMBER, NAME, FIRST_MEMBER, FIRST_KEYWORD = 0, 1, 2, 3, 4, 128
+MEMBERS = np.uint64(ord(" ") - FIRST_MEMBER)  # kinds that names behind a dot are divided into
+MEMBER_SHIFT, MEMBER_BITS = np.uint64(32), np.uint64(32)
+OPENING, COMMA, DOT = b"(,."
+LEFT_OUT = bytes([NOTHING]) + b"()"
 LOAD = 8  # bytes that are read at once
 MULTIPLIERS = tuple(np.uint64(pow(0x9E3779B97F4A7C15, power, 2**64) | 1) for power in range(1, 9))
 SLOT_BITS = 15
@@ -66,7 +73,9 @@ def class_of(code: int) -> int:
     return code if code > ord(" ") and chr(code) not in ";\\\x7f" else NOTHING
 
 
-CLASSES = np.array([class_of(code) for code in range(256)], np.uint8)
+CLASSES = bytes(class_of(code) for code in range(256))
+IS_PREFIX = np.isin(np.arange(256), np.frombuffer(b"rRbBfFuU", np.uint8))
+KIND_BY_FIRST = np.where(np.isin(np.arange(256), np.frombuffer(b"0123456789", np.uint8)), np.uint64(NUMBER), np.uint64(NAME))
 IS_CLOSING = np.isin(np.arange(256), np.frombuffer(b")]}", np.uint8))
 FIRST_BYTES = np.array([2 ** (8 * min(size, LOAD)) - 1 for size in range(LOAD + 1)], np.uint64)
 
@@ -77,8 +86,20 @@ def letters(text: bytes) -> bytes:
 
 
 def bare_code(text: bytes, language: str) -> bytes:
-    """A text with a space in place of each comment and string."""
-    return PATTERNS.get(language, C_PATTERN).sub(b" ", text)
+    """A text with one blank byte in place of each comment and each string."""
+    code = PATTERNS.get(language, C_PATTERN).sub(BLANK, text)
+    return without_prefixes(code) if language in WITH_PREFIXES else code
+
+
+def without_prefixes(code: bytes) -> bytes:
+    """Python's code without the one or two letters before a string that is blank already."""
+    data = np.frombuffer(code, np.uint8).copy()
+    before = np.flatnonzero(data == BLANK[0]) - 1
+    for _ in range(2):
+        before = before[(before >= 0) & IS_PREFIX[data[before]]]
+        data[before] = BLANK[0]
+        before = before - 1
+    return data.tobytes()
 
 
 def comments_and_strings(text: bytes, language: str) -> list[bytes]:
@@ -86,39 +107,39 @@ def comments_and_strings(text: bytes, language: str) -> list[bytes]:
     return [found[0] for found in PATTERNS.get(language, C_PATTERN).finditer(text)]
 
 
-def structure(code: bytes) -> Codes:
-    """(words,) a byte for each keyword, name, number and sign of bare code; parentheses and trailing commas are left out."""
+def structure(code: bytes) -> bytes:
+    """A byte for each keyword, name, number and sign of bare code; parentheses and trailing commas are left out."""
     data = code.translate(LOWER) + bytes(LOAD)
-    classes = CLASSES[np.frombuffer(data, np.uint8)]
+    classes = np.frombuffer(data.translate(CLASSES), np.uint8)
     is_word = classes == WORD
     is_start = classes != NOTHING
     is_start[1:] &= ~(is_word[1:] & is_word[:-1])
     starts = np.flatnonzero(is_start)
-    kinds = classes[starts]
-    at_words = kinds == WORD
-    words = starts[at_words]
+    kinds = np.zeros(len(starts) + 2, np.uint8)  # with nothing at both ends, so that every word has neighbours
+    kinds[1:-1] = classes[starts]
+    at_words = np.flatnonzero(kinds == WORD)
+    words = starts[at_words - 1]
     sizes = np.flatnonzero(is_word[:-1] > is_word[1:]) + 1 - words
-    are_called = np.append(kinds[1:] == OPENING, False)[at_words]
-    kinds[at_words] = word_kinds(data, words, sizes, are_called)
-    is_left_out = (kinds == OPENING) | (kinds == CLOSING)
-    is_left_out[:-1] |= (kinds[:-1] == COMMA) & IS_CLOSING[kinds[1:]]
-    return kinds[~is_left_out]
+    are_members, are_called = kinds[at_words - 1] == DOT, kinds[at_words + 1] == OPENING
+    kinds[at_words] = word_kinds(data, words, keys_of(data, words, sizes, are_called), are_members)
+    commas = np.flatnonzero(kinds == COMMA)
+    kinds[commas[IS_CLOSING[kinds[commas + 1]]]] = NOTHING
+    return kinds.tobytes().translate(None, LEFT_OUT)
 
 
-def word_kinds(
-    data: bytes, words: npt.NDArray[np.intp], sizes: npt.NDArray[np.intp], are_called: npt.NDArray[np.bool_]
-) -> Codes:
-    """The kinds of the words that begin at `words` and have so many bytes."""
-    keys = keys_of(loads(data)[words] & FIRST_BYTES[np.minimum(sizes, LOAD)], sizes, are_called)
+def word_kinds(data: bytes, words: Places, keys: Hashes, are_members: Flags) -> Codes:
+    """The kinds of the words that begin at `words`. A member is of one of few kinds, by its name."""
     slots = keys >> SLOT_SHIFT
-    is_number = np.frombuffer(data, np.uint8)[words] <= ord("9")
-    found: Codes = np.where(SLOT_KEYS[slots] == keys, SLOT_KINDS[slots], NAME - is_number)
+    first = np.frombuffer(data, np.uint8)[words]
+    names = np.where(are_members, FIRST_MEMBER + ((keys >> MEMBER_SHIFT) * MEMBERS >> MEMBER_BITS), KIND_BY_FIRST[first])
+    found: Codes = np.where(SLOT_KEYS[slots] == keys, SLOT_KINDS[slots], names.astype(np.uint8))
     return found
 
 
-def keys_of(first_bytes: Hashes, sizes: npt.NDArray[np.intp], are_called: npt.NDArray[np.bool_]) -> Hashes:
+def keys_of(data: bytes, words: Places, sizes: Places, are_called: Flags) -> Hashes:
     """What tells words apart: their first eight bytes, their lengths, and whether a parenthesis follows."""
-    keys: Hashes = first_bytes * MULTIPLIERS[0] + (2 * sizes + are_called).astype(np.uint64) * MULTIPLIERS[1]
+    first_bytes = loads(data)[words] & FIRST_BYTES[np.minimum(sizes, LOAD)]
+    keys: Hashes = first_bytes * MULTIPLIERS[0] + (2 * sizes + are_called).view(np.uint64) * MULTIPLIERS[1]
     return keys
 
 
@@ -126,15 +147,12 @@ def keyword_table() -> tuple[Hashes, Codes]:
     """The keys and kinds of the words that are known, each in the slot of its key. A keyword may be called as well."""
     keys, kinds = np.zeros(1 << SLOT_BITS, np.uint64), np.zeros(1 << SLOT_BITS, np.uint8)
     for kind, word in enumerate([*sorted(KEYWORDS), *sorted(CALLED)], start=FIRST_KEYWORD):
-        first = np.array([int.from_bytes(word.encode()[:LOAD], "little")], np.uint64)
         for is_called in (True, False) if word in KEYWORDS else (True,):
-            (key,) = keys_of(first, np.array([len(word)], np.intp), np.array([is_called]))
+            data = word.encode() + bytes(LOAD)
+            (key,) = keys_of(data, np.array([0]), np.array([len(word)]), np.array([is_called]))
             assert not keys[key >> SLOT_SHIFT], f"{word} has the slot of another word"
             keys[key >> SLOT_SHIFT], kinds[key >> SLOT_SHIFT] = key, kind
     return keys, kinds
-
-
-SLOT_KEYS, SLOT_KINDS = keyword_table()
 
 
 def loads(data: bytes) -> Hashes:
@@ -155,3 +173,6 @@ def window_hashes(data: bytes, width: int) -> Hashes:
     mixed ^= mixed >> np.uint64(32)
     mixed *= MULTIPLIERS[-1]
     return mixed
+
+
+SLOT_KEYS, SLOT_KINDS = keyword_table()

@@ -18,11 +18,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from streamer.likeness.code_views import Codes, bare_code, letters, structure
-from streamer.likeness.passages import WINDOW, Found, Kind, Passage, PassageFinder, Passages, index_passages
+from streamer.likeness.code_views import bare_code, letters, structure
+from streamer.likeness.passages import Found, Kind, Passage, PassageFinder, Passages, index_passages, is_varied
 from streamer.likeness.structures import StructureFinder, Structures, index_structures, telling_words
 from streamer.likeness.tasks import Task
 
+BETWEEN = b"\0"  # no passage has it
 SENTENCE = re.compile(r"[.!?:;]\s|\n[ \t]*+\n")
 
 
@@ -67,7 +68,7 @@ def index_tasks(tasks: Iterable[Task], rule: Rule) -> Index:
     names: list[str] = []
     known: set[object] = set()
     passages: list[Passage] = []
-    structures: list[Codes] = []
+    structures: list[bytes] = []
     owners: list[int] = []
     for number, task in enumerate(tasks):
         names.append(task.name)
@@ -77,7 +78,7 @@ def index_tasks(tasks: Iterable[Task], rule: Rule) -> Index:
                 known.add(key)
                 passages.append(passage)
         codes = structure(code_of(task))
-        key = (Kind.FUNCTION, codes.tobytes())
+        key = (Kind.FUNCTION, codes)
         if key not in known and telling_words(codes) >= rule.min_words:
             known.add(key)
             structures.append(codes)
@@ -105,7 +106,7 @@ def passages_of(task: Task, number: int, rule: Rule) -> Iterator[Passage]:
     if task.head:
         found.append((letters(code_of(task)), Kind.FUNCTION))
     for data, kind in dict.fromkeys(found):
-        if len(data) >= WINDOW:
+        if is_varied(data):
             yield Passage(data, number, kind)
 
 
@@ -124,8 +125,8 @@ class Contamination:
         """The task that a file has in it, or None."""
         data = encoded(text)
         code = bare_code(data, language)
-        found = [*self._passages.find(letters(data)), *self._passages.find(letters(code))]
-        return self._by_passages(found) or self._by_structure(structure(code))
+        views = letters(data) + BETWEEN + letters(code)
+        return self._by_passages(list(self._passages.find(views))) or self._by_structure(structure(code))
 
     def _by_passages(self, found: list[Found]) -> Match | None:
         found.sort(reverse=True)
@@ -139,7 +140,7 @@ class Contamination:
                 return Match(self._index.names[one.task], 1.0, "words and solution")
         return None
 
-    def _by_structure(self, codes: Codes) -> Match | None:
+    def _by_structure(self, codes: bytes) -> Match | None:
         rule = self._rule
         found = self._structures.find(codes, min_overlap=rule.min_overlap, min_words=rule.min_words)
         best = max(found, key=lambda one: one[1], default=None)

@@ -56,6 +56,12 @@ class Passages(NamedTuple):
     kinds: npt.NDArray[np.uint8]
 
 
+def is_varied(data: bytes) -> bool:
+    """Whether a passage is long enough to be found, and no repetition of the same few words."""
+    windows = window_hashes(data, WINDOW)
+    return len(windows) > 0 and 2 * len(np.unique(windows)) >= len(windows)
+
+
 def index_passages(passages: Sequence[Passage]) -> Passages:
     """The passages with their rarest windows. Each must have `WINDOW` bytes or more."""
     hashes = [window_hashes(passage.data, WINDOW) for passage in passages]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamer.likeness.code_views import Codes, Hashes, window_hashes
+from streamer.likeness.code_views import Hashes, window_hashes
 from streamer.likeness.slots import Places, Slots
 
 RUN = 16
@@ -35,7 +35,7 @@ class Structures(NamedTuple):
     tasks: npt.NDArray[np.int32]
 
 
-def index_structures(codes: Sequence[Codes], tasks: Sequence[int]) -> Structures:
+def index_structures(codes: Sequence[bytes], tasks: Sequence[int]) -> Structures:
     """The index of structures, each of a task."""
     runs = [np.unique(telling_runs(own)) for own in codes]
     owners = np.repeat(np.arange(len(runs), dtype=np.int32), [len(own) for own in runs])
@@ -49,19 +49,19 @@ def index_structures(codes: Sequence[Codes], tasks: Sequence[int]) -> Structures
     )
 
 
-def telling_words(codes: Codes) -> int:
+def telling_words(codes: bytes) -> int:
     """How many words a structure has, by its different runs that tell something; 0 for one without any."""
     count = len(np.unique(telling_runs(codes)))
     return count + RUN - 1 if count else 0
 
 
-def telling_runs(codes: Codes) -> Hashes:
+def telling_runs(codes: bytes) -> Hashes:
     """The hashes of the runs that have enough different words."""
     if len(codes) < RUN:
         return np.zeros(0, np.uint64)
-    words = np.sort(np.lib.stride_tricks.sliding_window_view(codes, RUN), axis=1)
+    words = np.sort(np.lib.stride_tricks.sliding_window_view(np.frombuffer(codes, np.uint8), RUN), axis=1)
     kinds = 1 + (words[:, 1:] != words[:, :-1]).sum(axis=1)
-    hashes: Hashes = window_hashes(codes.tobytes(), RUN)[kinds >= LEAST_KINDS]
+    hashes: Hashes = window_hashes(codes, RUN)[kinds >= LEAST_KINDS]
     return hashes
 
 
@@ -76,9 +76,9 @@ class StructureFinder:
         self._totals = np.bincount(structures.owners, self._weights, count)
         self._words = np.bincount(structures.owners, minlength=count) + RUN - 1
 
-    def find(self, codes: Codes, *, min_overlap: float, min_words: int) -> Iterator[tuple[int, float]]:
+    def find(self, codes: bytes, *, min_overlap: float, min_words: int) -> Iterator[tuple[int, float]]:
         """(structure, score) of the structures of which a file has at least that share, and so many words."""
-        places, first, after = self._slots.places(window_hashes(codes.tobytes(), RUN))
+        places, first, after = self._slots.places(window_hashes(codes, RUN))
         if not len(places):
             return
         counts = after - first
