@@ -15,6 +15,7 @@ from streamer.documents.notebooks import Notebooks
 from streamer.documents.toml_text import parse_toml, read_text
 from streamer.errors import CorpusError, TomlError
 from streamer.gates.filters import Filters
+from streamer.likeness.decontamination import Decontamination
 from streamer.likeness.near_duplicates import USUAL, Duplicates
 from streamer.packing.grouping import Grouping
 from streamer.publishing.heldout import SHARE
@@ -98,6 +99,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             or by repository and then by language.
         filters: Which files are refused, and from which threshold on: one `[filters.GATE]` table for each gate.
         duplicates: When files are near-duplicates, of which the first one is kept: a `[duplicates]` table.
+        decontamination: Which benchmarks the corpus is kept free of, and from when on a file counts as a copy: a
+            `[decontamination]` table.
         notebooks: What a notebook becomes: `script`, code with its markdown in comments of the kernel's language, or `text`,
             markdown with the code between fences. Outputs are left out either way.
         seed: The seed of every random choice.
@@ -123,6 +126,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     grouping: Grouping = Grouping.LANGUAGE
     filters: Filters = Filters()
     duplicates: Duplicates = USUAL
+    decontamination: Decontamination = Decontamination()
     notebooks: Notebooks = Notebooks.SCRIPT
     seed: int = 17
     workers: int = 1
@@ -133,6 +137,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         check("duplicates.threshold", self.duplicates.threshold, 0.5, 1)
         check("duplicates.shingle", self.duplicates.shingle, 1, 50)
         check("duplicates.permutations", self.duplicates.permutations, 64, 1024)
+        check("decontamination.min_letters", self.decontamination.min_letters, 16, 10**4)
+        check("decontamination.min_function_letters", self.decontamination.min_function_letters, 16, 10**4)
+        check("decontamination.min_letters_together", self.decontamination.min_letters_together, 32, 10**4)
+        check("decontamination.min_words", self.decontamination.min_words, 16, 10**4)
+        check("decontamination.min_overlap", self.decontamination.min_overlap, 0.1, 1)
         check("seq_len", self.seq_len, 2, 2**20)
         check("heldout_share", self.heldout_share, 0, 0.5)
         check("sample_files", self.sample_files, 20, MAX_SAMPLE_FILES, "the student scores the rest")

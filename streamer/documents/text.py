@@ -38,6 +38,7 @@ class DropReason(StrEnum):
     DATA = "data"
     LICENCE_ALONE = "licence_alone"
     DOES_NOT_PARSE = "does_not_parse"
+    CONTAMINATED = "contaminated"
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"
     REDACTED = "redacted"

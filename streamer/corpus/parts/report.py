@@ -21,7 +21,8 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `streams`: samples of each stream. `annotator_auc`: good against random files, each scored by a head that had not
     seen it. `student_correlation`: rank correlation of student and annotator on files new to the student.
-    `seconds`: of each step; steps run beside each other, so they may sum to more than `total`.
+    `contamination`: the name of the index of benchmarks under `corpus/contamination/` that the files were judged by; empty
+    without any. `seconds`: of each step; steps run beside each other, so they may sum to more than `total`.
     """
 
     build: str
@@ -39,6 +40,7 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     annotator_auc: float
     student_correlation: float
     seconds: dict[str, float]
+    contamination: str = ""
 
 
 def count_languages(manifests: Iterable[PartManifest]) -> dict[str, LanguageReport]:
