@@ -104,7 +104,7 @@ def schema_of(folder: MdsFolder, tokenizer: str | None) -> Schema:
     columns = folder.shards[0].columns
     if any(shard.columns != columns for shard in folder.shards):
         raise PartError(f"{folder.name}: its shards differ in their columns; write them with one set of columns")
-    if columns in (COLUMNS, FIRST_COLUMNS):
+    if FIRST_COLUMNS.items() <= columns.items() <= COLUMNS.items():
         return Schema(kind="documents")
     names = ", ".join(columns)[:400]
     if "tokens" not in columns:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 import xxhash
 
-FIRST_COLUMNS = {  # of the first format; parts that have these alone are read too
+FIRST_COLUMNS = {  # of the first format; parts that have these and only some of the others are read too
     "text": "str",
     "path": "str",
     "repository": "str",
@@ -18,7 +18,7 @@ FIRST_COLUMNS = {  # of the first format; parts that have these alone are read t
     "document": "str",
     "score": "float64",
 }
-COLUMNS = {**FIRST_COLUMNS, "encoding": "str", "flags": "str"}
+COLUMNS = {**FIRST_COLUMNS, "encoding": "str", "flags": "str", "copies": "int"}
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
     `document` is the id (32 hex digits), `score` the annotator's number (higher is better) or None when none was given.
     `encoding`: what the file was written in before it became text. `flags`: those of generated, vendored, test and
-    documentation that it is, divided by blanks.
+    documentation that it is, divided by blanks. `copies`: how many files it stands for, duplicates and itself together.
     """
 
     text: str
@@ -38,6 +38,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     score: float | None = None
     encoding: str = "utf-8"
     flags: str = ""
+    copies: int = 1
 
 
 def document_id(repository: str, path: str, text: str) -> str:

@@ -4,6 +4,7 @@ Always holds: a part is an MDS folder by mosaicml-streaming's MDSWriter beside a
 a folder without one is no part; the same documents, scores and recipe give the same bytes.
 """
 
+import shutil
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from datatrove.data import Document as Passed
 from datatrove.pipeline.base import PipelineStep
 
 from streamer.corpus.parts.part_manifest import PartManifest, write_manifest
-from streamer.corpus.progress import Progress
+from streamer.corpus.progress import Tally
 from streamer.corpus.recipe import Recipe
 from streamer.corpus.spool import read_spool
 from streamer.documents.document import COLUMNS, Document
@@ -48,26 +49,20 @@ class Scorer(PipelineStep):  # type: ignore[misc]
 
     type, name = "📊 - SCORE", "annotator and student"
 
-    def __init__(self, known: dict[str, float], student: Student, progress: Progress, total: int) -> None:
+    def __init__(self, known: dict[str, float], student: Student, tallies: Path) -> None:
         super().__init__()
-        self.known, self.student, self.progress, self.total = known, student, progress, total
-        self.shared = {"done": 0}
-
-    def __deepcopy__(self, memo: dict[int, object]) -> "Scorer":
-        copy = Scorer(self.known, self.student, self.progress, self.total)
-        copy.shared = self.shared
-        return copy
+        self.known, self.student, self.tallies = known, student, tallies
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
-        while batch := list(islice(data, BATCH_DOCUMENTS)):
-            with self.track_time("batch"):
-                scores = self.student.score([doc.text for doc in batch])
-                for doc, score in zip(batch, scores.tolist(), strict=True):
-                    number = round(self.known.get(doc.id, score), 6)
-                    doc.metadata["document"] = msgspec.structs.replace(doc.metadata["document"], score=number)
-            self.shared["done"] += len(batch)
-            self.progress.report("score and pack", self.shared["done"], self.total)
-            yield from batch
+        with Tally(self.tallies, rank) as tally:
+            while batch := list(islice(data, BATCH_DOCUMENTS)):
+                with self.track_time("batch"):
+                    scores = self.student.score([doc.text for doc in batch])
+                    for doc, score in zip(batch, scores.tolist(), strict=True):
+                        number = round(self.known.get(doc.id, score), 6)
+                        doc.metadata["document"] = msgspec.structs.replace(doc.metadata["document"], score=number)
+                tally.add(len(batch))
+                yield from batch
 
 
 class Encoder(PipelineStep):  # type: ignore[misc]
@@ -131,7 +126,7 @@ class PartsWriter(PipelineStep):  # type: ignore[misc]
             dtype=self.recipe.dtype,
             end_of_document_id=self.end_of_document_id,
         )
-        place = self.folder / stream.replace("/", "+")
+        place = empty_folder(self.folder / stream.replace("/", "+"))
         columns = {"tokens": f"ndarray:{self.recipe.dtype}:{self.recipe.seq_len}"}
         with MDSWriter(out=str(place), columns=columns, max_workers=1) as writer:
             for row in packed.rows:
@@ -143,7 +138,7 @@ class PartsWriter(PipelineStep):  # type: ignore[misc]
         """One part of a stream of documents, ordered by repository and path."""
         from streaming import MDSWriter
 
-        place = self.folder / stream.replace("/", "+")
+        place = empty_folder(self.folder / stream.replace("/", "+"))
         with MDSWriter(out=str(place), columns=COLUMNS, max_workers=1) as writer:
             for document in sorted(documents, key=lambda item: (item.repository, item.path, item.document)):
                 writer.write({name: getattr(document, name) for name in COLUMNS})
@@ -154,3 +149,9 @@ class PartsWriter(PipelineStep):  # type: ignore[misc]
     ) -> None:
         manifest = PartManifest(stream=stream, sidecar=sidecar, documents=documents, samples=samples, tokens=tokens)
         write_manifest(place, manifest)
+
+
+def empty_folder(place: Path) -> Path:
+    """A folder without what a task left there that was killed."""
+    shutil.rmtree(place, ignore_errors=True)
+    return place
