@@ -70,6 +70,7 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
 def corpus_recipe() -> str:
     from streamer.corpus.recipe import Recipe, Source
     from streamer.gates.filters import GATES, Filters
+    from streamer.likeness.decontamination import Decontamination
     from streamer.likeness.near_duplicates import Duplicates
 
     head = [
@@ -79,6 +80,7 @@ def corpus_recipe() -> str:
         "",
     ]
     lines = [*head, *struct("The recipe", Recipe), *struct("`[[sources]]`", Source), *struct("`[duplicates]`", Duplicates)]
+    lines += struct("`[decontamination]`", Decontamination)
     lines += struct("`[filters]`", Filters)
     for name in GATES:
         lines += struct(f"`[filters.{name}]`", type(getattr(Filters(), name)))

@@ -1,8 +1,8 @@
 """The gates in order of cost: what an engine wrote to a verdict.
 
 Always holds: the same completion, job and accepted files give the same verdict; the first gate that refuses names the
-reason. Workers ask the gates that need nothing but the job; that a file is no near-duplicate the publisher asks, which
-knows all accepted files.
+reason. Workers ask the gates that need nothing but the job. The publisher, which knows the root and all accepted files, asks
+whether a file has a task of a benchmark in it and whether it is a near-duplicate.
 """
 
 import re

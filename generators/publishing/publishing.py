@@ -1,4 +1,4 @@
-"""From files that wait to parts: the gate that needs all accepted files, then a stream for each language.
+"""From files that wait to parts: the gates that need more than the job, then a stream for each language.
 
 Always holds: a file leaves the queue only after an entry names it or a gate refused it; whatever dies in between, it comes
 again and is published once.
@@ -15,6 +15,9 @@ from mixer.pool.files import KIND
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.part_files import read_parquet
 from streamer.catalog.redaction import merge
+from streamer.corpus.parts.publication import contaminations
+from streamer.documents.document import Document
+from streamer.likeness.contamination import Contamination
 
 MOST_HELD = 4096
 
@@ -37,6 +40,7 @@ class Publishing:
         self._publishers: dict[str, Publisher] = {}
         self._accepted: dict[str, Accepted] = {}
         self._parts_read: dict[str, int] = {}
+        self._contaminations: list[Contamination] | None = None
 
     def tick(self) -> int:
         """Takes what is new and publishes what packs well or waited long. Returns: files published."""
@@ -51,11 +55,20 @@ class Publishing:
         language, identity = waiting.file.document.language, waiting.file.identity
         accepted = self._catch_up(language)
         if identity not in accepted:
+            if self._is_contaminated(waiting.file.document):
+                self._queue.reject_file(waiting, Reason.CONTAMINATED)
+                return
             if accepted.is_near(waiting.file.document.text):
                 self._queue.reject_file(waiting, Reason.NEAR_DUPLICATE)
                 return
             accepted.add(identity, waiting.file.document.text)
         self._held[waiting.entry] = waiting
+
+    def _is_contaminated(self, document: Document) -> bool:
+        """Whether a file has a task of the benchmarks that the corpus of this root was kept free of."""
+        if self._contaminations is None:
+            self._contaminations = contaminations(self._catalog)
+        return any(one.find(document.text, document.language) is not None for one in self._contaminations)
 
     def _leave_out_redacted(self) -> None:
         """Rejects the files that wait and are redacted, or whose seed document is."""

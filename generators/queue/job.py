@@ -21,6 +21,7 @@ class Reason(StrEnum):
     DOES_NOT_PARSE = "does_not_parse"
     COPY_OF_SEED = "copy_of_seed"
     NEAR_DUPLICATE = "near_duplicate"
+    CONTAMINATED = "contaminated"
     REDACTED = "redacted"
 
 

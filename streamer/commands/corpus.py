@@ -43,6 +43,7 @@ def add_corpus(parser: argparse.ArgumentParser) -> None:
     repack.set_defaults(run=run_repack)
     stats = actions.add_parser("stats", help="what the corpus under a root consists of")
     stats.add_argument("--rejected", metavar="REASON", help="show files that were dropped for a reason, such as generated")
+    stats.add_argument("--contaminated", action="store_true", help="list files that were dropped for tasks of benchmarks")
     stats.add_argument("--sample", type=int, default=10, metavar="N", help="show so many of them (default: 10)")
     add_root(stats)
     add_json(stats)
@@ -160,7 +161,9 @@ def run_stats(args: argparse.Namespace) -> int:
     report = last_report(catalog)
     if report is None:
         raise CorpusError(f"root {args.root} has no finished corpus; build one with phasemix corpus ingest")
-    if args.rejected is None:
+    if args.contaminated:
+        print_contaminated(catalog, report, args.json)
+    elif args.rejected is None:
         print_report(report, args.json)
     else:
         print_rejected(catalog, report, args)
@@ -191,6 +194,34 @@ def print_rejected(catalog: Any, report: Any, args: argparse.Namespace) -> None:
         for line in record.text.splitlines()[:SHOWN_LINES]:
             print(f"    {printable(line[:SHOWN_CHARACTERS])}")
         print()
+
+
+def print_contaminated(catalog: Any, report: Any, as_json: bool) -> None:
+    """Lists the files that were dropped for tasks of benchmarks. Raises: CorpusError when none was looked for."""
+    from streamer.corpus.rejected import read_rejected
+    from streamer.documents.text import DropReason
+    from streamer.errors import CorpusError
+
+    if not report.contamination:
+        raise CorpusError(
+            f"Build {report.build} looked for no benchmarks. Name some as [decontamination] sets of the recipe and ingest again."
+        )
+    count = report.dropped.get(DropReason.CONTAMINATED, 0)
+    found = read_rejected(catalog.store, report.build, DropReason.CONTAMINATED, max(1, count))
+    rows = [
+        {
+            "document": record.values["document"],
+            "file": f"{record.repository}: {record.path}",
+            "task": record.values["task"],
+            "score": record.values["score"],
+            "found": record.values["found"],
+        }
+        for record in found
+    ]
+    if rows or as_json:
+        print_table(rows, as_json)
+    else:
+        print("No file was dropped: none has a task of the benchmarks in it.")
 
 
 def printable(line: str) -> str:

@@ -30,10 +30,12 @@ from streamer.corpus.recipe import Recipe, check, identity_of
 from streamer.corpus.rejected import publish_rejected
 from streamer.corpus.sources.ingest import count_files
 from streamer.corpus.spool import read_spool
-from streamer.corpus.steps import ContentFilter, DecodeFilter, KeptWriter, LanguageFilter, SourceReader
+from streamer.corpus.steps import ContaminationFilter, ContentFilter, DecodeFilter, KeptWriter, LanguageFilter, SourceReader
 from streamer.corpus.work_folder import WorkFolder, key_of
 from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
+from streamer.likeness.contamination_file import encode_index, publish_index
+from streamer.likeness.decontamination import read_sets
 from streamer.packing import tokenizer as tokenizers
 from streamer.packing.grouping import Grouping, random_key
 from streamer.packing.tokenizer_file import read_text
@@ -43,6 +45,7 @@ from streamer.scoring.annotator_process import Request
 from streamer.scoring.student import Student, fit_student
 
 TOTAL = "total"
+BENCHMARKS = "benchmarks"  # their index, in the working folder
 TASKS_EACH = 4  # so many tasks for each worker: what a kill costs is a part of what they read
 MOST_TASKS = 99_999
 
@@ -102,6 +105,7 @@ class Build:
         self.folder, self.execution = work.path, execution
         self.given_tokenizer = given_tokenizer
         self.rejected = self.folder / "rejected"
+        self.contamination = ""
         self.seconds: dict[str, float] = {}
         self.counts: dict[str, int] = {}
 
@@ -168,6 +172,7 @@ class Build:
             DecodeFilter(self.rejected),
             LanguageFilter(self.rejected, recipe.notebooks),
             ContentFilter(self.rejected, recipe.filters),
+            *self.decontamination(),
             KeptWriter(kept, recipe.duplicates),
         ]
         self.stage("read", reading, tasks=self.execution.tasks, total=count_files(recipe.sources))
@@ -179,6 +184,14 @@ class Build:
             reasons = ", ".join(f"{name} {number}" for name, number in self.dropped().items()) or "there was none"
             self.work.remove()
             raise CorpusError(f"no document is left of {self.counts.get('files', 0)} files ({reasons}); name other sources")
+
+    def decontamination(self) -> list[ContaminationFilter]:
+        """The step that drops tasks of benchmarks, with their index; none when the recipe names no benchmark."""
+        wanted = self.recipe.decontamination
+        if not wanted.sets:
+            return []
+        self.work.once(BENCHMARKS, lambda: encode_index(read_sets(wanted)))
+        return [ContaminationFilter(self.rejected, self.folder / BENCHMARKS)]
 
     def tallies(self, step: str) -> Path:
         return self.folder / "tallies" / step
@@ -237,6 +250,8 @@ class Build:
     def publish(self, build: str, tokenizer_json: str, annotation: Annotation) -> None:
         begin(self.catalog, build, held_out_by(self.recipe))
         publish_rejected(self.catalog.store, build, self.rejected)
+        if self.recipe.decontamination.sets:
+            self.contamination = publish_index(self.catalog.store, (self.folder / BENCHMARKS).read_bytes())
         publish(
             self.catalog,
             self.folder / "parts",
@@ -271,5 +286,6 @@ class Build:
             annotated_files=len(annotation.positive_scores) + len(annotation.negative_scores),
             annotator_auc=round(annotation.annotator.auc, 4),
             student_correlation=round(student.rank_correlation, 4),
+            contamination=self.contamination,
             seconds=self.seconds,
         )

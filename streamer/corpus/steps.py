@@ -28,6 +28,8 @@ from streamer.documents.text import DropReason, decode
 from streamer.gates.filters import Filters, LanguageGates
 from streamer.gates.flags import flags
 from streamer.gates.subject import Refusal, Subject
+from streamer.likeness.contamination import Contamination
+from streamer.likeness.contamination_file import decode_index
 from streamer.likeness.near_duplicates import Duplicates, sign
 
 BATCH_DOCUMENTS = 64
@@ -108,6 +110,29 @@ class ContentFilter(CountedFilter):
 
     def judge(self, doc: Passed) -> Refusal | None:
         return self.gates.judge(subject_of(doc.text, doc.metadata["file"]))
+
+
+class ContaminationFilter(CountedFilter):
+    """Drops files that have a task of a benchmark in them, before any of them becomes the survivor of its duplicates."""
+
+    name = "contamination"
+
+    def __init__(self, folder: Path, index: Path) -> None:
+        super().__init__(folder)
+        self.index = index
+
+    def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
+        self.contamination = Contamination(decode_index(self.index.read_bytes(), str(self.index)))
+        yield from super().run(data, rank, world_size)
+
+    def judge(self, doc: Passed) -> Refusal | None:
+        file: RawFile = doc.metadata["file"]
+        assert file.language is not None
+        found = self.contamination.find(doc.text, file.language)
+        if found is None:
+            return None
+        document = document_id(file.repository, file.path, doc.text)
+        return Refusal(reason=DropReason.CONTAMINATED, values={**found._asdict(), "document": document})
 
 
 def subject_of(text: str, file: RawFile) -> Subject:

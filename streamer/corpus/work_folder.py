@@ -20,6 +20,7 @@ from streamer.catalog.catalog import Catalog
 from streamer.corpus.recipe import Recipe, identity_of
 from streamer.corpus.sources.ingest import find_source
 from streamer.errors import CorpusError
+from streamer.likeness.decontamination import find_files
 
 FORMAT = "corpus-work/1"
 PLACE = "corpus/work"
@@ -98,14 +99,16 @@ def place_of(catalog: Catalog) -> Path:
 
 
 def key_of(recipe: Recipe, tasks: int, tokenizer_json: str | None, *, without: Path | None) -> str:
-    """What the work of a build depends on: version, recipe, number of tasks, tokenizer, and the files of the sources.
+    """What the work of a build depends on: version, recipe, number of tasks, tokenizer, and the files of sources and benchmarks.
 
-    Args: without, the root, which may lie in a source. Raises: CorpusError for a missing source.
+    Args: without, the root, which may lie in a source. Raises: CorpusError for a missing source or benchmark.
     """
     digest = xxhash.xxh3_128(f"{FORMAT} {version('phasemix')} {tasks} {tokenizer_json}")
     digest.update(identity_of(recipe))
     for source in recipe.sources:
         note_files(find_source(source), digest, without)
+    for benchmark in find_files(recipe.decontamination.sets):
+        note_file(benchmark, digest)
     if recipe.opt_out is not None:
         note_files(Path(recipe.opt_out), digest, without)
     return digest.hexdigest()

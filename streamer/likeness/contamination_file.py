@@ -66,9 +66,8 @@ def to_arrays(found: dict[str, bytes], kinds: dict[str, str]) -> Iterable[Any]:
     return [np.frombuffer(found[name], kind) for name, kind in kinds.items()]
 
 
-def publish_index(store: Store, index: Index) -> str:
-    """Writes an index under the root and returns its name. Raises: StoreError."""
-    data = encode_index(index)
+def publish_index(store: Store, data: bytes) -> str:
+    """Writes an encoded index under the root and returns its name. Raises: StoreError."""
     name = xxhash.xxh3_128_hexdigest(data)
     store.put_if_absent(f"{FOLDER}/{name}", data)
     return name

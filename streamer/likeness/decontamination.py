@@ -37,10 +37,8 @@ class Decontamination(Rule, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return Rule(**{name: getattr(self, name) for name in Rule.__struct_fields__})
 
 
-def read_sets(wanted: Decontamination) -> Index | None:
-    """The index of the benchmarks of a recipe; None without any. Raises: CorpusError."""
-    if not wanted.sets:
-        return None
+def read_sets(wanted: Decontamination) -> Index:
+    """The index of the benchmarks of a recipe. Raises: CorpusError."""
     return index_tasks(read_tasks(find_files(wanted.sets)), wanted.rule)
 
 

@@ -16,6 +16,8 @@ from streamer.corpus.parts.part_manifest import read_manifests
 from streamer.corpus.parts.report import CorpusReport
 from streamer.corpus.progress import Progress
 from streamer.errors import CorpusError
+from streamer.likeness.contamination import Contamination
+from streamer.likeness.contamination_file import read_index
 from streamer.publishing.heldout import HoldOut, note_choice
 from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body
@@ -106,3 +108,10 @@ def last_report(catalog: Catalog) -> CorpusReport | None:
     """The report of the build that filled this root, or None."""
     done = [body for body in catalog.log(BUILDS).read() if body["event"] == "done"]
     return msgspec.convert(done[-1]["report"], CorpusReport) if done else None
+
+
+def contaminations(catalog: Catalog) -> list[Contamination]:
+    """What the files of this root were judged by, for files that are added. Raises: CorpusError, StoreError."""
+    reports = [body["report"] for body in catalog.log(BUILDS).read() if body["event"] == "done"]
+    names = dict.fromkeys(report.get("contamination", "") for report in reports)
+    return [Contamination(read_index(catalog.store, name)) for name in names if name]
