@@ -204,7 +204,7 @@ def print_contaminated(catalog: Any, report: Any, as_json: bool) -> None:
 
     if not report.contamination:
         raise CorpusError(
-            f"Build {report.build} looked for no benchmarks. Name some as [decontamination] sets of the recipe and ingest again."
+            f"Build {report.build} looked for no benchmarks. Name some in [decontamination] sets of the recipe."
         )
     count = report.dropped.get(DropReason.CONTAMINATED, 0)
     found = read_rejected(catalog.store, report.build, DropReason.CONTAMINATED, max(1, count))

@@ -99,7 +99,7 @@ def place_of(catalog: Catalog) -> Path:
 
 
 def key_of(recipe: Recipe, tasks: int, tokenizer_json: str | None, *, without: Path | None) -> str:
-    """What the work of a build depends on: version, recipe, number of tasks, tokenizer, and the files of sources and benchmarks.
+    """What the work of a build depends on: version, recipe, number of tasks, tokenizer, files of sources and benchmarks.
 
     Args: without, the root, which may lie in a source. Raises: CorpusError for a missing source or benchmark.
     """

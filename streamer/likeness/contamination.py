@@ -73,14 +73,13 @@ def index_tasks(tasks: Iterable[Task], rule: Rule) -> Index:
     for number, task in enumerate(tasks):
         names.append(task.name)
         for passage in passages_of(task, number, rule):
-            key = passage.data if len(passage.data) >= rule.min_letters else passage
-            if key not in known:
-                known.add(key)
+            name = passage.data if len(passage.data) >= rule.min_letters else passage
+            if name not in known:
+                known.add(name)
                 passages.append(passage)
         codes = structure(code_of(task))
-        key = (Kind.FUNCTION, codes)
-        if key not in known and telling_words(codes) >= rule.min_words:
-            known.add(key)
+        if (codes, "structure") not in known and telling_words(codes) >= rule.min_words:
+            known.add((codes, "structure"))
             structures.append(codes)
             owners.append(number)
     return Index(rule, tuple(names), index_passages(passages), index_structures(structures, owners))

@@ -6,8 +6,6 @@ Always holds: the files are read once, before anything else is; a pattern that f
 from collections.abc import Iterator
 from glob import glob
 
-import msgspec
-
 from streamer.errors import CorpusError
 from streamer.likeness.contamination import Index, Rule, index_tasks
 from streamer.likeness.tasks import read_tasks
