@@ -25,13 +25,15 @@ WITH_PREFIXES = frozenset({"python", "jupyter-notebook"})
 LOWER = bytes(range(256)).lower()
 NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalnum())
 
-TRIPLE = rb'"""(?:[^"\\]|\\.|"(?!""))*+"""'
-TRIPLE_SINGLE = rb"'''(?:[^'\\]|\\.|'(?!''))*+'''"
-DOUBLE = rb'"(?:[^"\\\n]|\\.)*+"'
-SINGLE = rb"'(?:[^'\\\n]|\\.)*+'"
+# What is not closed goes to the end of its line or of the text, so that no place is looked at twice.
+TRIPLE = rb'"""[^"\\]*+(?:(?:\\.?+|"(?!""))[^"\\]*+)*+(?:"""|\Z)'
+TRIPLE_SINGLE = rb"'''[^'\\]*+(?:(?:\\.?+|'(?!''))[^'\\]*+)*+(?:'''|\Z)"
+DOUBLE = rb'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"?'
+SINGLE = rb"'[^'\\\n]*+(?:\\.[^'\\\n]*+)*+'?"
 CHARACTER = rb"'(?:[^'\\\n]|\\[^\n][^'\n]{0,8})'"
-BACKTICKS = rb"`(?:[^`\\]|\\.)*+`"
-SLASHES = rb"//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)"
+BACKTICKS = rb"`[^`\\]*+(?:\\.?+[^`\\]*+)*+(?:`|\Z)"
+BLOCK = rb"/\*[^*]*+(?:\*(?!/)[^*]*+)*+(?:\*/|\Z)"
+SLASHES = rb"//[^\n]*+|" + BLOCK
 HASH = rb"#[^\n]*+"
 C_LIKE = rb"|".join((TRIPLE, DOUBLE, CHARACTER, SLASHES))
 SCRIPT = rb"|".join((DOUBLE, SINGLE, BACKTICKS, SLASHES))
@@ -42,7 +44,7 @@ BLANKED = {
     "dart": rb"|".join((TRIPLE, TRIPLE_SINGLE, DOUBLE, SINGLE, SLASHES)),
     "php": rb"|".join((DOUBLE, SINGLE, SLASHES, HASH)),
     "ruby": rb"|".join((DOUBLE, SINGLE, HASH)), "shell": rb"|".join((DOUBLE, SINGLE, HASH)),
-    "sql": rb"|".join((DOUBLE, SINGLE, rb"--[^\n]*+", rb"/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)")),
+    "sql": rb"|".join((DOUBLE, SINGLE, rb"--[^\n]*+", BLOCK)),
 }  # fmt: skip
 PATTERNS = {language: re.compile(pattern, re.DOTALL) for language, pattern in BLANKED.items()}
 C_PATTERN = re.compile(C_LIKE, re.DOTALL)
@@ -96,7 +98,9 @@ def without_prefixes(code: bytes) -> bytes:
     data = np.frombuffer(code, np.uint8).copy()
     before = np.flatnonzero(data == BLANK[0]) - 1
     for _ in range(2):
-        before = before[(before >= 0) & IS_PREFIX[data[before]]]
+        before = before[IS_PREFIX[data[before]] & (before >= 0)]
+        if not len(before):
+            break
         data[before] = BLANK[0]
         before = before - 1
     return data.tobytes()
@@ -129,7 +133,7 @@ def structure(code: bytes) -> bytes:
 
 def word_kinds(data: bytes, words: Places, keys: Hashes, are_members: Flags) -> Codes:
     """The kinds of the words that begin at `words`. A member is of one of few kinds, by its name."""
-    slots = keys >> SLOT_SHIFT
+    slots = (keys >> SLOT_SHIFT).view(np.int64)  # numpy is slow to index by unsigned numbers
     first = np.frombuffer(data, np.uint8)[words]
     names = np.where(are_members, FIRST_MEMBER + ((keys >> MEMBER_SHIFT) * MEMBERS >> MEMBER_BITS), KIND_BY_FIRST[first])
     found: Codes = np.where(SLOT_KEYS[slots] == keys, SLOT_KINDS[slots], names.astype(np.uint8))

@@ -40,9 +40,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     min_letters: int = 40
-    min_function_letters: int = 24
+    min_function_letters: int = 20
     min_letters_together: int = 40
-    min_words: int = 25
+    min_words: int = 26
     min_overlap: float = 0.65
 
 

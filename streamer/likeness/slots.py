@@ -23,12 +23,12 @@ class Slots:
 
     def places(self, hashes: Hashes) -> tuple[Places, Places, Places]:
         """The places of the hashes that are known, and for each the first of its rows and the one after its last."""
-        places = np.flatnonzero(self._is_used[hashes >> self._shift])
+        places = np.flatnonzero(self._is_used[(hashes >> self._shift).view(np.int64)])  # slow by unsigned numbers
         candidates = hashes[places]
         first = np.searchsorted(self._known, candidates)
-        after = np.searchsorted(self._known, candidates, "right")
-        is_known = after > first
-        return places[is_known], first[is_known], after[is_known]
+        is_known = self._known.take(first, mode="clip") == candidates if len(self._known) else np.zeros(len(first), np.bool_)
+        places, first = places[is_known], first[is_known]
+        return places, first, np.searchsorted(self._known, candidates[is_known], "right")
 
     def find(self, hashes: Hashes) -> Iterator[tuple[int, int]]:
         """(place, row) of each hash that is known."""
