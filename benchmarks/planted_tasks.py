@@ -8,6 +8,7 @@ import random
 import re
 import sysconfig
 import tokenize
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,7 +88,7 @@ def hosts() -> list[str]:
 def plant(texts: dict[str, str], chance: random.Random, count: int) -> dict[str, list[Planted]]:
     """`count` tasks of each kind, different ones, of texts by the names of tasks."""
     larger, chosen = hosts(), chance.sample(sorted(texts), 4 * count)
-    changes = {
+    changes: dict[str, Callable[[str], str]] = {
         "verbatim": lambda text: text,
         "renamed": renamed,
         "reformatted": lambda text: reformatted(text, chance),

@@ -122,13 +122,19 @@ class ContaminationFilter(CountedFilter):
         self.index = index
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
-        self.contamination = Contamination(decode_index(self.index.read_bytes(), str(self.index)))
-        yield from super().run(data, rank, world_size)
+        contamination = Contamination(decode_index(self.index.read_bytes(), str(self.index)))
+        yield from super().run(self.judged(data, contamination), rank, world_size)
+
+    def judged(self, data: Any, contamination: Contamination) -> Iterator[Passed]:
+        """The documents with the tasks that are found in them; many are looked at together."""
+        while batch := list(islice(data, BATCH_DOCUMENTS)):
+            languages = [doc.metadata["file"].language for doc in batch]
+            for doc, match in zip(batch, contamination.find_all([doc.text for doc in batch], languages), strict=True):
+                doc.metadata["match"] = match
+                yield doc
 
     def judge(self, doc: Passed) -> Refusal | None:
-        file: RawFile = doc.metadata["file"]
-        assert file.language is not None
-        found = self.contamination.find(doc.text, file.language)
+        file, found = doc.metadata["file"], doc.metadata.pop("match")
         if found is None:
             return None
         document = document_id(file.repository, file.path, doc.text)

@@ -9,6 +9,7 @@ its first eight bytes and its length.
 """
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ Places = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 BLANK = b"\1"
+BETWEEN = b"\x7f"  # codes that are looked at together; of a single one it is no part
 WITH_PREFIXES = frozenset({"python", "jupyter-notebook"})
 LOWER = bytes(range(256)).lower()
 NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalnum())
@@ -72,7 +74,7 @@ def class_of(code: int) -> int:
     """What a byte is: part of a word, a sign, or nothing. A byte beyond ASCII is part of a word."""
     if code >= 128 or chr(code).isalnum() or code == ord("_"):
         return WORD
-    return code if code > ord(" ") and chr(code) not in ";\\\x7f" else NOTHING
+    return code if code > ord(" ") and chr(code) not in ";\\" else NOTHING
 
 
 CLASSES = bytes(class_of(code) for code in range(256))
@@ -109,6 +111,11 @@ def without_prefixes(code: bytes) -> bytes:
 def comments_and_strings(text: bytes, language: str) -> list[bytes]:
     """What `bare_code` leaves out."""
     return [found[0] for found in PATTERNS.get(language, C_PATTERN).finditer(text)]
+
+
+def structures(codes: Sequence[bytes]) -> list[bytes]:
+    """The structures of codes; together they take a fraction of the time."""
+    return structure(BETWEEN.join(code.replace(BETWEEN, BLANK) for code in codes)).split(BETWEEN)
 
 
 def structure(code: bytes) -> bytes:

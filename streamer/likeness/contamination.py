@@ -13,17 +13,16 @@ How, over the views of `code_views`:
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from streamer.likeness.code_views import bare_code, letters, structure
-from streamer.likeness.passages import Found, Kind, Passage, PassageFinder, Passages, index_passages, is_varied
-from streamer.likeness.structures import StructureFinder, Structures, index_structures, telling_words
+from streamer.likeness.code_views import bare_code, letters, structure, structures
+from streamer.likeness.passages import BETWEEN, Found, Kind, Passage, PassageFinder, Passages, index_passages, is_varied
+from streamer.likeness.structures import Shared, StructureFinder, Structures, index_structures, telling_words
 from streamer.likeness.tasks import Task
 
-BETWEEN = b"\0"  # no passage has it
 SENTENCE = re.compile(r"[.!?:;]\s|\n[ \t]*+\n")
 
 
@@ -68,7 +67,7 @@ def index_tasks(tasks: Iterable[Task], rule: Rule) -> Index:
     names: list[str] = []
     known: set[object] = set()
     passages: list[Passage] = []
-    structures: list[bytes] = []
+    solutions: list[bytes] = []
     owners: list[int] = []
     for number, task in enumerate(tasks):
         names.append(task.name)
@@ -80,9 +79,9 @@ def index_tasks(tasks: Iterable[Task], rule: Rule) -> Index:
         codes = structure(code_of(task))
         if (codes, "structure") not in known and telling_words(codes) >= rule.min_words:
             known.add((codes, "structure"))
-            structures.append(codes)
+            solutions.append(codes)
             owners.append(number)
-    return Index(rule, tuple(names), index_passages(passages), index_structures(structures, owners))
+    return Index(rule, tuple(names), index_passages(passages), index_structures(solutions, owners))
 
 
 def code_of(task: Task) -> bytes:
@@ -122,10 +121,17 @@ class Contamination:
 
     def find(self, text: str, language: str) -> Match | None:
         """The task that a file has in it, or None."""
-        data = encoded(text)
-        code = bare_code(data, language)
-        views = letters(data) + BETWEEN + letters(code)
-        return self._by_passages(list(self._passages.find(views))) or self._by_structure(structure(code))
+        return self.find_all([text], [language])[0]
+
+    def find_all(self, texts: Sequence[str], languages: Sequence[str]) -> list[Match | None]:
+        """The same for several files, in half the time."""
+        data = [encoded(text) for text in texts]
+        codes = [bare_code(one, language) for one, language in zip(data, languages, strict=True)]
+        views = [letters(one) + BETWEEN + letters(code) for one, code in zip(data, codes, strict=True)]
+        found = [self._by_passages(passages) for passages in self._passages.find_all(views)]
+        for file, match in self._by_structure(structures(codes)).items():
+            found[file] = found[file] or match
+        return found
 
     def _by_passages(self, found: list[Found]) -> Match | None:
         found.sort(reverse=True)
@@ -139,10 +145,11 @@ class Contamination:
                 return Match(self._index.names[one.task], 1.0, "words and solution")
         return None
 
-    def _by_structure(self, codes: bytes) -> Match | None:
-        rule = self._rule
-        found = self._structures.find(codes, min_overlap=rule.min_overlap, min_words=rule.min_words)
-        best = max(found, key=lambda one: one[1], default=None)
-        if best is None:
-            return None
-        return Match(self._index.names[self._index.structures.tasks[best[0]]], best[1], "structure")
+    def _by_structure(self, codes: Sequence[bytes]) -> dict[int, Match]:
+        """The task of which each file has most, for those that have enough of one."""
+        rule, best = self._rule, dict[int, Shared]()
+        for one in self._structures.find_all(codes, min_overlap=rule.min_overlap, min_words=rule.min_words):
+            if one.file not in best or one.score > best[one.file].score:
+                best[one.file] = one
+        tasks = self._index.structures.tasks
+        return {file: Match(self._index.names[tasks[one.structure]], one.score, "structure") for file, one in best.items()}

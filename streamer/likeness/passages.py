@@ -3,7 +3,7 @@
 Always holds: a passage of at least `WINDOW` bytes that stands in a view is found, and nothing else is.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -15,6 +15,9 @@ from streamer.likeness.code_views import Hashes, window_hashes
 from streamer.likeness.slots import Slots
 
 WINDOW = 16
+
+
+BETWEEN = b"\0"  # views that are looked at together; no passage has it
 
 
 class Kind(IntEnum):
@@ -87,12 +90,15 @@ class PassageFinder:
     def __init__(self, passages: Passages) -> None:
         self._passages, self._slots = passages, Slots(passages.windows)
 
-    def find(self, view: bytes) -> Iterator[Found]:
-        """The passages that stand in a view, in the order of their windows."""
-        passages, windows = self._passages, window_hashes(view, WINDOW)
-        for place, row in self._slots.find(windows):
+    def find_all(self, views: Sequence[bytes]) -> list[list[Found]]:
+        """The passages that stand in each view."""
+        passages, joined = self._passages, BETWEEN.join(views)
+        starts = np.cumsum([0, *(len(view) + 1 for view in views)])
+        found: list[list[Found]] = [[] for _ in views]
+        for place, row in self._slots.find(window_hashes(joined, WINDOW)):
             start, size = place - int(passages.offsets[row]), int(passages.sizes[row])
-            if start < 0 or start + size > len(view):
+            if start < 0 or xxhash.xxh3_64_intdigest(joined[start : start + size]) != int(passages.digests[row]):
                 continue
-            if xxhash.xxh3_64_intdigest(view[start : start + size]) == int(passages.digests[row]):
-                yield Found(size, int(passages.tasks[row]), Kind(passages.kinds[row]))
+            view = int(np.searchsorted(starts, start, "right")) - 1
+            found[view].append(Found(size, int(passages.tasks[row]), Kind(passages.kinds[row])))
+        return found

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamer.likeness.code_views import Hashes, window_hashes
+from streamer.likeness.code_views import BETWEEN, Hashes, window_hashes
 from streamer.likeness.slots import Places, Slots
 
 RUN = 16
@@ -33,6 +33,14 @@ class Structures(NamedTuple):
     owners: npt.NDArray[np.int32]
     lengths: npt.NDArray[np.int32]
     tasks: npt.NDArray[np.int32]
+
+
+class Shared(NamedTuple):
+    """How much of a structure a file has, by its place among the files."""
+
+    file: int
+    structure: int
+    score: float
 
 
 def index_structures(codes: Sequence[bytes], tasks: Sequence[int]) -> Structures:
@@ -76,11 +84,19 @@ class StructureFinder:
         self._totals = np.bincount(structures.owners, self._weights, count)
         self._words = np.bincount(structures.owners, minlength=count) + RUN - 1
 
-    def find(self, codes: bytes, *, min_overlap: float, min_words: int) -> Iterator[tuple[int, float]]:
-        """(structure, score) of the structures of which a file has at least that share, and so many words."""
-        places, first, after = self._slots.places(window_hashes(codes, RUN))
-        if not len(places):
-            return
+    def find_all(self, codes: Sequence[bytes], *, min_overlap: float, min_words: int) -> Iterator[Shared]:
+        """The structures of which files, given by their own structures, have at least that share, and so many words."""
+        places, first, after = self._slots.places(window_hashes(BETWEEN.join(codes), RUN))
+        starts = np.cumsum([0, *(len(code) + 1 for code in codes)])
+        bounds = np.searchsorted(places, starts)
+        for file in np.flatnonzero(np.diff(bounds)).tolist():
+            own = slice(bounds[file], bounds[file + 1])
+            for structure, score in self._scores(places[own], first[own], after[own], min_overlap):
+                if score * self._words[structure] >= min_words:
+                    yield Shared(file, structure, round(min(1.0, score), 4))
+
+    def _scores(self, places: Places, first: Places, after: Places, min_overlap: float) -> Iterator[tuple[int, float]]:
+        """(structure, score) of one file, from where it has runs that are known, and the rows of these."""
         counts = after - first
         rows = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
         at, owners, weights = np.repeat(places, counts), self._structures.owners[rows], self._weights[rows]
@@ -89,8 +105,8 @@ class StructureFinder:
             own = owners == structure
             stretch = STRETCH * self._structures.lengths[structure] + RUN
             score = densest(at[own], rows[own], weights[own], stretch) / self._totals[structure]
-            if score >= min_overlap and score * self._words[structure] >= min_words:
-                yield structure, round(min(1.0, score), 4)
+            if score >= min_overlap:
+                yield structure, score
 
 
 def densest(at: Places, rows: Places, weights: Weights, stretch: float) -> float:

@@ -18,7 +18,7 @@ import msgspec
 from streamer.documents.json_lines import Bad, Row, read_json_lines
 from streamer.documents.languages import key_of
 from streamer.errors import CorpusError
-from streamer.likeness.code_views import bare_code, comments_and_strings
+from streamer.likeness.code_views import BLANK, bare_code, comments_and_strings
 
 NAMES = ("task_id", "name", "id")
 WORDS = ("description", "docstring", "text", "instruction", "question", "problem")
@@ -93,7 +93,9 @@ def read_task(row: Row | Bad, set_name: str, where: str) -> Task:
         name=f"{set_name}: {named}",
         language=language,
         words=words or words_of(comments_and_strings(data, language)).decode("utf-8", "replace"),
-        head=head_of(bare_code(data, language).decode("utf-8", "replace"), str(row.get("entry_point") or "")),
+        head=head_of(
+            bare_code(data, language).replace(BLANK, b" ").decode("utf-8", "replace"), str(row.get("entry_point") or "")
+        ),
         solution=solution,
     )
 
