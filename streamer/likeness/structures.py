@@ -104,7 +104,7 @@ class StructureFinder:
         for structure in np.flatnonzero((sums > 0) & (sums >= min_overlap * self._totals)).tolist():
             own = owners == structure
             stretch = STRETCH * self._structures.lengths[structure] + RUN
-            score = densest(at[own], rows[own], weights[own], stretch) / self._totals[structure]
+            score = densest(at[own], rows[own], weights[own], stretch) / float(self._totals[structure])
             if score >= min_overlap:
                 yield structure, score
 

@@ -1,5 +1,7 @@
 """A whole build over small real sources."""
 
+import json
+import sysconfig
 import warnings
 from collections import Counter
 from itertools import pairwise
@@ -15,15 +17,21 @@ from streamer.catalog import parts
 from streamer.commands.corpus import INGEST
 from streamer.commands.progress_line import Course
 from streamer.corpus.parts import publication
+from streamer.corpus.parts.publication import contaminations
 from streamer.corpus.parts.report import CorpusReport
 from streamer.corpus.pipeline import build
 from streamer.corpus.recipe import Recipe, Source, parse_recipe
 from streamer.corpus.rejected import read_rejected
+from streamer.documents.document import document_id
 from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
+from streamer.likeness.contamination import Match
+from streamer.likeness.decontamination import Decontamination
 from streamer.mds import layout as mds
 from streamer.packing import tokenizer as tokenizers
 from streamer.packing.grouping import Grouping
+
+LIBRARY = Path(sysconfig.get_path("stdlib"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -108,6 +116,43 @@ def test_filters_and_notebooks_are_lines_of_the_recipe(recipe: Recipe, tmp_path:
     assert found["books/sum.ipynb"].text == "Words\n\n```python\ntotal = sum(range(10))\ntotal\n```\n"
     assert report.dropped[DropReason.TOO_MANY_LINES] == 6
     assert "generated" not in report.dropped
+
+
+def test_files_with_tasks_of_benchmarks_are_dropped_and_listed(
+    recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts_of_json = (LIBRARY / "json" / "scanner.py").read_text().split("def py_make_scanner")
+    rows = [{"task_id": "Scan/0", "prompt": "Scan.", "canonical_solution": "def py_make_scanner" + parts_of_json[1]}]
+    path = tmp_path / "scans.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    catalog, wanted = Catalog(tmp_path / "root"), Decontamination(sets=(str(path),))
+    report = build(catalog, msgspec.structs.replace(recipe, decontamination=wanted, workers=2), tasks=3)
+    assert report.dropped[DropReason.CONTAMINATED] == 1
+    found = {doc.path for name in catalog.streams("documents/*") for doc in catalog.documents(name.name)}
+    assert "json/tool.py" in found
+    assert "json/scanner.py" not in found
+    assert main(["corpus", "stats", "--root", str(tmp_path / "root"), "--contaminated", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["file"], row["task"], row["score"]) == ("json: json/scanner.py", "scans: Scan/0", 1.0)
+    assert row["document"] == document_id("json", "json/scanner.py", (LIBRARY / "json" / "scanner.py").read_text())
+    assert main(["corpus", "stats", "--root", str(tmp_path / "root"), "--contaminated"]) == 0
+    assert "scans: Scan/0" in capsys.readouterr().out
+    (later,) = contaminations(catalog)
+    assert later.find(rows[0]["canonical_solution"], "python") == Match("scans: Scan/0", 1.0, "function")
+
+
+def test_a_benchmark_that_is_missing_is_refused_before_anything_is_read(
+    recipe: Recipe, built: tuple[Catalog, CorpusReport], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = Decontamination(sets=(str(tmp_path / "absent*.jsonl"),))
+    with pytest.raises(CorpusError, match=r"There is no benchmark .*absent\*.jsonl"):
+        build(Catalog(tmp_path / "root"), msgspec.structs.replace(recipe, decontamination=wanted))
+    assert not (tmp_path / "root" / "corpus").exists()
+    with pytest.raises(CorpusError, match=r"decontamination.min_overlap 0 is not in 0.1..1"):
+        parse_recipe("[decontamination]\nmin_overlap = 0\n[[sources]]\npath = 'x'")
+    assert main(["corpus", "stats", "--root", built[0].store.url, "--contaminated"]) == 2
+    assert "looked for no benchmarks" in capsys.readouterr().err
+    assert contaminations(built[0]) == []
 
 
 def test_held_out_repositories_are_nowhere_else(built: tuple[Catalog, CorpusReport]) -> None:

@@ -6,6 +6,7 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from benchmark_tasks import BODY, ROWS, WHOLE, write_set
 
@@ -77,7 +78,10 @@ def test_a_task_is_found_however_it_is_formatted(found: Contamination, seed: int
 
 def test_half_a_solution_counts_by_its_share(found: Contamination, tmp_path: Path) -> None:
     part = renamed(without_words(WHOLE)).rpartition("    return")[0] + "    return 1\n"
-    assert found.find(part, "python") is not None
+    match = found.find(part, "python")
+    assert match is not None
+    assert 0.65 <= match.score < 1
+    assert msgspec.json.decode(msgspec.json.encode(match)) == ["own_set: Own/0", match.score, "structure"]
     assert contamination(tmp_path, min_overlap=1.0).find(part, "python") is None
     assert contamination(tmp_path, min_words=90).find(renamed(without_words(WHOLE)), "python") is None
 
