@@ -133,8 +133,8 @@ def test_files_with_tasks_of_benchmarks_are_dropped_and_listed(
     assert "json/scanner.py" not in found
     assert main(["corpus", "stats", "--root", str(tmp_path / "root"), "--contaminated", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
-    assert (row["file"], row["task"], row["score"]) == ("json: json/scanner.py", "scans: Scan/0", 1.0)
-    assert row["document"] == document_id("json", "json/scanner.py", (LIBRARY / "json" / "scanner.py").read_text())
+    assert (row["file"], row["task"], row["score"]) == ("sources/json: json/scanner.py", "scans: Scan/0", 1.0)
+    assert row["document"] == document_id("sources/json", "json/scanner.py", (LIBRARY / "json" / "scanner.py").read_text())
     assert main(["corpus", "stats", "--root", str(tmp_path / "root"), "--contaminated"]) == 0
     assert "scans: Scan/0" in capsys.readouterr().out
     (later,) = contaminations(catalog)
