@@ -24,7 +24,7 @@ from streamer.corpus.executors import LOCAL, Execution, run_stage
 from streamer.corpus.parts.packing_steps import DocumentsReader, Encoder, PartsWriter, Scorer
 from streamer.corpus.parts.part_manifest import read_manifests
 from streamer.corpus.parts.publication import begin, check_root, finish, publish
-from streamer.corpus.parts.report import CorpusReport, count_languages
+from streamer.corpus.parts.report import CorpusReport, count_languages, count_samples
 from streamer.corpus.progress import Progress, Report, silent
 from streamer.corpus.recipe import Recipe, check, identity_of
 from streamer.corpus.rejected import publish_rejected
@@ -279,7 +279,7 @@ class Build:
             heldout_documents=self.counts.get("heldout_documents", 0),
             text_bytes=self.counts.get("text_bytes", 0),
             languages=count_languages(manifests),
-            streams={manifest.stream: manifest.samples for manifest in manifests},
+            streams=count_samples(manifests),
             tokenizer=described.fingerprint,
             vocabulary=described.vocabulary,
             annotator=annotation.annotator.model,

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import msgspec
 import numpy as np
@@ -82,13 +82,33 @@ class SignedWriter:
 
 def read_records(path: Path, kind: type[Record]) -> Iterator[Record]:
     """The records in the order in which they were written. Raises: CorpusError for a torn file."""
+    return (record for record, _ in sized_records(path, kind))
+
+
+def sized_records(path: Path, kind: type[Record]) -> Iterator[tuple[Record, int]]:
+    """The records, each with how many bytes of the file it takes. Raises: CorpusError for a torn file."""
     decode = msgspec.msgpack.Decoder(kind).decode
     with path.open("rb") as file:
         while head := file.read(4):
             data = file.read(int.from_bytes(head, "little"))
             if len(head) < 4 or len(data) < int.from_bytes(head, "little"):
                 raise CorpusError(f"{path} ends in the middle of a record; build the corpus again")
-            yield decode(data)
+            yield decode(data), len(head) + len(data)
+
+
+def read_places(path: Path) -> Iterator[tuple[int, Kept]]:
+    """The documents of a spool, each with its place in the file, for `read_at`."""
+    place = 0
+    for kept, size in sized_records(path, Kept):
+        yield place, kept
+        place += size
+
+
+def read_at(file: BinaryIO, place: int) -> Kept:
+    """The document at a place in an open spool."""
+    file.seek(place)
+    size = int.from_bytes(file.read(4), "little")
+    return msgspec.msgpack.decode(file.read(size), type=Kept)
 
 
 def read_spool(path: Path) -> Iterator[Kept]:
