@@ -148,7 +148,7 @@ def test_a_benchmark_that_is_missing_is_refused_before_anything_is_read(
     with pytest.raises(CorpusError, match=r"There is no benchmark .*absent\*.jsonl"):
         build(Catalog(tmp_path / "root"), msgspec.structs.replace(recipe, decontamination=wanted))
     assert not (tmp_path / "root" / "corpus").exists()
-    with pytest.raises(CorpusError, match=r"decontamination.min_overlap 0 is not in 0.1..1"):
+    with pytest.raises(CorpusError, match=r"decontamination.min_overlap 0.0 is not in 0.1..1"):
         parse_recipe("[decontamination]\nmin_overlap = 0\n[[sources]]\npath = 'x'")
     assert main(["corpus", "stats", "--root", built[0].store.url, "--contaminated"]) == 2
     assert "looked for no benchmarks" in capsys.readouterr().err
