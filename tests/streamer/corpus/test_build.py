@@ -144,6 +144,15 @@ def test_rows_and_sidecar_give_the_documents_back(built: tuple[Catalog, CorpusRe
     assert changes == len(set(repositories)) - 1
 
 
+def test_all_tokens_are_in_samples_and_the_padding_is_counted(built: tuple[Catalog, CorpusReport]) -> None:
+    catalog, report = built
+    assert sorted(report.padding) == [found.name for found in catalog.streams() if found.kind == "tokens"]
+    for name, padding in report.padding.items():
+        snapshot = catalog.stream(name)
+        pieces = [piece for part in snapshot.parts for piece in parts.read_sidecar(catalog.store, part).to_pylist()]
+        assert padding == snapshot.samples * 128 - sum(piece["end"] - piece["start"] for piece in pieces)
+
+
 def test_bins_hold_every_document_once_and_the_best_first(built: tuple[Catalog, CorpusReport]) -> None:
     catalog, _ = built
     lowest, counts, seen = np.inf, {}, Counter()
@@ -237,7 +246,7 @@ def test_an_interrupted_build_is_completed_and_nothing_is_doubled(
 
 def test_grouping_by_repository_gives_one_stream_of_all_languages(recipe: Recipe, tmp_path: Path) -> None:
     catalog = Catalog(tmp_path / "root")
-    report = build(catalog, msgspec.structs.replace(recipe, grouping=Grouping.HYBRID))
+    report = build(catalog, msgspec.structs.replace(recipe, grouping=Grouping.REPO_LANGUAGE))
     assert [name for name in report.streams if name.startswith("raw/")] == ["raw/all"]
     languages = parts.read_sidecar(catalog.store, catalog.stream("raw/all").parts[0])["language"].to_pylist()
     assert set(languages) == {"python", "c", "typescript", "jupyter-notebook"}
