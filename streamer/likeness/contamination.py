@@ -27,16 +27,7 @@ SENTENCE = re.compile(r"[.!?:;]\s|\n[ \t]*+\n")
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """From which length and likeness on a file counts as a copy of a task.
-
-    Attributes:
-        min_letters: How many letters and digits a sentence of a task, or the body of its solution, must have to be enough.
-        min_function_letters: The same for a whole function, from its name on.
-        min_letters_together: The same for words and solution together where a file has both, each from 16 on.
-        min_words: How many words of a solution's structure a file must have. Names and numbers count without being
-            compared; comments, strings and parentheses do not count.
-        min_overlap: Which share of a solution's structure a file must have, in one place.
-    """
+    """From which length and likeness on a file counts as a copy of a task; `Decontamination` explains each threshold."""
 
     min_letters: int = 40
     min_function_letters: int = 20
@@ -46,7 +37,10 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Match(NamedTuple):
-    """A task that a file has, how much of it (1 is all), and what was found: `words`, `body`, `function`, `structure`."""
+    """A task that a file has, how much of it (1 is all), and what was found.
+
+    `found` is `words`, `body`, `function`, `words and solution` or `structure`.
+    """
 
     task: str
     score: float
