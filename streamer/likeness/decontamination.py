@@ -15,9 +15,6 @@ class Decontamination(Rule, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The benchmarks, and from which length and likeness on a file counts as a copy of one of their tasks.
 
     Attributes:
-        sets: Paths or globs of the benchmarks: JSONL files, compressed by gzip or not, in the columns of HumanEval, MBPP,
-            EvoEval, BigCodeBench, HumanEval-X, MBXP or MultiPL-E, or with columns of the same names. Without them nothing
-            is looked for.
         min_letters: How many letters and digits a sentence of a task, or the body of its solution, must have to be looked
             for alone.
         min_function_letters: The same for a whole function, from its name on.
@@ -25,6 +22,9 @@ class Decontamination(Rule, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         min_words: How many words of a solution's structure a file must have. Names and numbers count, but are not compared;
             comments, strings and parentheses do not count.
         min_overlap: Which share of a solution's structure a file must have, in one place.
+        sets: Paths or globs of the benchmarks: JSONL files, compressed by gzip or not, in the columns of HumanEval, MBPP,
+            EvoEval, BigCodeBench, HumanEval-X, MBXP or MultiPL-E, or with columns of the same names. Without them nothing
+            is looked for.
     """
 
     sets: tuple[str, ...] = ()
