@@ -108,6 +108,9 @@ def print_report(report: Any, as_json: bool) -> None:
     print_table([{"language": name, **msgspec.structs.asdict(found)} for name, found in languages], False)
     print()
     print_table([{"dropped because": reason, "files": count} for reason, count in report.dropped.items()], False)
+    if report.replaced:
+        print()
+        print_table([{"replaced": kind, "places": count} for kind, count in report.replaced.items()], False)
     print(
         f"\n{report.documents:,} documents of {report.files:,} files, {report.heldout_documents:,} held out; "
         f"tokenizer {report.tokenizer} ({report.vocabulary:,} ids); annotator {report.annotator}, "

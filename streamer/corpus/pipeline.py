@@ -37,6 +37,7 @@ from streamer.corpus.steps import (
     KeptWriter,
     LanguageFilter,
     LanguageWriter,
+    PrivateDataStep,
     SourceReader,
 )
 from streamer.documents.text import DropReason
@@ -44,6 +45,7 @@ from streamer.errors import CorpusError
 from streamer.packing import tokenizer as tokenizers
 from streamer.packing.grouping import Grouping, random_key
 from streamer.packing.tokenizer_file import read_text
+from streamer.privacy.span import Kind
 from streamer.publishing.heldout import HoldOut, check_choice
 from streamer.scoring.annotator import Annotation
 from streamer.scoring.annotator_process import Request
@@ -172,6 +174,7 @@ class Build:
                 DecodeFilter(self.rejected),
                 LanguageFilter(self.rejected, recipe.notebooks),
                 ContentFilter(self.rejected, recipe.filters),
+                PrivateDataStep(recipe.privacy),
                 KeptWriter(kept, recipe.duplicates),
             ]
             self.count(run_pipeline(steps, self.folder, "read", tasks=recipe.workers, workers=recipe.workers))
@@ -233,7 +236,7 @@ class Build:
 
     def publish(self, build: str, tokenizer_json: str, annotation: Annotation) -> None:
         begin(self.catalog, build, held_out_by(self.recipe))
-        publish_rejected(self.catalog.store, build, self.rejected)
+        publish_rejected(self.catalog.store, build, self.rejected, self.recipe.privacy)
         publish(
             self.catalog,
             self.folder / "parts",
@@ -250,6 +253,11 @@ class Build:
         counts = {reason.value: self.counts.get(f"dropped_{reason}", 0) for reason in DropReason}
         return {reason: count for reason, count in counts.items() if count}
 
+    def replaced(self) -> dict[str, int]:
+        """What was private and replaced in the documents, by kind."""
+        counts = {kind.value: self.counts.get(f"replaced_{kind}", 0) for kind in Kind}
+        return {kind: count for kind, count in counts.items() if count}
+
     def report(self, build: str, tokenizer_json: str, annotation: Annotation, student: Student) -> CorpusReport:
         manifests = [manifest for _, manifest in read_manifests(self.folder / "parts")]
         described = tokenizers.describe(tokenizer_json)
@@ -257,6 +265,7 @@ class Build:
             build=build,
             files=self.counts.get("files", 0),
             dropped=self.dropped(),
+            replaced=self.replaced(),
             documents=self.counts.get("corpus_documents", 0),
             heldout_documents=self.counts.get("heldout_documents", 0),
             text_bytes=self.counts.get("text_bytes", 0),

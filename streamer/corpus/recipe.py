@@ -17,6 +17,7 @@ from streamer.errors import CorpusError, TomlError
 from streamer.gates.filters import Filters
 from streamer.likeness.near_duplicates import USUAL, Duplicates
 from streamer.packing.grouping import Grouping
+from streamer.privacy.replacing import Privacy
 from streamer.publishing.heldout import SHARE
 from streamer.scoring.annotator import DEFAULT_MODEL
 from streamer.scoring.quality_bins import check_bounds
@@ -98,6 +99,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             or by repository and then by language.
         filters: Which files are refused, and from which threshold on: one `[filters.GATE]` table for each gate.
         duplicates: When files are near-duplicates, of which the first one is kept: a `[duplicates]` table.
+        privacy: What is replaced in the texts, secrets and addresses: a `[privacy]` table.
         notebooks: What a notebook becomes: `script`, code with its markdown in comments of the kernel's language, or `text`,
             markdown with the code between fences. Outputs are left out either way.
         seed: The seed of every random choice.
@@ -123,6 +125,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     grouping: Grouping = Grouping.LANGUAGE
     filters: Filters = Filters()
     duplicates: Duplicates = USUAL
+    privacy: Privacy = Privacy()
     notebooks: Notebooks = Notebooks.SCRIPT
     seed: int = 17
     workers: int = 1

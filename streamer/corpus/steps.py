@@ -32,6 +32,7 @@ from streamer.gates.flags import flags
 from streamer.gates.origin import Sources
 from streamer.gates.subject import Refusal, Subject
 from streamer.likeness.near_duplicates import DuplicateIndex, Duplicates, sign
+from streamer.privacy.replacing import Privacy, read_counts, replace
 from streamer.publishing.heldout import is_held_out
 
 BATCH_DOCUMENTS = 64
@@ -123,6 +124,22 @@ def subject_of(text: str, file: RawFile) -> Subject:
     return Subject(text, language=file.language, path=file.path, repository=file.repository)
 
 
+class PrivateDataStep(PipelineStep):  # type: ignore[misc]
+    """Replaces what is private in the texts; what follows, ids and duplicates among it, sees the replaced text alone."""
+
+    type, name = "🔒 - REPLACER", "private data"
+
+    def __init__(self, privacy: Privacy) -> None:
+        super().__init__()
+        self.privacy = privacy
+
+    def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
+        for doc in data:
+            found = replace(doc.text, self.privacy)
+            doc.text, doc.metadata["file"].replaced = found.text, found.words
+            yield doc
+
+
 class KeptWriter(PipelineStep):  # type: ignore[misc]
     """Signs documents for deduplication and writes one spool a task."""
 
@@ -154,6 +171,7 @@ def to_document(text: str, file: RawFile) -> Document:
         license=file.license,
         encoding=file.encoding,
         flags=" ".join(flags(subject_of(text, file))),
+        replaced=file.replaced,
         document=document_id(file.repository, file.path, text),
     )
 
@@ -239,5 +257,7 @@ class LanguageWriter(PipelineStep):  # type: ignore[misc]
                 writers[key].write(Kept(order=kept.order, document=kept.document))
                 self.stat_update(f"{key[0]}_documents")
                 self.stat_update("text_bytes", value=len(doc.text.encode()))
+                for kind, count in read_counts(kept.document.replaced).items():
+                    self.stat_update(f"replaced_{kind}", value=count)
                 self.progress.report("deduplicate", count, self.total)
                 yield doc

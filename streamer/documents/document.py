@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 import xxhash
 
-FIRST_COLUMNS = {  # of the first format; parts that have these alone are read too
+FIRST_COLUMNS = {  # of the first format; parts of each are read
     "text": "str",
     "path": "str",
     "repository": "str",
@@ -18,7 +18,9 @@ FIRST_COLUMNS = {  # of the first format; parts that have these alone are read t
     "document": "str",
     "score": "float64",
 }
-COLUMNS = {**FIRST_COLUMNS, "encoding": "str", "flags": "str"}
+SECOND_COLUMNS = {**FIRST_COLUMNS, "encoding": "str", "flags": "str"}
+COLUMNS = {**SECOND_COLUMNS, "replaced": "str"}
+KNOWN_COLUMNS = (FIRST_COLUMNS, SECOND_COLUMNS, COLUMNS)
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +28,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
     `document` is the id (32 hex digits), `score` the annotator's number (higher is better) or None when none was given.
     `encoding`: what the file was written in before it became text. `flags`: those of generated, vendored, test and
-    documentation that it is, divided by blanks.
+    documentation that it is, divided by blanks. `replaced`: how much of what is private was replaced in the text, by kind, such
+    as `key=1 email=2`.
     """
 
     text: str
@@ -38,6 +41,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     score: float | None = None
     encoding: str = "utf-8"
     flags: str = ""
+    replaced: str = ""
 
 
 def document_id(repository: str, path: str, text: str) -> str:

@@ -21,6 +21,7 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `streams`: samples of each stream. `annotator_auc`: good against random files, each scored by a head that had not
     seen it. `student_correlation`: rank correlation of student and annotator on files new to the student.
+    `replaced`: places of documents where something private was replaced, by kind.
     `seconds`: of each step; steps run beside each other, so they may sum to more than `total`.
     """
 
@@ -39,6 +40,7 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     annotator_auc: float
     student_correlation: float
     seconds: dict[str, float]
+    replaced: dict[str, int] = {}
 
 
 def count_languages(manifests: Iterable[PartManifest]) -> dict[str, LanguageReport]:

@@ -15,7 +15,7 @@ HEAD_BYTES = 4096
 class RawFile(msgspec.Struct, kw_only=True):
     """A file as it was found. `fault` says why `data` is empty; `language` is what the source states, if it does.
 
-    `encoding`: what the bytes were written in, once they are text.
+    `encoding`: what the bytes were written in, once they are text. `replaced`: what was private in that text, by kind.
     """
 
     path: str
@@ -25,6 +25,7 @@ class RawFile(msgspec.Struct, kw_only=True):
     fault: DropReason | None = None
     language: str | None = None
     encoding: str = "utf-8"
+    replaced: str = ""
 
 
 def is_wanted(path: str, source: Source) -> bool:
