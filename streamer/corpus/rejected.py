@@ -1,7 +1,8 @@
 """What an ingest dropped, kept to be looked at: `corpus/rejected/BUILD.parquet` under the root, a row for each file.
 
-Always holds: rows stand in the order of the sources, whatever the number of tasks; of a text no more than 4 KB are kept, without what is private;
-memory does not grow with their number. The file is written before the entry that says the build is done.
+Always holds: rows stand in the order of the sources, whatever the number of tasks; of a text no more than 4 KB are kept, and
+nothing of those that is private; memory does not grow with their number. The file is written before the entry that says the
+build is done.
 """
 
 import heapq

@@ -28,8 +28,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
     `document` is the id (32 hex digits), `score` the annotator's number (higher is better) or None when none was given.
     `encoding`: what the file was written in before it became text. `flags`: those of generated, vendored, test and
-    documentation that it is, divided by blanks. `replaced`: how much of what is private was replaced in the text, by kind, such
-    as `key=1 email=2`.
+    documentation that it is, divided by blanks. `replaced`: at how many places what is private
+    was replaced in the text, by kind, such as `key=1 email=2`.
     """
 
     text: str

@@ -18,7 +18,10 @@ USER_OF_URI = re.compile(r"://[^\s/@]{0,64}\Z")
 RESERVED = re.compile(r"(?:^|\.)(?:example(?:\.(?:com|net|org))?|test|invalid|localhost|local|localdomain)$", re.IGNORECASE)
 NOBODY = frozenset({"git", "hg", "svn", "this", "super", "return", "break", "continue"})
 FILE_ENDINGS = frozenset(
-    {"css", "gif", "htm", "html", "ico", "java", "jpeg", "jpg", "js", "json", "jsx", "png", "svg", "ts", "tsx", "txt", "webp", "xml"}
+    {
+        "css", "gif", "htm", "html", "ico", "java", "jpeg", "jpg", "js", "json", "jsx", "png", "svg", "ts", "tsx", "txt",
+        "webp", "xml",
+    }
 )  # fmt: skip
 MOST_NAME = 64
 

@@ -1,7 +1,7 @@
 """Replaces what is private in a text, and counts it.
 
-Always holds: the same text and settings give the same result; what is replaced once is not found again; all else stays, character
-for character. What was replaced appears in no record: of each kind the count is kept alone.
+Always holds: the same text and settings give the same result; what stands in the place of something is not found again;
+all else stays, character for character. What was replaced appears in no record: of each kind only the count is kept.
 """
 
 from collections import Counter
@@ -24,8 +24,8 @@ class Privacy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Attributes:
         secrets: Replaces keys, tokens and private keys by `<KEY>` and passwords by `<PASSWORD>`.
         emails: Replaces e-mail addresses by `<EMAIL>`. Those of example domains and such as `git@github.com` stay.
-        ip_addresses: Replaces IP addresses by addresses that are reserved for documentation, the same one by the same one within
-            a file. Private and special ranges, popular resolvers and numbers that are versions stay.
+        ip_addresses: Replaces IP addresses by addresses that are reserved for documentation; the same address in a file
+            always by the same. Private and special ranges, popular resolvers and numbers that are versions stay.
     """
 
     secrets: bool = True

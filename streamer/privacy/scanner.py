@@ -4,8 +4,9 @@ Always holds: nothing leaves the machine. Of the detector's package only `Rules`
 this process; what asks providers whether a secret is valid, or revokes it, is never used (an architecture test looks).
 A mark such as `gitleaks:allow` in a text exempts nothing.
 
-How: Kingfisher's rules, and those of `rules.yml` beside this module, are compiled once a process: from the detector's cache
-(`KF_RULE_CACHE_DIR`, or the user's cache folder) in half a second, without it in four. Byte offsets become those of characters.
+How: Kingfisher's rules, and those of `rules.yml` beside this module, are compiled once a process. The detector keeps
+them compiled in a cache (`KF_RULE_CACHE_DIR`, or the user's cache folder): with it that takes half a second, without it four.
+Byte offsets become those of characters.
 """
 
 from functools import cache
