@@ -1,12 +1,13 @@
 """Finds IP addresses that somebody may have, and says what stands in their place.
 
 Always holds: time is linear in the text. Addresses that no host on the Internet has stay: private, loopback, link-local,
-multicast and documentation ranges, masks and whole networks; so do the resolvers that everybody names (8.8.8.8) and numbers
-that are versions or object identifiers. What stands in the place of one is of a documentation range (RFC 5737, RFC 3849).
+multicast and documentation ranges, masks and networks. So do the resolvers that everybody names (8.8.8.8), samples such as
+1.2.3.4 and 5.5.5.5, and numbers that are versions, sections or object identifiers. What stands in the place of an address
+is one of a documentation range (RFC 5737, RFC 3849).
 
 Source: BigCode's rules for The Stack (StarCoder, section 4.2): four single digits are a version unless the text near them
-speaks of a server, and popular resolvers stay. The ranges are listed here because `ipaddress.is_global` differs between
-releases of Python.
+speaks of a server, and popular resolvers stay. Here four small numbers count as single digits do. The ranges are listed,
+because `ipaddress.is_global` differs between releases of Python.
 """
 
 import re
@@ -17,9 +18,10 @@ from streamer.privacy.span import Kind, Span
 
 FOUR_NUMBERS = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?!\.?\w|-\w)")
 GROUPS = re.compile(r"[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,34}(?![\w:.])")  # every global unicast address begins so
-SERVER = re.compile(r"dns|server", re.IGNORECASE)
+SERVER = re.compile(r"dns|server|host|addr|\bip", re.IGNORECASE)
+SMALL = 32
 VERSION = re.compile(
-    r"(?:version|release|revision|build|\bver|\brev|\boid|section)[^\w\n]{0,8}\Z|[=<>~!^]=\Z|[^:/]/\Z", re.IGNORECASE
+    r"(?:version|release|revision|build|\bver|\brev|\boid|section)[^A-Za-z0-9\n]{0,8}\Z|[=<>~!^]=\Z|[^:/]/\Z", re.IGNORECASE
 )
 NEAR, BEFORE = 100, 24
 
@@ -30,7 +32,8 @@ RESOLVERS = frozenset(
         "2001:4860:4860::8888", "2001:4860:4860::8844", "2606:4700:4700::1111", "2606:4700:4700::1001", "2620:fe::fe",
     }
 )  # fmt: skip
-OBJECT_IDENTIFIERS = ("2.5.4.", "2.5.29.")  # of certificates
+SAMPLES = frozenset({"1.2.3.4", *(".".join([str(number)] * 4) for number in range(256))})  # as in examples
+OBJECT_IDENTIFIERS = ("1.3.101.", "1.3.132.", "2.5.4.", "2.5.29.")  # of keys and certificates
 NOBODYS = tuple(
     (int(network.network_address), int(network.netmask))
     for network in map(
@@ -63,7 +66,12 @@ def is_somebodys(address: str) -> bool:
     if any(int(word) > 255 or (len(word) > 1 and word[0] == "0") for word in words):
         return False
     number = int.from_bytes(bytes(map(int, words)), "big")
-    if address.endswith((".0.0", ".255.255")) or address in RESOLVERS or address.startswith(OBJECT_IDENTIFIERS):
+    if (
+        address.endswith((".0", ".255"))
+        or address in SAMPLES
+        or address in RESOLVERS
+        or address.startswith(OBJECT_IDENTIFIERS)
+    ):
         return False
     return not any(number & mask == network for network, mask in NOBODYS)
 
@@ -75,7 +83,8 @@ def is_version(text: str, start: int, end: int) -> bool:
         return True
     if VERSION.search(before):
         return True
-    return end - start == 7 and not SERVER.search(text, max(0, start - NEAR), end + NEAR)
+    is_small = all(int(word) < SMALL for word in text[start:end].split("."))
+    return is_small and not SERVER.search(text, max(0, start - NEAR), end + NEAR)
 
 
 def is_somebodys_6(address: str) -> bool:
@@ -84,7 +93,7 @@ def is_somebodys_6(address: str) -> bool:
         found = IPv6Address(address)
     except ValueError:
         return False
-    return str(found) not in RESOLVERS and not any(found in network for network in NOBODYS_6)
+    return not address.endswith("::") and str(found) not in RESOLVERS and not any(found in network for network in NOBODYS_6)
 
 
 def stand_in(address: str, place: int) -> str:

@@ -1,7 +1,7 @@
-"""Whether a value that is given to a password or a key can be one, or only stands for one.
+"""Whether what looks like a secret can be one, or only stands for one.
 
-Always holds: pure. A value of words, a path, a reference to a variable and a template are no secrets; without a digit and a
-letter nothing is one.
+Always holds: pure. What is given to a password or a key is no secret when it is made of words, or is a path, a reference
+to a variable or a template; without a digit and a letter it is none either.
 """
 
 import re
@@ -10,13 +10,27 @@ from math import log2
 
 STANDS_FOR_ONE = re.compile(
     r"example|sample|test|dummy|fake|mock|placeholder|change.?me|your|passw|passphrase|secret|token|credential|redacted"
-    r"|key|x{3}|\*{3}|\.{3}|1234|abcd|foo|bar|baz|insert|replace|todo|default|qwerty|hidden|invalid|random|string|value",
+    r"|x{4}|\*{3}|\.{3}|1234|abcd|foobar|insert|replace|todo|default|qwerty|hidden|invalid|random|string|value"
+    r"|\b(?:foo|bar|baz|key)\b",
     re.IGNORECASE,
 )
-REFERENCE = re.compile(r"[$%{}<>()\[\]]|://|^[./~@&:]|\\[nrt]|^[A-Za-z_][\w-]*(?:[./:][A-Za-z_][\w-]*)+$")
+REFERENCE = re.compile(r"[{}<>()\[\]]|\$[A-Za-z]|%[sdr]|://|^[./~@&:]|\\[nrt]|^[A-Za-z_][\w-]*+(?:[./:][A-Za-z_][\w-]*+)++$")
 HEX = re.compile(r"[0-9a-fA-F-]+")
-FEWEST_DIGITS = 3
+IDENTIFIER = re.compile(r"[a-z]{0,40}(?:[A-Z][a-z]{1,40}){2,20}")  # words in camel case
+SAMPLE = re.compile(r"example|\.{3}|\bYOUR|<[A-Za-z_ -]{1,40}>|\$[A-Z_]{3}", re.IGNORECASE)
+MATERIAL = re.compile(r"[A-Za-z0-9+/=]{40}")
+WORD = re.compile(r"[a-z]{3,}+|[A-Z]{4,}+")
+MOST_IN_WORDS = 0.4  # of a random string of 62 characters it is a fifth
+FEW_DIGITS = 3
+SHORTEST_HEX = 32  # a shorter one is a hash of 64 bits
 LEAST_BITS, LEAST_HEX_BITS = 3.4, 3.0  # Shannon's entropy of a character
+
+
+def can_be_secret(value: str) -> bool:
+    """Whether what a rule of the detector found is no identifier, no sample, and no private key without a key."""
+    if value.startswith("-----BEGIN") and not MATERIAL.search(value):
+        return False
+    return not IDENTIFIER.fullmatch(value) and not SAMPLE.search(value)
 
 
 def is_password(value: str) -> bool:
@@ -24,10 +38,20 @@ def is_password(value: str) -> bool:
 
 
 def is_key(value: str) -> bool:
-    digits = sum(letter.isdigit() for letter in value)
-    if digits < FEWEST_DIGITS or not has_both(value) or STANDS_FOR_ONE.search(value) or REFERENCE.search(value):
+    if not is_password(value) or (has_few_digits(value) and is_of_words(value)):
         return False
-    return entropy(value) >= (LEAST_HEX_BITS if HEX.fullmatch(value) else LEAST_BITS)
+    if HEX.fullmatch(value):
+        return len(value) >= SHORTEST_HEX and entropy(value) >= LEAST_HEX_BITS
+    return entropy(value) >= LEAST_BITS
+
+
+def has_few_digits(value: str) -> bool:
+    return sum(letter.isdigit() for letter in value) < FEW_DIGITS
+
+
+def is_of_words(value: str) -> bool:
+    """Whether much of a value is runs of letters of one case, as in a name and not in a random string."""
+    return sum(len(word[0]) for word in WORD.finditer(value)) > MOST_IN_WORDS * len(value)
 
 
 def has_both(value: str) -> bool:

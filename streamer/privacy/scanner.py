@@ -5,15 +5,16 @@ this process; what asks providers whether a secret is valid, or revokes it, is n
 A mark such as `gitleaks:allow` in a text exempts nothing.
 
 How: Kingfisher's rules, and those of `rules.yml` beside this module, are compiled once a process. The detector keeps
-them compiled in a cache (`KF_RULE_CACHE_DIR`, or the user's cache folder): with it that takes half a second, without it four.
+them compiled in a cache (`KF_RULE_CACHE_DIR`, or the user's cache folder), which makes half a second of four.
 Byte offsets become those of characters.
 """
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamer.privacy.plausible import is_key, is_password
+from streamer.privacy.plausible import can_be_secret, is_key, is_password
 from streamer.privacy.span import Kind, Span
 
 if TYPE_CHECKING:
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
 OWN_RULES = Path(__file__).with_name("rules.yml")
 GIVEN = {  # rules that go by the name a value is given
     "phasemix.assigned-password": is_password,
+    "phasemix.connection-password": is_password,
     "phasemix.shell-password": is_password,
     "phasemix.assigned-key": is_key,
     "phasemix.shell-key": is_key,
 }
+NOT_SECRET = re.compile(rb"public|::", re.IGNORECASE)  # the publicKeyToken of an assembly, the name of a type
+NAME_BYTES = 32
 PASSWORDS = ("password", "credential-uri", "curl-auth-user")
 PARTS_OF_SECRETS = ("secret", "token", "passphrase", "private")  # what a rule finds beside an id, to be reported with it
 
@@ -41,7 +45,7 @@ def load_scanner() -> "Scanner":
 def find_secrets(text: str) -> list[Span]:
     """The secrets of a text, in no order; they may overlap."""
     data = text.encode("utf-8", "replace")  # a lone surrogate is one character, and one byte
-    found = [finding for finding in load_scanner().scan(data) if is_secret(finding)]
+    found = [finding for finding in load_scanner().scan(data) if is_secret(finding, data)]
     ends = sorted({offset for finding in found for offset in bounds(finding)})
     place = dict(zip(ends, characters(data, ends, len(text)), strict=True))
     return [
@@ -49,15 +53,18 @@ def find_secrets(text: str) -> list[Span]:
     ]
 
 
-def is_secret(finding: Any) -> bool:
+def is_secret(finding: Any, data: bytes) -> bool:
     """Whether what a rule found is to go: it is sure enough, or a secret beside an id, and can be what it is said to be."""
     rule = finding.rule_id.rpartition(".")[2]
     if not finding.visible and not any(word in rule for word in PARTS_OF_SECRETS):
         return False
-    if finding.confidence == "low":
+    if finding.confidence == "low" or not can_be_secret(finding.secret):
         return False
     check = GIVEN.get(finding.rule_id)
-    return check is None or check(finding.secret)
+    if check is None:
+        return True
+    start, _ = bounds(finding)
+    return check(finding.secret) and not NOT_SECRET.search(data, max(0, start - NAME_BYTES), start)
 
 
 def kind_of(rule: str) -> Kind:
