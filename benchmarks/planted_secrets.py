@@ -100,7 +100,7 @@ NAMED: dict[str, tuple[str, Callable[[Random], str]]] = {  # told by what stands
     "key of a service": ('    "client_secret": "{}",', lambda random: draw(random, MIXED, 32)),
     "password of a connection": (
         'var to = "Server=db;User Id=app;Password={};Encrypt=true";',
-        lambda random: draw(random, MIXED, 12),
+        lambda random: draw(random, LETTERS, 4) + draw(random, string.digits, 2) + draw(random, MIXED, 6),
     ),
     "password": ("  password: '{}',", password),
     "password of a shell": (

@@ -1,7 +1,7 @@
 """Whether what looks like a secret can be one, or only stands for one.
 
 Always holds: pure. What is given to a password or a key is no secret when it is made of words, or is a path, a reference
-to a variable or a template; without a digit and a letter it is none either.
+to a variable or a template.
 """
 
 import re
@@ -34,7 +34,7 @@ def can_be_secret(value: str) -> bool:
 
 
 def is_password(value: str) -> bool:
-    return has_both(value) and not STANDS_FOR_ONE.search(value) and not REFERENCE.search(value)
+    return is_mixed(value) and not STANDS_FOR_ONE.search(value) and not REFERENCE.search(value)
 
 
 def is_key(value: str) -> bool:
@@ -54,8 +54,11 @@ def is_of_words(value: str) -> bool:
     return sum(len(word[0]) for word in WORD.finditer(value)) > MOST_IN_WORDS * len(value)
 
 
-def has_both(value: str) -> bool:
-    return any(letter.isdigit() for letter in value) and any(letter.isalpha() for letter in value)
+def is_mixed(value: str) -> bool:
+    """Whether a value has letters and digits, or letters of both cases that make no words."""
+    has_letters, has_digits = any(map(str.isalpha, value)), any(map(str.isdigit, value))
+    has_both_cases = any(map(str.islower, value)) and any(map(str.isupper, value))
+    return (has_letters and has_digits) or (has_both_cases and not is_of_words(value))
 
 
 def entropy(value: str) -> float:
