@@ -21,7 +21,7 @@ import xxhash
 
 from streamer.catalog import sidecar
 from streamer.catalog.manifest import PartFile, PartInfo, Schema, Shard, Snapshot
-from streamer.documents.document import KNOWN_COLUMNS
+from streamer.documents.document import COLUMNS, FIRST_COLUMNS
 from streamer.errors import AlreadyPublishedError, PartError, StoreError, StreamError
 from streamer.mds import layout as mds
 from streamer.mds import zstd
@@ -104,7 +104,7 @@ def schema_of(folder: MdsFolder, tokenizer: str | None) -> Schema:
     columns = folder.shards[0].columns
     if any(shard.columns != columns for shard in folder.shards):
         raise PartError(f"{folder.name}: its shards differ in their columns; write them with one set of columns")
-    if columns in KNOWN_COLUMNS:
+    if FIRST_COLUMNS.items() <= columns.items() <= COLUMNS.items():
         return Schema(kind="documents")
     names = ", ".join(columns)[:400]
     if "tokens" not in columns:

@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from streamer.commands.annotators import add_annotator
@@ -20,6 +21,16 @@ def add_corpus(parser: argparse.ArgumentParser) -> None:
     ingest.add_argument("--recipe", metavar="FILE", help="settings in TOML; SOURCE takes the place of its sources")
     ingest.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes", help="change one setting (a TOML value)"
+    )
+    ingest.add_argument("--workers", type=int, metavar="N", help="how many tasks run at once (takes the recipe's place)")
+    ingest.add_argument(
+        "--tasks", type=int, metavar="N", help="in how many tasks the sources are read (default: 4 a worker)"
+    )
+    ingest.add_argument("--executor", choices=("local",), default="local", help="run tasks on this machine")
+    ingest.add_argument(
+        "--work",
+        metavar="FOLDER",
+        help="keep unfinished work here (default: corpus/work in the root; all machines must see it)",
     )
     add_root(ingest)
     add_json(ingest)
@@ -85,12 +96,21 @@ def run_ingest(args: argparse.Namespace) -> int:
     changes = read_changes(args.changes)
     if args.sources or not args.recipe:
         changes["sources"] = [{"path": path} for path in args.sources]
+    if args.workers is not None:
+        changes["workers"] = args.workers
     recipe = load_recipe(args.recipe, **changes) if args.recipe else parse_recipe("", **changes)
     from streamer.corpus.pipeline import build
 
     progress = ProgressLine(sys.stderr, stages=INGEST)
     try:
-        report = build(Catalog(args.root), recipe, progress=progress)
+        report = build(
+            Catalog(args.root),
+            recipe,
+            tasks=args.tasks,
+            executor=args.executor,
+            work=Path(args.work) if args.work else None,
+            progress=progress,
+        )
     finally:
         progress.end()
     print_report(report, args.json)

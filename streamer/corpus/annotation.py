@@ -111,24 +111,29 @@ class AnnotatorProcess:
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> "AnnotatorProcess":
-        if self.recipe.annotator_model != NGRAMS:
-            command = [sys.executable, "-P", "-m", "streamer.scoring.annotator_process", self.recipe.annotator_model]
-            command += [str(self.recipe.section_tokens), str(self._request), str(self._result)]
-            paths = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-            with self._errors.open("w") as errors:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    text=True,
-                    env=paths,
-                    start_new_session=True,  # an interrupt is for the process that waits for it, which then ends it
-                )
         return self
+
+    def start(self) -> None:
+        """Lets the model load, unless it does so at once."""
+        if self.recipe.annotator_model == NGRAMS or self._process is not None:
+            return
+        command = [sys.executable, "-P", "-m", "streamer.scoring.annotator_process", self.recipe.annotator_model]
+        command += [str(self.recipe.section_tokens), str(self._request), str(self._result)]
+        paths = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        with self._errors.open("w") as errors:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=paths,
+                start_new_session=True,  # an interrupt is for the process that waits for it, which then ends it
+            )
 
     def ask(self, request: Request) -> None:
         """Lets the process annotate these files."""
+        self.start()
         self._request.write_bytes(msgspec.msgpack.encode(request))
         if self._process is not None and self._process.stdin is not None:
             try:
@@ -163,6 +168,33 @@ class AnnotatorProcess:
                     pipe.close()
                 except BrokenPipeError:
                     continue
+
+
+class NotedAnnotation:
+    """The scores of a build in its working folder, with the files that they are for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "annotation"
+
+    def is_missing(self) -> bool:
+        return not self._path.exists()
+
+    def read(self, request: Request) -> Annotation | None:
+        """The scores, if these very files were annotated."""
+        if self.is_missing():
+            return None
+        digest, annotation = msgspec.msgpack.decode(self._path.read_bytes(), type=tuple[bytes, Annotation])
+        return annotation if digest == request_digest(request) else None
+
+    def write(self, request: Request, annotation: Annotation) -> Annotation:
+        aside = self._path.with_name(f"{self._path.name}.part")
+        aside.write_bytes(msgspec.msgpack.encode((request_digest(request), annotation)))
+        aside.replace(self._path)
+        return annotation
+
+
+def request_digest(request: Request) -> bytes:
+    return xxhash.xxh3_128_digest(msgspec.msgpack.encode(request))
 
 
 def annotate_here(request: Request, recipe: Recipe, progress: Progress) -> Annotation:

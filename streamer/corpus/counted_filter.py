@@ -7,7 +7,8 @@ from typing import Any
 from datatrove.data import Document as Passed
 from datatrove.pipeline.base import PipelineStep
 
-from streamer.corpus.rejected import Rejected, RejectedWriter, excerpt
+from streamer.corpus.rejected import Rejected, excerpt
+from streamer.corpus.spool import SpoolWriter
 from streamer.gates.subject import Refusal
 
 
@@ -25,7 +26,7 @@ class CountedFilter(PipelineStep):  # type: ignore[misc]
         raise NotImplementedError
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
-        with RejectedWriter(self.folder / f"{self.name}-{rank:05d}.rejected") as writer:
+        with SpoolWriter(self.folder / f"{self.name}-{rank:05d}.rejected") as writer:
             for doc in data:
                 refusal = self.judge(doc)
                 if refusal is None:

@@ -1,45 +1,37 @@
-"""Builds a corpus: sources to `raw/*`, `documents/*`, `scored/*/q*` and `heldout/*`, by datatrove's local executor.
+"""Builds a corpus: sources to `raw/*`, `documents/*`, `scored/*/q*` and `heldout/*`, in stages of tasks.
 
-Always holds: nothing appears under the root before every part is whole in a working folder; held-out repositories are
-in `heldout/*` alone; the same recipe over the same files gives the same documents, tokenizer and raw parts, whatever
-`workers` is (scores: on the same machine).
+Always holds: no stream appears under the root before every part is whole in the working folder; held-out repositories are
+in `heldout/*` alone; the same recipe over the same files gives the same documents, tokenizer and parts, whatever the
+number of tasks and workers, and whatever was killed on the way (scores: on the same machine).
 
 How: read and filter, deduplicate, then beside each other the annotator (in its own process, its model loading from
-the start) and the tokenizer; then one task a language scores, tokenises and packs; last, the parts are published.
+the start) and the tokenizer; then one task a language scores, tokenises and packs; last, the parts are published. What a
+task or a stage has done lies whole in the working folder, so that the same command goes on after a kill.
 """
 
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import xxhash
 
 from streamer.catalog.catalog import Catalog
-from streamer.corpus.annotation import AnnotatorProcess, choose_positives, choose_random
+from streamer.corpus.annotation import AnnotatorProcess, NotedAnnotation, choose_positives, choose_random
+from streamer.corpus.deduplication import LanguageDeduplicator
+from streamer.corpus.executors import LOCAL, Execution, run_stage
 from streamer.corpus.parts.packing_steps import DocumentsReader, Encoder, PartsWriter, Scorer
 from streamer.corpus.parts.part_manifest import read_manifests
 from streamer.corpus.parts.publication import begin, check_root, finish, publish
-from streamer.corpus.parts.report import CorpusReport, count_languages
+from streamer.corpus.parts.report import CorpusReport, count_languages, count_samples
 from streamer.corpus.progress import Progress, Report, silent
-from streamer.corpus.recipe import Recipe
+from streamer.corpus.recipe import Recipe, check, identity_of
 from streamer.corpus.rejected import publish_rejected
+from streamer.corpus.sources.ingest import count_files
 from streamer.corpus.spool import read_spool
-from streamer.corpus.steps import (
-    CompiledFilter,
-    ContentFilter,
-    DecodeFilter,
-    DuplicateFilter,
-    KeptReader,
-    KeptWriter,
-    LanguageFilter,
-    LanguageWriter,
-    PrivateDataStep,
-    SourceReader,
-)
+from streamer.corpus.steps import ContentFilter, DecodeFilter, KeptWriter, LanguageFilter, PrivateDataStep, SourceReader
+from streamer.corpus.work_folder import WorkFolder, key_of
 from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 from streamer.packing import tokenizer as tokenizers
@@ -52,19 +44,33 @@ from streamer.scoring.annotator_process import Request
 from streamer.scoring.student import Student, fit_student
 
 TOTAL = "total"
+TASKS_EACH = 4  # so many tasks for each worker: what a kill costs is a part of what they read
+MOST_TASKS = 99_999
 
 
-def build(catalog: Catalog, recipe: Recipe, *, progress: Report = silent) -> CorpusReport:
+def build(
+    catalog: Catalog,
+    recipe: Recipe,
+    *,
+    tasks: int | None = None,
+    executor: str = LOCAL,
+    work: Path | None = None,
+    progress: Report = silent,
+) -> CorpusReport:
     """Builds the corpus of a recipe into a root that has none.
 
-    Args: progress, called with (step, done, total or 0). Raises: CorpusError, StreamError, StoreError,
-        PartError.
+    Args: tasks, how many read the sources (None: 4 for each worker); executor, where tasks run; work, the working folder
+        (None: `corpus/work` below the root); progress, called with (step, done, total or 0). Raises: CorpusError,
+        StreamError, StoreError, PartError.
     """
     check_root(catalog)
     check_choice(catalog, held_out_by(recipe))
     given = given_tokenizer(recipe)
-    with tempfile.TemporaryDirectory(prefix="phasemix-corpus-") as aside:
-        return Build(catalog, recipe, Path(aside), Progress(progress), given).run()
+    tasks = TASKS_EACH * recipe.workers if tasks is None else tasks
+    check("tasks", tasks, 1, MOST_TASKS, "change --tasks")
+    key = key_of(recipe, tasks, given, without=catalog.store.local_path(""))
+    with WorkFolder(catalog, key, work) as folder:
+        return Build(catalog, recipe, folder, Progress(progress), given, Execution(tasks, recipe.workers, executor)).run()
 
 
 def held_out_by(recipe: Recipe) -> HoldOut:
@@ -81,34 +87,22 @@ def given_tokenizer(recipe: Recipe) -> str | None:
     return text
 
 
-def run_pipeline(steps: list[Any], folder: Path, name: str, *, tasks: int, workers: int) -> dict[str, int]:
-    """Runs steps with datatrove's local executor, silently, and returns the totals of its statistics by name."""
-    from datatrove.executor.local import LocalPipelineExecutor
-    from loguru import logger
-
-    logger.disable("datatrove")
-    try:
-        stats = LocalPipelineExecutor(
-            steps, tasks=tasks, workers=min(workers, tasks), logging_dir=str(folder / "logs" / name)
-        ).run()
-    finally:
-        logger.enable("datatrove")
-    totals: dict[str, int] = {}
-    for step in stats.stats:
-        for label, metric in step.stats.items():
-            totals[label] = totals.get(label, 0) + int(metric.total)
-    return totals
-
-
 class Build:
-    """One build in a working folder."""
+    """One build in its working folder."""
 
     def __init__(
-        self, catalog: Catalog, recipe: Recipe, folder: Path, progress: Progress, given_tokenizer: str | None
+        self,
+        catalog: Catalog,
+        recipe: Recipe,
+        work: WorkFolder,
+        progress: Progress,
+        given_tokenizer: str | None,
+        execution: Execution,
     ) -> None:
-        self.catalog, self.recipe, self.folder, self.progress = catalog, recipe, folder, progress
-        self.tokenizer_json = given_tokenizer
-        self.rejected = folder / "rejected"
+        self.catalog, self.recipe, self.work, self.progress = catalog, recipe, work, progress
+        self.folder, self.execution = work.path, execution
+        self.given_tokenizer = given_tokenizer
+        self.rejected = self.folder / "rejected"
         self.seconds: dict[str, float] = {}
         self.counts: dict[str, int] = {}
 
@@ -123,20 +117,27 @@ class Build:
 
     def run(self) -> CorpusReport:
         with self.timed(TOTAL), AnnotatorProcess(self.recipe, self.folder) as annotator:
+            noted = NotedAnnotation(self.folder)
+            if noted.is_missing():
+                annotator.start()
             self.ingest()
             build = self.identity()
             with self.timed("choose"):
                 positives = choose_positives(self.recipe, self.documents("heldout"))
                 chosen = choose_random(self.recipe, self.spools("corpus"), positives)
-            annotator.ask(Request(positives=positives, negatives=[document.text for document in chosen]))
+            request = Request(positives=positives, negatives=[document.text for document in chosen])
+            annotation = noted.read(request)
+            if annotation is None:
+                annotator.ask(request)
             with self.timed("tokenizer"):
-                tokenizer_json = self.tokenizer_json or self.train_tokenizer()
+                tokenizer_json = self.given_tokenizer or self.work.once("tokenizer", self.train_tokenizer).decode()
             with self.timed("load writer"):
                 import streaming  # noqa: F401  (9 s, beside the annotator)
             with self.timed("annotate"):
-                annotation = annotator.answer(self.progress)
+                if annotation is None:
+                    annotation = noted.write(request, annotator.answer(self.progress))
             with self.timed("student"):
-                texts = [*positives, *(document.text for document in chosen)]
+                texts = [*positives, *request.negatives]
                 scores = [*annotation.positive_scores, *annotation.negative_scores]
                 student = fit_student(texts, scores, section_tokens=self.recipe.section_tokens)
             known = dict(zip((item.document for item in chosen), annotation.negative_scores, strict=True))
@@ -146,6 +147,7 @@ class Build:
                 self.publish(build, tokenizer_json, annotation)
         report = self.report(build, tokenizer_json, annotation, student)
         finish(self.catalog, report)
+        self.work.remove()
         return report
 
     # steps
@@ -159,47 +161,45 @@ class Build:
             for kept in read_spool(spool):
                 yield kept.document
 
-    def count(self, totals: dict[str, int]) -> None:
-        for name, number in totals.items():
-            self.counts[name] = self.counts.get(name, 0) + number
-
     def ingest(self) -> None:
         """Files to documents, one spool a language. Raises: CorpusError when no document is left."""
         recipe, kept = self.recipe, self.folder / "kept"
-        steps: list[Any]
-        with self.timed("read"):
-            reader = SourceReader(recipe, self.progress)
-            steps = [
-                reader,
-                DecodeFilter(self.rejected),
-                LanguageFilter(self.rejected, recipe.notebooks),
-                ContentFilter(self.rejected, recipe.filters),
-                PrivateDataStep(recipe.privacy),
-                KeptWriter(kept, recipe.duplicates),
-            ]
-            self.count(run_pipeline(steps, self.folder, "read", tasks=recipe.workers, workers=recipe.workers))
-        with self.timed("deduplicate"):
-            left = self.counts.get("files", 0) - sum(self.dropped().values())
-            steps = [
-                KeptReader(kept),
-                CompiledFilter(self.rejected, kept, recipe.filters),
-                DuplicateFilter(self.rejected, recipe.duplicates),
-                LanguageWriter(self.folder, recipe, self.progress, left),
-            ]
-            self.count(run_pipeline(steps, self.folder, "deduplicate", tasks=1, workers=1))
+        reading: list[Any] = [
+            SourceReader(recipe, self.tallies("read")),
+            DecodeFilter(self.rejected),
+            LanguageFilter(self.rejected, recipe.notebooks),
+            ContentFilter(self.rejected, recipe.filters),
+            PrivateDataStep(recipe.privacy),
+            KeptWriter(kept, recipe.duplicates),
+        ]
+        self.stage("read", reading, tasks=self.execution.tasks, total=count_files(recipe.sources))
+        left = self.counts.get("files", 0) - sum(self.dropped().values())
+        languages = len(list(kept.iterdir())) if kept.exists() else 0
+        if languages:
+            self.stage("deduplicate", [LanguageDeduplicator(self.folder, recipe)], tasks=languages, total=left)
         if not self.spools("corpus"):
             reasons = ", ".join(f"{name} {number}" for name, number in self.dropped().items()) or "there was none"
+            self.work.remove()
             raise CorpusError(f"no document is left of {self.counts.get('files', 0)} files ({reasons}); name other sources")
+
+    def tallies(self, step: str) -> Path:
+        return self.folder / "tallies" / step
+
+    def stage(self, step: str, steps: list[Any], *, tasks: int, total: int) -> None:
+        """Runs what is left of a stage, with its progress, and counts what it found."""
+        with self.timed(step), self.progress.watching(step, self.tallies(step), total):
+            for name, number in run_stage(steps, self.folder, step, self.execution._replace(tasks=tasks)).items():
+                self.counts[name] = self.counts.get(name, 0) + number
 
     def identity(self) -> str:
         """What this build is called: a hash of the recipe and the documents."""
-        digest = xxhash.xxh3_128(msgspec.json.encode(self.recipe))
+        digest = xxhash.xxh3_128(identity_of(self.recipe))
         for kind in ("corpus", "heldout"):
             for document in self.documents(kind):
                 digest.update(f"{kind} {document.document}".encode())
         return digest.hexdigest()[:16]
 
-    def train_tokenizer(self) -> str:
+    def train_tokenizer(self) -> bytes:
         """A tokenizer trained on random documents of the corpus, up to `tokenizer_mb` of text."""
         seed = self.recipe.seed
         keys = sorted((random_key(seed, "tokenizer", d.document), d.document, len(d.text)) for d in self.documents("corpus"))
@@ -211,28 +211,30 @@ class Build:
         texts = (document.text for document in self.documents("corpus") if document.document in chosen)
         tokenizer = tokenizers.train(texts, vocabulary=self.recipe.vocabulary)
         tokenizers.check_dtype(tokenizer, self.recipe.dtype)
-        return str(tokenizer.to_str())
+        return str(tokenizer.to_str()).encode()
 
     def pack(self, tokenizer_json: str, known: dict[str, float], student: Student) -> None:
         """Documents to parts in the working folder."""
         recipe, corpus, held_out = self.recipe, self.spools("corpus"), self.spools("heldout")
         end = tokenizers.end_of_document_id(tokenizers.parse(tokenizer_json))
-        encoder, total = Encoder(tokenizer_json), self.counts["corpus_documents"]
+        encoder = Encoder(tokenizer_json)
 
         def writer(*wanted: str) -> PartsWriter:
             return PartsWriter(self.folder / "parts", recipe, end, wanted)
 
         by_language = recipe.grouping == Grouping.LANGUAGE
-        scorer = Scorer(known, student, self.progress, total)
+        scorer = Scorer(known, student, self.tallies("score and pack"))
         wanted = ("raw", "documents", "scored") if by_language else ("documents", "scored")
         steps: list[Any] = [DocumentsReader(corpus), scorer, encoder, writer(*wanted)]
-        run_pipeline(steps, self.folder, "pack", tasks=len(corpus), workers=recipe.workers)
+        total = self.counts["corpus_documents"]
+        with self.progress.watching("score and pack", self.tallies("score and pack"), total):
+            run_stage(steps, self.folder, "pack", self.execution._replace(tasks=len(corpus)))
         if not by_language:
             steps = [DocumentsReader(corpus, together=True), encoder, writer("raw")]
-            run_pipeline(steps, self.folder, "together", tasks=1, workers=1)
+            run_stage(steps, self.folder, "together", self.execution._replace(tasks=1))
         if held_out:
             steps = [DocumentsReader(held_out), encoder, writer("heldout")]
-            run_pipeline(steps, self.folder, "heldout", tasks=len(held_out), workers=1)
+            run_stage(steps, self.folder, "heldout", self.execution._replace(tasks=len(held_out)))
 
     def publish(self, build: str, tokenizer_json: str, annotation: Annotation) -> None:
         begin(self.catalog, build, held_out_by(self.recipe))
@@ -270,7 +272,7 @@ class Build:
             heldout_documents=self.counts.get("heldout_documents", 0),
             text_bytes=self.counts.get("text_bytes", 0),
             languages=count_languages(manifests),
-            streams={manifest.stream: manifest.samples for manifest in manifests},
+            streams=count_samples(manifests),
             tokenizer=described.fingerprint,
             vocabulary=described.vocabulary,
             annotator=annotation.annotator.model,

@@ -148,6 +148,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise CorpusError(f"dtype {self.dtype} is not one of uint16, uint32; change it in the recipe")
 
 
+def identity_of(recipe: Recipe) -> bytes:
+    """What decides the result of a build, as equal bytes for equal recipes: `1` and `1.0` are, `workers` is left out."""
+    plain = msgspec.convert(msgspec.to_builtins(recipe), Recipe)
+    return msgspec.json.encode(msgspec.structs.replace(plain, workers=1))
+
+
 def check(name: str, value: float, low: float, high: float, remedy: str = "change it in the recipe") -> None:
     """Raises: CorpusError unless low <= value <= high."""
     if not low <= value <= high:

@@ -10,11 +10,11 @@ import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 
 import msgspec
 
 from streamer.catalog.part_files import in_arrow
+from streamer.corpus.spool import read_records
 from streamer.errors import CorpusError
 from streamer.privacy.replacing import Privacy, replace
 from streamer.store.store import Store
@@ -42,37 +42,9 @@ def excerpt(text: str, most_bytes: int = MOST_LOOKED_AT_BYTES) -> str:
     return text[:most_bytes].encode("utf-8", "backslashreplace")[:most_bytes].decode("utf-8", "ignore")
 
 
-class RejectedWriter:
-    """Writes the records of one task to `path`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-
-    def __enter__(self) -> "RejectedWriter":
-        self._file = self.path.open("wb")
-        self._encode = msgspec.msgpack.Encoder().encode
-        return self
-
-    def write(self, record: Rejected) -> None:
-        data = self._encode(record)
-        self._file.write(len(data).to_bytes(4, "little"))
-        self._file.write(data)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
-
-
-def read_records(path: Path) -> Iterator[Rejected]:
-    decode = msgspec.msgpack.Decoder(Rejected).decode
-    with path.open("rb") as file:
-        while head := file.read(4):
-            yield decode(file.read(int.from_bytes(head, "little")))
-
-
 def merge_records(folder: Path) -> Iterator[Rejected]:
     """The records of all tasks and steps in the order of the sources."""
-    files = [read_records(path) for path in sorted(folder.glob(f"*{ENDING}"))]
+    files = [read_records(path, Rejected) for path in sorted(folder.glob(f"*{ENDING}"))]
     return heapq.merge(*files, key=lambda record: record.order)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 import xxhash
 
-FIRST_COLUMNS = {  # of the first format; parts of each are read
+FIRST_COLUMNS = {  # of the first format; parts that have these and only some of the others are read too
     "text": "str",
     "path": "str",
     "repository": "str",
@@ -18,9 +18,7 @@ FIRST_COLUMNS = {  # of the first format; parts of each are read
     "document": "str",
     "score": "float64",
 }
-SECOND_COLUMNS = {**FIRST_COLUMNS, "encoding": "str", "flags": "str"}
-COLUMNS = {**SECOND_COLUMNS, "replaced": "str"}
-KNOWN_COLUMNS = (FIRST_COLUMNS, SECOND_COLUMNS, COLUMNS)
+COLUMNS = {**FIRST_COLUMNS, "encoding": "str", "flags": "str", "copies": "int", "replaced": "str"}
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,8 +26,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
     `document` is the id (32 hex digits), `score` the annotator's number (higher is better) or None when none was given.
     `encoding`: what the file was written in before it became text. `flags`: those of generated, vendored, test and
-    documentation that it is, divided by blanks. `replaced`: at how many places what is private
-    was replaced in the text, by kind, such as `key=1 email=2`.
+    documentation that it is, divided by blanks. `copies`: how many files it stands for, duplicates and itself together.
+    `replaced`: at how many places what is private was replaced in the text, by kind, such as `key=1 email=2`.
     """
 
     text: str
@@ -41,6 +39,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     score: float | None = None
     encoding: str = "utf-8"
     flags: str = ""
+    copies: int = 1
     replaced: str = ""
 
 

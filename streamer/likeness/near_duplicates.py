@@ -93,23 +93,31 @@ class DuplicateIndex:
         return found
 
     def _is_near(self, candidates: list[int], signature: Signatures) -> bool:
-        equal = np.stack([self._kept[place] for place in candidates]) == signature
-        words, structures = (part.mean(1) for part in np.split(equal, [self._rule.permutations], axis=1))
-        renamed = (words >= RENAMED_FROM) & (structures >= SAME_STRUCTURE)
-        return bool(((words >= self._rule.threshold) | renamed).any())
+        return bool(are_near(np.stack([self._kept[place] for place in candidates]), signature, self._rule).any())
 
     def _keys(self, language: str, signature: Signatures) -> list[int]:
-        """The bands of a signature as numbers, each with its place and the language."""
-        bands = self._rule.permutations // ROWS_IN_BAND
-        words = signature[: bands * ROWS_IN_BAND].reshape(bands, ROWS_IN_BAND).astype(np.uint64)
-        keys = np.full(bands, xxhash.xxh3_64_intdigest(language.encode()), np.uint64)
-        with np.errstate(over="ignore"):
-            keys += np.arange(bands, dtype=np.uint64)
-            for column in words.T:
-                keys = (keys ^ column) * np.uint64(0x9E3779B97F4A7C15)
-                keys ^= keys >> np.uint64(29)
-        found: list[int] = keys.tolist()
+        found: list[int] = band_keys(signature[None], language, self._rule)[0].tolist()
         return found
+
+
+def band_keys(signatures: Signatures, language: str, rule: Duplicates) -> npt.NDArray[np.uint64]:
+    """(files, bands) numbers, a band's values with its place and the language each. Equal ones make candidates."""
+    bands = rule.permutations // ROWS_IN_BAND
+    words = signatures[:, : bands * ROWS_IN_BAND].reshape(-1, bands, ROWS_IN_BAND).astype(np.uint64)
+    keys = np.full((len(signatures), bands), xxhash.xxh3_64_intdigest(language.encode()), np.uint64)
+    with np.errstate(over="ignore"):
+        keys += np.arange(bands, dtype=np.uint64)
+        for column in range(ROWS_IN_BAND):
+            keys = (keys ^ words[:, :, column]) * np.uint64(0x9E3779B97F4A7C15)
+            keys ^= keys >> np.uint64(29)
+    return keys
+
+
+def are_near(first: Signatures, second: Signatures, rule: Duplicates) -> npt.NDArray[np.bool_]:
+    """(pairs,) whether the files of two arrays of signatures are near-duplicates, row by row."""
+    words, structures = (part.mean(1) for part in np.split(first == second, [rule.permutations], axis=1))
+    found: npt.NDArray[np.bool_] = (words >= rule.threshold) | ((words >= RENAMED_FROM) & (structures >= SAME_STRUCTURE))
+    return found
 
 
 def digest(text: str, language: str) -> bytes:

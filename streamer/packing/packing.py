@@ -4,7 +4,7 @@ Always holds: the rows, read one after the other and without padding, are the do
 end-of-document token; every token that is no padding lies in exactly one piece; a document's pieces come in order.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -39,7 +39,9 @@ class Packed(msgspec.Struct, frozen=True):
         return int(self.rows.size) - self.padding_tokens
 
 
-def pack(documents: Iterable[npt.ArrayLike], *, seq_len: int, dtype: str, end_of_document_id: int) -> Packed:
+def pack(
+    documents: Iterable[Sequence[int] | npt.NDArray[Any]], *, seq_len: int, dtype: str, end_of_document_id: int
+) -> Packed:
     """Concatenates token ids and cuts them into rows; the last row is padded with end-of-document tokens.
 
     Args: documents, one array of ids each. Returns: no rows for no documents.
@@ -48,7 +50,7 @@ def pack(documents: Iterable[npt.ArrayLike], *, seq_len: int, dtype: str, end_of
     if seq_len < 2:
         raise CorpusError(f"seq_len {seq_len} is below 2: a sample needs a token to predict from; give at least 2")
     limit = int(np.iinfo(dtype).max)
-    ids = [np.asarray(document, dtype=np.int64) for document in documents]
+    ids = [np.asarray(document, dtype=None if len(document) else np.uint32) for document in documents]
     highest = max((int(part.max()) for part in ids if part.size), default=0)
     if max(highest, end_of_document_id) > limit:
         raise CorpusError(

@@ -4,19 +4,22 @@ Always holds: a part is an MDS folder by mosaicml-streaming's MDSWriter beside a
 a folder without one is no part; the same documents, scores and recipe give the same bytes.
 """
 
+import shutil
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 from datatrove.data import Document as Passed
 from datatrove.pipeline.base import PipelineStep
 
 from streamer.corpus.parts.part_manifest import PartManifest, write_manifest
-from streamer.corpus.progress import Progress
+from streamer.corpus.progress import Tally
 from streamer.corpus.recipe import Recipe
-from streamer.corpus.spool import read_spool
+from streamer.corpus.spool import read_at, read_places
 from streamer.documents.document import COLUMNS, Document
 from streamer.packing import tokenizer as tokenizers
 from streamer.packing.grouping import Grouping, choose_order
@@ -25,6 +28,8 @@ from streamer.scoring.quality_bins import bin_name, cut_bins
 from streamer.scoring.student import Student
 
 BATCH_DOCUMENTS = 256
+PART_TOKENS = 1 << 26
+PART_CHARACTERS = 1 << 27
 
 
 class DocumentsReader(PipelineStep):  # type: ignore[misc]
@@ -38,9 +43,11 @@ class DocumentsReader(PipelineStep):  # type: ignore[misc]
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
         for spool in self.spools if self.together else self.spools[rank::world_size]:
-            for kept in read_spool(spool):
+            for place, kept in read_places(spool):
                 document = kept.document
-                yield Passed(text=document.text, id=document.document, metadata={"document": document})
+                yield Passed(
+                    text=document.text, id=document.document, metadata={"document": document, "place": (spool, place)}
+                )
 
 
 class Scorer(PipelineStep):  # type: ignore[misc]
@@ -48,26 +55,20 @@ class Scorer(PipelineStep):  # type: ignore[misc]
 
     type, name = "📊 - SCORE", "annotator and student"
 
-    def __init__(self, known: dict[str, float], student: Student, progress: Progress, total: int) -> None:
+    def __init__(self, known: dict[str, float], student: Student, tallies: Path) -> None:
         super().__init__()
-        self.known, self.student, self.progress, self.total = known, student, progress, total
-        self.shared = {"done": 0}
-
-    def __deepcopy__(self, memo: dict[int, object]) -> "Scorer":
-        copy = Scorer(self.known, self.student, self.progress, self.total)
-        copy.shared = self.shared
-        return copy
+        self.known, self.student, self.tallies = known, student, tallies
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
-        while batch := list(islice(data, BATCH_DOCUMENTS)):
-            with self.track_time("batch"):
-                scores = self.student.score([doc.text for doc in batch])
-                for doc, score in zip(batch, scores.tolist(), strict=True):
-                    number = round(self.known.get(doc.id, score), 6)
-                    doc.metadata["document"] = msgspec.structs.replace(doc.metadata["document"], score=number)
-            self.shared["done"] += len(batch)
-            self.progress.report("score and pack", self.shared["done"], self.total)
-            yield from batch
+        with Tally(self.tallies, rank) as tally:
+            while batch := list(islice(data, BATCH_DOCUMENTS)):
+                with self.track_time("batch"):
+                    scores = self.student.score([doc.text for doc in batch])
+                    for doc, score in zip(batch, scores.tolist(), strict=True):
+                        number = round(self.known.get(doc.id, score), 6)
+                        doc.metadata["document"] = msgspec.structs.replace(doc.metadata["document"], score=number)
+                tally.add(len(batch))
+                yield from batch
 
 
 class Encoder(PipelineStep):  # type: ignore[misc]
@@ -91,7 +92,8 @@ class Encoder(PipelineStep):  # type: ignore[misc]
 class PartsWriter(PipelineStep):  # type: ignore[misc]
     """Writes the parts that a language's documents give, under `folder`.
 
-    `wanted`: which of `raw`, `documents`, `scored` and `heldout`.
+    `wanted`: which of `raw`, `documents`, `scored` and `heldout`. Ids wait in a file, and texts are read from the spools
+    again, so that memory holds what else is known of the documents, about 1 KB each, and one part.
     """
 
     type, name = "💽 - WRITER", "parts"
@@ -102,55 +104,127 @@ class PartsWriter(PipelineStep):  # type: ignore[misc]
         self.end_of_document_id, self.wanted = end_of_document_id, tuple(wanted)
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
-        passed = list(data)
-        documents: list[Document] = [doc.metadata["document"] for doc in passed]
-        ids = [doc.metadata["ids"] for doc in passed]
-        for kind in self.wanted:
-            if kind in ("raw", "heldout"):
-                grouping = Grouping.LANGUAGE if kind == "heldout" else self.recipe.grouping
-                for key, order in choose_order(documents, grouping, seed=self.recipe.seed).items():
-                    self.write_samples(f"{kind}/{key}", documents, ids, order)
-            elif documents and kind == "scored":
-                scores = [document.score or 0.0 for document in documents]
-                bins = cut_bins(scores, [document.document for document in documents], self.recipe.bins)
-                for bound, order in bins.items():
-                    self.write_samples(f"scored/{documents[0].language}/{bin_name(bound)}", documents, ids, order)
-            elif documents:
-                self.write_documents(f"documents/{documents[0].language}", documents)
-        yield from passed
+        documents: list[Document] = []
+        places: list[tuple[Path, int]] = []
+        sizes: list[int] = []
+        with IdsFile(self.folder / f"{self.wanted[0]}-{rank:05d}.ids") as ids:
+            for doc in data:
+                documents.append(msgspec.structs.replace(doc.metadata["document"], text=""))
+                places.append(doc.metadata["place"])
+                sizes.append(len(doc.text))
+                ids.append(doc.metadata["ids"])
+            for kind in self.wanted:
+                if kind in ("raw", "heldout"):
+                    grouping = Grouping.LANGUAGE if kind == "heldout" else self.recipe.grouping
+                    for key, order in choose_order(documents, grouping, seed=self.recipe.seed).items():
+                        self.write_samples(f"{kind}/{key}", documents, ids, order)
+                elif documents and kind == "scored":
+                    scores = [document.score or 0.0 for document in documents]
+                    bins = cut_bins(scores, [document.document for document in documents], self.recipe.bins)
+                    for bound, order in bins.items():
+                        self.write_samples(f"scored/{documents[0].language}/{bin_name(bound)}", documents, ids, order)
+                elif documents:
+                    self.write_documents(f"documents/{documents[0].language}", documents, places, sizes)
+        yield from ()
 
-    def write_samples(self, stream: str, documents: list[Document], ids: list[list[int]], order: list[int]) -> None:
-        """One part of a stream of tokens; nothing for no documents."""
+    def write_samples(self, stream: str, documents: list[Document], ids: "IdsFile", order: list[int]) -> None:
+        """A stream of tokens, in parts of at most `PART_TOKENS` or one document; nothing for no documents."""
         from streaming import MDSWriter
 
-        if not order:
-            return
-        packed = pack(
-            [ids[index] for index in order],
-            seq_len=self.recipe.seq_len,
-            dtype=self.recipe.dtype,
-            end_of_document_id=self.end_of_document_id,
-        )
-        place = self.folder / stream.replace("/", "+")
         columns = {"tokens": f"ndarray:{self.recipe.dtype}:{self.recipe.seq_len}"}
-        with MDSWriter(out=str(place), columns=columns, max_workers=1) as writer:
-            for row in packed.rows:
-                writer.write({"tokens": row})
-        sidecar = sidecar_rows(packed, [documents[index] for index in order])
-        self.finish(place, stream, sidecar, len(order), len(packed.rows), packed.tokens)
+        for number, members in enumerate(cut_parts(order, [ids.length(index) + 1 for index in order], PART_TOKENS)):
+            packed = pack(
+                [ids.read(index) for index in members],
+                seq_len=self.recipe.seq_len,
+                dtype=self.recipe.dtype,
+                end_of_document_id=self.end_of_document_id,
+            )
+            place = empty_folder(self.folder / part_name(stream, number))
+            with MDSWriter(out=str(place), columns=columns, max_workers=1) as writer:
+                for row in packed.rows:
+                    writer.write({"tokens": row})
+            manifest = PartManifest(
+                stream=stream,
+                number=number,
+                has_sidecar=True,
+                documents=len(members),
+                samples=len(packed.rows),
+                tokens=packed.tokens,
+            )
+            write_manifest(place, manifest, sidecar_rows(packed, [documents[index] for index in members]))
 
-    def write_documents(self, stream: str, documents: list[Document]) -> None:
-        """One part of a stream of documents, ordered by repository and path."""
+    def write_documents(
+        self, stream: str, documents: list[Document], places: list[tuple[Path, int]], sizes: list[int]
+    ) -> None:
+        """A stream of documents, ordered by repository and path, in parts of `PART_CHARACTERS` at most or one document."""
         from streaming import MDSWriter
 
-        place = self.folder / stream.replace("/", "+")
-        with MDSWriter(out=str(place), columns=COLUMNS, max_workers=1) as writer:
-            for document in sorted(documents, key=lambda item: (item.repository, item.path, item.document)):
-                writer.write({name: getattr(document, name) for name in COLUMNS})
-        self.finish(place, stream, None, len(documents), len(documents), 0)
+        order = sorted(
+            range(len(documents)),
+            key=lambda index: (documents[index].repository, documents[index].path, documents[index].document),
+        )
+        (spool,) = {path for path, _ in places}
+        with spool.open("rb") as file:
+            for number, members in enumerate(cut_parts(order, [sizes[index] for index in order], PART_CHARACTERS)):
+                place = empty_folder(self.folder / part_name(stream, number))
+                with MDSWriter(out=str(place), columns=COLUMNS, max_workers=1) as writer:
+                    for index in members:
+                        text = read_at(file, places[index][1]).document.text
+                        document = msgspec.structs.replace(documents[index], text=text)
+                        writer.write({name: getattr(document, name) for name in COLUMNS})
+                manifest = PartManifest(
+                    stream=stream, number=number, has_sidecar=False, documents=len(members), samples=len(members), tokens=0
+                )
+                write_manifest(place, manifest, None)
 
-    def finish(
-        self, place: Path, stream: str, sidecar: list[dict[str, Any]] | None, documents: int, samples: int, tokens: int
-    ) -> None:
-        manifest = PartManifest(stream=stream, sidecar=sidecar, documents=documents, samples=samples, tokens=tokens)
-        write_manifest(place, manifest)
+
+class IdsFile:
+    """The token ids of documents in a file that is removed with the `with` block."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._ends = path, [0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> "IdsFile":
+        self._file = self._path.open("w+b")
+        return self
+
+    def append(self, ids: Sequence[int]) -> None:
+        self._file.write(np.asarray(ids, np.uint32).tobytes())
+        self._ends.append(self._ends[-1] + len(ids))
+
+    def length(self, index: int) -> int:
+        return self._ends[index + 1] - self._ends[index]
+
+    def read(self, index: int) -> npt.NDArray[np.uint32]:
+        """The ids of a document, by its place in the order of `append`."""
+        self._file.seek(4 * self._ends[index])
+        return np.frombuffer(self._file.read(4 * self.length(index)), np.uint32)
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._path.unlink()
+
+
+def cut_parts(order: Sequence[int], sizes: Sequence[int], most: int) -> Iterator[list[int]]:
+    """The members of each part: as many in a row as have at most `most` together, but at least one."""
+    members: list[int] = []
+    left = most
+    for index, size in zip(order, sizes, strict=True):
+        if members and size > left:
+            yield members
+            members, left = [], most
+        members.append(index)
+        left -= size
+    if members:
+        yield members
+
+
+def part_name(stream: str, number: int) -> str:
+    return f"{stream.replace('/', '+')}.{number:05d}"
+
+
+def empty_folder(place: Path) -> Path:
+    """A folder without what a task left there that was killed."""
+    shutil.rmtree(place, ignore_errors=True)
+    return place

@@ -1,34 +1,46 @@
-"""What a folder of MDS holds that waits to be published: one file beside the folder, written when it is whole."""
+"""What a folder of MDS holds that waits to be published: files beside the folder, the manifest written when all is whole."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-ENDING = ".manifest.msgpack"
+ENDING, SIDECAR_ENDING = ".manifest.msgpack", ".sidecar.msgpack"
 
 
 class PartManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be published from a folder: the stream, the sidecar (None for documents) and the counts."""
+    """What is to be published from a folder: the stream, which of its parts, and the counts."""
 
     stream: str
-    sidecar: list[dict[str, Any]] | None
+    number: int
+    has_sidecar: bool
     documents: int
     samples: int
     tokens: int
 
 
-def write_manifest(place: Path, manifest: PartManifest) -> None:
+def write_manifest(place: Path, manifest: PartManifest, sidecar: list[dict[str, Any]] | None) -> None:
     """Says that the folder `place` is whole."""
-    aside = place.with_name(f"{place.name}.part")
+    if sidecar is not None:
+        beside(place, SIDECAR_ENDING).write_bytes(msgspec.msgpack.encode(sidecar))
+    aside = beside(place, ".part")
     aside.write_bytes(msgspec.msgpack.encode(manifest))
-    aside.replace(place.with_name(f"{place.name}{ENDING}"))
+    aside.replace(beside(place, ENDING))
 
 
-def read_manifests(folder: Path) -> list[tuple[Path, PartManifest]]:
-    """The folders that hold whole parts, with what they are, sorted by stream."""
+def read_manifests(folder: Path) -> Iterator[tuple[Path, PartManifest]]:
+    """The folders that hold whole parts, with what they are, by stream and number."""
     decode = msgspec.msgpack.Decoder(PartManifest).decode
-    found = [
-        (path.with_name(path.name.removesuffix(ENDING)), decode(path.read_bytes())) for path in folder.glob(f"*{ENDING}")
-    ]
-    return sorted(found, key=lambda pair: pair[1].stream)
+    for path in sorted(folder.glob(f"*{ENDING}")):
+        yield path.with_name(path.name.removesuffix(ENDING)), decode(path.read_bytes())
+
+
+def read_sidecar(place: Path) -> list[dict[str, Any]]:
+    """The sidecar of the part in the folder `place`."""
+    rows: list[dict[str, Any]] = msgspec.msgpack.decode(beside(place, SIDECAR_ENDING).read_bytes())
+    return rows
+
+
+def beside(place: Path, ending: str) -> Path:
+    return place.with_name(f"{place.name}{ending}")

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from streamer.catalog.catalog import Catalog
-from streamer.corpus.parts.part_manifest import read_manifests
+from streamer.corpus.parts.part_manifest import PartManifest, read_manifests, read_sidecar
 from streamer.corpus.parts.report import CorpusReport
 from streamer.corpus.progress import Progress
 from streamer.errors import CorpusError
@@ -71,24 +71,27 @@ def publish(
     catalog: Catalog, folder: Path, *, build: str, tokenizer: str, extra: dict[str, Any], progress: Progress
 ) -> None:
     """Publishes the parts below `folder` that the root does not have yet."""
-    found = read_manifests(folder)
+    found = list(read_manifests(folder))
     for done, (place, manifest) in enumerate(found, start=1):
-        if not has_part(catalog, manifest.stream, build):
+        if not has_part(catalog, manifest, build):
             catalog.publish_directory(
                 manifest.stream,
                 place,
-                tokenizer=None if manifest.sidecar is None else tokenizer,
-                documents=manifest.sidecar,
-                extra={**extra, "build": build},
-                again=True,  # what the root has of this build is told by its name
+                tokenizer=tokenizer if manifest.has_sidecar else None,
+                documents=read_sidecar(place) if manifest.has_sidecar else None,
+                extra={**extra, "build": build, "number": manifest.number},
+                again=True,  # what the root has of this build is told by its name and number
             )
         progress.report("publish", done, len(found))
 
 
-def has_part(catalog: Catalog, stream: str, build: str) -> bool:
-    """Whether a part of that build is in the stream."""
-    bodies = catalog.stream_log(stream).read()
-    return any(body["event"] == "part" and body["extra"].get("build") == build for body in bodies)
+def has_part(catalog: Catalog, manifest: PartManifest, build: str) -> bool:
+    """Whether the root has that part of the build."""
+    bodies = catalog.stream_log(manifest.stream).read()
+    wanted = (build, manifest.number)
+    return any(
+        body["event"] == "part" and (body["extra"].get("build"), body["extra"].get("number", 0)) == wanted for body in bodies
+    )
 
 
 def finish(catalog: Catalog, report: CorpusReport) -> None:

@@ -44,20 +44,27 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def count_languages(manifests: Iterable[PartManifest]) -> dict[str, LanguageReport]:
-    """Documents and tokens of each language, from its bins and its held-out part."""
+    """Documents and tokens of each language, from its bins and its held-out parts."""
     found: dict[str, LanguageReport] = {}
     for manifest in manifests:
         kind, language = manifest.stream.split("/")[:2]
         if kind not in ("scored", "heldout"):
             continue
         before = found.get(language, LanguageReport())
-        found[language] = (
-            msgspec.structs.replace(
-                before,
-                documents=before.documents + manifest.documents,
-                tokens=before.tokens + manifest.tokens,
-            )
-            if kind == "scored"
-            else msgspec.structs.replace(before, heldout_documents=manifest.documents, heldout_tokens=manifest.tokens)
+        held_out = kind == "heldout"
+        found[language] = msgspec.structs.replace(
+            before,
+            documents=before.documents + (0 if held_out else manifest.documents),
+            tokens=before.tokens + (0 if held_out else manifest.tokens),
+            heldout_documents=before.heldout_documents + (manifest.documents if held_out else 0),
+            heldout_tokens=before.heldout_tokens + (manifest.tokens if held_out else 0),
         )
+    return found
+
+
+def count_samples(manifests: Iterable[PartManifest]) -> dict[str, int]:
+    """Samples of each stream, all its parts together."""
+    found: dict[str, int] = {}
+    for manifest in manifests:
+        found[manifest.stream] = found.get(manifest.stream, 0) + manifest.samples
     return found

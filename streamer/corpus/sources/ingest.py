@@ -13,25 +13,48 @@ from streamer.corpus.recipe import Source
 from streamer.corpus.sources.archives import TAR_ENDINGS, ZIP_ENDINGS, read_archive
 from streamer.corpus.sources.git_source import is_git, read_git
 from streamer.corpus.sources.parquet_source import read_parquet
-from streamer.corpus.sources.raw_file import RawFile, clean_name, is_wanted, take
+from streamer.corpus.sources.raw_file import WHOLE, RawFile, Share, clean_name, is_wanted, take
 from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
 
 SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", "__pycache__"})
 PARQUET_ENDINGS = (".parquet",)
+ENTRY_SHIFT = 26  # room for so many bits of files in one entry of a folder
 
 
-def read_source(source: Source, *, seed: int) -> Iterator[RawFile]:
-    """The files of a source. Raises: CorpusError when the source itself is not there or is of no known kind."""
+def read_source(source: Source, *, seed: int, share: Share = WHOLE) -> Iterator[RawFile]:
+    """The files of a source, or a task's share of them; `order` is the same whatever the share.
+
+    Raises: CorpusError when the source itself is not there or is of no known kind.
+    """
+    path = find_source(source)
+    if source.max_mb is not None:  # what lies within the budget is known only by reading all before it
+        files = within_budget(source, read_all(path, source, seed, WHOLE))
+        return (file for file in files if share.takes(file.order))
+    return read_all(path, source, seed, share)
+
+
+def find_source(source: Source) -> Path:
+    """Where a source lies. Raises: CorpusError when it is not there."""
     path = Path(source.path).expanduser()
     if not path.exists():
         raise CorpusError(f"source {source.path} does not exist; correct its path in the recipe")
+    return path
+
+
+def read_all(path: Path, source: Source, seed: int, share: Share) -> Iterator[RawFile]:
     if source.revision is not None or is_git(path):
-        files = read_git(path, source)
-    else:
-        files = read_folder(path, source, seed) if path.is_dir() else read_container(path, source)
-    return within_budget(source, files)
+        return numbered(read_git(path, source), share)
+    return read_folder(path, source, seed, share) if path.is_dir() else numbered(read_container(path, source), share)
+
+
+def numbered(files: Iterable[RawFile], share: Share, *, first: int = 0) -> Iterator[RawFile]:
+    """The files of a share, with their places."""
+    for place, file in enumerate(files, start=first):
+        if share.takes(place):
+            file.order = place
+            yield file
 
 
 def count_files(sources: Iterable[Source]) -> int:
@@ -65,38 +88,45 @@ def within_budget(source: Source, files: Iterable[RawFile]) -> Iterator[RawFile]
 # folders
 
 
-def read_folder(root: Path, source: Source, seed: int) -> Iterator[RawFile]:
-    """The files below a folder; Parquet files and archives that lie at its top are opened."""
-    for entry in sorted(os.scandir(root), key=lambda entry: (random_key(seed, entry.name), entry.name)):
-        name = clean_name(entry.name)
+def read_folder(root: Path, source: Source, seed: int, share: Share) -> Iterator[RawFile]:
+    """The files below a folder; Parquet files and archives that lie at its top are opened, each by one task."""
+    entries = sorted(os.scandir(root), key=lambda entry: (random_key(seed, entry.name), entry.name))
+    for number, entry in enumerate(entries):
+        name, first = clean_name(entry.name), number << ENTRY_SHIFT
         repository = source.repository or f"{root.name}/{name}"
         if entry.is_dir(follow_symlinks=False):
             if entry.name not in SKIPPED_FOLDERS:
-                yield from read_tree(entry.path, name, repository, source)
+                yield from read_tree(entry.path, name, repository, source, share, first)
         elif entry.is_file(follow_symlinks=False) and is_container(entry.name):
-            yield from read_container(Path(entry.path), source, nested=True)
-        elif is_wanted(name, source):
-            yield read_file(entry.path, name, repository, source.license)
+            if share.takes(number):
+                yield from numbered(read_container(Path(entry.path), source, nested=True), WHOLE, first=first)
+        elif is_wanted(name, source) and share.takes(number):
+            yield read_file(entry.path, RawFile(path=name, repository=repository, license=source.license, order=first))
 
 
-def read_tree(folder: str, top: str, repository: str, source: Source) -> Iterator[RawFile]:
+def read_tree(folder: str, top: str, repository: str, source: Source, share: Share, first: int) -> Iterator[RawFile]:
     """The wanted files below `folder`, whose path inside the source is `top`; an unreadable folder is one file."""
     unreadable: list[OSError] = []
+    order = first
     for place, folders, names in os.walk(folder, onerror=unreadable.append):
         folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
         inside = top + clean_name(place[len(folder) :]).replace(os.sep, "/")
         for name in sorted(names):
             path = f"{inside}/{clean_name(name)}"
             if is_wanted(path, source):
-                yield read_file(os.path.join(place, name), path, repository, source.license)
+                if share.takes(order):
+                    file = RawFile(path=path, repository=repository, license=source.license, order=order)
+                    yield read_file(os.path.join(place, name), file)
+                order += 1
     for error in unreadable:
         lost = top + clean_name(os.fsdecode(error.filename)[len(folder) :])
-        yield RawFile(path=lost, repository=repository, license=source.license, fault=DropReason.UNREADABLE)
+        file = RawFile(path=lost, repository=repository, license=source.license, fault=DropReason.UNREADABLE)
+        yield from numbered([file], share, first=order)
+        order += 1
 
 
-def read_file(place: str, name: str, repository: str, license_name: str) -> RawFile:
-    """One file; of a file whose ending is none of the languages' only the head is read."""
-    file = RawFile(path=name, repository=repository, license=license_name)
+def read_file(place: str, file: RawFile) -> RawFile:
+    """Reads one file; of one whose ending is none of the languages' only the head."""
     try:
         status = os.lstat(place)
         if not stat.S_ISREG(status.st_mode):

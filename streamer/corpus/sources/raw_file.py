@@ -1,7 +1,7 @@
 """A file as a source has it, and whether the recipe wants it."""
 
 import fnmatch
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -15,7 +15,8 @@ HEAD_BYTES = 4096
 class RawFile(msgspec.Struct, kw_only=True):
     """A file as it was found. `fault` says why `data` is empty; `language` is what the source states, if it does.
 
-    `encoding`: what the bytes were written in, once they are text. `replaced`: what was private in that text, by kind.
+    `encoding`: what the bytes were written in, once they are text. `order`: its place in the source.
+    `replaced`: what was private in the text, by kind.
     """
 
     path: str
@@ -25,7 +26,21 @@ class RawFile(msgspec.Struct, kw_only=True):
     fault: DropReason | None = None
     language: str | None = None
     encoding: str = "utf-8"
+    order: int = 0
     replaced: str = ""
+
+
+class Share(NamedTuple):
+    """What one of several tasks takes: every `size`-th file, or archive, from `rank` on."""
+
+    rank: int = 0
+    size: int = 1
+
+    def takes(self, number: int) -> bool:
+        return number % self.size == self.rank
+
+
+WHOLE = Share()
 
 
 def is_wanted(path: str, source: Source) -> bool:

@@ -14,7 +14,7 @@ from streamer import Catalog
 from streamer.catalog import parts
 from streamer.commands.corpus import INGEST
 from streamer.commands.progress_line import Course
-from streamer.corpus.parts import publication
+from streamer.corpus.parts import packing_steps, publication
 from streamer.corpus.parts.report import CorpusReport
 from streamer.corpus.pipeline import build
 from streamer.corpus.recipe import Recipe, Source, parse_recipe
@@ -225,6 +225,28 @@ def test_the_same_recipe_gives_the_same_bytes_with_two_workers(
     for name in report.streams:
         hashes = [[shard.xxh3 for part in root.stream(name).parts for shard in part.shards] for root in (catalog, again)]
         assert hashes[0] == hashes[1], name
+
+
+def test_large_streams_have_several_parts_and_every_document_once(
+    built: tuple[Catalog, CorpusReport], recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing_steps, "PART_TOKENS", 20_000)
+    monkeypatch.setattr(packing_steps, "PART_CHARACTERS", 50_000)
+    catalog = Catalog(tmp_path / "root")
+    report = build(catalog, recipe)
+    assert (report.languages, report.documents) == (built[1].languages, built[1].documents)
+    for name in ("raw/python", "scored/python/q80", "documents/python"):
+        found = catalog.stream(name).parts
+        assert len(found) > 2, name
+        assert [part.extra["number"] for part in found] == list(range(len(found)))
+    sidecars = [
+        parts.read_sidecar(catalog.store, part)["document"].to_pylist() for part in catalog.stream("raw/python").parts
+    ]
+    whole = parts.read_sidecar(built[0].store, built[0].stream("raw/python").parts[0])["document"].to_pylist()
+    in_order = [document for sidecar in sidecars for document in dict.fromkeys(sidecar)]
+    assert in_order == list(dict.fromkeys(whole))
+    texts = [[doc.text for doc in root.documents("documents/python")] for root in (catalog, built[0])]
+    assert texts[0] == texts[1]
 
 
 def test_a_root_with_a_corpus_is_refused(built: tuple[Catalog, CorpusReport], recipe: Recipe) -> None:

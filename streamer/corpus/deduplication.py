@@ -1,0 +1,145 @@
+"""The second stage, one task a language: drop what was compiled and what is there twice, then hold repositories out.
+
+Always holds: of documents that are duplicates of each other the best one is kept: a source before the output of a build or
+a copy in another project's tree, else the first by repository, path and id. A document counts how many files it stands for.
+Documents are written in the order of the sources.
+"""
+
+import heapq
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from datatrove.data import Document as Passed
+from datatrove.pipeline.base import PipelineStep
+
+from streamer.corpus.counted_filter import rejected
+from streamer.corpus.progress import Tally
+from streamer.corpus.recipe import Recipe
+from streamer.corpus.spool import SIGNATURES, SPOOL, Kept, SpoolWriter, read_spool
+from streamer.documents.document import Document
+from streamer.documents.text import DropReason
+from streamer.gates.origin import OUT_FOLDERS, OUTPUT_LANGUAGES, Sources, output_mark
+from streamer.gates.subject import Refusal, Subject
+from streamer.likeness.clusters import SignatureFiles, find_duplicates
+from streamer.likeness.near_duplicates import digest
+from streamer.privacy.replacing import read_counts
+from streamer.publishing.heldout import is_held_out
+
+BUILT = frozenset(OUT_FOLDERS) - {"lib", "types"}
+
+
+class Judged(msgspec.Struct):
+    """What is known of a language's documents, by their place in its spools: why one is dropped, and for which one."""
+
+    names: list[tuple[bool, str, str, str]]
+    refusals: dict[int, Refusal]
+    kept_for: dict[int, int]
+
+
+class LanguageDeduplicator(PipelineStep):  # type: ignore[misc]
+    """`kept/LANG/*` to `corpus/LANG.spool` and `heldout/LANG.spool`; task r of R takes every R-th language."""
+
+    type, name = "🫂 - DEDUP", "languages"
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        super().__init__()
+        self.folder, self.recipe = folder, recipe
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
+        folders = sorted((self.folder / "kept").iterdir())
+        with Tally(self.folder / "tallies" / "deduplicate", rank) as tally:
+            for folder in folders[rank::world_size]:
+                judged = self.judge(folder)
+                self.write(folder, judged, tally)
+        yield from ()
+
+    def judge(self, folder: Path) -> Judged:
+        """Reads all documents of a language once and decides."""
+        language, judged = folder.name, Judged([], {}, {})
+        digests: list[bytes] = []
+        sources = self.sources(language)
+        for place, kept in enumerate(kept_in(folder)):
+            document = kept.document
+            subject = Subject(document.text, language=language, path=document.path, repository=document.repository)
+            source = sources.source_of(subject)
+            if source:
+                judged.refusals[place] = Refusal(reason=DropReason.BUILD_OUTPUT, values={"source": source})
+            digests.append(digest(document.text, language))
+            judged.names.append((is_copy(subject, document), document.repository, document.path, document.document))
+        places = [place for place in range(len(digests)) if place not in judged.refusals]
+        places.sort(key=judged.names.__getitem__)
+        rule = self.recipe.duplicates
+        signatures = SignatureFiles(sorted(folder.glob(f"*{SIGNATURES}")), rule)
+        found = find_duplicates(digests, signatures, np.array(places, np.int64), language, rule, folder)
+        for reason, dropped_for in zip((DropReason.EXACT_DUPLICATE, DropReason.NEAR_DUPLICATE), found, strict=True):
+            for place in np.flatnonzero(dropped_for >= 0).tolist():
+                judged.kept_for[place] = best = int(dropped_for[place])
+                _, repository, path, _ = judged.names[best]
+                judged.refusals[place] = Refusal(reason=reason, values={"of": f"{repository}: {path}"})
+        return judged
+
+    def sources(self, language: str) -> Sources:
+        if not self.recipe.filters.build_output.on or language not in OUTPUT_LANGUAGES:
+            return Sources(())
+        there = self.folder / "kept" / "typescript"
+        return Sources((kept.document.repository, kept.document.path) for kept in kept_in(there))
+
+    def write(self, folder: Path, judged: Judged, tally: Tally) -> None:
+        """Reads the documents again, in the order of the sources, and writes each to where it belongs."""
+        copies = count_copies(judged.kept_for)
+        writers: dict[str, SpoolWriter] = {}
+        with ExitStack() as stack:
+            dropped = stack.enter_context(SpoolWriter(self.folder / "rejected" / f"duplicates-{folder.name}.rejected"))
+            for place, kept in in_order(folder):
+                tally.add()
+                document = kept.document
+                refusal = judged.refusals.get(place)
+                if refusal is not None:
+                    self.stat_update(f"dropped_{refusal.reason}")
+                    dropped.write(rejected(Passed(text=document.text, id="", metadata={"kept": kept}), refusal))
+                    continue
+                held_out = is_held_out(document.repository, share=self.recipe.heldout_share, key=self.recipe.heldout_key)
+                kind = "heldout" if held_out else "corpus"
+                if kind not in writers:
+                    writers[kind] = stack.enter_context(SpoolWriter(self.folder / kind / f"{folder.name}{SPOOL}"))
+                counted = msgspec.structs.replace(document, copies=copies.get(place, 1))
+                writers[kind].write(Kept(order=kept.order, document=counted))
+                self.stat_update(f"{kind}_documents")
+                self.stat_update("text_bytes", value=len(document.text.encode()))
+                for private, count in read_counts(document.replaced).items():
+                    self.stat_update(f"replaced_{private}", value=count)
+
+
+def kept_in(folder: Path) -> Iterator[Kept]:
+    """The documents of all tasks, one task after the other: the order of the signatures."""
+    for path in sorted(folder.glob(f"*{SPOOL}")):
+        yield from read_spool(path)
+
+
+def in_order(folder: Path) -> Iterator[tuple[int, Kept]]:
+    """The same documents in the order of the sources, each with its place in `kept_in`."""
+    spools, place = [], 0
+    for path in sorted(folder.glob(f"*{SPOOL}")):
+        count = sum(1 for _ in read_spool(path))
+        spools.append(zip(range(place, place + count), read_spool(path), strict=True))
+        place += count
+    return heapq.merge(*spools, key=lambda pair: pair[1].order)
+
+
+def is_copy(subject: Subject, document: Document) -> bool:
+    """Whether another file is probably the original: what a build wrote, or what lies in a vendored tree."""
+    return "vendored" in document.flags.split() or bool(output_mark(subject)) or bool(BUILT.intersection(subject.folders))
+
+
+def count_copies(kept_for: dict[int, int]) -> dict[int, int]:
+    """How many files each document stands for, itself included, by place; those that stand for one alone are left out."""
+    copies: dict[int, int] = {}
+    for best in kept_for.values():
+        while best in kept_for:
+            best = kept_for[best]
+        copies[best] = copies.get(best, 1) + 1
+    return copies

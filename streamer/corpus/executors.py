@@ -1,0 +1,110 @@
+"""Runs a stage's steps, task by task, by one of datatrove's executors.
+
+Always holds: a task that is noted as complete is not run again, by whichever executor; a stage's numbers are summed over all
+its tasks, those of an earlier start included; nothing of datatrove's own log reaches the terminal; when the process that
+builds is killed, its workers end too.
+
+How: datatrove notes each task's numbers and then that it is complete, in the stage's folder. For Ray that folder must lie
+where all machines see it.
+"""
+
+import ctypes
+import json
+import multiprocessing
+import signal
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from datatrove.executor.local import LocalPipelineExecutor
+from loguru import logger
+
+from streamer.errors import CorpusError
+
+LOCAL, RAY = "local", "ray"
+EXECUTORS = (LOCAL, RAY)
+PR_SET_PDEATHSIG = 1
+
+
+class LocalStage(LocalPipelineExecutor):  # type: ignore[misc]
+    """Processes of this machine. Unlike datatrove's own pool it does not wait for ever for a worker that was killed."""
+
+    def run(self) -> None:
+        waiting = self.get_incomplete_ranks()
+        if self.workers == 1:
+            for rank in waiting:
+                one = deepcopy(self)
+                one._run_for_rank(rank)
+            return
+        context = multiprocessing.get_context("forkserver")
+        with ProcessPoolExecutor(self.workers, context, initializer=end_with_parent) as pool:
+            futures = [pool.submit(run_task, self, rank) for rank in waiting]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+            except BrokenProcessPool as error:
+                raise CorpusError(
+                    "a worker process ended in the middle of its task (killed, perhaps for lack of memory); run the same "
+                    "command again, it goes on from here; --workers 1 needs the least memory"
+                ) from error
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+
+def run_task(stage: LocalStage, rank: int) -> None:
+    with Quiet():
+        stage._run_for_rank(rank)
+
+
+def end_with_parent() -> None:
+    """Lets the kernel end this process when its parent ends; an interrupt is for the process that builds."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class Quiet:
+    """Without datatrove's log on the terminal."""
+
+    def __enter__(self) -> None:
+        logger.disable("datatrove")
+
+    def __exit__(self, *_: object) -> None:
+        logger.enable("datatrove")
+
+
+class Execution(NamedTuple):
+    """How many tasks a stage has, how many of them run at once, and where."""
+
+    tasks: int
+    workers: int
+    executor: str = LOCAL
+
+
+def run_stage(steps: list[Any], folder: Path, name: str, how: Execution) -> dict[str, int]:
+    """Runs what is left of a stage and returns the totals of its numbers, by name. Raises: CorpusError."""
+    logs = folder / "logs" / name
+    forget_torn(logs)
+    with Quiet():
+        LocalStage(steps, tasks=how.tasks, workers=min(how.workers, how.tasks), logging_dir=str(logs)).run()
+    return totals_of(logs)
+
+
+def forget_torn(logs: Path) -> None:
+    """Lets a task run again whose numbers cannot be read, as after a power cut."""
+    for mark in logs.glob("completions/*"):
+        try:
+            json.loads((logs / "stats" / f"{mark.name}.json").read_bytes())
+        except (OSError, ValueError):
+            mark.unlink()
+
+
+def totals_of(logs: Path) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for path in sorted(logs.glob("stats/*.json")):
+        for step in json.loads(path.read_bytes()):
+            for label, metric in step["stats"].items():
+                number = metric["total"] if isinstance(metric, dict) else metric
+                totals[label] = totals.get(label, 0) + int(number)
+    return totals

@@ -1,0 +1,143 @@
+"""A build that is killed, in every stage, by SIGKILL; a worker that is killed; what lies in the working folder."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from datatrove.pipeline.base import PipelineStep
+
+from streamer import Catalog
+from streamer.commands.corpus import INGEST
+from streamer.corpus.executors import Execution, run_stage
+from streamer.corpus.parts.report import CorpusReport
+from streamer.corpus.pipeline import build
+from streamer.corpus.recipe import Recipe
+from streamer.corpus.work_folder import PLACE, WorkFolder, key_of
+from streamer.errors import CorpusError
+
+KILLED_IN = """
+import os, signal, sys
+from pathlib import Path
+import msgspec
+from streamer import Catalog
+from streamer.corpus.pipeline import build
+from streamer.corpus.recipe import Recipe
+
+def progress(step, done, total):
+    if step == sys.argv[4] and done >= int(sys.argv[5]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    recipe = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Recipe)
+    build(Catalog(sys.argv[2]), recipe, tasks=int(sys.argv[3]), progress=progress)
+"""
+
+
+@pytest.fixture(scope="module")
+def whole(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> tuple[Catalog, CorpusReport]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip("streaming", reason="the corpus extra is not installed")
+    catalog = Catalog(tmp_path_factory.mktemp("whole") / "root")
+    return catalog, build(catalog, recipe, tasks=1)
+
+
+def hashes(catalog: Catalog) -> dict[str, list[str]]:
+    return {
+        found.name: [shard.xxh3 for part in catalog.stream(found.name).parts for shard in part.shards]
+        for found in catalog.streams()
+    }
+
+
+@pytest.mark.parametrize(
+    ("tasks", "workers", "stages"),
+    [(2, 1, [stage.name for stage in INGEST]), (5, 2, ["read", "deduplicate", "score and pack"])],
+)
+def test_a_build_killed_in_every_stage_gives_the_same_bytes(
+    whole: tuple[Catalog, CorpusReport], recipe: Recipe, tmp_path: Path, tasks: int, workers: int, stages: list[str]
+) -> None:
+    given = msgspec.structs.replace(recipe, workers=workers)
+    (tmp_path / "recipe.json").write_bytes(msgspec.json.encode(given))
+    (tmp_path / "killed_in.py").write_text(KILLED_IN)
+    before = set(Path("/tmp").glob("phasemix-corpus*"))
+    for stage in stages:
+        arguments = ["killed_in.py", "recipe.json", "root", str(tasks), stage, str(int(stage == "publish"))]
+        ended = subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        assert ended.stderr == ""
+    catalog = Catalog(tmp_path / "root")
+    report = build(catalog, given, tasks=tasks)
+    assert hashes(catalog) == hashes(whole[0])
+    assert (report.dropped, report.files, report.languages) == (whole[1].dropped, whole[1].files, whole[1].languages)
+    assert not (tmp_path / "root" / PLACE).exists()
+    assert set(Path("/tmp").glob("phasemix-corpus*")) == before
+
+
+class Falls(PipelineStep):  # type: ignore[misc]
+    """Counts its tasks; the second one's process is killed, once."""
+
+    name = "falls"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
+        if rank == 1 and not (self.folder / "fell").exists():
+            (self.folder / "fell").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        with (self.folder / f"ran{rank}").open("a") as file:
+            file.write("once ")
+        self.stat_update("tasks")
+        yield from ()
+
+
+def test_a_killed_worker_is_named_and_the_next_start_does_what_is_left(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="a worker process ended in the middle .* run the same command again"):
+        run_stage([Falls(tmp_path)], tmp_path, "fall", Execution(tasks=4, workers=2))
+    assert run_stage([Falls(tmp_path)], tmp_path, "fall", Execution(tasks=4, workers=2)) == {"tasks": 4}
+    assert [(tmp_path / f"ran{rank}").read_text() for rank in range(4) if rank != 2] == ["once "] * 3
+
+
+def test_numbers_that_were_torn_are_made_again(tmp_path: Path) -> None:
+    (tmp_path / "fell").touch()
+    run_stage([Falls(tmp_path)], tmp_path, "fall", Execution(tasks=2, workers=1))
+    (tmp_path / "logs" / "fall" / "stats" / "00001.json").write_text("[{")
+    assert run_stage([Falls(tmp_path)], tmp_path, "fall", Execution(tasks=2, workers=1)) == {"tasks": 2}
+    assert (tmp_path / "ran1").read_text() == "once once "
+
+
+def test_work_on_other_files_or_another_recipe_is_not_gone_on_with(recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    file = tmp_path / "in" / "a.py"
+    file.write_text("x = 1\n")
+    small = msgspec.structs.replace(recipe, sources=(msgspec.structs.replace(recipe.sources[0], path=str(tmp_path / "in")),))
+    keys = [key_of(small, 2, None, without=None)]
+    keys.append(key_of(msgspec.structs.replace(small, seed=99), 2, None, without=None))
+    keys.append(key_of(small, 3, None, without=None))
+    os.utime(file, ns=(1, 1))
+    keys.append(key_of(small, 2, None, without=None))
+    assert len(set(keys)) == 4
+    assert keys[3] == key_of(msgspec.structs.replace(small, workers=2), 2, None, without=None)
+    catalog = Catalog(tmp_path / "root")
+    for number, (key, is_resumed) in enumerate([(keys[0], False), (keys[0], True), (keys[1], False)]):
+        with WorkFolder(catalog, key) as work:
+            assert work.is_resumed is is_resumed
+            assert work.once("made", lambda made=number: b"%d" % made) == (b"0" if key == keys[0] else b"2")
+
+
+def test_two_builds_do_not_work_in_one_folder(recipe: Recipe, tmp_path: Path) -> None:
+    folder = tmp_path / "root" / PLACE
+    folder.mkdir(parents=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(CorpusError, match="another process builds a corpus in .*--work"):
+            build(Catalog(tmp_path / "root"), recipe)
