@@ -30,14 +30,14 @@ SMALLEST, LARGEST = 200, 500_000
 def real_files() -> Iterator[tuple[Path, str]]:
     """Source files of the standard library and of installed packages, in a random order."""
     folders = {Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib")}
-    paths = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix and path.is_file())
+    found = {path for folder in folders for path in folder.rglob("*") if path.suffix and detect(path.name, "") is not None}
+    paths = sorted(path for path in found if path.is_file() and SMALLEST <= path.stat().st_size <= LARGEST)
     random.Random(SEED).shuffle(paths)
     for path in paths:
-        if SMALLEST <= path.stat().st_size <= LARGEST and detect(path.name, "") is not None:
-            try:
-                yield path, path.read_text("utf-8")
-            except UnicodeDecodeError:
-                continue
+        try:
+            yield path, path.read_text("utf-8")
+        except UnicodeDecodeError:
+            continue
 
 
 def measure() -> Report:

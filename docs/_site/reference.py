@@ -71,6 +71,7 @@ def corpus_recipe() -> str:
     from streamer.corpus.recipe import Recipe, Source
     from streamer.gates.filters import GATES, Filters
     from streamer.likeness.near_duplicates import Duplicates
+    from streamer.privacy.replacing import Privacy
 
     head = [
         "# Keys of a corpus recipe",
@@ -79,6 +80,7 @@ def corpus_recipe() -> str:
         "",
     ]
     lines = [*head, *struct("The recipe", Recipe), *struct("`[[sources]]`", Source), *struct("`[duplicates]`", Duplicates)]
+    lines += struct("`[privacy]`", Privacy)
     lines += struct("`[filters]`", Filters)
     for name in GATES:
         lines += struct(f"`[filters.{name}]`", type(getattr(Filters(), name)))

@@ -20,7 +20,7 @@ IDENTIFIER = re.compile(r"[a-z]{0,40}(?:[A-Z][a-z]{1,40}){2,20}")  # words in ca
 SAMPLE = re.compile(r"example|\.{3}|\bYOUR|<[A-Za-z_ -]{1,40}>|\$[A-Z_]{3}", re.IGNORECASE)
 MATERIAL = re.compile(r"[A-Za-z0-9+/=]{40}")
 WORD = re.compile(r"[a-z]{3,}+|[A-Z]{4,}+")
-MOST_IN_WORDS = 0.4  # of a random string of 62 characters it is a fifth
+MOST_IN_WORDS = 0.6  # of a random string it is a fifth
 FEW_DIGITS = 3
 SHORTEST_HEX = 32  # a shorter one is a hash of 64 bits
 LEAST_BITS, LEAST_HEX_BITS = 3.4, 3.0  # Shannon's entropy of a character

@@ -28,8 +28,10 @@ GIVEN = {  # rules that go by the name a value is given
     "phasemix.assigned-key": is_key,
     "phasemix.shell-key": is_key,
 }
-NOT_SECRET = re.compile(rb"public|::", re.IGNORECASE)  # the publicKeyToken of an assembly, the name of a type
-NAME_BYTES = 32
+NOT_SECRET = re.compile(  # names such as the publicKeyToken of an assembly, and the names of types
+    rb"(?:public[\w-]{0,20}|::\w{0,40})[\"'\]]{0,2}\s{0,8}(?:=>|:=|[:=])\s{0,8}\w{0,2}[\"']?\Z", re.IGNORECASE
+)
+NAME_BYTES = 64
 PASSWORDS = ("password", "credential-uri", "curl-auth-user")
 PARTS_OF_SECRETS = ("secret", "token", "passphrase", "private")  # what a rule finds beside an id, to be reported with it
 
@@ -64,7 +66,7 @@ def is_secret(finding: Any, data: bytes) -> bool:
     if check is None:
         return True
     start, _ = bounds(finding)
-    return check(finding.secret) and not NOT_SECRET.search(data, max(0, start - NAME_BYTES), start)
+    return check(finding.secret) and not NOT_SECRET.search(data[max(0, start - NAME_BYTES) : start])
 
 
 def kind_of(rule: str) -> Kind:

@@ -34,6 +34,12 @@ def test_a_key_may_end_with_a_dash(kind: str) -> None:
     assert replace(f"x = '{secret[:-1]}-'", SECRETS).text == "x = '<KEY>'"
 
 
+@pytest.mark.parametrize("before", ["at::Tensor & self);\n", "public static ", "std::string ", "public::"])
+def test_what_stands_further_in_front_hides_no_secret(before: str) -> None:
+    secret, line = plant("password", Random(before))
+    assert secret not in replace(before + line, SECRETS).text
+
+
 def test_both_halves_of_a_credential_of_aws_go() -> None:
     random = Random(3)
     (key, _), (secret, line) = plant("AWS key id", random), plant("AWS secret", random)
