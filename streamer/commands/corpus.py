@@ -26,7 +26,9 @@ def add_corpus(parser: argparse.ArgumentParser) -> None:
     ingest.add_argument(
         "--tasks", type=int, metavar="N", help="in how many tasks the sources are read (default: 4 a worker)"
     )
-    ingest.add_argument("--executor", choices=("local",), default="local", help="run tasks on this machine")
+    ingest.add_argument(
+        "--executor", choices=("local", "ray"), default="local", help="run tasks on this machine or on a Ray cluster"
+    )
     ingest.add_argument(
         "--work",
         metavar="FOLDER",

@@ -10,8 +10,11 @@ where all machines see it.
 
 import ctypes
 import json
+import logging
 import multiprocessing
+import os
 import signal
+import socket
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from copy import deepcopy
@@ -24,8 +27,9 @@ from loguru import logger
 from streamer.errors import CorpusError
 
 LOCAL, RAY = "local", "ray"
-EXECUTORS = (LOCAL, RAY)
+GO_ON = "run the same command again, it goes on from here"
 PR_SET_PDEATHSIG = 1
+CONNECT_WAIT_S = 10.0
 
 
 class LocalStage(LocalPipelineExecutor):  # type: ignore[misc]
@@ -46,11 +50,59 @@ class LocalStage(LocalPipelineExecutor):  # type: ignore[misc]
                     future.result()
             except BrokenProcessPool as error:
                 raise CorpusError(
-                    "a worker process ended in the middle of its task (killed, perhaps for lack of memory); run the same "
-                    "command again, it goes on from here; --workers 1 needs the least memory"
+                    f"a worker process ended in the middle of its task (killed, perhaps for lack of memory); {GO_ON}; "
+                    "--workers 1 needs the least memory"
                 ) from error
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+
+
+class RayStage(LocalStage):
+    """Processes of a Ray cluster: the one at `RAY_ADDRESS`, or the one that runs on this machine."""
+
+    def run(self) -> None:
+        ray = connect_ray()
+        from ray.exceptions import RaySystemError, RayTaskError, WorkerCrashedError
+
+        task = ray.remote(num_cpus=1)(run_task)
+        waiting = self.get_incomplete_ranks()
+        running: list[Any] = []
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.workers:
+                    running.append(task.remote(self, waiting.pop(0)))
+                done, running = ray.wait(running)
+                ray.get(done)
+        except RayTaskError as error:
+            if isinstance(error.cause, RaySystemError):
+                said = str(error.cause).splitlines()[0]
+                raise CorpusError(
+                    f"Ray cannot run a task ({said}); install the same phasemix on all its machines"
+                ) from error
+            raise error.cause from error
+        except WorkerCrashedError as error:
+            raise CorpusError(f"a worker of Ray ended in the middle of its task ({error}); {GO_ON}") from error
+        finally:
+            ray.shutdown()
+
+
+def connect_ray() -> Any:
+    """Raises: CorpusError without the package or a cluster."""
+    try:
+        import ray
+    except ImportError as error:
+        raise CorpusError("the executor ray needs the extra ray; install phasemix[ray]") from error
+    address = os.environ.get("RAY_ADDRESS", "auto")
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if colon:  # Ray itself would ask for minutes
+            socket.create_connection((host, int(port)), CONNECT_WAIT_S).close()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CorpusError(
+            f"no Ray cluster answers at {address}; start one with ray start --head, or name it in RAY_ADDRESS"
+        ) from error
+    return ray
 
 
 def run_task(stage: LocalStage, rank: int) -> None:
@@ -87,8 +139,11 @@ def run_stage(steps: list[Any], folder: Path, name: str, how: Execution) -> dict
     logs = folder / "logs" / name
     forget_torn(logs)
     with Quiet():
-        LocalStage(steps, tasks=how.tasks, workers=min(how.workers, how.tasks), logging_dir=str(logs)).run()
+        STAGES[how.executor](steps, tasks=how.tasks, workers=min(how.workers, how.tasks), logging_dir=str(logs)).run()
     return totals_of(logs)
+
+
+STAGES = {LOCAL: LocalStage, RAY: RayStage}
 
 
 def forget_torn(logs: Path) -> None:

@@ -1,10 +1,13 @@
 """A build that is killed, in every stage, by SIGKILL; a worker that is killed; what lies in the working folder."""
 
+import contextlib
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,3 +144,47 @@ def test_two_builds_do_not_work_in_one_folder(recipe: Recipe, tmp_path: Path) ->
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(CorpusError, match="another process builds a corpus in .*--work"):
             build(Catalog(tmp_path / "root"), recipe)
+
+
+@pytest.fixture
+def ray_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A Ray of this test alone, with room for two tasks at once."""
+    pytest.importorskip("ray", reason="the ray extra is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [Path(sys.executable).parent / "ray", "start", "--head", "--node-ip-address=127.0.0.1", "--num-cpus=2"]
+    command += [f"--port={address.split(':')[1]}", "--include-dashboard=false", "--disable-usage-stats", "--block"]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},  # its tasks run steps of this file
+    )
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    try:
+        for _ in range(600):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(address.split(":")[1])), 1):
+                break
+            time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_ray_gives_the_same_bytes_and_goes_on_after_a_killed_worker(
+    whole: tuple[Catalog, CorpusReport], recipe: Recipe, tmp_path: Path
+) -> None:
+    catalog = Catalog(tmp_path / "root")
+    build(catalog, msgspec.structs.replace(recipe, workers=2), tasks=3, executor="ray")
+    assert hashes(catalog) == hashes(whole[0])
+    assert run_stage([Falls(tmp_path)], tmp_path, "fall", Execution(tasks=3, workers=2, executor="ray")) == {"tasks": 3}
+
+
+def test_without_a_cluster_ray_is_refused_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="the ray extra is not installed")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(CorpusError, match=r"no Ray cluster answers at 127.0.0.1:9; start one with ray start --head"):
+        run_stage([Falls(tmp_path)], tmp_path, "fall", Execution(tasks=1, workers=1, executor="ray"))
