@@ -7,6 +7,7 @@ to a variable or a template.
 import re
 from collections import Counter
 from math import log2
+from string import digits
 
 STANDS_FOR_ONE = re.compile(
     r"example|sample|test|dummy|fake|mock|placeholder|change.?me|your|passw|passphrase|secret|token|credential|redacted"
@@ -16,10 +17,11 @@ STANDS_FOR_ONE = re.compile(
 )
 REFERENCE = re.compile(r"[{}<>()\[\]]|\$[A-Za-z]|%[sdr]|://|^[./~@&:]|\\[nrt]|^[A-Za-z_][\w-]*+(?:[./:][A-Za-z_][\w-]*+)++$")
 HEX = re.compile(r"[0-9a-fA-F-]+")
-IDENTIFIER = re.compile(r"[a-z]{0,40}(?:[A-Z][a-z]{1,40}){2,20}")  # words in camel case
+IDENTIFIER = re.compile(r"[a-z]{0,40}(?:[A-Z][a-z]{1,40}){2,20}[A-Z]?")  # words in camel case
 SAMPLE = re.compile(r"example|\.{3}|\bYOUR|<[A-Za-z_ -]{1,40}>|\$[A-Z_]{3}", re.IGNORECASE)
 MATERIAL = re.compile(r"[A-Za-z0-9+/=]{40}")
 WORD = re.compile(r"[a-z]{3,}+|[A-Z]{4,}+")
+NO_DIGITS = str.maketrans("", "", digits)
 MOST_IN_WORDS = 0.6  # of a random string it is a fifth
 FEW_DIGITS = 3
 SHORTEST_HEX = 32  # a shorter one is a hash of 64 bits
@@ -50,7 +52,9 @@ def has_few_digits(value: str) -> bool:
 
 
 def is_of_words(value: str) -> bool:
-    """Whether much of a value is runs of letters of one case, as in a name and not in a random string."""
+    """Whether a value is a name in camel case, or much of it runs of letters of one case, unlike a random string."""
+    if IDENTIFIER.fullmatch(value.translate(NO_DIGITS)):
+        return True
     return sum(len(word[0]) for word in WORD.finditer(value)) > MOST_IN_WORDS * len(value)
 
 
