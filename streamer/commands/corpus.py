@@ -133,8 +133,16 @@ def print_report(report: Any, as_json: bool) -> None:
     if report.replaced:
         print()
         print_table([{"replaced": kind, "places": count} for kind, count in report.replaced.items()], False)
+    unheld = [name for name, found in languages if found.documents and not found.heldout_documents]
+    if unheld:
+        print(f"\nnothing is held out of {', '.join(unheld)}: raise heldout_share, or give more repositories of them")
+    if report.padding:
+        padding = sum(report.padding.values())
+        print(
+            f"\n{padding:,} tokens of padding in {len(report.padding)} streams; all tokens of all documents are in samples"
+        )
     print(
-        f"\n{report.documents:,} documents of {report.files:,} files, {report.heldout_documents:,} held out; "
+        f"{report.documents:,} documents of {report.files:,} files, {report.heldout_documents:,} held out; "
         f"tokenizer {report.tokenizer} ({report.vocabulary:,} ids); annotator {report.annotator}, "
         f"{report.annotated_files} files, ROC-AUC {report.annotator_auc:.3f}; student's rank correlation with it "
         f"{report.student_correlation:.3f}; {report.seconds.get('total', 0):.0f} s"

@@ -24,7 +24,7 @@ from streamer.corpus.executors import LOCAL, Execution, run_stage
 from streamer.corpus.parts.packing_steps import DocumentsReader, Encoder, PartsWriter, Scorer
 from streamer.corpus.parts.part_manifest import read_manifests
 from streamer.corpus.parts.publication import begin, check_root, finish, publish
-from streamer.corpus.parts.report import CorpusReport, count_languages, count_samples
+from streamer.corpus.parts.report import CorpusReport, count_languages, count_padding, count_samples
 from streamer.corpus.progress import Progress, Report, silent
 from streamer.corpus.recipe import Recipe, check, identity_of
 from streamer.corpus.rejected import publish_rejected
@@ -222,7 +222,7 @@ class Build:
         def writer(*wanted: str) -> PartsWriter:
             return PartsWriter(self.folder / "parts", recipe, end, wanted)
 
-        by_language = recipe.grouping == Grouping.LANGUAGE
+        by_language = recipe.grouping == Grouping.LANGUAGE_REPO
         scorer = Scorer(known, student, self.tallies("score and pack"))
         wanted = ("raw", "documents", "scored") if by_language else ("documents", "scored")
         steps: list[Any] = [DocumentsReader(corpus), scorer, encoder, writer(*wanted)]
@@ -273,6 +273,7 @@ class Build:
             text_bytes=self.counts.get("text_bytes", 0),
             languages=count_languages(manifests),
             streams=count_samples(manifests),
+            padding=count_padding(manifests, self.recipe.seq_len),
             tokenizer=described.fingerprint,
             vocabulary=described.vocabulary,
             annotator=annotation.annotator.model,

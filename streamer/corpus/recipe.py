@@ -95,8 +95,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         section_tokens: How many tokens the annotator reads at the top, in the middle and at the bottom of a file.
         bins: The lower bounds of the quality bins, in percent of a language's documents by rank. The best of these are in
             `scored/*/q80`.
-        grouping: How documents are grouped before they are packed: by language and then by repository, by repository alone,
-            or by repository and then by language.
+        grouping: How documents are grouped before they are packed: `language-repo`, by language and then by repository;
+            `repo`, by repository alone; or `repo-language`, by repository and then by language.
         filters: Which files are refused, and from which threshold on: one `[filters.GATE]` table for each gate.
         duplicates: When files are near-duplicates, of which the first one is kept: a `[duplicates]` table.
         privacy: What is replaced in the texts, secrets and addresses: a `[privacy]` table.
@@ -122,7 +122,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sample_files: int = 150
     section_tokens: int = 256
     bins: tuple[int, ...] = (80, 50, 0)
-    grouping: Grouping = Grouping.LANGUAGE
+    grouping: Grouping = Grouping.LANGUAGE_REPO
     filters: Filters = Filters()
     duplicates: Duplicates = USUAL
     privacy: Privacy = Privacy()

@@ -16,14 +16,14 @@ ALL = "all"
 class Grouping(StrEnum):
     """How documents are grouped.
 
-    LANGUAGE: by language first, then by repository, one stream a language (the paper's choice).
-    REPOSITORY: by repository alone, files of all its languages in random order, one stream `raw/all`.
-    HYBRID: by repository, and by language inside each, one stream `raw/all`.
+    LANGUAGE_REPO: by language first, then by repository, one stream a language (the paper's choice).
+    REPO: by repository alone, files of all its languages in random order, one stream `raw/all`.
+    REPO_LANGUAGE: by repository, and by language inside each, one stream `raw/all`.
     """
 
-    LANGUAGE = "language"
-    REPOSITORY = "repository"
-    HYBRID = "hybrid"
+    LANGUAGE_REPO = "language-repo"
+    REPO = "repo"
+    REPO_LANGUAGE = "repo-language"
 
 
 class Groupable(Protocol):
@@ -49,7 +49,7 @@ def choose_order(documents: Sequence[Groupable], grouping: Grouping, *, seed: in
         repository = (random_key(seed, "repository", document.repository), document.repository)
         language = (random_key(seed, "language", document.repository, document.language), document.language)
         last = (random_key(seed, "document", document.document), document.document)
-        key = document.language if grouping == Grouping.LANGUAGE else ALL
-        rank = (*repository, *language, *last) if grouping == Grouping.HYBRID else (*repository, *last)
+        key = document.language if grouping == Grouping.LANGUAGE_REPO else ALL
+        rank = (*repository, *language, *last) if grouping == Grouping.REPO_LANGUAGE else (*repository, *last)
         streams.setdefault(key, []).append((rank, index))
     return {key: [index for _, index in sorted(members)] for key, members in sorted(streams.items())}

@@ -115,7 +115,7 @@ class PartsWriter(PipelineStep):  # type: ignore[misc]
                 ids.append(doc.metadata["ids"])
             for kind in self.wanted:
                 if kind in ("raw", "heldout"):
-                    grouping = Grouping.LANGUAGE if kind == "heldout" else self.recipe.grouping
+                    grouping = Grouping.LANGUAGE_REPO if kind == "heldout" else self.recipe.grouping
                     for key, order in choose_order(documents, grouping, seed=self.recipe.seed).items():
                         self.write_samples(f"{kind}/{key}", documents, ids, order)
                 elif documents and kind == "scored":

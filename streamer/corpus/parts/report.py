@@ -19,7 +19,8 @@ class LanguageReport(msgspec.Struct, frozen=True, kw_only=True):
 class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of a build. `files` = sum of `dropped` + `documents` + held-out documents.
 
-    `streams`: samples of each stream. `annotator_auc`: good against random files, each scored by a head that had not
+    `streams`: samples of each stream; `padding`: how many tokens fill its parts up to whole samples.
+    `annotator_auc`: good against random files, each scored by a head that had not
     seen it. `student_correlation`: rank correlation of student and annotator on files new to the student.
     `replaced`: places of documents where something private was replaced, by kind.
     `seconds`: of each step; steps run beside each other, so they may sum to more than `total`.
@@ -33,6 +34,7 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     text_bytes: int
     languages: dict[str, LanguageReport]
     streams: dict[str, int]
+    padding: dict[str, int] = {}
     tokenizer: str
     vocabulary: int
     annotator: str
@@ -59,6 +61,16 @@ def count_languages(manifests: Iterable[PartManifest]) -> dict[str, LanguageRepo
             heldout_documents=before.heldout_documents + (manifest.documents if held_out else 0),
             heldout_tokens=before.heldout_tokens + (manifest.tokens if held_out else 0),
         )
+    return found
+
+
+def count_padding(manifests: Iterable[PartManifest], seq_len: int) -> dict[str, int]:
+    """Tokens of padding in each stream of tokens."""
+    found: dict[str, int] = {}
+    for manifest in manifests:
+        if manifest.has_sidecar:
+            padding = manifest.samples * seq_len - manifest.tokens
+            found[manifest.stream] = found.get(manifest.stream, 0) + padding
     return found
 
 

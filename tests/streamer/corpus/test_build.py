@@ -123,6 +123,16 @@ def test_a_documents_id_is_of_the_text_that_is_published(built: tuple[Catalog, C
             assert doc.document == document_id(doc.repository, doc.path, doc.text)
 
 
+def test_languages_without_a_held_out_repository_are_named(
+    built: tuple[Catalog, CorpusReport], capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog, report = built
+    assert main(["corpus", "stats", "--root", catalog.store.url.removeprefix("file://")]) == 0
+    bare = [name for name, found in sorted(report.languages.items()) if found.documents and not found.heldout_documents]
+    assert "c" in bare or "typescript" in bare
+    assert f"nothing is held out of {', '.join(bare)}: raise heldout_share" in capsys.readouterr().out
+
+
 def test_files_that_were_dropped_are_shown(built: tuple[Catalog, CorpusReport], capsys: pytest.CaptureFixture[str]) -> None:
     catalog, _ = built
     root = catalog.store.url.removeprefix("file://")
@@ -185,6 +195,15 @@ def test_rows_and_sidecar_give_the_documents_back(built: tuple[Catalog, CorpusRe
     repositories = [piece["repository"] for piece in sidecar]
     changes = sum(first != second for first, second in pairwise(repositories))
     assert changes == len(set(repositories)) - 1
+
+
+def test_all_tokens_are_in_samples_and_the_padding_is_counted(built: tuple[Catalog, CorpusReport]) -> None:
+    catalog, report = built
+    assert sorted(report.padding) == [found.name for found in catalog.streams() if found.kind == "tokens"]
+    for name, padding in report.padding.items():
+        snapshot = catalog.stream(name)
+        pieces = [piece for part in snapshot.parts for piece in parts.read_sidecar(catalog.store, part).to_pylist()]
+        assert padding == snapshot.samples * 128 - sum(piece["end"] - piece["start"] for piece in pieces)
 
 
 def test_bins_hold_every_document_once_and_the_best_first(built: tuple[Catalog, CorpusReport]) -> None:
@@ -280,7 +299,7 @@ def test_an_interrupted_build_is_completed_and_nothing_is_doubled(
 
 def test_grouping_by_repository_gives_one_stream_of_all_languages(recipe: Recipe, tmp_path: Path) -> None:
     catalog = Catalog(tmp_path / "root")
-    report = build(catalog, msgspec.structs.replace(recipe, grouping=Grouping.HYBRID))
+    report = build(catalog, msgspec.structs.replace(recipe, grouping=Grouping.REPO_LANGUAGE))
     assert [name for name in report.streams if name.startswith("raw/")] == ["raw/all"]
     languages = parts.read_sidecar(catalog.store, catalog.stream("raw/all").parts[0])["language"].to_pylist()
     assert set(languages) == {"python", "c", "typescript", "jupyter-notebook"}

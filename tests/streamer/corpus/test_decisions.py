@@ -69,12 +69,12 @@ def test_the_order_is_of_the_documents_not_of_how_they_came(grouping: Grouping) 
     ]
     assert orders[0] == orders[1]
     assert sorted(name for order in orders[0].values() for name in order) == [doc.document for doc in found]
-    assert set(orders[0]) == ({"c", "python"} if grouping is Grouping.LANGUAGE else {"all"})
+    assert set(orders[0]) == ({"c", "python"} if grouping is Grouping.LANGUAGE_REPO else {"all"})
 
 
-def test_hybrid_keeps_languages_together_inside_a_repository() -> None:
+def test_repo_language_keeps_languages_together_inside_a_repository() -> None:
     found = documents(60)
-    for grouping, runs in ((Grouping.HYBRID, 8), (Grouping.REPOSITORY, None)):
+    for grouping, runs in ((Grouping.REPO_LANGUAGE, 8), (Grouping.REPO, None)):
         order = choose_order(found, grouping, seed=1)["all"]
         pairs = [(found[i].repository, found[i].language) for i in order]
         changes = 1 + sum(first != second for first, second in pairwise(pairs))
