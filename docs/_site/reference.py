@@ -72,6 +72,7 @@ def corpus_recipe() -> str:
     from streamer.gates.filters import GATES, Filters
     from streamer.likeness.decontamination import Decontamination
     from streamer.likeness.near_duplicates import Duplicates
+    from streamer.privacy.replacing import Privacy
 
     head = [
         "# Keys of a corpus recipe",
@@ -81,6 +82,7 @@ def corpus_recipe() -> str:
     ]
     lines = [*head, *struct("The recipe", Recipe), *struct("`[[sources]]`", Source), *struct("`[duplicates]`", Duplicates)]
     lines += struct("`[decontamination]`", Decontamination)
+    lines += struct("`[privacy]`", Privacy)
     lines += struct("`[filters]`", Filters)
     for name in GATES:
         lines += struct(f"`[filters.{name}]`", type(getattr(Filters(), name)))

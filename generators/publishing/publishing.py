@@ -18,6 +18,7 @@ from streamer.catalog.redaction import merge
 from streamer.corpus.parts.publication import contaminations
 from streamer.documents.document import Document
 from streamer.likeness.contamination import Contamination
+from streamer.privacy.replacing import Privacy, replace
 
 MOST_HELD = 4096
 
@@ -51,7 +52,8 @@ class Publishing:
         languages = sorted({waiting.file.document.language for waiting in self._held.values()})
         return sum(self._publish(language) for language in languages)
 
-    def _judge(self, waiting: Waiting) -> None:
+    def _judge(self, found: Waiting) -> None:
+        waiting = without_private_data(found)
         language, identity = waiting.file.document.language, waiting.file.identity
         accepted = self._catch_up(language)
         if identity not in accepted:
@@ -115,6 +117,14 @@ class Publishing:
                         accepted.add(row["document"], row["text"])
         self._parts_read[language] = len(parts)
         return accepted
+
+
+def without_private_data(waiting: Waiting) -> Waiting:
+    """The file that waits, with placeholders for secrets and addresses as documents of a corpus have them."""
+    document = waiting.file.document
+    found = replace(document.text, Privacy())
+    clean = msgspec.structs.replace(document, text=found.text, replaced=found.words or document.replaced)
+    return waiting._replace(file=msgspec.structs.replace(waiting.file, document=clean))
 
 
 def create_like_the_others(catalog: Catalog, stream: str) -> None:

@@ -131,6 +131,9 @@ def print_report(report: Any, as_json: bool) -> None:
     print_table([{"language": name, **msgspec.structs.asdict(found)} for name, found in languages], False)
     print()
     print_table([{"dropped because": reason, "files": count} for reason, count in report.dropped.items()], False)
+    if report.replaced:
+        print()
+        print_table([{"replaced": kind, "places": count} for kind, count in report.replaced.items()], False)
     unheld = [name for name, found in languages if found.documents and not found.heldout_documents]
     if unheld:
         print(f"\nnothing is held out of {', '.join(unheld)}: raise heldout_share, or give more repositories of them")

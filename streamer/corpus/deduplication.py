@@ -26,6 +26,7 @@ from streamer.gates.origin import OUT_FOLDERS, OUTPUT_LANGUAGES, Sources, output
 from streamer.gates.subject import Refusal, Subject
 from streamer.likeness.clusters import SignatureFiles, find_duplicates
 from streamer.likeness.near_duplicates import digest
+from streamer.privacy.replacing import read_counts
 from streamer.publishing.heldout import is_held_out
 
 BUILT = frozenset(OUT_FOLDERS) - {"lib", "types"}
@@ -109,6 +110,8 @@ class LanguageDeduplicator(PipelineStep):  # type: ignore[misc]
                 writers[kind].write(Kept(order=kept.order, document=counted))
                 self.stat_update(f"{kind}_documents")
                 self.stat_update("text_bytes", value=len(document.text.encode()))
+                for private, count in read_counts(document.replaced).items():
+                    self.stat_update(f"replaced_{private}", value=count)
 
 
 def kept_in(folder: Path) -> Iterator[Kept]:

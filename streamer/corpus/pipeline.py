@@ -30,7 +30,15 @@ from streamer.corpus.recipe import Recipe, check, identity_of
 from streamer.corpus.rejected import publish_rejected
 from streamer.corpus.sources.ingest import count_files
 from streamer.corpus.spool import read_spool
-from streamer.corpus.steps import ContaminationFilter, ContentFilter, DecodeFilter, KeptWriter, LanguageFilter, SourceReader
+from streamer.corpus.steps import (
+    ContaminationFilter,
+    ContentFilter,
+    DecodeFilter,
+    KeptWriter,
+    LanguageFilter,
+    PrivateDataStep,
+    SourceReader,
+)
 from streamer.corpus.work_folder import WorkFolder, key_of
 from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
@@ -39,6 +47,7 @@ from streamer.likeness.decontamination import read_sets
 from streamer.packing import tokenizer as tokenizers
 from streamer.packing.grouping import Grouping, random_key
 from streamer.packing.tokenizer_file import read_text
+from streamer.privacy.span import Kind
 from streamer.publishing.heldout import HoldOut, check_choice
 from streamer.scoring.annotator import Annotation
 from streamer.scoring.annotator_process import Request
@@ -173,6 +182,7 @@ class Build:
             LanguageFilter(self.rejected, recipe.notebooks),
             ContentFilter(self.rejected, recipe.filters),
             *self.decontamination(),
+            PrivateDataStep(recipe.privacy),
             KeptWriter(kept, recipe.duplicates),
         ]
         self.stage("read", reading, tasks=self.execution.tasks, total=count_files(recipe.sources))
@@ -249,9 +259,9 @@ class Build:
 
     def publish(self, build: str, tokenizer_json: str, annotation: Annotation) -> None:
         begin(self.catalog, build, held_out_by(self.recipe))
-        publish_rejected(self.catalog.store, build, self.rejected)
         if self.recipe.decontamination.sets:
             self.contamination = publish_index(self.catalog.store, (self.folder / BENCHMARKS).read_bytes())
+        publish_rejected(self.catalog.store, build, self.rejected, self.recipe.privacy)
         publish(
             self.catalog,
             self.folder / "parts",
@@ -268,6 +278,11 @@ class Build:
         counts = {reason.value: self.counts.get(f"dropped_{reason}", 0) for reason in DropReason}
         return {reason: count for reason, count in counts.items() if count}
 
+    def replaced(self) -> dict[str, int]:
+        """What was private and replaced in the documents, by kind."""
+        counts = {kind.value: self.counts.get(f"replaced_{kind}", 0) for kind in Kind}
+        return {kind: count for kind, count in counts.items() if count}
+
     def report(self, build: str, tokenizer_json: str, annotation: Annotation, student: Student) -> CorpusReport:
         manifests = [manifest for _, manifest in read_manifests(self.folder / "parts")]
         described = tokenizers.describe(tokenizer_json)
@@ -275,6 +290,7 @@ class Build:
             build=build,
             files=self.counts.get("files", 0),
             dropped=self.dropped(),
+            replaced=self.replaced(),
             documents=self.counts.get("corpus_documents", 0),
             heldout_documents=self.counts.get("heldout_documents", 0),
             text_bytes=self.counts.get("text_bytes", 0),

@@ -18,6 +18,7 @@ from streamer.gates.filters import Filters
 from streamer.likeness.decontamination import Decontamination
 from streamer.likeness.near_duplicates import USUAL, Duplicates
 from streamer.packing.grouping import Grouping
+from streamer.privacy.replacing import Privacy
 from streamer.publishing.heldout import SHARE
 from streamer.scoring.annotator import DEFAULT_MODEL
 from streamer.scoring.quality_bins import check_bounds
@@ -101,6 +102,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         duplicates: When files are near-duplicates, of which the first one is kept: a `[duplicates]` table.
         decontamination: Which benchmarks the corpus is kept free of, and from when on a file counts as a copy: a
             `[decontamination]` table.
+        privacy: What is replaced in the texts, secrets and addresses: a `[privacy]` table.
         notebooks: What a notebook becomes: `script`, code with its markdown in comments of the kernel's language, or `text`,
             markdown with the code between fences. Outputs are left out either way.
         seed: The seed of every random choice.
@@ -127,6 +129,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     filters: Filters = Filters()
     duplicates: Duplicates = USUAL
     decontamination: Decontamination = Decontamination()
+    privacy: Privacy = Privacy()
     notebooks: Notebooks = Notebooks.SCRIPT
     seed: int = 17
     workers: int = 1

@@ -1,7 +1,8 @@
 """What an ingest dropped, kept to be looked at: `corpus/rejected/BUILD.parquet` under the root, a row for each file.
 
-Always holds: rows stand in the order of the sources, whatever the number of tasks; of a text no more than 4 KB are kept;
-memory does not grow with their number. The file is written before the entry that says the build is done.
+Always holds: rows stand in the order of the sources, whatever the number of tasks; of a text no more than 4 KB are kept, and
+nothing of those that is private; memory does not grow with their number. The file is written before the entry that says the
+build is done.
 """
 
 import heapq
@@ -15,9 +16,11 @@ import msgspec
 from streamer.catalog.part_files import in_arrow
 from streamer.corpus.spool import read_records
 from streamer.errors import CorpusError
+from streamer.privacy.replacing import Privacy, replace
 from streamer.store.store import Store
 
 MOST_EXCERPT_BYTES = 4096
+MOST_LOOKED_AT_BYTES = 4 * MOST_EXCERPT_BYTES  # so that a secret is whole when it is looked for
 BATCH_ROWS = 1024
 ENDING = ".rejected"
 
@@ -34,9 +37,9 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-def excerpt(text: str) -> str:
+def excerpt(text: str, most_bytes: int = MOST_LOOKED_AT_BYTES) -> str:
     """The beginning of a text, as text that can be written."""
-    return text[:MOST_EXCERPT_BYTES].encode("utf-8", "backslashreplace")[:MOST_EXCERPT_BYTES].decode("utf-8", "ignore")
+    return text[:most_bytes].encode("utf-8", "backslashreplace")[:most_bytes].decode("utf-8", "ignore")
 
 
 def merge_records(folder: Path) -> Iterator[Rejected]:
@@ -49,7 +52,12 @@ def key_of_build(build: str) -> str:
     return f"corpus/rejected/{build}.parquet"
 
 
-def publish_rejected(store: Store, build: str, folder: Path) -> None:
+def to_row(record: Rejected, privacy: Privacy) -> dict[str, str]:
+    text = excerpt(replace(record.text, privacy).text, MOST_EXCERPT_BYTES)
+    return {**msgspec.structs.asdict(record), "values": json.dumps(record.values), "text": text}
+
+
+def publish_rejected(store: Store, build: str, folder: Path, privacy: Privacy) -> None:
     """Writes the records of a build under the root. Raises: StoreError."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -60,7 +68,7 @@ def publish_rejected(store: Store, build: str, folder: Path) -> None:
     with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
         records = merge_records(folder)
         while batch := list(islice(records, BATCH_ROWS)):
-            rows = [{**msgspec.structs.asdict(record), "values": json.dumps(record.values)} for record in batch]
+            rows = [to_row(record, privacy) for record in batch]
             writer.write_table(pa.table({name: [row[name] for row in rows] for name in names}, schema=schema))
     store.put_file(key_of_build(build), aside)
 

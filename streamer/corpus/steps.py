@@ -31,6 +31,7 @@ from streamer.gates.subject import Refusal, Subject
 from streamer.likeness.contamination import Contamination
 from streamer.likeness.contamination_file import decode_index
 from streamer.likeness.near_duplicates import Duplicates, sign
+from streamer.privacy.replacing import Privacy, replace
 
 BATCH_DOCUMENTS = 64
 SOURCE_SHIFT = 48
@@ -146,6 +147,22 @@ def subject_of(text: str, file: RawFile) -> Subject:
     return Subject(text, language=file.language, path=file.path, repository=file.repository)
 
 
+class PrivateDataStep(PipelineStep):  # type: ignore[misc]
+    """Replaces what is private in the texts; what follows, ids and duplicates among it, sees the replaced text alone."""
+
+    type, name = "🔒 - REPLACER", "private data"
+
+    def __init__(self, privacy: Privacy) -> None:
+        super().__init__()
+        self.privacy = privacy
+
+    def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
+        for doc in data:
+            found = replace(doc.text, self.privacy)
+            doc.text, doc.metadata["file"].replaced = found.text, found.words
+            yield doc
+
+
 class KeptWriter(PipelineStep):  # type: ignore[misc]
     """Signs documents for deduplication and writes, for each language, a spool and a file of signatures."""
 
@@ -181,5 +198,6 @@ def to_document(text: str, file: RawFile) -> Document:
         license=file.license,
         encoding=file.encoding,
         flags=" ".join(flags(subject_of(text, file))),
+        replaced=file.replaced,
         document=document_id(file.repository, file.path, text),
     )

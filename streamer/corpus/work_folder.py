@@ -99,11 +99,12 @@ def place_of(catalog: Catalog) -> Path:
 
 
 def key_of(recipe: Recipe, tasks: int, tokenizer_json: str | None, *, without: Path | None) -> str:
-    """What the work of a build depends on: version, recipe, number of tasks, tokenizer, files of sources and benchmarks.
+    """What the work of a build depends on: versions, recipe, number of tasks, tokenizer, files of sources and benchmarks.
 
     Args: without, the root, which may lie in a source. Raises: CorpusError for a missing source or benchmark.
     """
-    digest = xxhash.xxh3_128(f"{FORMAT} {version('phasemix')} {tasks} {tokenizer_json}")
+    versions = f"{version('phasemix')} {version('kingfisher-secret-scanner')}"
+    digest = xxhash.xxh3_128(f"{FORMAT} {versions} {tasks} {tokenizer_json}")
     digest.update(identity_of(recipe))
     for source in recipe.sources:
         note_files(find_source(source), digest, without)

@@ -18,7 +18,7 @@ FIRST_COLUMNS = {  # of the first format; parts that have these and only some of
     "document": "str",
     "score": "float64",
 }
-COLUMNS = {**FIRST_COLUMNS, "encoding": "str", "flags": "str", "copies": "int"}
+COLUMNS = {**FIRST_COLUMNS, "encoding": "str", "flags": "str", "copies": "int", "replaced": "str"}
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +27,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     `document` is the id (32 hex digits), `score` the annotator's number (higher is better) or None when none was given.
     `encoding`: what the file was written in before it became text. `flags`: those of generated, vendored, test and
     documentation that it is, divided by blanks. `copies`: how many files it stands for, duplicates and itself together.
+    `replaced`: at how many places what is private was replaced in the text, by kind, such as `key=1 email=2`.
     """
 
     text: str
@@ -39,6 +40,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     encoding: str = "utf-8"
     flags: str = ""
     copies: int = 1
+    replaced: str = ""
 
 
 def document_id(repository: str, path: str, text: str) -> str:

@@ -17,6 +17,7 @@ KNOWN = {
     "score": ("score",),
     "encoding": ("encoding", "src_encoding"),
     "flags": ("flags",),
+    "replaced": ("replaced",),
     "content_id": ("blob_id",),
 }
 COLUMNS = tuple(dict.fromkeys(name for names in KNOWN.values() for name in names))

@@ -139,6 +139,7 @@ def to_document(row: Row, number: int, *, key: str, origin: str) -> Document | D
         score=number_of(row.get("score")),
         encoding=word(row, "encoding") or encoding,
         flags=word(row, "flags"),
+        replaced=word(row, "replaced"),
     )
 
 

@@ -138,7 +138,8 @@ def rows(first: int, count: int) -> np.ndarray[Any, Any]:
 def columns_of(document: Document) -> dict[str, Any]:
     """A document's columns, without those that older formats do not have where they say nothing."""
     found = msgspec.to_builtins(document)
-    return {name: value for name, value in found.items() if (name, value) not in (("encoding", "utf-8"), ("flags", ""))}
+    silent = {"encoding": "utf-8", "flags": "", "copies": 1, "replaced": ""}
+    return {name: value for name, value in found.items() if name not in silent or value != silent[name]}
 
 
 def documents() -> list[Document]:
@@ -151,6 +152,7 @@ def documents() -> list[Document]:
                 text=text, path=path, repository="example", language="go", license="MIT",
                 document=document_id("example", path, text), score=score,
                 encoding="utf-16-le" if number == 1 else "utf-8", flags="test" if number == 3 else "",
+                copies=3 if number == 0 else 1, replaced="key=1 email=2" if number == 1 else "",
             )
         )  # fmt: skip
     return found

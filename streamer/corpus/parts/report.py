@@ -23,7 +23,8 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     `annotator_auc`: good against random files, each scored by a head that had not
     seen it. `student_correlation`: rank correlation of student and annotator on files new to the student.
     `contamination`: the name of the index of benchmarks under `corpus/contamination/` that the files were judged by; empty
-    without any. `seconds`: of each step; steps run beside each other, so they may sum to more than `total`.
+    without any. `replaced`: places of documents where something private was replaced, by kind.
+    `seconds`: of each step; steps run beside each other, so they may sum to more than `total`.
     """
 
     build: str
@@ -43,6 +44,7 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     student_correlation: float
     seconds: dict[str, float]
     contamination: str = ""
+    replaced: dict[str, int] = {}
 
 
 def count_languages(manifests: Iterable[PartManifest]) -> dict[str, LanguageReport]:

@@ -16,6 +16,7 @@ class RawFile(msgspec.Struct, kw_only=True):
     """A file as it was found. `fault` says why `data` is empty; `language` is what the source states, if it does.
 
     `encoding`: what the bytes were written in, once they are text. `order`: its place in the source.
+    `replaced`: what was private in the text, by kind.
     """
 
     path: str
@@ -26,6 +27,7 @@ class RawFile(msgspec.Struct, kw_only=True):
     language: str | None = None
     encoding: str = "utf-8"
     order: int = 0
+    replaced: str = ""
 
 
 class Share(NamedTuple):

@@ -3,13 +3,17 @@
 import threading
 from collections import Counter
 from pathlib import Path
+from random import Random
 
 import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer
 
+from benchmarks.planted_secrets import plant
 from generators.publishing.publisher import FILES, Publisher
-from generators.queue.job import AcceptedFile
+from generators.publishing.publishing import Publishing
+from generators.queue.job import AcceptedFile, Job, accepted_file
+from generators.queue.memory_job_queue import MemoryJobQueue
 from streamer import Catalog, Document
 from streamer.catalog.parts import read_sidecar
 
@@ -77,3 +81,22 @@ def test_few_files_wait_until_they_are_overdue_and_the_sidecar_tells_padding(cat
     place = catalog.store.local_path(f"{part.folder}/{FILES}")
     assert place is not None
     assert pq.read_table(place).to_pylist()[0]["text"] == "x"
+
+
+def test_a_written_file_is_published_without_what_is_private(catalog: Catalog) -> None:
+    token, line = plant("GitHub token", Random(9))
+    job = Job(language="python", seed_document="a" * 32, recipe="r", model="m", index=0, text="", purpose="order/0")
+    queue = MemoryJobQueue()
+    assert queue.add(job)
+    (claim,) = queue.claim("worker", count=1, silent_ms=10_000)
+    queue.deliver(claim, accepted_file(job, f"{line}\nserver = '34.117.59.81'  # ada@corp.net\n"))
+    assert Publishing(catalog, queue, max_wait_s=0).tick() == 1
+    assert queue.depth() == (0, 0, 0)
+    (part,) = catalog.stream("synthetic/python").parts
+    place = catalog.store.local_path(f"{part.folder}/{FILES}")
+    assert place is not None
+    (row,) = pq.read_table(place).to_pylist()
+    assert token not in row["text"]
+    assert row["text"].endswith("\nserver = '192.0.2.1'  # <EMAIL>\n")
+    assert (row["document"], row["replaced"]) == (job.identity, "key=1 email=1 ip_address=1")
+    assert Publishing(catalog, queue, max_wait_s=0).tick() == 0
