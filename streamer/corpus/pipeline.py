@@ -289,6 +289,7 @@ class Build:
         return CorpusReport(
             build=build,
             files=self.counts.get("files", 0),
+            source_bytes=self.counts.get("source_bytes", 0),
             dropped=self.dropped(),
             replaced=self.replaced(),
             documents=self.counts.get("corpus_documents", 0),

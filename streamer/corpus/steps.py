@@ -52,6 +52,7 @@ class SourceReader(PipelineStep):  # type: ignore[misc]
                 for file in read_source(source, seed=self.recipe.seed, share=Share(rank, world_size)):
                     self.admission.judge(file)
                     self.stat_update("files")
+                    self.stat_update("source_bytes", value=len(file.data))
                     tally.add()
                     order = (number << SOURCE_SHIFT) + file.order
                     yield Passed(text="", id=str(order), metadata={"file": file, "order": order})

@@ -53,13 +53,14 @@ class Kinds(Numbers):
 
 
 NUMBERS, KINDS = Numbers(), Kinds()
-PATTERNS = {language: re.compile(f"{STRING}|{lines}") for language, lines in {**LINES, "": SLASHES}.items()}
+ESCAPED = r"\\."  # outside of strings too; else each escaped quote behind an open one is looked at to the end of its line
+PATTERNS = {language: re.compile(f"{ESCAPED}|{STRING}|{lines}") for language, lines in {**LINES, "": SLASHES}.items()}
 
 
 def without_comments(text: str, language: str) -> str:
     """A text with a space in place of each comment. Strings are told from comments, but for those over several lines."""
     pattern = PATTERNS.get(language, PATTERNS[""])
-    return pattern.sub(lambda found: found[0] if found[0][0] in "\"'" else " ", text)
+    return pattern.sub(lambda found: found[0] if found[0][0] in "\"'\\" else " ", text)
 
 
 def code_words(text: str, language: str) -> list[str]:

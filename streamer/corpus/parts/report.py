@@ -19,6 +19,7 @@ class LanguageReport(msgspec.Struct, frozen=True, kw_only=True):
 class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of a build. `files` = sum of `dropped` + `documents` + held-out documents.
 
+    `source_bytes`: of all files that could be read, of those of no language their heads alone.
     `streams`: samples of each stream; `padding`: how many tokens fill its parts up to whole samples.
     `annotator_auc`: good against random files, each scored by a head that had not
     seen it. `student_correlation`: rank correlation of student and annotator on files new to the student.
@@ -43,6 +44,7 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     annotator_auc: float
     student_correlation: float
     seconds: dict[str, float]
+    source_bytes: int = 0
     contamination: str = ""
     replaced: dict[str, int] = {}
 

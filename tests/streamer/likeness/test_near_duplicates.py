@@ -143,3 +143,9 @@ def test_the_rule_is_the_recipes() -> None:
 
 def test_files_without_words_are_compared_too() -> None:
     assert verdicts({"empty": "", "blank": "\n", "signs": "+++", "others": "---"}) == ["empty", "signs", "others"]
+
+
+def test_a_megabyte_of_escaped_quotes_is_read_once() -> None:
+    """Looked at from each quote to the line's end, it would outlast the timeout of a test."""
+    text = '"' + '\\"' * 500_000
+    assert len(code_words(text, "python")) == 1 + 2 * 500_000
