@@ -23,6 +23,7 @@ from streamer.catalog.manifest import (
     HIGHEST_ID,
     Manifest,
     PartFile,
+    PartInfo,
     Schema,
     Shard,
     Snapshot,
@@ -337,13 +338,16 @@ class Catalog:
 
     # documents, tokenizers, garbage
 
-    def documents(self, name: str) -> Iterator[Document]:
-        """The documents of a document stream that are not redacted, in order. Raises: StreamError for a stream of tokens."""
+    def documents(self, name: str, *, wanted: Callable[[PartInfo], bool] = lambda part: True) -> Iterator[Document]:
+        """The documents of a document stream that are not redacted, in order, of the parts that are wanted.
+
+        Raises: StreamError for a stream of tokens.
+        """
         snapshot = self.stream(name)
         if snapshot.kind != "documents":
             raise StreamError(f"stream {name} holds tokens; name a documents/* stream")
         redacted = self.redacted(name)
-        for part in snapshot.parts:
+        for part in filter(wanted, snapshot.parts):
             rows = (row for shard in part.shards for row in iterate_shard(self.store, part, shard))
             for number, row in enumerate(rows):
                 if redacted and redacted.has(part.number, number):

@@ -167,7 +167,7 @@ def run_repack(args: argparse.Namespace) -> int:
 
 def run_stats(args: argparse.Namespace) -> int:
     from streamer.catalog.catalog import Catalog
-    from streamer.corpus.parts.publication import last_report
+    from streamer.corpus.parts.publication import count_builds, last_report
     from streamer.errors import CorpusError
 
     catalog = Catalog(args.root)
@@ -178,6 +178,9 @@ def run_stats(args: argparse.Namespace) -> int:
         print_contaminated(catalog, report, args.json)
     elif args.rejected is None:
         print_report(report, args.json)
+        builds = count_builds(catalog)
+        if builds > 1 and not args.json:
+            print(f"this is the last of {builds} ingests into this root; phasemix streams list shows what all have given")
     else:
         print_rejected(catalog, report, args)
     return 0

@@ -16,7 +16,9 @@ import numpy as np
 from datatrove.data import Document as Passed
 from datatrove.pipeline.base import PipelineStep
 
+from streamer.catalog.redaction import Rule
 from streamer.corpus.counted_filter import rejected
+from streamer.corpus.old_documents import OLD
 from streamer.corpus.progress import Tally
 from streamer.corpus.recipe import Recipe
 from streamer.corpus.spool import SIGNATURES, SPOOL, Kept, SpoolWriter, read_spool
@@ -29,13 +31,14 @@ from streamer.likeness.near_duplicates import digest
 from streamer.privacy.replacing import read_counts
 from streamer.publishing.heldout import is_held_out
 
+OLD_RANK, SOURCE_RANK, COPY_RANK = range(3)  # the lowest is kept
 BUILT = frozenset(OUT_FOLDERS) - {"lib", "types"}
 
 
 class Judged(msgspec.Struct):
     """What is known of a language's documents, by their place in its spools: why one is dropped, and for which one."""
 
-    names: list[tuple[bool, str, str, str]]
+    names: list[tuple[int, str, str, str]]
     refusals: dict[int, Refusal]
     kept_for: dict[int, int]
 
@@ -45,9 +48,9 @@ class LanguageDeduplicator(PipelineStep):  # type: ignore[misc]
 
     type, name = "🫂 - DEDUP", "languages"
 
-    def __init__(self, folder: Path, recipe: Recipe) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, redacted: Rule) -> None:
         super().__init__()
-        self.folder, self.recipe = folder, recipe
+        self.folder, self.recipe, self.redacted = folder, recipe, redacted
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
         folders = sorted((self.folder / "kept").iterdir())
@@ -58,22 +61,28 @@ class LanguageDeduplicator(PipelineStep):  # type: ignore[misc]
         yield from ()
 
     def judge(self, folder: Path) -> Judged:
-        """Reads all documents of a language once and decides."""
+        """Reads all documents of a language once and decides. What the root has already comes first, and is not written."""
         language, judged = folder.name, Judged([], {}, {})
+        news = sum(1 for path in new_spools(folder) for _ in read_spool(path))
         digests: list[bytes] = []
         sources = self.sources(language)
         for place, kept in enumerate(kept_in(folder)):
             document = kept.document
             subject = Subject(document.text, language=language, path=document.path, repository=document.repository)
             source = sources.source_of(subject)
+            if place >= news:
+                source = ""
+            elif self.redacted.matches(msgspec.structs.asdict(document)):
+                judged.refusals[place] = Refusal(reason=DropReason.REDACTED)
             if source:
                 judged.refusals[place] = Refusal(reason=DropReason.BUILD_OUTPUT, values={"source": source})
             digests.append(digest(document.text, language))
-            judged.names.append((is_copy(subject, document), document.repository, document.path, document.document))
+            rank = OLD_RANK if place >= news else COPY_RANK if is_copy(subject, document) else SOURCE_RANK
+            judged.names.append((rank, document.repository, document.path, document.document))
         places = [place for place in range(len(digests)) if place not in judged.refusals]
         places.sort(key=judged.names.__getitem__)
         rule = self.recipe.duplicates
-        signatures = SignatureFiles(sorted(folder.glob(f"*{SIGNATURES}")), rule)
+        signatures = SignatureFiles([path.with_suffix(SIGNATURES) for path in spools_of(folder)], rule)
         found = find_duplicates(digests, signatures, np.array(places, np.int64), language, rule, folder)
         for reason, dropped_for in zip((DropReason.EXACT_DUPLICATE, DropReason.NEAR_DUPLICATE), found, strict=True):
             for place in np.flatnonzero(dropped_for >= 0).tolist():
@@ -116,14 +125,24 @@ class LanguageDeduplicator(PipelineStep):  # type: ignore[misc]
 
 def kept_in(folder: Path) -> Iterator[Kept]:
     """The documents of all tasks, one task after the other: the order of the signatures."""
-    for path in sorted(folder.glob(f"*{SPOOL}")):
+    for path in spools_of(folder):
         yield from read_spool(path)
 
 
+def spools_of(folder: Path) -> list[Path]:
+    """All spools of a language; what the root has already comes last."""
+    return [*new_spools(folder), *folder.glob(f"{OLD}{SPOOL}")]
+
+
+def new_spools(folder: Path) -> list[Path]:
+    """The spools of this build's own documents."""
+    return sorted(path for path in folder.glob(f"*{SPOOL}") if path.stem != OLD)
+
+
 def in_order(folder: Path) -> Iterator[tuple[int, Kept]]:
-    """The same documents in the order of the sources, each with its place in `kept_in`."""
+    """This build's own documents in the order of the sources, each with its place in `kept_in`."""
     spools, place = [], 0
-    for path in sorted(folder.glob(f"*{SPOOL}")):
+    for path in new_spools(folder):
         count = sum(1 for _ in read_spool(path))
         spools.append(zip(range(place, place + count), read_spool(path), strict=True))
         place += count

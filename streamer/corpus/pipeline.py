@@ -18,12 +18,14 @@ from typing import Any
 import xxhash
 
 from streamer.catalog.catalog import Catalog
+from streamer.catalog.redaction import merge
 from streamer.corpus.annotation import AnnotatorProcess, NotedAnnotation, choose_positives, choose_random
 from streamer.corpus.deduplication import LanguageDeduplicator
 from streamer.corpus.executors import LOCAL, Execution, run_stage
+from streamer.corpus.old_documents import OldDocuments
 from streamer.corpus.parts.packing_steps import DocumentsReader, Encoder, PartsWriter, Scorer
 from streamer.corpus.parts.part_manifest import read_manifests
-from streamer.corpus.parts.publication import begin, check_root, finish, publish
+from streamer.corpus.parts.publication import begin, check_root, count_builds, filled_streams, finish, publish
 from streamer.corpus.parts.report import CorpusReport, count_languages, count_padding, count_samples
 from streamer.corpus.progress import Progress, Report, silent
 from streamer.corpus.recipe import Recipe, check, identity_of
@@ -68,18 +70,18 @@ def build(
     work: Path | None = None,
     progress: Report = silent,
 ) -> CorpusReport:
-    """Builds the corpus of a recipe into a root that has none.
+    """Builds the corpus of a recipe into a root, or adds what the recipe's sources have more than the root's corpus.
 
     Args: tasks, how many read the sources (None: 4 for each worker); executor, where tasks run; work, the working folder
         (None: `corpus/work` below the root); progress, called with (step, done, total or 0). Raises: CorpusError,
         StreamError, StoreError, PartError.
     """
-    check_root(catalog)
+    has = check_root(catalog, recipe.seq_len, recipe.dtype)
     check_choice(catalog, held_out_by(recipe))
-    given = given_tokenizer(recipe)
+    given = given_tokenizer(recipe, catalog, has)
     tasks = TASKS_EACH * recipe.workers if tasks is None else tasks
     check("tasks", tasks, 1, MOST_TASKS, "change --tasks")
-    key = key_of(recipe, tasks, given, without=catalog.store.local_path(""))
+    key = key_of(recipe, tasks, f"{given} {count_builds(catalog)}", without=catalog.store.local_path(""))
     with WorkFolder(catalog, key, work) as folder:
         return Build(catalog, recipe, folder, Progress(progress), given, Execution(tasks, recipe.workers, executor)).run()
 
@@ -88,8 +90,20 @@ def held_out_by(recipe: Recipe) -> HoldOut:
     return HoldOut(share=recipe.heldout_share, key=recipe.heldout_key)
 
 
-def given_tokenizer(recipe: Recipe) -> str | None:
-    """The text of the recipe's tokenizer.json, checked. Raises: CorpusError when it does not fit."""
+def given_tokenizer(recipe: Recipe, catalog: Catalog, has: str | None) -> str | None:
+    """The text of the root's tokenizer.json, or of the recipe's, checked. Raises: CorpusError when it does not fit."""
+    if has is not None:
+        kept = catalog.store.get(f"tokenizers/{has}.json")
+        if kept is None:
+            raise CorpusError(f"tokenizer {has} of root {catalog.store.url} is missing; restore it from a copy")
+        if recipe.tokenizer is not None:
+            given = tokenizers.describe(read_text(recipe.tokenizer)).fingerprint
+            if given != has:
+                raise CorpusError(
+                    f"tokenizer {recipe.tokenizer} is {given}, and the corpus of root {catalog.store.url} was made with "
+                    f"{has}; leave it out of the recipe, or build into another root"
+                )
+        return kept.decode()
     if recipe.tokenizer is None:
         return None
     text = read_text(recipe.tokenizer)
@@ -189,7 +203,11 @@ class Build:
         left = self.counts.get("files", 0) - sum(self.dropped().values())
         languages = len(list(kept.iterdir())) if kept.exists() else 0
         if languages:
-            self.stage("deduplicate", [LanguageDeduplicator(self.folder, recipe)], tasks=languages, total=left)
+            if filled_streams(self.catalog):
+                old: list[Any] = [OldDocuments(self.catalog.store.url, self.folder, recipe.duplicates)]
+                run_stage(old, self.folder, "old", self.execution._replace(tasks=languages))
+            redacted = merge(self.catalog.redaction_rules())
+            self.stage("deduplicate", [LanguageDeduplicator(self.folder, recipe, redacted)], tasks=languages, total=left)
         if not self.spools("corpus"):
             reasons = ", ".join(f"{name} {number}" for name, number in self.dropped().items()) or "there was none"
             self.work.remove()

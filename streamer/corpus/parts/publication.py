@@ -1,7 +1,7 @@
 """Puts a build's parts under a root, once.
 
 Always holds: each part is published by one entry, whole; a build that was interrupted publishes, when the same recipe
-is run again over the same files, only the parts that are missing; a root that has a corpus gets no second one.
+is run again over the same files, only the parts that are missing; a later build adds parts of the same shape and tokenizer.
 
 How: the log `corpus/builds` says which build began and which is done; every part's entry names its build.
 """
@@ -40,14 +40,32 @@ def pending_build(bodies: Bodies) -> str | None:
     return last["build"] if last.get("event") == "begun" else None
 
 
-def check_root(catalog: Catalog) -> None:
-    """Raises: CorpusError when the root has a corpus, before any work is done."""
+def check_root(catalog: Catalog, seq_len: int, dtype: str) -> str | None:
+    """The tokenizer of the corpus that a root has, None where it has none.
+
+    Raises: CorpusError, before any work is done, when nothing can be added to the root: its samples are of another shape, or
+        no ingest made them.
+    """
     there = filled_streams(catalog)
-    if there and pending_build(catalog.log(BUILDS).read()) is None:
+    bodies = catalog.log(BUILDS).read()
+    if not there or pending_build(bodies) is not None:
+        return last_tokenizer(bodies)
+    shapes = sorted({(found.seq_len or 0, found.dtype or "") for found in catalog.streams("raw/*") if found.samples})
+    tokenizer = last_tokenizer(bodies)
+    if tokenizer is None or shapes != [(seq_len, dtype)]:
+        has = ", ".join(f"samples of {length} tokens in {kind}" for length, kind in shapes) or "samples"
         raise CorpusError(
-            f"root {catalog.store.url} already has {there[0]} and {len(there) - 1} more corpus streams; "
-            "build into another root, or change the length of its samples with phasemix corpus repack"
+            f"root {catalog.store.url} already has {there[0]} and {len(there) - 1} more corpus streams, {has}, and this "
+            f"recipe makes samples of {seq_len} in {dtype}; give the recipe that its corpus was ingested with, build into "
+            "another root, or change the length of its samples with phasemix corpus repack"
         )
+    return tokenizer
+
+
+def last_tokenizer(bodies: Bodies) -> str | None:
+    """The tokenizer of the last build that is done."""
+    done = [body for body in bodies if body["event"] == "done"]
+    return str(done[-1]["report"]["tokenizer"]) if done else None
 
 
 def begin(catalog: Catalog, build: str, held_out: HoldOut) -> None:
@@ -57,10 +75,9 @@ def begin(catalog: Catalog, build: str, held_out: HoldOut) -> None:
         pending = pending_build(bodies)
         if pending == build:
             return None
-        there = filled_streams(catalog)
-        if there:
+        if pending is not None:
             raise CorpusError(
-                f"root {catalog.store.url} has {there[0]} of another build ({pending or 'done'}), this one is {build}; "
+                f"root {catalog.store.url} has parts of build {pending}, which is not done, and this one is {build}; "
                 "run the same recipe over the same files to complete it, or build into another root"
             )
         return {"format": FORMAT, "event": "begun", "build": build}
@@ -94,6 +111,11 @@ def has_part(catalog: Catalog, manifest: PartManifest, build: str) -> bool:
     return any(
         body["event"] == "part" and (body["extra"].get("build"), body["extra"].get("number", 0)) == wanted for body in bodies
     )
+
+
+def count_builds(catalog: Catalog) -> int:
+    """How many builds of a root are done."""
+    return sum(body["event"] == "done" for body in catalog.log(BUILDS).read())
 
 
 def finish(catalog: Catalog, report: CorpusReport) -> None:
