@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.filters import judge, read_all
 from benchmarks.planted_tasks import plant, whole_text, without_words
 from streamer.commands.table import print_table
-from streamer.corpus.steps import BATCH_DOCUMENTS
+from streamer.corpus.steps.reading import BATCH_DOCUMENTS
 from streamer.gates.filters import Filters, LanguageGates
 from streamer.likeness.code_views import bare_code, structure
 from streamer.likeness.contamination import Contamination

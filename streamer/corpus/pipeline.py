@@ -20,9 +20,7 @@ import xxhash
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.redaction import merge
 from streamer.corpus.annotation import AnnotatorProcess, NotedAnnotation, choose_positives, choose_random
-from streamer.corpus.deduplication import LanguageDeduplicator
 from streamer.corpus.executors import LOCAL, Execution, run_stage
-from streamer.corpus.old_documents import OldDocuments
 from streamer.corpus.parts.packing_steps import DocumentsReader, Encoder, PartsWriter, Scorer
 from streamer.corpus.parts.part_manifest import read_manifests
 from streamer.corpus.parts.publication import begin, check_root, count_builds, filled_streams, finish, publish
@@ -32,7 +30,9 @@ from streamer.corpus.recipe import Recipe, check, identity_of
 from streamer.corpus.rejected import publish_rejected
 from streamer.corpus.sources.ingest import count_files
 from streamer.corpus.spool import read_spool
-from streamer.corpus.steps import (
+from streamer.corpus.steps.deduplication import LanguageDeduplicator
+from streamer.corpus.steps.old_documents import OldDocuments
+from streamer.corpus.steps.reading import (
     ContaminationFilter,
     ContentFilter,
     DecodeFilter,

@@ -13,7 +13,6 @@ from typing import Any
 from datatrove.data import Document as Passed
 from datatrove.pipeline.base import PipelineStep
 
-from streamer.corpus.counted_filter import CountedFilter
 from streamer.corpus.progress import Tally
 from streamer.corpus.recipe import Recipe
 from streamer.corpus.rejected import MOST_EXCERPT_BYTES
@@ -21,6 +20,7 @@ from streamer.corpus.sources.admission import Admission
 from streamer.corpus.sources.ingest import read_source
 from streamer.corpus.sources.raw_file import RawFile, Share
 from streamer.corpus.spool import Kept, SignedWriter
+from streamer.corpus.steps.counted_filter import CountedFilter
 from streamer.documents.document import Document, document_id
 from streamer.documents.languages import depends_on_text, detect, key_of
 from streamer.documents.notebooks import NOTEBOOK, Notebooks, read_notebook

@@ -17,11 +17,11 @@ from datatrove.data import Document as Passed
 from datatrove.pipeline.base import PipelineStep
 
 from streamer.catalog.redaction import Rule
-from streamer.corpus.counted_filter import rejected
-from streamer.corpus.old_documents import OLD
 from streamer.corpus.progress import Tally
 from streamer.corpus.recipe import Recipe
 from streamer.corpus.spool import SIGNATURES, SPOOL, Kept, SpoolWriter, read_spool
+from streamer.corpus.steps.counted_filter import rejected
+from streamer.corpus.steps.old_documents import OLD
 from streamer.documents.document import Document
 from streamer.documents.text import DropReason
 from streamer.gates.origin import OUT_FOLDERS, OUTPUT_LANGUAGES, Sources, output_mark
