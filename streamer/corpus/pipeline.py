@@ -9,6 +9,7 @@ the start) and the tokenizer; then one task a language scores, tokenises and pac
 task or a stage has done lies whole in the working folder, so that the same command goes on after a kill.
 """
 
+import errno
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,7 @@ TOTAL = "total"
 BENCHMARKS = "benchmarks"  # their index, in the working folder
 TASKS_EACH = 4  # so many tasks for each worker: what a kill costs is a part of what they read
 MOST_TASKS = 99_999
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def build(
@@ -83,7 +85,16 @@ def build(
     check("tasks", tasks, 1, MOST_TASKS, "change --tasks")
     key = key_of(recipe, tasks, f"{given} {count_builds(catalog)}", without=catalog.store.local_path(""))
     with WorkFolder(catalog, key, work) as folder:
-        return Build(catalog, recipe, folder, Progress(progress), given, Execution(tasks, recipe.workers, executor)).run()
+        how = Execution(tasks, recipe.workers, executor)
+        try:
+            return Build(catalog, recipe, folder, Progress(progress), given, how).run()
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            raise CorpusError(
+                f"the disk of {folder.path} is full; free space and run the same command again, it goes on from what is "
+                "done, or give another folder with --work"
+            ) from error
 
 
 def held_out_by(recipe: Recipe) -> HoldOut:

@@ -1,6 +1,7 @@
 """A build that is killed, in every stage, by SIGKILL; a worker that is killed; what lies in the working folder."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -23,6 +24,7 @@ from streamer.corpus.executors import Execution, run_stage
 from streamer.corpus.parts.report import CorpusReport
 from streamer.corpus.pipeline import build
 from streamer.corpus.recipe import Recipe
+from streamer.corpus.spool import SpoolWriter
 from streamer.corpus.work_folder import PLACE, WorkFolder, key_of
 from streamer.errors import CorpusError
 
@@ -135,6 +137,26 @@ def test_work_on_other_files_or_another_recipe_is_not_gone_on_with(recipe: Recip
         with WorkFolder(catalog, key) as work:
             assert work.is_resumed is is_resumed
             assert work.once("made", lambda made=number: b"%d" % made) == (b"0" if key == keys[0] else b"2")
+
+
+def test_a_full_disk_is_said_and_the_next_start_goes_on(
+    whole: tuple[Catalog, CorpusReport], recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog, write, left = Catalog(tmp_path / "root"), SpoolWriter.write, [120]
+
+    def write_until_full(self: SpoolWriter, record: msgspec.Struct) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self, record)
+
+    monkeypatch.setattr(SpoolWriter, "write", write_until_full)
+    with pytest.raises(CorpusError, match=r"the disk of .*corpus/work is full; free space and run the same command again"):
+        build(catalog, recipe, tasks=3)
+    assert 0 < len(list((tmp_path / "root" / PLACE / "logs" / "read" / "completions").iterdir())) < 3
+    left[0] = 10**9
+    build(catalog, recipe, tasks=3)
+    assert hashes(catalog) == hashes(whole[0])
 
 
 def test_two_builds_do_not_work_in_one_folder(recipe: Recipe, tmp_path: Path) -> None:
