@@ -180,7 +180,7 @@ def ingest(root: str, folder: Path, choices: Any) -> Any:
     catalog = Catalog(root)
     catalog.store.opened.probe()  # a full or read-only disk shows now, not after minutes of work
     try:
-        return build(catalog, recipe, progress=progress)
+        return build(catalog, recipe, tasks=1, progress=progress)  # somebody may be at work in the folder
     finally:
         progress.end()
 

@@ -25,6 +25,7 @@ from streamer.documents.json_lines import Bad, read_json_lines
 from streamer.documents.text import DropReason, decode
 from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
+from streamer.publishing.heldout import is_held_out
 from streamer.scoring.annotator import NGRAMS, Annotation, annotate, embed_files, load_embedder
 from streamer.scoring.annotator_process import Request
 
@@ -83,13 +84,18 @@ def choose_positives(recipe: Recipe, held_out: Iterable[Document]) -> list[str]:
 
 
 def choose_random(recipe: Recipe, spools: Sequence[Path], positives: Sequence[str]) -> list[Document]:
-    """Random documents of the corpus for what is left of the annotator's files."""
+    """Random documents of the corpus for what is left of the annotator's files, none of them held out."""
     refused = {text_digest(text) for text in positives}
+
+    def is_free(document: Document) -> bool:
+        is_out = is_held_out(document.repository, share=recipe.heldout_share, key=recipe.heldout_key)
+        return not is_out and text_digest(document.text) not in refused
+
     keys = sorted(
         (random_key(recipe.seed, "sample", kept.document.document), kept.document.document)
         for spool in spools
         for kept in read_spool(spool)
-        if text_digest(kept.document.text) not in refused
+        if is_free(kept.document)
     )[: recipe.sample_files - len(positives)]
     chosen = {document for _, document in keys}
     found = {

@@ -8,13 +8,14 @@ How: datatrove notes each task's numbers and then that it is complete, in the st
 where all machines see it.
 """
 
-import ctypes
 import json
 import logging
 import multiprocessing
 import os
+import select
 import signal
 import socket
+import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from copy import deepcopy
@@ -28,7 +29,6 @@ from streamer.errors import CorpusError
 
 LOCAL, RAY = "local", "ray"
 GO_ON = "run the same command again, it goes on from here"
-PR_SET_PDEATHSIG = 1
 CONNECT_WAIT_S = 10.0
 
 
@@ -43,7 +43,8 @@ class LocalStage(LocalPipelineExecutor):  # type: ignore[misc]
                 one._run_for_rank(rank)
             return
         context = multiprocessing.get_context("forkserver")
-        with ProcessPoolExecutor(self.workers, context, initializer=end_with_parent) as pool:
+        before = set(multiprocessing.active_children())
+        with ProcessPoolExecutor(self.workers, context, initializer=end_with, initargs=(os.getpid(),)) as pool:
             futures = [pool.submit(run_task, self, rank) for rank in waiting]
             try:
                 for future in as_completed(futures):
@@ -53,6 +54,10 @@ class LocalStage(LocalPipelineExecutor):  # type: ignore[misc]
                     f"a worker process ended in the middle of its task (killed, perhaps for lack of memory); {GO_ON}; "
                     "--workers 1 needs the least memory"
                 ) from error
+            except BaseException:  # an interrupt waits for no task, and neither does an error
+                for process in set(multiprocessing.active_children()) - before:
+                    process.kill()
+                raise
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
@@ -62,7 +67,7 @@ class RayStage(LocalStage):
 
     def run(self) -> None:
         ray = connect_ray()
-        from ray.exceptions import RaySystemError, RayTaskError, WorkerCrashedError
+        from ray.exceptions import RayError, RaySystemError, RayTaskError
 
         task = ray.remote(num_cpus=1)(run_task)
         waiting = self.get_incomplete_ranks()
@@ -80,8 +85,9 @@ class RayStage(LocalStage):
                     f"Ray cannot run a task ({said}); install the same phasemix on all its machines"
                 ) from error
             raise error.cause from error
-        except WorkerCrashedError as error:
-            raise CorpusError(f"a worker of Ray ended in the middle of its task ({error}); {GO_ON}") from error
+        except RayError as error:
+            said = str(error).splitlines()[0]
+            raise CorpusError(f"Ray ended a task before it was done ({said}); {GO_ON}") from error
         finally:
             ray.shutdown()
 
@@ -110,10 +116,22 @@ def run_task(stage: LocalStage, rank: int) -> None:
         stage._run_for_rank(rank)
 
 
-def end_with_parent() -> None:
-    """Lets the kernel end this process when its parent ends; an interrupt is for the process that builds."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def end_with(builder: int) -> None:
+    """Ends this process as soon as the one that builds has ended; an interrupt is for that one alone.
+
+    The parent is a server that forks workers, and lives on while they do.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        ended = os.pidfd_open(builder)
+    except ProcessLookupError:
+        os._exit(1)
+
+    def watch() -> None:
+        select.select([ended], [], [])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end with the builder", daemon=True).start()
 
 
 class Quiet:

@@ -11,7 +11,7 @@ task or a stage has done lies whole in the working folder, so that the same comm
 
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import xxhash
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.redaction import merge
 from streamer.corpus.annotation import AnnotatorProcess, NotedAnnotation, choose_positives, choose_random
-from streamer.corpus.executors import LOCAL, Execution, run_stage
+from streamer.corpus.executors import GO_ON, LOCAL, Execution, run_stage
 from streamer.corpus.parts.packing_steps import DocumentsReader, Encoder, PartsWriter, Scorer
 from streamer.corpus.parts.part_manifest import read_manifests
 from streamer.corpus.parts.publication import begin, check_root, count_builds, filled_streams, finish, publish
@@ -30,9 +30,9 @@ from streamer.corpus.progress import Progress, Report, silent
 from streamer.corpus.recipe import Recipe, check, identity_of
 from streamer.corpus.rejected import publish_rejected
 from streamer.corpus.sources.ingest import count_files
-from streamer.corpus.spool import read_spool
+from streamer.corpus.spool import SPOOL, read_spool
 from streamer.corpus.steps.deduplication import LanguageDeduplicator
-from streamer.corpus.steps.old_documents import OldDocuments
+from streamer.corpus.steps.old_documents import OLD, OldDocuments
 from streamer.corpus.steps.reading import (
     ContaminationFilter,
     ContentFilter,
@@ -83,17 +83,20 @@ def build(
     given = given_tokenizer(recipe, catalog, has)
     tasks = TASKS_EACH * recipe.workers if tasks is None else tasks
     check("tasks", tasks, 1, MOST_TASKS, "change --tasks")
-    key = key_of(recipe, tasks, f"{given} {count_builds(catalog)}", without=catalog.store.local_path(""))
+    state = f"{given} {count_builds(catalog)} {len(catalog.redaction_rules())}"
+    without = [place for place in (catalog.store.local_path(""), work) if place is not None]
+    key = key_of(recipe, tasks, state, without=without)
     with WorkFolder(catalog, key, work) as folder:
         how = Execution(tasks, recipe.workers, executor)
         try:
-            return Build(catalog, recipe, folder, Progress(progress), given, how).run()
+            return Build(catalog, recipe, folder, Progress(progress), given, how, without).run(
+                lambda: key_of(recipe, tasks, state, without=without) == key
+            )
         except OSError as error:
-            if error.errno not in NO_SPACE:
-                raise
+            if error.errno in NO_SPACE:
+                raise CorpusError(f"the disk of {folder.path} is full; free space, then {GO_ON}") from error
             raise CorpusError(
-                f"the disk of {folder.path} is full; free space and run the same command again, it goes on from what is "
-                "done, or give another folder with --work"
+                f"{error.filename or folder.path}: {error.strerror or error}; mend it, then {GO_ON}"
             ) from error
 
 
@@ -134,9 +137,10 @@ class Build:
         progress: Progress,
         given_tokenizer: str | None,
         execution: Execution,
+        without: list[Path],
     ) -> None:
         self.catalog, self.recipe, self.work, self.progress = catalog, recipe, work, progress
-        self.folder, self.execution = work.path, execution
+        self.folder, self.execution, self.without = work.path, execution, without
         self.given_tokenizer = given_tokenizer
         self.rejected = self.folder / "rejected"
         self.contamination = ""
@@ -152,16 +156,23 @@ class Build:
         yield
         self.seconds[step] = round(self.seconds.get(step, 0) + time.monotonic() - start_s, 2)
 
-    def run(self) -> CorpusReport:
+    def run(self, is_unchanged: Callable[[], bool]) -> CorpusReport:
         with self.timed(TOTAL), AnnotatorProcess(self.recipe, self.folder) as annotator:
             noted = NotedAnnotation(self.folder)
             if noted.is_missing():
                 annotator.start()
-            self.ingest()
-            build = self.identity()
+            self.read()
+            if self.execution.tasks > 1 and not is_unchanged():
+                raise CorpusError(
+                    "a source changed while it was read, and tasks may have seen different files; run the same command "
+                    "again, it begins anew (with --tasks 1 a change does not matter)"
+                )
+            self.deduplicate()
             with self.timed("choose"):
                 positives = choose_positives(self.recipe, self.documents("heldout"))
-                chosen = choose_random(self.recipe, self.spools("corpus"), positives)
+                old = sorted((self.folder / "kept").glob(f"*/{OLD}{SPOOL}"))
+                chosen = choose_random(self.recipe, [*self.spools("corpus"), *old], positives)
+            build = self.identity(positives)
             request = Request(positives=positives, negatives=[document.text for document in chosen])
             annotation = noted.read(request)
             if annotation is None:
@@ -198,11 +209,11 @@ class Build:
             for kept in read_spool(spool):
                 yield kept.document
 
-    def ingest(self) -> None:
-        """Files to documents, one spool a language. Raises: CorpusError when no document is left."""
+    def read(self) -> None:
+        """Files to documents, one spool for each task and language."""
         recipe, kept = self.recipe, self.folder / "kept"
         reading: list[Any] = [
-            SourceReader(recipe, self.tallies("read")),
+            SourceReader(recipe, self.tallies("read"), self.without),
             DecodeFilter(self.rejected),
             LanguageFilter(self.rejected, recipe.notebooks),
             ContentFilter(self.rejected, recipe.filters),
@@ -211,6 +222,10 @@ class Build:
             KeptWriter(kept, recipe.duplicates),
         ]
         self.stage("read", reading, tasks=self.execution.tasks, total=count_files(recipe.sources))
+
+    def deduplicate(self) -> None:
+        """Documents that are not there yet, one spool a language. Raises: CorpusError when none is left."""
+        recipe, kept = self.recipe, self.folder / "kept"
         left = self.counts.get("files", 0) - sum(self.dropped().values())
         languages = len(list(kept.iterdir())) if kept.exists() else 0
         if languages:
@@ -222,6 +237,11 @@ class Build:
         if not self.spools("corpus"):
             reasons = ", ".join(f"{name} {number}" for name, number in self.dropped().items()) or "there was none"
             self.work.remove()
+            if filled_streams(self.catalog):
+                raise CorpusError(
+                    f"nothing in these sources is new to root {self.catalog.store.url}: {self.counts.get('files', 0)} files "
+                    f"({reasons}); name other sources"
+                )
             raise CorpusError(f"no document is left of {self.counts.get('files', 0)} files ({reasons}); name other sources")
 
     def decontamination(self) -> list[ContaminationFilter]:
@@ -241,9 +261,11 @@ class Build:
             for name, number in run_stage(steps, self.folder, step, self.execution._replace(tasks=tasks)).items():
                 self.counts[name] = self.counts.get(name, 0) + number
 
-    def identity(self) -> str:
-        """What this build is called: a hash of the recipe and the documents."""
+    def identity(self, positives: list[str]) -> str:
+        """What this build is called: a hash of the recipe, the documents and what the annotator takes for good."""
         digest = xxhash.xxh3_128(identity_of(self.recipe))
+        for text in positives:
+            digest.update(text.encode("utf-8", "surrogatepass"))
         for kind in ("corpus", "heldout"):
             for document in self.documents(kind):
                 digest.update(f"{kind} {document.document}".encode())

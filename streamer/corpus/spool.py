@@ -28,6 +28,23 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     document: Document
 
 
+def end_file(file: BinaryIO, *, is_whole: bool) -> None:
+    """Closes a file; one that is whole is on the disk before its name says so."""
+    with file:
+        if is_whole:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def write_through(path: Path, data: bytes) -> None:
+    """Writes a file that is on the disk when this returns."""
+    file = path.open("wb")
+    try:
+        file.write(data)
+    finally:
+        end_file(file, is_whole=True)
+
+
 class SpoolWriter:
     """Writes records to `path`, which appears on leaving the `with` block without an error."""
 
@@ -47,7 +64,7 @@ class SpoolWriter:
         self._file.write(data)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
+        end_file(self._file, is_whole=kind is None)
         if kind is None:
             self._aside.replace(self.path)
         else:
@@ -72,7 +89,7 @@ class SignedWriter:
         self._file.write(signature.tobytes())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
+        end_file(self._file, is_whole=kind is None)
         if kind is None:
             self._aside.replace(self._path)
         else:

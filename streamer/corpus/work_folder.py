@@ -5,10 +5,11 @@ is removed before the build begins; it is removed when the build is done.
 """
 
 import fcntl
+import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -19,39 +20,47 @@ import xxhash
 from streamer.catalog.catalog import Catalog
 from streamer.corpus.recipe import Recipe, identity_of
 from streamer.corpus.sources.ingest import find_source
+from streamer.corpus.spool import write_through
 from streamer.errors import CorpusError
 from streamer.likeness.decontamination import find_files
 
 FORMAT = "corpus-work/1"
 PLACE = "corpus/work"
+NAME = "phasemix-corpus-work"  # below a folder that --work names
+PACKAGES = ("phasemix", "datatrove", "kingfisher-secret-scanner", "rensa", "tokenizers", "tree-sitter-language-pack")
 
 
 class WorkFolder:
     """`corpus/work` below a root on this machine; for a root in an object store a folder of the cache.
 
-    Raises, on entering: CorpusError when another process works in it, or when it cannot be made.
+    Args: given, a folder to make one in instead; what else lies there is let alone. Raises, on entering: CorpusError when
+        another process of this machine builds into the root, or when a folder cannot be made.
     """
 
     def __init__(self, catalog: Catalog, key: str, given: Path | None = None) -> None:
-        self.path = given or place_of(catalog)
+        self.path = given.absolute() / NAME if given else place_of(catalog)
+        self._lock_path = place_of(catalog).with_suffix(".lock")  # of the root, wherever its builds work
         self._key, self._catalog = key, catalog
         self.is_resumed = False
 
     def __enter__(self) -> "WorkFolder":
-        self._parents = [folder for folder in self.path.parents if not folder.exists()]
+        self._made = [folder for place in (self.path, self._lock_path) for folder in place.parents if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock_path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise CorpusError(
                 f"working folder {self.path} cannot be made ({error.strerror}); give another with --work"
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(self._lock).st_ino != self._lock_path.stat().st_ino:
+                raise FileNotFoundError("a build that ended has just removed the lock")
         except OSError as error:
             os.close(self._lock)
             raise CorpusError(
-                f"another process builds a corpus in {self.path}; wait for it, or give this one another folder with --work"
+                f"another process builds a corpus into {self._catalog.store.url}; wait for it, or build into another root"
             ) from error
         note = self.path / "key"
         self.is_resumed = note.exists() and note.read_text() == self._key
@@ -65,23 +74,22 @@ class WorkFolder:
         path = self.path / name
         if not path.exists():
             aside = path.with_name(f"{name}.part")
-            aside.write_bytes(make())
+            write_through(aside, make())
             aside.replace(path)
         return path.read_bytes()
 
     def remove(self) -> None:
         """Removes the folder, and the folders above it that were made for it and hold nothing else."""
         shutil.rmtree(self.path, ignore_errors=True)
-        for folder in self._parents:
+        self._lock_path.unlink(missing_ok=True)
+        for folder in self._made:
             with suppress(OSError):
                 folder.rmdir()
 
     def _clear(self) -> None:
         (self.path / "key").unlink(missing_ok=True)  # first, so that what is half removed belongs to no build
         for path in self.path.iterdir():
-            if path.name == "lock":
-                continue
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
@@ -98,29 +106,33 @@ def place_of(catalog: Catalog) -> Path:
     return Path(cache) / "corpus" / xxhash.xxh3_64_hexdigest(catalog.store.url)
 
 
-def key_of(recipe: Recipe, tasks: int, tokenizer_json: str | None, *, without: Path | None) -> str:
+def key_of(recipe: Recipe, tasks: int, tokenizer_json: str | None, *, without: Sequence[Path]) -> str:
     """What the work of a build depends on: versions, recipe, number of tasks, tokenizer, files of sources and benchmarks.
 
-    Args: without, the root, which may lie in a source. Raises: CorpusError for a missing source or benchmark.
+    Args: without, folders that may lie in a source, such as the root. Raises: CorpusError for a missing source or benchmark.
     """
-    versions = f"{version('phasemix')} {version('kingfisher-secret-scanner')}"
+    versions = " ".join(f"{name} {version(name)}" for name in PACKAGES)
     digest = xxhash.xxh3_128(f"{FORMAT} {versions} {tasks} {tokenizer_json}")
     digest.update(identity_of(recipe))
     for source in recipe.sources:
         note_files(find_source(source), digest, without)
     for benchmark in find_files(recipe.decontamination.sets):
         note_file(benchmark, digest)
+    for pattern in recipe.positives:
+        for path in sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True)):
+            note_file(path, digest)
     if recipe.opt_out is not None:
         note_files(Path(recipe.opt_out), digest, without)
     return digest.hexdigest()
 
 
-def note_files(path: Path, digest: "xxhash.xxh3_128", without: Path | None) -> None:
+def note_files(path: Path, digest: "xxhash.xxh3_128", without: Sequence[Path]) -> None:
     """Adds name, size and time of change of a file, or of all files below a folder."""
+    left_out = {folder.resolve() for folder in without}
     if not path.is_dir():
         note_file(str(path), digest)
     for place, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if Path(place, name) != without)
+        folders[:] = sorted(name for name in folders if Path(place, name).resolve() not in left_out)
         for name in sorted(names):
             note_file(os.path.join(place, name), digest)
 

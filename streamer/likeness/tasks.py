@@ -9,6 +9,7 @@ other JSONL works that calls its columns by one of these names.
 
 import gzip
 import re
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def read_tasks(paths: Iterable[str]) -> Iterator[Task]:
             with Path(path).open("rb") as bare, gzip.open(bare) if path.endswith(".gz") else bare as file:
                 for line, row in read_json_lines(file):
                     yield read_task(row, name, f"{path}:{line}")
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise CorpusError(
                 f"Cannot read the benchmark {path} ({error}). Correct [decontamination] sets in the recipe."
             ) from error

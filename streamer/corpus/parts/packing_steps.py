@@ -5,7 +5,7 @@ a folder without one is no part; the same documents, scores and recipe give the 
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from streamer.scoring.quality_bins import bin_name, cut_bins
 from streamer.scoring.student import Student
 
 BATCH_DOCUMENTS = 256
+BATCH_CHARACTERS = 1 << 20
 PART_TOKENS = 1 << 26
 PART_CHARACTERS = 1 << 27
 
@@ -82,11 +83,25 @@ class Encoder(PipelineStep):  # type: ignore[misc]
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
         tokenizer = tokenizers.parse(self.tokenizer_json)
-        while batch := list(islice(data, BATCH_DOCUMENTS)):
+        for batch in batches(data, BATCH_CHARACTERS):
             with self.track_time("batch"):
                 for doc, ids in zip(batch, tokenizers.encode(tokenizer, [doc.text for doc in batch]), strict=True):
-                    doc.metadata["ids"] = ids
+                    doc.metadata["ids"] = np.asarray(ids, np.uint32)
             yield from batch
+
+
+def batches(data: Iterable[Passed], most: int) -> Iterator[list[Passed]]:
+    """Documents in batches of at most so many characters, or one document."""
+    batch: list[Passed] = []
+    left = most
+    for doc in data:
+        if batch and len(doc.text) > left:
+            yield batch
+            batch, left = [], most
+        batch.append(doc)
+        left -= len(doc.text)
+    if batch:
+        yield batch
 
 
 class PartsWriter(PipelineStep):  # type: ignore[misc]
@@ -189,8 +204,8 @@ class IdsFile:
         self._file = self._path.open("w+b")
         return self
 
-    def append(self, ids: Sequence[int]) -> None:
-        self._file.write(np.asarray(ids, np.uint32).tobytes())
+    def append(self, ids: npt.NDArray[np.uint32]) -> None:
+        self._file.write(ids.tobytes())
         self._ends.append(self._ends[-1] + len(ids))
 
     def length(self, index: int) -> int:

@@ -6,7 +6,7 @@ but plain files is opened; no more than 1 MB of a file is read; the order is the
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from streamer.corpus.recipe import Source
@@ -23,16 +23,18 @@ PARQUET_ENDINGS = (".parquet",)
 ENTRY_SHIFT = 26  # room for so many bits of files in one entry of a folder
 
 
-def read_source(source: Source, *, seed: int, share: Share = WHOLE) -> Iterator[RawFile]:
+def read_source(source: Source, *, seed: int, share: Share = WHOLE, without: Sequence[Path] = ()) -> Iterator[RawFile]:
     """The files of a source, or a task's share of them; `order` is the same whatever the share.
+
+    Args: without, folders that are left out where they lie in the source, such as the root that is built into.
 
     Raises: CorpusError when the source itself is not there or is of no known kind.
     """
     path = find_source(source)
     if source.max_mb is not None:  # what lies within the budget is known only by reading all before it
-        files = within_budget(source, read_all(path, source, seed, WHOLE))
+        files = within_budget(source, read_all(path, source, seed, WHOLE, without))
         return (file for file in files if share.takes(file.order))
-    return read_all(path, source, seed, share)
+    return read_all(path, source, seed, share, without)
 
 
 def find_source(source: Source) -> Path:
@@ -43,10 +45,12 @@ def find_source(source: Source) -> Path:
     return path
 
 
-def read_all(path: Path, source: Source, seed: int, share: Share) -> Iterator[RawFile]:
+def read_all(path: Path, source: Source, seed: int, share: Share, without: Sequence[Path]) -> Iterator[RawFile]:
     if source.revision is not None or is_git(path):
         return numbered(read_git(path, source), share)
-    return read_folder(path, source, seed, share) if path.is_dir() else numbered(read_container(path, source), share)
+    if path.is_dir():
+        return read_folder(path, source, seed, share, {place.resolve() for place in without})
+    return numbered(read_container(path, source), share)
 
 
 def numbered(files: Iterable[RawFile], share: Share, *, first: int = 0) -> Iterator[RawFile]:
@@ -88,15 +92,15 @@ def within_budget(source: Source, files: Iterable[RawFile]) -> Iterator[RawFile]
 # folders
 
 
-def read_folder(root: Path, source: Source, seed: int, share: Share) -> Iterator[RawFile]:
+def read_folder(root: Path, source: Source, seed: int, share: Share, without: Collection[Path]) -> Iterator[RawFile]:
     """The files below a folder; Parquet files and archives that lie at its top are opened, each by one task."""
     entries = sorted(os.scandir(root), key=lambda entry: (random_key(seed, entry.name), entry.name))
     for number, entry in enumerate(entries):
         name, first = clean_name(entry.name), number << ENTRY_SHIFT
         repository = source.repository or f"{root.name}/{name}"
         if entry.is_dir(follow_symlinks=False):
-            if entry.name not in SKIPPED_FOLDERS:
-                yield from read_tree(entry.path, name, repository, source, share, first)
+            if entry.name not in SKIPPED_FOLDERS and Path(entry.path).resolve() not in without:
+                yield from read_tree(entry.path, name, repository, source, share, first, without)
         elif entry.is_file(follow_symlinks=False) and is_container(entry.name):
             if share.takes(number):
                 yield from numbered(read_container(Path(entry.path), source, nested=True), WHOLE, first=first)
@@ -104,12 +108,16 @@ def read_folder(root: Path, source: Source, seed: int, share: Share) -> Iterator
             yield read_file(entry.path, RawFile(path=name, repository=repository, license=source.license, order=first))
 
 
-def read_tree(folder: str, top: str, repository: str, source: Source, share: Share, first: int) -> Iterator[RawFile]:
+def read_tree(
+    folder: str, top: str, repository: str, source: Source, share: Share, first: int, without: Collection[Path]
+) -> Iterator[RawFile]:
     """The wanted files below `folder`, whose path inside the source is `top`; an unreadable folder is one file."""
     unreadable: list[OSError] = []
     order = first
     for place, folders, names in os.walk(folder, onerror=unreadable.append):
         folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
+        if without:
+            folders[:] = [name for name in folders if Path(place, name).resolve() not in without]
         inside = top + clean_name(place[len(folder) :]).replace(os.sep, "/")
         for name in sorted(names):
             path = f"{inside}/{clean_name(name)}"

@@ -69,15 +69,14 @@ class LanguageDeduplicator(PipelineStep):  # type: ignore[misc]
         for place, kept in enumerate(kept_in(folder)):
             document = kept.document
             subject = Subject(document.text, language=language, path=document.path, repository=document.repository)
-            source = sources.source_of(subject)
-            if place >= news:
-                source = ""
-            elif self.redacted.matches(msgspec.structs.asdict(document)):
+            is_old = place >= news
+            source = "" if is_old else sources.source_of(subject)
+            if not is_old and self.redacted.matches(msgspec.structs.asdict(document)):
                 judged.refusals[place] = Refusal(reason=DropReason.REDACTED)
-            if source:
+            elif source:
                 judged.refusals[place] = Refusal(reason=DropReason.BUILD_OUTPUT, values={"source": source})
             digests.append(digest(document.text, language))
-            rank = OLD_RANK if place >= news else COPY_RANK if is_copy(subject, document) else SOURCE_RANK
+            rank = OLD_RANK if is_old else COPY_RANK if is_copy(subject, document) else SOURCE_RANK
             judged.names.append((rank, document.repository, document.path, document.document))
         places = [place for place in range(len(digests)) if place not in judged.refusals]
         places.sort(key=judged.names.__getitem__)

@@ -4,7 +4,7 @@ Always holds: every file that a source yields is either written, or counted unde
 (`CountedFilter`); the result does not depend on the number of tasks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -42,14 +42,16 @@ class SourceReader(PipelineStep):  # type: ignore[misc]
 
     type, name = "📖 - READER", "sources"
 
-    def __init__(self, recipe: Recipe, tallies: Path) -> None:
+    def __init__(self, recipe: Recipe, tallies: Path, without: Sequence[Path]) -> None:
         super().__init__()
         self.recipe, self.tallies, self.admission = recipe, tallies, Admission(recipe)
+        self.without = without
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
         with Tally(self.tallies, rank) as tally:
             for number, source in enumerate(self.recipe.sources):
-                for file in read_source(source, seed=self.recipe.seed, share=Share(rank, world_size)):
+                share = Share(rank, world_size)
+                for file in read_source(source, seed=self.recipe.seed, share=share, without=self.without):
                     self.admission.judge(file)
                     self.stat_update("files")
                     self.stat_update("source_bytes", value=len(file.data))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from streamer.commands.corpus import INGEST
 from streamer.corpus.executors import Execution, run_stage
 from streamer.corpus.parts.report import CorpusReport
 from streamer.corpus.pipeline import build
-from streamer.corpus.recipe import Recipe
+from streamer.corpus.recipe import Recipe, Source
 from streamer.corpus.spool import SpoolWriter
 from streamer.corpus.work_folder import PLACE, WorkFolder, key_of
 from streamer.errors import CorpusError
@@ -34,7 +34,7 @@ from pathlib import Path
 import msgspec
 from streamer import Catalog
 from streamer.corpus.pipeline import build
-from streamer.corpus.recipe import Recipe
+from streamer.corpus.recipe import Recipe, Source
 
 def progress(step, done, total):
     if step == sys.argv[4] and done >= int(sys.argv[5]):
@@ -112,6 +112,96 @@ def test_a_killed_worker_is_named_and_the_next_start_does_what_is_left(tmp_path:
     assert [(tmp_path / f"ran{rank}").read_text() for rank in range(4) if rank != 2] == ["once "] * 3
 
 
+class Sleeps(PipelineStep):  # type: ignore[misc]
+    """Says which process it runs in, and takes longer than the test."""
+
+    name = "sleeps"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
+        (self.folder / f"pid{rank}").write_text(str(os.getpid()))
+        time.sleep(600)
+        yield from ()
+
+
+SLEEPING = """
+import sys
+from pathlib import Path
+from test_restarts import Sleeps
+from streamer.corpus.executors import Execution, run_stage
+
+if __name__ == "__main__":
+    run_stage([Sleeps(Path(sys.argv[1]))], Path(sys.argv[1]), "sleep", Execution(tasks=2, workers=2))
+"""
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if is_so():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not come")
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_the_process_that_builds(tmp_path: Path, sent: signal.Signals) -> None:
+    (tmp_path / "sleeping.py").write_text(SLEEPING)
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    process = subprocess.Popen(
+        [sys.executable, "sleeping.py", str(tmp_path)], cwd=tmp_path, env=paths, stderr=subprocess.DEVNULL
+    )
+    wait_until(
+        lambda: all((tmp_path / f"pid{rank}").exists() and (tmp_path / f"pid{rank}").read_text() for rank in range(2))
+    )
+    workers = [int((tmp_path / f"pid{rank}").read_text()) for rank in range(2)]
+    process.send_signal(sent)
+    process.wait(60)
+    wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+
+
+def test_what_lies_in_a_folder_that_is_given_for_work_is_let_alone(recipe: Recipe, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("mine")
+    (mine / "link").symlink_to(tmp_path)
+    with WorkFolder(Catalog(tmp_path / "root"), "a", mine) as work:
+        (work.path / "kept").mkdir()
+    with WorkFolder(Catalog(tmp_path / "root"), "b", mine) as work:
+        assert not (work.path / "kept").exists()
+        work.remove()
+    assert sorted(path.name for path in mine.iterdir()) == ["link", "thesis.txt"]
+    assert list((tmp_path / "root").rglob("*")) == [tmp_path / "root" / "corpus"]
+
+
+def test_a_source_that_changes_while_tasks_read_it_is_said(recipe: Recipe, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for number in range(30):
+        (source / f"m{number}.py").write_text(f"value_{number} = {number}\n")
+    given = msgspec.structs.replace(recipe, sources=(Source(path=str(source)),))
+
+    def change(step: str, done: int, total: int) -> None:
+        (source / "late.py").write_text("late = 1\n")
+
+    with pytest.raises(CorpusError, match=r"a source changed while it was read.*--tasks 1"):
+        build(Catalog(tmp_path / "root"), given, tasks=2, progress=change)
+
+
+def test_a_root_in_a_source_is_no_source(recipe: Recipe, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    (source / "code").mkdir(parents=True)
+    for number in range(40):
+        (source / "code" / f"m{number}.py").write_text(f"def area_{number}(w, h):\n    return w * h + {number * 77}\n" * 9)
+    (source / "root" / "kept").mkdir(parents=True)
+    (source / "root" / "kept" / "other.py").write_text("other = 1\n")
+    given = msgspec.structs.replace(recipe, sources=(Source(path=str(source)),), heldout_share=0.0)
+    report = build(Catalog(source / "root"), given, tasks=3)
+    assert report.files == 40
+
+
 def test_numbers_that_were_torn_are_made_again(tmp_path: Path) -> None:
     (tmp_path / "fell").touch()
     run_stage([Falls(tmp_path)], tmp_path, "fall", Execution(tasks=2, workers=1))
@@ -125,13 +215,13 @@ def test_work_on_other_files_or_another_recipe_is_not_gone_on_with(recipe: Recip
     file = tmp_path / "in" / "a.py"
     file.write_text("x = 1\n")
     small = msgspec.structs.replace(recipe, sources=(msgspec.structs.replace(recipe.sources[0], path=str(tmp_path / "in")),))
-    keys = [key_of(small, 2, None, without=None)]
-    keys.append(key_of(msgspec.structs.replace(small, seed=99), 2, None, without=None))
-    keys.append(key_of(small, 3, None, without=None))
+    keys = [key_of(small, 2, None, without=())]
+    keys.append(key_of(msgspec.structs.replace(small, seed=99), 2, None, without=()))
+    keys.append(key_of(small, 3, None, without=()))
     os.utime(file, ns=(1, 1))
-    keys.append(key_of(small, 2, None, without=None))
+    keys.append(key_of(small, 2, None, without=()))
     assert len(set(keys)) == 4
-    assert keys[3] == key_of(msgspec.structs.replace(small, workers=2), 2, None, without=None)
+    assert keys[3] == key_of(msgspec.structs.replace(small, workers=2), 2, None, without=())
     catalog = Catalog(tmp_path / "root")
     for number, (key, is_resumed) in enumerate([(keys[0], False), (keys[0], True), (keys[1], False)]):
         with WorkFolder(catalog, key) as work:
@@ -151,7 +241,7 @@ def test_a_full_disk_is_said_and_the_next_start_goes_on(
         write(self, record)
 
     monkeypatch.setattr(SpoolWriter, "write", write_until_full)
-    with pytest.raises(CorpusError, match=r"the disk of .*corpus/work is full; free space and run the same command again"):
+    with pytest.raises(CorpusError, match=r"the disk of .*corpus/work is full; free space.*run the same command again"):
         build(catalog, recipe, tasks=3)
     assert 0 < len(list((tmp_path / "root" / PLACE / "logs" / "read" / "completions").iterdir())) < 3
     left[0] = 10**9
@@ -162,9 +252,9 @@ def test_a_full_disk_is_said_and_the_next_start_goes_on(
 def test_two_builds_do_not_work_in_one_folder(recipe: Recipe, tmp_path: Path) -> None:
     folder = tmp_path / "root" / PLACE
     folder.mkdir(parents=True)
-    with (folder / "lock").open("w") as lock:
+    with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(CorpusError, match="another process builds a corpus in .*--work"):
+        with pytest.raises(CorpusError, match="another process builds a corpus into .*wait for it"):
             build(Catalog(tmp_path / "root"), recipe)
 
 

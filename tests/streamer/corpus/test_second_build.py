@@ -85,7 +85,7 @@ def test_only_what_is_new_is_added_in_new_parts_with_the_same_tokenizer(
 
 def test_the_same_sources_again_add_nothing_and_say_why(catalog: Catalog, recipe: Recipe) -> None:
     before = {found.name: found.samples for found in catalog.streams()}
-    with pytest.raises(CorpusError, match=r"no document is left of .* files \(.*exact_duplicate .*\); name other sources"):
+    with pytest.raises(CorpusError, match=r"nothing in these sources is new to root .*exact_duplicate .*; name other"):
         build(catalog, recipe)
     assert {found.name: found.samples for found in catalog.streams()} == before
 
