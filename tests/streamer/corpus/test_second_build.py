@@ -3,6 +3,7 @@
 import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from deploy.command_line import main
 from streamer import Catalog
 from streamer.catalog import parts
+from streamer.catalog.manifest import Snapshot
 from streamer.catalog.redaction import Rule
 from streamer.corpus.pipeline import build
 from streamer.corpus.recipe import Recipe, Source
@@ -109,17 +111,24 @@ def test_other_shapes_and_tokenizers_are_refused_before_anything_is_read(
         build(catalog, msgspec.structs.replace(more, tokenizer=str(tokenizer)))
 
 
-def test_an_interrupted_addition_finds_the_same_again_without_its_working_folder(catalog: Catalog, more: Recipe) -> None:
+def test_an_interrupted_addition_finds_the_same_again_without_its_working_folder(
+    catalog: Catalog, more: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Interrupted(BaseException):
         pass
 
-    def stop(step: str, done: int, total: int) -> None:
-        if step == "publish" and done >= 2:
-            raise Interrupted
+    publish, calls = Catalog.publish_directory, []
 
+    def publish_two(self: Catalog, *args: Any, **more_args: Any) -> Snapshot:
+        calls.append(args)
+        if len(calls) == 3:
+            raise Interrupted
+        return publish(self, *args, **more_args)
+
+    monkeypatch.setattr(Catalog, "publish_directory", publish_two)
     before = documents(catalog)
     with pytest.raises(Interrupted):
-        build(catalog, more, progress=stop)
+        build(catalog, more)
     partly = sum(len(catalog.stream(found.name).parts) for found in catalog.streams())
     there = catalog.store.local_path(PLACE)
     assert there is not None

@@ -106,7 +106,7 @@ def test_rows_that_are_no_text_are_counted_by_reason(
 def test_documents_are_written_as_mdswriter_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     streaming = pytest.importorskip("streaming", reason="the corpus extra is not installed")
     monkeypatch.setattr(mds, "SHARD_BYTES", 4096)
-    rows = [dict.fromkeys(COLUMNS, "ä" * (n % 90)) | {"score": n / 7} for n in range(200)]
+    rows = [dict.fromkeys(COLUMNS, "ä" * (n % 90)) | {"score": n / 7, "copies": n} for n in range(200)]
     with streaming.MDSWriter(out=str(tmp_path / "theirs"), columns=COLUMNS, size_limit=4096) as writer:
         for row in rows:
             writer.write(row)

@@ -133,7 +133,7 @@ def test_parts_of_both_kinds_stand_in_one_stream(root: Path, folder: Path, tmp_p
 def test_documents_are_referenced_too(root: Path, tmp_path: Path) -> None:
     place = tmp_path / "documents"
     place.mkdir()
-    mds.write_rows([dict.fromkeys(COLUMNS, "a") | {"score": float("nan"), "text": "x = 1\n"}], COLUMNS, place)
+    mds.write_rows([dict.fromkeys(COLUMNS, "a") | {"score": float("nan"), "copies": 2, "text": "x = 1\n"}], COLUMNS, place)
     catalog = Catalog(root)
     catalog.publish_reference("documents/python", place)
     assert [document.text for document in catalog.documents("documents/python")] == ["x = 1\n"]
