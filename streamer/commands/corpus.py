@@ -180,7 +180,7 @@ def run_stats(args: argparse.Namespace) -> int:
         print_report(report, args.json)
         builds = count_builds(catalog)
         if builds > 1 and not args.json:
-            print(f"this is the last of {builds} ingests into this root; phasemix streams list shows what all have given")
+            print(f"this is the last of {builds} ingests into this root; all streams are shown by phasemix streams list")
     else:
         print_rejected(catalog, report, args)
     return 0
