@@ -77,11 +77,18 @@ NOUNS = {"generators": add_generators}
 
 def run_seed(options: argparse.Namespace) -> int:
     from generators.planning.orders import place_order
+    from mixer.pool import pool
     from streamer.catalog.catalog import Catalog
 
-    order = place_order(Catalog(options.root), options.glob, files=options.files, language=options.language)
+    catalog = Catalog(options.root)
+    order = place_order(catalog, options.glob, files=options.files, language=options.language)
     row = {"order": order.number, "from": order.glob, "language": order.language or "any", "files": order.files}
     print_table([row], options.json)
+    if pool.draining(catalog):
+        print(
+            "phasemix: The pool was drained and plans nothing until it is scaled: phasemix generators scale N",
+            file=sys.stderr,
+        )
     return 0
 
 
@@ -99,11 +106,10 @@ def run_scale(options: argparse.Namespace) -> int:
 def run_status(options: argparse.Namespace) -> int:
     import json
 
-    from mixer.pool import pool
     from streamer.catalog.catalog import Catalog
 
     catalog = Catalog(options.root)
-    state = pool.read_state(options.redis)
+    state = load_state(options)
     orders, accepted = order_rows(catalog)
     summary = summary_row(catalog, state, accepted)
     workers = [] if state is None else [worker_row(worker) for worker in state.workers]
@@ -125,11 +131,24 @@ def run_status(options: argparse.Namespace) -> int:
     return 0
 
 
+def load_state(options: argparse.Namespace) -> "PoolState | None":
+    """The pool as it last reported, with what is on its way now; None when no pool is known."""
+    import msgspec
+
+    from mixer.pool import pool
+
+    state = pool.read_state(options.redis)
+    if state is None:
+        return None
+    waiting, running, unpublished = open_queue(options).depth()
+    return msgspec.structs.replace(state, queue_waiting=waiting, queue_running=running, unpublished=unpublished)
+
+
 def summary_row(catalog: Any, state: "PoolState | None", accepted: int) -> dict[str, Any]:
     from mixer.pool import pool
 
     row: dict[str, Any] = {
-        "pool": "not known" if state is None else "draining" if pool.draining(catalog) else "live",
+        "pool": pool_word(catalog, state),
         "workers_wanted": pool.wanted(catalog),
         "workers_live": len(state.workers) if state is not None else 0,
         "accepted": accepted,
@@ -142,6 +161,17 @@ def summary_row(catalog: Any, state: "PoolState | None", accepted: int) -> dict[
             "engine": state.engine_label,
         }
     return row
+
+
+def pool_word(catalog: Any, state: "PoolState | None") -> str:
+    """What the pool does: a drained one plans nothing until somebody scales it."""
+    from mixer.pool import pool
+
+    if state is None:
+        return "not known"
+    if not pool.draining(catalog):
+        return "live"
+    return "draining" if state.queue_waiting or state.queue_running or state.unpublished else "drained"
 
 
 def worker_row(worker: Any) -> dict[str, Any]:
@@ -186,11 +216,11 @@ def run_drain(options: argparse.Namespace) -> int:
             print("phasemix: still draining; to end that: phasemix generators scale N", file=sys.stderr)
             return 130
     pool.end_draining(catalog)
-    wanted = pool.wanted(catalog)
-    print_table([{"drained": not wanted, "workers_wanted": wanted}], options.json)
-    if wanted:
+    drained, wanted = pool.draining(catalog), pool.wanted(catalog)
+    print_table([{"drained": drained, "workers_wanted": wanted}], options.json)
+    if not drained:
         print(f"phasemix: The pool was scaled to {wanted} workers while it drained, so it goes on.", file=sys.stderr)
-    return int(wanted > 0)
+    return int(not drained)
 
 
 def run_dead(options: argparse.Namespace) -> int:

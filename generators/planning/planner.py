@@ -89,7 +89,8 @@ class Planner:
         return self._published.count()
 
     def tick(self) -> int:
-        """Queues what is wanted now. A pool that drains gets nothing, and is scaled to 0 as soon as nothing is on its way.
+        """Queues what is wanted now. A pool that drains gets nothing, and is scaled to 0 as soon as nothing is on its way;
+        then it gets nothing until somebody scales it.
 
         Returns: jobs added.
         """
@@ -137,6 +138,8 @@ class Planner:
             except PhasemixError as error:  # this want waits for documents; the others go on
                 self._say_once(f"{want.purpose}: {error}")
                 return 0
+        if pool.draining(self._catalog):  # since this tick began: loading documents takes its time
+            return 0
         candidates = self._candidates[key]
         if candidates.used_up:
             self._say_once(

@@ -60,7 +60,7 @@ def wanted(catalog: Catalog, pool: str = POOL) -> int:
 
 
 def draining(catalog: Catalog, pool: str = POOL) -> bool:
-    """Whether no new jobs are to be planned, until the pool is empty or somebody sets the wanted number."""
+    """Whether no new jobs are to be planned, until somebody sets the wanted number."""
     return bool(last(catalog, pool).get("draining", False))
 
 
@@ -94,10 +94,11 @@ def set_draining(catalog: Catalog, pool: str = POOL) -> None:
 
 
 def end_draining(catalog: Catalog, pool: str = POOL) -> None:
-    """Scales a pool that drains to 0; one that was scaled meanwhile stays as it is."""
+    """Scales a pool that drains to 0, for which nothing is planned either; one that was scaled meanwhile stays as it is."""
+    body = {"format": FORMAT, "workers": 0, "draining": True}
 
     def decide(bodies: Bodies) -> Body | None:
-        return {"format": FORMAT, "workers": 0} if bodies and bodies[-1].get("draining") else None
+        return body if bodies and bodies[-1].get("draining") and bodies[-1] != body else None
 
     catalog.log(f"pools/{pool}").append(decide)
 

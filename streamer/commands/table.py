@@ -13,7 +13,8 @@ from typing import Any, TextIO
 BOLD, GREEN, YELLOW, RED = "1", "32", "33", "31"
 TONES = {
     "ok": GREEN, "running": GREEN, "live": GREEN, "open": GREEN, "whole": GREEN, "note": YELLOW, "paused": YELLOW,
-    "starting": YELLOW, "draining": YELLOW, "lost": RED, "failed": RED, "mend": RED, "damaged": RED, "missing": RED,
+    "starting": YELLOW, "draining": YELLOW, "drained": YELLOW, "lost": RED, "failed": RED, "mend": RED, "damaged": RED,
+    "missing": RED,
 }  # fmt: skip
 LEAST_WIDTH = 8  # to which a column of text is shortened before whole columns are left out
 

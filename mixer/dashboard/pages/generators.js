@@ -124,7 +124,7 @@ function orderForms(changed) {
     await changed();
     return `no more jobs are planned; ${count(waiting + running)} are on their way and ${count(unpublished)} files are to be published, then the pool is scaled to 0`;
   }, { tone: null, command: () => command("generators", "drain") });
-  return h("div", { class: "actions" }, h("div", { class: "card" }, seeding), h("div", { class: "card" }, h("h3", {}, "Drain the pool"), h("p", { class: "quiet" }, "Plans no more jobs, waits until what is on its way is published, and scales to 0."), draining));
+  return h("div", { class: "actions" }, h("div", { class: "card" }, seeding), h("div", { class: "card" }, h("h3", {}, "Drain the pool"), h("p", { class: "quiet" }, "Plans no more jobs, waits until what is on its way is published, and scales to 0. Scaling it ends that."), draining));
 }
 
 function workerTable() {

@@ -130,7 +130,18 @@ def test_a_pool_that_drains_is_scaled_to_zero_only_when_nothing_is_on_its_way(se
     assert pool.draining(seeded)  # the files are not published
     Publishing(seeded, queue, max_wait_s=0).tick()
     plan.tick()
-    assert (pool.wanted(seeded), pool.draining(seeded)) == (0, False)
+    assert (pool.wanted(seeded), pool.draining(seeded)) == (0, True)
+
+
+def test_a_drained_pool_plans_nothing_until_somebody_scales_it(seeded: Catalog) -> None:
+    place_order(seeded, "scored/*", files=3)
+    pool.set_wanted(seeded, 2)
+    pool.set_draining(seeded)
+    plan = planner(seeded, MemoryJobQueue())
+    assert [plan.tick() for _ in range(3)] == [0, 0, 0]
+    assert pool.wanted(seeded) == 0
+    pool.set_wanted(seeded, 1)
+    assert plan.tick() == 3
 
 
 def test_a_pool_that_was_scaled_while_it_drained_goes_on(seeded: Catalog) -> None:
