@@ -4,8 +4,8 @@ Always holds: a task that is noted as complete is not run again, by whichever ex
 its tasks, those of an earlier start included; nothing of datatrove's own log reaches the terminal; when the process that
 builds is killed, its workers end too.
 
-How: datatrove notes each task's numbers and then that it is complete, in the stage's folder. For Ray and Slurm that folder must
-lie where all machines see it.
+How: datatrove notes each task's numbers and then that it is complete, in the stage's folder. For Ray and Slurm that folder
+must lie where all machines see it.
 """
 
 import json

@@ -1,12 +1,12 @@
 """Runs the tasks of a stage as job arrays of Slurm, which the process that builds submits and waits for.
 
-Always holds: no task works for long for a builder that has ended. A task looks at the heartbeat of the builder that submitted
-it: it ends at once where another builder has begun, and after a minute in which nothing changed. What an earlier builder left in
-Slurm is cancelled and has ended before its folder is touched (`end_left`).
+Always holds: no task works for long for a builder that has ended. A task looks at the heartbeat of the builder that
+submitted it: it ends at once where another builder has begun, and after a minute in which nothing changed. What an earlier
+builder left in Slurm is cancelled and has ended before its folder is touched (`end_left`).
 
-How: builder and tasks meet in the stage's folder for logs, on a disk that all machines see. The name of the jobs is made of that
-folder's path, so they are found even where their builder was killed before it was told their number. Clocks of different machines
-are never compared.
+How: builder and tasks meet in the stage's folder for logs, on a disk that all machines see. The jobs' name is made of that
+folder's path, so they are found even where their builder was killed before it was told their number. Clocks of different
+machines are never compared.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ from typing import NamedTuple
 import xxhash
 
 from streamer.corpus.progress import GO_ON
-from streamer.errors import CorpusError
+from streamer.errors import CorpusError, PhasemixError
 
-PLACE = "slurm"  # in the stage's folder for logs
+PLACE, BEAT = "slurm", "beat"  # in the stage's folder for logs
 MOST_IN_ARRAY = 1000  # Slurm's MaxArraySize is 1001 where a cluster does not say otherwise
 TOO_MANY = re.compile("array spec|submit", re.IGNORECASE)  # MaxArraySize, and the limits on jobs that are submitted
 BEAT_S, MISSED_BEATS = 5.0, 12
@@ -46,20 +46,19 @@ START = "import sys; from streamer.corpus.slurm import run_task; run_task(sys.ar
 
 
 class TaskArray(NamedTuple):
-    """What the tasks of one array read: a picklable call, the rank for each of them, and whose heartbeat to look at."""
+    """What the tasks of an array read: a picklable call, a rank for each of them, how often they look for the builder."""
 
     call: Callable[[int], None]
     ranks: list[int]
-    builder: str
     beat_s: float
 
 
 def run_array(call: Callable[[int], None], logs: Path, at_once: int, left: Callable[[], list[int]]) -> None:
     """Calls `call(rank)` in jobs until `left()` names no rank any more.
 
-    Args: logs, the stage's folder, which all machines see; at_once, how many jobs run at a time; left, the ranks that are not
-        complete. Raises: what a task raised; CorpusError when Slurm takes no jobs or ends one too early. The jobs are cancelled
-        then.
+    Args: logs, the stage's folder, which all machines see; at_once, how many jobs run at a time; left, the ranks that are
+        not complete. Raises: what a task raised; CorpusError when Slurm takes no jobs or ends one too early. The jobs are
+        cancelled then.
     """
     end_left(logs)
     name, most = name_of(logs), MOST_IN_ARRAY
@@ -68,14 +67,14 @@ def run_array(call: Callable[[int], None], logs: Path, at_once: int, left: Calla
             while ranks := left()[:most]:
                 folder = heart.folder / str(len(os.listdir(heart.folder)))
                 folder.mkdir()
-                (folder / "array.pickle").write_bytes(pickle.dumps(TaskArray(call, ranks, heart.builder, BEAT_S)))
+                (folder / "array.pickle").write_bytes(pickle.dumps(TaskArray(call, ranks, BEAT_S)))
                 try:
                     job = submit(folder, name, len(ranks), at_once)
                 except subprocess.CalledProcessError as error:
                     if len(ranks) == 1 or not TOO_MANY.search(error.stderr):
                         raise CorpusError(
-                            f"Slurm does not take a job ({said_by(error)}); set what your cluster wants in SBATCH_PARTITION, "
-                            f"SBATCH_ACCOUNT, SBATCH_TIMELIMIT or SBATCH_MEM_PER_CPU, then {GO_ON}"
+                            f"Slurm does not take a job ({said_by(error)}); set what your cluster wants in "
+                            f"SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT or SBATCH_MEM_PER_CPU, then {GO_ON}"
                         ) from error
                     most = len(ranks) // 2
                 else:
@@ -135,8 +134,8 @@ def lost_task(folder: Path, name: str, index: int, rank: int, state: str) -> Cor
 
 
 def end_left(logs: Path) -> None:
-    """Cancels what a builder that has ended left in Slurm, and waits for its end. Raises: CorpusError when it does not come."""
-    beat = logs / PLACE / "beat"
+    """Cancels what a builder that has ended left in Slurm, and waits for its end. Raises: CorpusError."""
+    beat = logs / PLACE / BEAT
     if not beat.exists():
         return
     name, wait_s, start_s = name_of(logs), 0.1, time.monotonic()
@@ -168,15 +167,15 @@ def jobs_of(name: str) -> list[tuple[str, str, str]]:
 
 
 def ask(*command: str, script: str = "") -> str:
-    """What a command of Slurm says. An interrupt of the terminal does not reach it. Raises: CorpusError, CalledProcessError."""
+    """What a command of Slurm says. The terminal does not interrupt it. Raises: CorpusError, CalledProcessError."""
     try:
         return subprocess.run(
             command, input=script, capture_output=True, text=True, errors="replace", check=True, start_new_session=True
         ).stdout
     except FileNotFoundError as error:
         raise CorpusError(
-            f"{command[0]} is not installed here, and the executor slurm needs it; start the build on a machine from which jobs "
-            "are submitted to Slurm"
+            f"{command[0]} is not installed here, and the executor slurm needs it; start the build on a machine from which "
+            "jobs are submitted to Slurm"
         ) from error
 
 
@@ -187,11 +186,10 @@ def said_by(error: subprocess.CalledProcessError) -> str:
 
 
 class Heart:
-    """Writes another number every few seconds, while the builder lives, beside a word that tells builders apart."""
+    """Writes the name of the folder of this builder's jobs, and another number every few seconds while the builder lives."""
 
     def __init__(self, logs: Path) -> None:
-        self.builder = secrets.token_hex(8)
-        self.path, self.folder = logs / PLACE / "beat", logs / PLACE / self.builder
+        self.path, self.folder = logs / PLACE / BEAT, logs / PLACE / secrets.token_hex(8)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat for jobs", daemon=True)
 
@@ -210,7 +208,7 @@ class Heart:
 
     def _write(self, number: int) -> None:
         aside = self.path.with_suffix(".part")
-        aside.write_text(f"{self.builder} {number}")
+        aside.write_text(f"{self.folder.name} {number}")
         aside.replace(self.path)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -224,8 +222,9 @@ class Heart:
 def run_task(place: str) -> None:
     """Runs the task of this job; what it raises is kept in a file for the builder."""
     folder, index = Path(place), int(os.environ["SLURM_ARRAY_TASK_ID"])
+    heart = Heard(folder.parent)
     array: TaskArray = pickle.loads((folder / "array.pickle").read_bytes())
-    end_with(array, folder.parents[1] / "beat")
+    threading.Thread(target=heart.watch, args=(array.beat_s,), name="end with the builder", daemon=True).start()
     try:
         array.call(array.ranks[index])
     except Exception as error:
@@ -235,33 +234,47 @@ def run_task(place: str) -> None:
         raise SystemExit(1) from error
 
 
-def end_with(array: TaskArray, path: Path) -> None:
-    """Ends this process when the builder's heart beats no more. Counts looks, not seconds: a disk that hangs ends nothing."""
+class Heard:
+    """The heartbeat of this job's builder. Ends the process where another one beats, or none.
 
-    def look() -> str | None:
+    Counts looks, not seconds: while the disk hangs, nothing ends. A file tells the array's tasks that have not begun.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._beat, self._ended = folder, folder.parent / BEAT, folder / "ended"
+        if self._ended.exists():
+            self._end()
+        self._last = self._look()
+
+    def _look(self) -> str:
         try:
-            seen = path.read_text()
+            seen = self._beat.read_text()
         except OSError:
-            return None
-        if seen.split()[0] != array.builder:
-            os._exit(1)
+            return ""
+        if seen.split()[0] != self._folder.name:
+            self._end()
         return seen
 
-    def watch(last: str | None) -> None:
+    def watch(self, beat_s: float) -> None:
         missed = 0
         while missed < MISSED_BEATS:
-            time.sleep(array.beat_s)
-            seen = look()
-            missed = 0 if seen not in (None, last) else missed + 1
-            last = seen or last
-        os._exit(1)
+            time.sleep(beat_s)
+            seen = self._look()
+            missed = 0 if seen not in ("", self._last) else missed + 1
+            self._last = seen or self._last
+        with contextlib.suppress(OSError):
+            self._ended.touch()
+        self._end()
 
-    threading.Thread(target=watch, args=(look(),), name="end with the builder", daemon=True).start()
+    def _end(self) -> None:
+        os.write(2, b"the process that builds has ended or does not answer any more\n")
+        os._exit(1)
 
 
 def pickled(error: Exception) -> bytes:
-    """An error with where it came from; what cannot be pickled becomes one line."""
-    error.add_note("".join(traceback.format_exception(error)))
+    """An error, with where it came from unless it is a user's; one that cannot be pickled becomes one line."""
+    if not isinstance(error, PhasemixError):
+        error.add_note("".join(traceback.format_exception(error)))
     try:
         data = pickle.dumps(error)
         pickle.loads(data)
