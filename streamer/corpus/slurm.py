@@ -122,11 +122,14 @@ def wait_for(folder: Path, name: str, job: str, ranks: list[int], left: Callable
 
 
 def lost_task(folder: Path, name: str, index: int, rank: int, state: str) -> CorpusError:
-    try:
-        lines = (folder / f"{index}.out").read_text(errors="replace").split("\n")
-    except OSError:
-        lines = []
-    said = "".join(f"; its last words: {line.strip()}" for line in [line for line in lines if line.strip()][-1:])
+    output = folder / f"{index}.out"
+    if not output.exists():
+        return CorpusError(
+            f"task {rank} of {name} ended before it was done ({state}), and its output is not in {folder}; give a folder "
+            "that all machines see with --work, or build into a root that they see"
+        )
+    lines = [line.strip() for line in output.read_text(errors="replace").splitlines() if line.strip()]
+    said = f"; its last words: {lines[-1]}" if lines else ""
     return CorpusError(
         f"task {rank} of {name} ended before it was done ({state}{said}); if it needs more, set SBATCH_TIMELIMIT or "
         f"SBATCH_MEM_PER_CPU, then {GO_ON}"
