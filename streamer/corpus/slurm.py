@@ -15,6 +15,7 @@ import pickle
 import re
 import secrets
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -60,6 +61,8 @@ def run_array(call: Callable[[int], None], logs: Path, at_once: int, left: Calla
         not complete. Raises: what a task raised; CorpusError when Slurm takes no jobs or ends one too early. The jobs are
         cancelled then.
     """
+    if shutil.which("sbatch") is None:  # before anything is noted that a later start would have to end
+        raise missing("sbatch")
     end_left(logs)
     name, most = name_of(logs), MOST_IN_ARRAY
     with Heart(logs) as heart:
@@ -111,9 +114,9 @@ def wait_for(folder: Path, name: str, job: str, ranks: list[int], left: Callable
             continue
         answered_s = now_s
         running = {index for index, state in states.items() if state not in ENDED}
-        missing = set(left())
-        lost = [index for index, rank in enumerate(ranks) if rank in missing and str(index) not in running]
-        if not running and not missing.intersection(ranks):
+        waiting = set(left())
+        lost = [index for index, rank in enumerate(ranks) if rank in waiting and str(index) not in running]
+        if not running and not waiting.intersection(ranks):
             return
         lost_s = (lost_s or now_s) if lost else None
         if lost_s is not None and now_s > lost_s + SETTLE_S:
@@ -176,10 +179,14 @@ def ask(*command: str, script: str = "") -> str:
             command, input=script, capture_output=True, text=True, errors="replace", check=True, start_new_session=True
         ).stdout
     except FileNotFoundError as error:
-        raise CorpusError(
-            f"{command[0]} is not installed here, and the executor slurm needs it; start the build on a machine from which "
-            "jobs are submitted to Slurm"
-        ) from error
+        raise missing(command[0]) from error
+
+
+def missing(command: str) -> CorpusError:
+    return CorpusError(
+        f"{command} is not installed here, and the executor slurm needs it; start the build on a machine from which jobs "
+        "are submitted to Slurm"
+    )
 
 
 def said_by(error: subprocess.CalledProcessError) -> str:

@@ -102,7 +102,10 @@ def cluster() -> Iterator[Path]:
         start("slurmd", "-D", "-f", str(configuration), "-N", "node")
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SLURM_CONF", str(configuration))
-            wait_until(lambda: said("sinfo", "--noheader", "--format=%T").strip() == "idle")
+            try:
+                wait_until(lambda: said("sinfo", "--noheader", "--format=%T").strip() == "idle")
+            except AssertionError as error:
+                raise AssertionError("".join(log.read_text() for log in folder.glob("*.log"))) from error
             yield configuration
             subprocess.run(["scancel", f"--user={getpass.getuser()}"], check=True)
             wait_until(lambda: not jobs())
@@ -272,3 +275,4 @@ def test_without_slurm_the_executor_is_refused_in_one_sentence(tmp_path: Path, m
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CorpusError, match="^sbatch is not installed here, .* from which jobs are submitted to Slurm$"):
         run_stage([Falls(tmp_path)], tmp_path, "fall", Execution(tasks=1, workers=1, executor="slurm"))
+    assert not (tmp_path / "logs" / "fall" / slurm.PLACE).exists()
