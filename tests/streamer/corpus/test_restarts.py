@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,17 +41,8 @@ def progress(step, done, total):
 
 if __name__ == "__main__":
     recipe = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Recipe)
-    build(Catalog(sys.argv[2]), recipe, tasks=int(sys.argv[3]), progress=progress)
+    build(Catalog(sys.argv[2]), recipe, tasks=int(sys.argv[3]), progress=progress, executor=sys.argv[6])
 """
-
-
-@pytest.fixture(scope="module")
-def whole(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> tuple[Catalog, CorpusReport]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pytest.importorskip("streaming", reason="the corpus extra is not installed")
-    catalog = Catalog(tmp_path_factory.mktemp("whole") / "root")
-    return catalog, build(catalog, recipe, tasks=1)
 
 
 def hashes(catalog: Catalog) -> dict[str, list[str]]:
@@ -74,7 +64,7 @@ def test_a_build_killed_in_every_stage_gives_the_same_bytes(
     (tmp_path / "killed_in.py").write_text(KILLED_IN)
     before = set(Path("/tmp").glob("phasemix-corpus*"))
     for stage in stages:
-        arguments = ["killed_in.py", "recipe.json", "root", str(tasks), stage, str(int(stage == "publish"))]
+        arguments = ["killed_in.py", "recipe.json", "root", str(tasks), stage, str(int(stage == "publish")), "local"]
         ended = subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert ended.returncode == -signal.SIGKILL, ended.stderr
         assert ended.stderr == ""
