@@ -3,8 +3,9 @@
 Always holds: the same text gives the same numbers on every machine; time is linear in the text, without a step of the
 interpreter for each word.
 
-How: numpy cuts a text into words by a table of characters. A word's number comes from sums over the text of powers of an odd
-number: what lies between two places is a difference of two sums, and the inverse of a power moves it to the front.
+How: numpy cuts a text into words by a table of characters. The number of a word comes from a sum over the text of each
+character times a power of an odd number: what lies between two places is a difference of two such sums, and the inverse of a
+power moves it to the front. The number of a run of words comes from their numbers in the same way.
 """
 
 import re
@@ -34,10 +35,9 @@ NAME, NUMBER = (
     np.uint64(0x6E616D65),
     np.uint64(0x6E756D62),
 )  # what names and numbers count as where only the structure matters
-TO_LOWER, CASE = np.uint64(32), np.uint64(0x9E3779B97F4A7C15)
 BASE = 0xD1342543DE82EF95
-MOST_LENGTH = 50
-MULTIPLIERS = [np.uint64(pow(0x9E3779B97F4A7C15, place + 1, 1 << 64) | 1) for place in range(MOST_LENGTH)]
+INVERSE = pow(BASE, -1, 1 << 64)
+LIMITS = (1 << 7, 1 << 16, 0x110000)  # of codes, up to which tables are made
 SHIFT, MIXER = np.uint64(32), np.uint64(0xFF51AFD7ED558CCD)
 Hashes = npt.NDArray[np.uint64]
 Codes = npt.NDArray[np.uint8] | npt.NDArray[np.uint32]
@@ -71,18 +71,16 @@ def code_words(text: str, language: str) -> Words:
 def find_words(text: str) -> Words:
     """The words of a text, comments among them."""
     codes = codes_of(text)
-    classes = (ascii_classes() if codes.dtype == np.uint8 else classes_of_all())[codes]
+    classes = classes_to(next(limit for limit in LIMITS if not len(codes) or codes.max() < limit))[codes]
     is_word = classes >= LETTER
     is_start = classes != SPACE
     is_start[1:] &= ~(is_word[1:] & is_word[:-1])
     starts = np.flatnonzero(is_start)
     first, ends = classes[starts], starts + 1
     ends[first >= LETTER] = np.flatnonzero(is_word & ~np.append(is_word[1:], False)) + 1
-    is_upper = (codes >= ord("A")) & (codes <= ord("Z"))
-    lowered = sums_between(codes + is_upper * TO_LOWER, starts, ends)
-    numbers = mixed(lowered + sums_between(is_upper, starts, ends) * CASE)
-    keywords = keyword_sums()
-    is_keyword = keywords[np.searchsorted(keywords[1:], lowered, side="right")] == lowered
+    numbers = sums_between(codes, starts, ends)
+    keywords = keyword_numbers()
+    is_keyword = keywords[np.searchsorted(keywords[1:], numbers, side="right")] == numbers
     kinds = np.where(first == DIGIT, NUMBER, np.where((first == LETTER) & ~is_keyword, NAME, numbers))
     return Words(starts, ends, numbers, kinds)
 
@@ -94,18 +92,15 @@ def codes_of(text: str) -> Codes:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
-def sums_between(codes: npt.NDArray[Any], starts: Places, ends: Places) -> Hashes:
-    """A number for each piece of a text, equal for equal pieces wherever they stand."""
-    powers, inverses = powers_of(BASE, len(codes)), powers_of(pow(BASE, -1, 1 << 64), len(codes))
-    sums = np.zeros(len(codes) + 1, np.uint64)
-    np.cumsum(codes * powers, out=sums[1:])
-    found: Hashes = (sums[ends] - sums[starts]) * inverses[starts]
+def sums_between(values: npt.NDArray[Any], starts: Places | slice, ends: Places | slice) -> Hashes:
+    """A number for each piece of an array, equal for equal pieces wherever they stand."""
+    sums = np.zeros(len(values) + 1, np.uint64)
+    np.cumsum(values * powers_of(BASE, len(values)), out=sums[1:])
+    found: Hashes = (sums[ends] - sums[starts]) * powers_of(INVERSE, len(values) + 1)[starts]
+    found ^= found >> SHIFT
+    found *= MIXER
+    found ^= found >> SHIFT
     return found
-
-
-def mixed(numbers: Hashes) -> Hashes:
-    numbers = (numbers ^ (numbers >> SHIFT)) * MIXER
-    return numbers ^ (numbers >> SHIFT)
 
 
 POWERS: dict[int, Hashes] = {}
@@ -130,29 +125,20 @@ def class_of(character: str) -> int:
 
 
 @cache
-def ascii_classes() -> Codes:
-    return np.array([class_of(chr(code)) for code in range(128)], np.uint8)
+def classes_to(limit: int) -> Codes:
+    """(limit,) what each character is; all of them take a fifth of a second."""
+    return np.fromiter(map(class_of, map(chr, range(limit))), np.uint8, limit)
 
 
 @cache
-def classes_of_all() -> Codes:
-    """(0x110000,) what each character is; made, in a fifth of a second, when a text goes beyond ASCII."""
-    return np.fromiter(map(class_of, map(chr, range(0x110000))), np.uint8, 0x110000)
-
-
-@cache
-def keyword_sums() -> Hashes:
-    """Sorted, the numbers of the keywords."""
-    return np.sort([sums_between(codes_of(word), np.array([0]), np.array([len(word)]))[0] for word in KEYWORDS])
+def keyword_numbers() -> Hashes:
+    """The numbers of the keywords, in the cases in which languages write them, sorted."""
+    forms = [form for word in KEYWORDS for form in (word, word.upper(), word.capitalize())]
+    return np.sort([sums_between(codes_of(form), np.array([0]), np.array([len(form)]))[0] for form in forms])
 
 
 def shingle_hashes(numbers: Hashes, length: int) -> Hashes:
     """64-bit hashes of the runs of so many words; of all words together when there are fewer."""
     if len(numbers) < length:
         return np.array([zlib.crc32(numbers.tobytes()) << 32 | len(numbers)], np.uint64)
-    count = len(numbers) - length + 1
-    found = np.zeros(count, np.uint64)
-    for place in range(length):
-        found ^= (numbers[place : place + count] + np.uint64(place + 1)) * MULTIPLIERS[place]
-        found = (found << np.uint64(23)) | (found >> np.uint64(41))
-    return found
+    return sums_between(numbers, slice(None, -length), slice(length, None))
