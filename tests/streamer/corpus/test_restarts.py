@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -74,7 +75,7 @@ def test_a_build_killed_in_every_stage_gives_the_same_bytes(
     given = msgspec.structs.replace(recipe, workers=workers)
     (tmp_path / "recipe.json").write_bytes(msgspec.json.encode(given))
     (tmp_path / "killed_in.py").write_text(KILLED_IN)
-    before = set(Path("/tmp").glob("phasemix-corpus*"))
+    before = set(Path(tempfile.gettempdir()).glob("phasemix-corpus*"))
     for stage in stages:
         arguments = ["recipe.json", "root", str(tasks), stage, str(int(stage == "publish"))]
         killed = Forked(forks("streamer.corpus.pipeline", "streaming"), tmp_path / "killed_in.py", arguments, tmp_path)
@@ -85,7 +86,7 @@ def test_a_build_killed_in_every_stage_gives_the_same_bytes(
     assert hashes(catalog) == hashes(whole[0])
     assert (report.dropped, report.files, report.languages) == (whole[1].dropped, whole[1].files, whole[1].languages)
     assert not (tmp_path / "root" / PLACE).exists()
-    assert set(Path("/tmp").glob("phasemix-corpus*")) == before
+    assert set(Path(tempfile.gettempdir()).glob("phasemix-corpus*")) == before
 
 
 class Falls(PipelineStep):  # type: ignore[misc]
