@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +78,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     folder = tempfile.mkdtemp(prefix="pm", dir=SHARED_MEMORY)
     os.environ["TMPDIR"] = tempfile.tempdir = folder  # workers of xdist inherit it
-
-    def remove() -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-
-    config.add_cleanup(remove)
+    # after multiprocessing has removed its own folder in it, at -100
+    Finalize(None, shutil.rmtree, (folder,), {"ignore_errors": True}, exitpriority=-200)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
