@@ -129,7 +129,7 @@ def read_steering(options: argparse.Namespace) -> "Schedule | Policy | None":
         except OSError as error:
             raise RunError(f"schedule {options.schedule} cannot be read: {error.strerror}; name a TOML file") from error
         except UnicodeDecodeError as error:
-            raise RunError(f"schedule {options.schedule} is no UTF-8: {error.reason}; save the file as UTF-8") from error
+            raise RunError(f"schedule {options.schedule} is not UTF-8: {error.reason}; save the file as UTF-8") from error
         except TomlError as error:
             raise RunError(f"schedule {options.schedule}: {error.reason}") from error
         schedule = read_schedule(text, name=options.schedule)

@@ -162,7 +162,9 @@ def read_container(path: Path, source: Source, *, nested: bool = False) -> Itera
     ending = next((ending for ending in (*ZIP_ENDINGS, *TAR_ENDINGS) if name.endswith(ending)), None)
     if ending is None:
         known = ", ".join((*ZIP_ENDINGS, *TAR_ENDINGS, *PARQUET_ENDINGS))
-        raise CorpusError(f"source {source.path} is no folder and ends in none of {known}; give one of these")
+        raise CorpusError(
+            f"source {source.path} is a file whose name ends in none of {known}; give a folder or one of these"
+        )
     repository = source.repository or clean_name(path.name[: -len(ending)])
     lost = RawFile(path=clean_name(path.name), repository=repository, license=source.license)
     return read_archive(path, lost, source)
