@@ -34,7 +34,8 @@ def run_switch(options: argparse.Namespace) -> int:
 
     runs, steering = Runs(options.root), read_steering(options)
     step = runs.switch(options.name, options.mixture, options.at_step, steering=steering, **signature(options))
-    print_table([{"run": options.name, "mixture": options.mixture or options.schedule, "from_step": step}], options.json)
+    written = [event.mixture for event in runs.history(options.name) if (event.event, event.step) == ("switched", step)]
+    print_table([{"run": options.name, "mixture": options.schedule or written[-1], "from_step": step}], options.json)
     return 0
 
 

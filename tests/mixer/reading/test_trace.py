@@ -212,7 +212,7 @@ def test_what_cannot_be_traced_is_said(root: Path, fill: Callable[..., Catalog])
     trace = Trace(root, "a")
     with pytest.raises(RunError, match="run b does not exist"):
         Trace(root, "b")
-    with pytest.raises(RunError, match="2 parts names document nothing .1 have none"):
+    with pytest.raises(RunError, match="document nothing is in none of its 2 parts, 1 of which do not say what they hold"):
         trace.document("nothing")
     with pytest.raises(StepError, match="step -1 is below 0"):
         trace.batch(-1)
