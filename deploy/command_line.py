@@ -7,7 +7,6 @@ in one line and ends the command with code 2.
 import argparse
 import importlib.util
 import os
-import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -74,7 +73,8 @@ class OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         from streamer.wording import one_line
 
-        message = re.sub(r"^argument \S+\|\S+: ", "", message)  # the verbs, which `choose from` names again
+        where, _, what = message.partition(": ")
+        message = what if "|" in where else message  # the verbs, which `choose from` names again
         said = one_line(message.replace("\n", " ").replace("required: --root", "required: --root (or PHASEMIX_ROOT)"))
         self.exit(2, f"phasemix: {said}; {self.prog} --help says more\n")
 
