@@ -1,4 +1,4 @@
-"""The locked versions are within the bounds of every extra, so that `phasemix doctor` has nothing to mend after `make install`."""
+"""Locked versions are within the bounds of every extra: after `make install` doctor has nothing to mend."""
 
 import re
 import tomllib
