@@ -180,8 +180,8 @@ def inner_shares(path: Path, component: Component, rows: list[Row]) -> list[Frac
     rest = 1 - sum(pins.values(), Fraction(0))
     if rest and not sums.get(None):
         said = (
-            f"its pins give {', '.join(pins)} {float(1 - rest):g} of it, and it has tokens of no other key for "
-            "the rest; leave pin out, or add streams of other keys"
+            f"its pins sum to {float(1 - rest):g} and it has tokens of no other key for the rest; make them sum to 1, or "
+            "leave pin out"
         )
         raise Fault((*path, "pin"), f": {said}")
 

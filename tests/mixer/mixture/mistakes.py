@@ -181,6 +181,10 @@ MISTAKES = [
     extended('"raw.pin.python" = "half"', "pin.python = 'half'", "a number from 0 to 1"),
     extended('"raw.pin.ruby" = 0.5', "pin.ruby = 0.5", "go, python"),
     extended('"raw.within.python" = 3', "within is 'tokens', not a table", "set raw.within"),
+    Mistake(
+        WHOLE.replace("raw/*", "raw/python") + "pin = { python = 0.5 }\n", 6,
+        ("component raw, pin", "sum to 0.5", "no other key", "leave pin out"), False,
+    ),
     Mistake('extends = "base@1"\nunset = ["raw.max_passes"]\n', 2, ("no raw.max_passes to unset", "leave it out"), False),
     Mistake('extends = "base@1"\nunset = ["raw.share"]\n', 2, ("share is missing", "add share"), False),
     Mistake('extends = "base@1"\nunset = [1]\n', 2, ("unset[1] = 1", "such as 'synthetic.max_passes'"), True),
