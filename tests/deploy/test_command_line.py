@@ -76,6 +76,8 @@ def test_a_root_may_stand_before_the_noun_and_absent_names_get_the_nearest_one(
     )
     assert main(["status", "--root", str(root)]) == 0
     assert f"nothing is up for {root} on this machine" in capsys.readouterr().out
+    assert main(["generators", "status", "--root", str(root)]) == 0
+    assert "No pool reports for this root" in capsys.readouterr().err
     assert main(["streams", "show", "raw/pyton", "--root", str(root)]) == 2
     assert "stream raw/pyton does not exist under " in (said := capsys.readouterr().err)
     assert "did you mean 'raw/python'?" in said
