@@ -121,5 +121,5 @@ def status(args: argparse.Namespace) -> int:
     if rows or args.json:
         print_table(rows, args.json)
     else:
-        print(f"nothing is up for {args.root} on this machine; phasemix up starts it")
+        print(f"nothing is up for {args.root} on this machine; `phasemix up` starts it")
     return 0
