@@ -1,5 +1,6 @@
 # Each target does its own set-up when it is missing.
 PYTHON ?= python3
+JOBS ?= 3
 PACKAGES = phasemix.py streamer mixer generators training deploy
 CHECKED = $(PACKAGES) tests benchmarks examples docs
 
@@ -60,10 +61,11 @@ tests/dashboard/node_modules/.package-lock.json: .venv/installed tests/dashboard
 docs: install
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
+# One process more than cores, of which there are two: a third of the time they wait for what they started.
 test: install tests/dashboard/node_modules/.package-lock.json
-	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-# More of what is random: histories of runs, and kills.
+# More of what is random: histories of runs, kills and endings.
 test-deep: install
 	PHASEMIX_HISTORIES=20 PHASEMIX_KILLS=10 .venv/bin/python -m pytest --timeout 7200 tests/mixer tests/faults
 

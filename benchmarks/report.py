@@ -30,9 +30,13 @@ def main(measure: Callable[[], Report], description: str | None) -> int:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     options = parser.parse_args()
-    report = measure()
+    return show(measure(), as_json=options.json)
+
+
+def show(report: Report, *, as_json: bool) -> int:
+    """Prints; 0 when every target is met."""
     met = {name: report.is_met(name) for name in report.targets}
-    if options.json:
+    if as_json:
         targets = {name: " ".join(map(str, target)) for name, target in report.targets.items()}
         json.dump({**report.figures, "targets": targets, "met": met, "rows": report.rows}, sys.stdout, indent=1)
         print()

@@ -4,8 +4,10 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,13 +35,53 @@ hypothesis.settings.register_profile("phasemix", deadline=None)  # no test depen
 hypothesis.settings.load_profile("phasemix")
 
 SEQ_LEN = 8
+SHARED_MEMORY, LEAST_FREE_BYTES = "/dev/shm", 8 << 30
 LONGEST_FIRST = (
     "end_to_end/test_demo.py",
     "documents/test_blocks.py",
     "generators/engines/test_vllm.py",
+    "streamer/corpus/test_restarts.py",
     "training/composer/test_train.py",
+    "training/composer/test_checkpoints.py",
     "mixer/planning/test_histories.py",
+    "training/composer/test_interrupted.py",
+    "streamer/corpus/test_build.py",
+    "generators/test_pool.py",
+    "faults/test_store_faults.py",
+    "faults/test_endings.py",
+    "faults/test_damage.py",
+    "deploy/quickstart/test_quickstart.py",
+    "training/composer/test_redacted.py",
+    "examples/test_examples.py",
+    "browser/test_pages.py",
+    "deploy/local/test_ports.py",
+    "mixer/runs/test_forks.py",
 )
+
+
+def has_room_in_memory() -> bool:
+    """Whether temporary files may lie in memory: programs may run there, and there is much room."""
+    try:
+        found = os.statvfs(SHARED_MEMORY)
+    except OSError:
+        return False
+    return not found.f_flag & os.ST_NOEXEC and found.f_bavail * found.f_frsize >= LEAST_FREE_BYTES
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Temporary files lie in memory unless TMPDIR is set: tests make tens of thousands of folders, and sync what they write.
+
+    They are removed when all is done. To look at them afterwards, set TMPDIR.
+    """
+    if "TMPDIR" in os.environ or not has_room_in_memory():
+        return
+    folder = tempfile.mkdtemp(prefix="pm", dir=SHARED_MEMORY)
+    os.environ["TMPDIR"] = tempfile.tempdir = folder  # workers of xdist inherit it
+
+    def remove() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+    config.add_cleanup(remove)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -27,8 +27,8 @@ def strip_chatter(text: str) -> str:
 
 def containment(text: str, seed: str, language: str) -> float:
     """The share of a text's runs of five code words that its seed has too."""
-    mine, theirs = (shingle_hashes(code_words(each, language), USUAL.shingle) for each in (text, seed))
-    return float(np.isin(mine, theirs).mean())
+    mine, theirs = (shingle_hashes(code_words(each, language).numbers, USUAL.shingle) for each in (text, seed))
+    return float(np.isin(np.unique(mine), theirs).mean())
 
 
 class Accepted:

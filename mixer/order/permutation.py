@@ -6,7 +6,7 @@ import numpy.typing as npt
 MASK = (1 << 64) - 1
 PHI = 0x9E3779B97F4A7C15
 SMALL = 256  # below, a Feistel network is uneven: the keyed hashes are sorted instead
-TABLES = 1 << 17
+LEAST_TABLES, TABLES = 1 << 10, 1 << 17
 ROUNDS = 6
 POWERS = 1 << np.arange(63, dtype=np.int64)
 Ints = npt.NDArray[np.int64]
@@ -38,18 +38,26 @@ def mix(keys: Words, words: Ints) -> Words:
 class Tables:
     """The permutations of small blocks that were asked for last: `permute` of sizes below SMALL, by looking up.
 
-    A block stands where the low bits of its key say, and a newer one takes its place: 32 MB when all are filled. A block
-    that was planned beyond the ledger's end may come to have another size under the same key.
+    A block stands where the low bits of its key say, and a newer one takes its place. There is room for four times as many
+    blocks as were asked for at once, up to 32 MB: a small run would spend more on so much new memory than on sorting. A
+    block that was planned beyond the ledger's end may come to have another size under the same key.
     """
 
     def __init__(self) -> None:
-        self._keys = ~np.arange(TABLES, dtype=np.uint64)  # no key has such low bits at its own place
-        self._sizes = np.zeros(TABLES, np.uint8)
-        self._rows = np.empty((TABLES, SMALL), np.uint8)
+        self._make_room(LEAST_TABLES)
+
+    def _make_room(self, slots: int) -> None:
+        """Begins with nothing in so many slots, a power of two."""
+        self._keys = ~np.arange(slots, dtype=np.uint64)  # no key has such low bits at its own place
+        self._sizes = np.zeros(slots, np.uint8)
+        self._rows = np.empty((slots, SMALL), np.uint8)
 
     def __call__(self, keys: Words, sizes: Ints, places: Ints) -> Ints:
         """As `permute`."""
-        slots = (keys & np.uint64(TABLES - 1)).astype(np.int64)
+        wanted = min(TABLES, 1 << (4 * len(keys)).bit_length())
+        if wanted > len(self._keys):
+            self._make_room(wanted)
+        slots = (keys & np.uint64(len(self._keys) - 1)).astype(np.int64)
         out = np.empty(len(keys), np.int64)
         left = np.arange(len(keys))
         while len(left):

@@ -1,6 +1,7 @@
 """What is redacted in a run's batches, as its ledger says from which batch on.
 
-Always holds: batches before the entry of the ledger stay what they were; from it on every reader leaves out the same.
+Always holds: batches before the entry of the ledger stay what they were, as long as the files have their text; from it on
+every reader leaves out the same. What a compaction took out of the files is left out of all batches, and said so.
 """
 
 from mixer.ledger.ancestry import Logged
@@ -14,7 +15,7 @@ class BatchRedactions:
 
     def __init__(self, catalog: Catalog, journal: Logged) -> None:
         self._catalog, self._journal = catalog, journal
-        self._count, self._found = 0, dict[int, Redacted]()
+        self._seen, self._found = (0, 0), dict[int, Redacted]()
 
     def blank(self, step: int, batch: Batch) -> Batch:
         """A batch of the ledger without what is redacted in it; its tokens are changed in place."""
@@ -23,9 +24,12 @@ class BatchRedactions:
     def at(self, step: int) -> dict[int, Redacted]:
         """What is redacted in the streams of a batch, by their indices."""
         ledger = self._journal.ledger
-        count = sum(redactions.step <= step for redactions in ledger.redactions)
-        if count != self._count:
-            names, wanted = ledger.streams, ledger.redacted_at(step)
-            self._found = {index: self._catalog.redacted(names[index], number) for index, number in wanted.items()}
-            self._count = count
+        manifests = [self._catalog.manifest(name) for name in self._catalog.compacted]
+        seen = sum(redactions.step <= step for redactions in ledger.redactions), sum(one.compacted_by for one in manifests)
+        if seen != self._seen:
+            index = {name: place for place, name in enumerate(ledger.streams)}
+            found = {index[one.name]: one.redacted(0) for one in manifests if one.name in index}
+            for place, number in ledger.redacted_at(step).items():
+                found[place] = self._catalog.redacted(ledger.streams[place], number)
+            self._seen, self._found = seen, found
         return self._found

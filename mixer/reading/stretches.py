@@ -169,7 +169,8 @@ class Stretches:
         batch = Batch(tokens, origin)
         if self._boundaries is not None:
             batch = Batch(tokens, origin, self._lengths(self._boundaries, now, now.which[low:high], origin["row"]))
-        return self._without_redacted(step, batch) if self._journal.ledger.redactions else batch
+        is_redacted = self._journal.ledger.redactions or self._catalog.compacted
+        return self._without_redacted(step, batch) if is_redacted else batch
 
     def _without_redacted(self, step: int, batch: Batch) -> Batch:
         if self._redactions is None:

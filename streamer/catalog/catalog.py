@@ -66,6 +66,7 @@ class Catalog:
         self.store = open_store(root)
         self._logs: dict[str, Log] = {}
         self._manifests: dict[str, Manifest] = {}
+        self.compacted = set[str]()  # names of the streams, as far as they were read, of which a part has a new place
 
     def __reduce__(self) -> tuple[type["Catalog"], tuple[Store]]:
         return Catalog, (self.store,)
@@ -108,6 +109,8 @@ class Catalog:
         except BaseException:
             self._manifests.pop(name, None)  # an interrupt may have left an entry half taken in
             raise
+        if manifest.compacted:
+            self.compacted.add(name)
         return manifest
 
     def stream(self, name: str, number: int | None = None) -> Snapshot:
@@ -396,17 +399,26 @@ class Catalog:
         prefix = f"streams/{name}/_parts/"
         lying = {key[len(prefix) :].split("/")[0] for key in self.store.list(prefix)}
         manifest = self._read_manifest(name)
-        return sorted(lying - set(manifest.part_ids))
+        return sorted(lying - manifest.places)
 
     def remove_garbage(self, name: str, part_id: str) -> bool:
-        """Condemns a part that no entry names, then deletes it; False when an entry names it after all."""
+        """Condemns a part that no entry names, then deletes it; False when an entry names it after all.
+
+        What a part that was compacted left behind needs no entry.
+        """
+        manifest = self._read_manifest(name)
+        if part_id in manifest.compacted and part_id not in manifest.places:
+            parts.remove_part(self.store, name, part_id)
+            return True
 
         def decide(bodies: Bodies) -> Body | None:
-            return None if any(body.get("part") == part_id for body in bodies) else condemned_body(part_id)
+            return (
+                None if any(part_id in (body.get("part"), body.get("place")) for body in bodies) else condemned_body(part_id)
+            )
 
         log = self.stream_log(name)
-        appended = log.append(decide)
-        if appended is None and any(body["event"] == "part" and body["part"] == part_id for body in log.read()):
+        log.append(decide)
+        if part_id in self._read_manifest(name).places:
             return False
         parts.remove_part(self.store, name, part_id)
         return True

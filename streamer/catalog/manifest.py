@@ -1,11 +1,12 @@
-"""What a stream's log says, formats stream/1 to stream/3: which parts there are and how their rows lie.
+"""What a stream's log says, formats stream/1 to stream/4: which parts there are and how their rows lie.
 
 Always holds: a snapshot is a pure function of the first n bodies of the log; a part that an entry condemned is in no
 snapshot, and an entry that names a part is never taken back.
 
 How: a manifest keeps a few numbers of each part in columns, so that a catalog of hundreds of thousands of parts opens in
 a second. A part's names and checksums are decoded from its entry when somebody asks for them. Since stream/2 an entry
-also has size and checksum of each file that lies beside the shards; entries of stream/3 are redactions.
+also has size and checksum of each file that lies beside the shards; entries of stream/3 are redactions, and of stream/4 new
+places of parts.
 """
 
 import threading
@@ -25,7 +26,7 @@ from streamer.errors import StreamError
 from streamer.store.log import Bodies, Body, Log
 
 FORMAT, NEWER_FORMAT = "stream/1", "stream/2"
-FORMATS = (FORMAT, NEWER_FORMAT, redaction.FORMAT)
+FORMATS = (FORMAT, NEWER_FORMAT, redaction.FORMAT, redaction.COMPACTED_FORMAT)
 HIGHEST_ID = "highest_id"  # in a part's `extra`, where no tokenizer says which ids there can be
 COMPRESSION = ("compression", "raw_bytes", "raw_xxh3")
 MOST_KEPT = 4096  # parts of a stream that stay decoded
@@ -121,6 +122,8 @@ class Manifest:
         self.schema: Schema | None = None
         self.part_ids: list[str] = []
         self.condemned: set[str] = set()
+        self.compacted: dict[str, int] = {}  # parts that lie at a new place, with the number of the entry that says so
+        self.compacted_by = 0  # the number of the last such entry
         self.numbers = array("q")  # of the parts' entries
         self.part_ends = array("q")  # samples up to and with each part
         self.shard_ends = array("q")  # shards up to and with each part
@@ -140,6 +143,9 @@ class Manifest:
                 if line.part is None:
                     if line.event == redaction.EVENT and line.spans:
                         self.redactions.append(number)
+                elif line.event == redaction.COMPACTED:
+                    self.compacted[line.part] = self.compacted_by = number
+                    self._decoded.clear()
                 elif line.event == "condemned":
                     self.condemned.add(line.part)
                 elif line.event == "part" and line.shards is not None and line.part not in self.condemned:
@@ -159,12 +165,21 @@ class Manifest:
         found = self._decoded.get(place)
         if found is None:
             number = self.numbers[place]
+            entry = self.compacted.get(self.part_ids[place], number)
             if len(self._decoded) >= MOST_KEPT:
                 self._decoded.clear()
             bodies = self.log.known()
-            with bodies.understood(number):
-                found = self._decoded[place] = read_part(self.name, number, bodies[number])
+            with bodies.understood(entry):
+                found = read_part(self.name, number, bodies[entry])
+            if entry == self.compacted.get(found.part_id, number):  # and no other thread has taken in a newer one
+                self._decoded[place] = found
         return found
+
+    @property
+    def places(self) -> set[str]:
+        """What the folders are called in which the parts lie."""
+        bodies = self.log.known()
+        return set(self.part_ids) - set(self.compacted) | {bodies[number]["place"] for number in self.compacted.values()}
 
     def snapshot(self, number: int) -> "Snapshot":
         """The stream's first `number` entries, which have been taken in, and of which one fixed a schema."""
@@ -186,9 +201,23 @@ class Manifest:
                 found.append(redaction.read_redaction(place, bodies[place]))
         return found
 
+    def in_files(self, number: int) -> list[Redaction]:
+        """Of the first `number` entries' redactions what the parts' files still have. Raises: LogError."""
+        every = (self._narrowed(one, gone=False) for one in self.redactions_before(number))
+        return [one for one in every if one.spans]
+
+    def _narrowed(self, one: Redaction, *, gone: bool) -> Redaction:
+        """A redaction in those parts alone whose files do not have it any more, or in those whose files do."""
+        spans = {part: rows for part, rows in one.spans.items() if (self.compacted.get(part, -1) > one.number) == gone}
+        return msgspec.structs.replace(one, spans=spans)
+
     def redacted(self, number: int) -> Redacted:
-        """What the first `number` entries redact. Raises: LogError."""
-        return Redacted(self.redactions_before(number), dict(zip(self.part_ids, self.numbers, strict=True)))
+        """What the first `number` entries redact, and what is in no file any more. Raises: LogError."""
+        found = self.redactions_before(number)
+        if self.compacted:
+            later = self.redactions_before(self.length)[len(found) :]
+            found += [self._narrowed(one, gone=True) for one in later]
+        return Redacted(found, dict(zip(self.part_ids, self.numbers, strict=True)) if found else {})
 
 
 class Parts(Sequence[PartInfo]):
@@ -334,6 +363,12 @@ def part_body(
     }
 
 
+def compacted_body(part: PartInfo, place: str, schema: Schema, shards: list[Shard], files: Iterable[PartFile]) -> Body:
+    """The body of an entry that says at which place a part lies now, without what was redacted before the entry."""
+    body = part_body(part.part_id, schema, shards, part.sidecar, part.extra, files)
+    return {**body, "format": redaction.COMPACTED_FORMAT, "event": redaction.COMPACTED, "place": place}
+
+
 def in_columns(rows: Sequence[Shard | PartFile], columns: Sequence[str]) -> dict[str, list[Any]]:
     return {column: [getattr(row, column) for row in rows] for column in columns}
 
@@ -379,7 +414,7 @@ def read_part(name: str, number: int, body: Body) -> PartInfo:
     return PartInfo(
         number=number,
         part_id=body["part"],
-        folder=f"streams/{name}/_parts/{body['part']}",
+        folder=f"streams/{name}/_parts/{body.get('place', body['part'])}",
         shards=tuple(msgspec.convert(row, Shard) for row in in_rows(shards)),
         sidecar=body["sidecar"],
         extra=body["extra"],

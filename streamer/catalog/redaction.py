@@ -1,5 +1,7 @@
 """Redaction: which documents of a stream must not be given any more, as entries of its log say. Format stream/3.
 
+An entry of format stream/4 says where a part lies that was written anew without them.
+
 Always holds: an entry names the very tokens, so that nothing is searched while batches are read; no row moves; an entry is
 never taken back.
 
@@ -22,6 +24,7 @@ from streamer.store.log import Bodies, Body
 
 FORMAT = "stream/3"
 EVENT = "redacted"
+COMPACTED, COMPACTED_FORMAT = "compacted", "stream/4"
 RULES = "redactions"  # the log of the rules of a root
 RULE_FORMAT = "redaction/1"
 PART_SHIFT = 32

@@ -27,7 +27,10 @@ def add_corpus(parser: argparse.ArgumentParser) -> None:
         "--tasks", type=int, metavar="N", help="in how many tasks the sources are read (default: 4 a worker)"
     )
     ingest.add_argument(
-        "--executor", choices=("local", "ray"), default="local", help="run tasks on this machine or on a Ray cluster"
+        "--executor",
+        choices=("local", "ray", "slurm"),
+        default="local",
+        help="run tasks on this machine, on a Ray cluster, or as jobs of Slurm",
     )
     ingest.add_argument(
         "--work",

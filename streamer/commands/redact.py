@@ -89,6 +89,40 @@ def run_redact(options: argparse.Namespace) -> int:
     return 0
 
 
+def add_compact(verbs: Any) -> argparse.ArgumentParser:
+    compact = verbs.add_parser("compact", help="write parts anew without what is redacted in them")
+    compact.add_argument("glob", nargs="?", default="*", help="the streams, such as 'raw/*' (default: all)")
+    compact.set_defaults(run=run_compact)
+    parser: argparse.ArgumentParser = compact
+    return parser
+
+
+def run_compact(options: argparse.Namespace) -> int:
+    from streamer.catalog.catalog import Catalog
+    from streamer.commands.progress_line import ProgressLine
+    from streamer.publishing.compacting import compact
+
+    catalog, progress = Catalog(options.root), ProgressLine(sys.stderr)
+    rows = []
+    try:
+        for name in catalog.match_names(options.glob):
+            found = compact(catalog, name, progress=progress)
+            if found.parts:
+                rows.append(found._asdict())
+    finally:
+        progress.end()
+    if not rows and not options.json:
+        print("No file has anything that is redacted; nothing was written.")
+        return 0
+    print_table(rows, options.json)
+    if not options.json:
+        print(
+            "The old files still lie there, since readers may have them open. Once the trainings that run have ended or "
+            "resumed, delete them: phasemix streams verify --remove"
+        )
+    return 0
+
+
 def read_ids(path: str | None) -> list[str]:
     """The words of a file, one a line. Raises: StreamError."""
     from streamer.errors import StreamError

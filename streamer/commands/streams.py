@@ -1,4 +1,4 @@
-"""`phasemix streams`: create, publish, list, show, verify, redact."""
+"""`phasemix streams`: create, publish, list, show, verify, redact, compact."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streamer.commands.options import add_json, add_root
-from streamer.commands.redact import add_redact
+from streamer.commands.redact import add_compact, add_redact
 from streamer.commands.table import print_table
 
 TOKEN_DTYPES = ("int32", "int64", "uint16", "uint32")  # those of streamer.publishing.token_rows, which loads numpy
@@ -14,7 +14,7 @@ TOKEN_DTYPES = ("int32", "int64", "uint16", "uint32")  # those of streamer.publi
 
 def add_streams(parser: argparse.ArgumentParser) -> Any:
     """Adds the verbs, and returns them for a room above to add its own."""
-    verbs = parser.add_subparsers(required=True, metavar="create|publish|list|show|verify|redact")
+    verbs = parser.add_subparsers(required=True, metavar="create|publish|list|show|verify|redact|compact")
     create = verbs.add_parser("create", help="make an empty stream")
     create.add_argument("name", help="the stream, such as synthetic/go")
     create.add_argument("--seq-len", type=int, required=True, metavar="IDS", help="set how many tokens a sample has")
@@ -52,7 +52,7 @@ def add_streams(parser: argparse.ArgumentParser) -> Any:
     verify.add_argument("glob", nargs="?", default="*")
     verify.add_argument("--remove", action="store_true", help="remove what no entry names")
     verify.set_defaults(run=run_verify)
-    for verb in (create, publish, listing, show, verify, add_redact(verbs)):
+    for verb in (create, publish, listing, show, verify, add_redact(verbs), add_compact(verbs)):
         add_root(verb)
         add_json(verb)
     return verbs

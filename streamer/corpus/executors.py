@@ -4,8 +4,8 @@ Always holds: a task that is noted as complete is not run again, by whichever ex
 its tasks, those of an earlier start included; nothing of datatrove's own log reaches the terminal; when the process that
 builds is killed, its workers end too.
 
-How: datatrove notes each task's numbers and then that it is complete, in the stage's folder. For Ray that folder must lie
-where all machines see it.
+How: datatrove notes each task's numbers and then that it is complete, in the stage's folder. For Ray and Slurm that folder
+must lie where all machines see it.
 """
 
 import json
@@ -19,16 +19,18 @@ import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from datatrove.executor.local import LocalPipelineExecutor
 from loguru import logger
 
+from streamer.corpus import slurm
+from streamer.corpus.progress import GO_ON
 from streamer.errors import CorpusError
 
-LOCAL, RAY = "local", "ray"
-GO_ON = "run the same command again, it goes on from here"
+LOCAL, RAY, SLURM = "local", "ray", "slurm"
 CONNECT_WAIT_S = 10.0
 
 
@@ -90,6 +92,13 @@ class RayStage(LocalStage):
             raise CorpusError(f"Ray ended a task before it was done ({said}); {GO_ON}") from error
         finally:
             ray.shutdown()
+
+
+class SlurmStage(LocalStage):
+    """Jobs of a Slurm cluster, one for each task."""
+
+    def run(self) -> None:
+        slurm.run_array(partial(run_task, self), Path(self.logging_dir.path), self.workers, self.get_incomplete_ranks)
 
 
 def connect_ray() -> Any:
@@ -161,7 +170,7 @@ def run_stage(steps: list[Any], folder: Path, name: str, how: Execution) -> dict
     return totals_of(logs)
 
 
-STAGES = {LOCAL: LocalStage, RAY: RayStage}
+STAGES = {LOCAL: LocalStage, RAY: RayStage, SLURM: SlurmStage}
 
 
 def forget_torn(logs: Path) -> None:

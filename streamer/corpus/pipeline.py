@@ -21,12 +21,12 @@ import xxhash
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.redaction import merge
 from streamer.corpus.annotation import AnnotatorProcess, NotedAnnotation, choose_positives, choose_random
-from streamer.corpus.executors import GO_ON, LOCAL, Execution, run_stage
+from streamer.corpus.executors import LOCAL, Execution, run_stage
 from streamer.corpus.parts.packing_steps import DocumentsReader, Encoder, PartsWriter, Scorer
 from streamer.corpus.parts.part_manifest import read_manifests
 from streamer.corpus.parts.publication import begin, check_root, count_builds, filled_streams, finish, publish
 from streamer.corpus.parts.report import CorpusReport, count_languages, count_padding, count_samples
-from streamer.corpus.progress import Progress, Report, silent
+from streamer.corpus.progress import GO_ON, Progress, Report, silent
 from streamer.corpus.recipe import Recipe, check, identity_of
 from streamer.corpus.rejected import publish_rejected
 from streamer.corpus.sources.ingest import count_files

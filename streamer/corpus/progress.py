@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 Report = Callable[[str, int, int], None]
+GO_ON = "run the same command again, it goes on from here"
 INTERVAL_S = 0.1
 TALLY_INTERVAL_S = 0.5
 

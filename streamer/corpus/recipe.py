@@ -87,6 +87,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         vocabulary: How many ids the tokenizer that is trained has.
         tokenizer_mb: How much text the tokenizer is trained on, in units of 10**6 bytes.
         heldout_share: Which share of the repositories is held out for evaluation, in `heldout/*`, and never trained on.
+        heldout_mb: How much text of each language is held out at most, in units of 10**6 bytes. What its held-out
+            repositories have beyond that is left out as `held_out`: it is not trained on either.
         heldout_key: What the choice of held-out repositories depends on. Corpora with the same key hold out the same ones. A
             root keeps share and key, and what is published under it later is held to them.
         annotator_model: The embedding model of the annotator: a name or a folder, or `ngrams` for a linear head on hashed
@@ -120,6 +122,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     vocabulary: int = 8192
     tokenizer_mb: float = 4.0
     heldout_share: float = SHARE
+    heldout_mb: float = 64.0
     heldout_key: str = "phasemix"
     annotator_model: str = DEFAULT_MODEL
     positives: tuple[str, ...] = ()
@@ -148,6 +151,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         check("decontamination.min_overlap", self.decontamination.min_overlap, 0.1, 1)
         check("seq_len", self.seq_len, 2, 2**20)
         check("heldout_share", self.heldout_share, 0, 0.5)
+        check("heldout_mb", self.heldout_mb, 0.001, 10**6)
         check("sample_files", self.sample_files, 20, MAX_SAMPLE_FILES, "the student scores the rest")
         check("section_tokens", self.section_tokens, 16, 8192)
         check("vocabulary", self.vocabulary, 257, 2**20)

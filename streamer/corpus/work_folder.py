@@ -1,7 +1,7 @@
 """Where a build keeps what it has done, so that the same command goes on after it was killed.
 
-Always holds: one process at a time works in it; what lies in it belongs to one recipe over one state of the sources, else it
-is removed before the build begins; it is removed when the build is done.
+Always holds: one process at a time works in it, with its tasks; what lies in it belongs to one recipe over one state of the
+sources, else it is removed before the build begins; it is removed when the build is done.
 """
 
 import fcntl
@@ -19,6 +19,7 @@ import xxhash
 
 from streamer.catalog.catalog import Catalog
 from streamer.corpus.recipe import Recipe, identity_of
+from streamer.corpus.slurm import end_left
 from streamer.corpus.sources.ingest import find_source
 from streamer.corpus.spool import write_through
 from streamer.errors import CorpusError
@@ -62,6 +63,12 @@ class WorkFolder:
             raise CorpusError(
                 f"another process builds a corpus into {self._catalog.store.url}; wait for it, or build into another root"
             ) from error
+        try:
+            for logs in sorted(self.path.glob("logs/*")):
+                end_left(logs)
+        except CorpusError:
+            os.close(self._lock)
+            raise
         note = self.path / "key"
         self.is_resumed = note.exists() and note.read_text() == self._key
         if not self.is_resumed:

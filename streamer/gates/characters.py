@@ -18,6 +18,8 @@ BASE64 = re.compile(r"\b(?:[A-Za-z0-9+/]{30,}+={0,2}+[\r\n]{0,2}+)++")
 ESCAPES = re.compile(r"(?:\\u[0-9a-fA-F]{4}){8,}+")
 HEX_PAIRS = re.compile(r"(?<![0-9A-Za-z\\])(?:(?:0[xX]|\\x)?[0-9a-fA-F]{2}[\s,]*+){8,}+")
 LEAST_BASE64 = 64
+LEAST_ITSELF = 60  # characters of base64 that each such run has, its last signs and ends of lines not counted
+IS_BASE64 = bytes(chr(code).isascii() and (chr(code).isalnum() or chr(code) in "+/") for code in range(256))
 OF_HEX = b"0123456789abcdefABCDEFxX\\, \t\r\n"
 DIGITS, LOWER, UPPER = frozenset(string.digits), frozenset(string.ascii_lowercase), frozenset(string.ascii_uppercase)
 
@@ -60,7 +62,7 @@ class EncodedData(Gate, frozen=True):
     max_share: float = 0.5
 
     def judge(self, subject: Subject) -> Refusal | None:
-        base64 = [len(run) for run in BASE64.findall(subject.text) if is_base64(run)]
+        base64 = [len(run) for run in base64_runs(subject.text) if is_base64(run)]
         escapes = [len(run) for run in ESCAPES.findall(subject.text)] if "\\u" in subject.text else []
         pairs = [len(run) for run in hex_pairs(subject.text, self.max_share) if len(set(run[:4096])) >= LEAST_KINDS]
         longest = max([*base64, *escapes], default=0)
@@ -70,6 +72,12 @@ class EncodedData(Gate, frozen=True):
         if is_one_run or (share > self.max_share and most > self.max_characters):
             return self.refuse(longest_characters=longest, share=round(share, 3))
         return None
+
+
+def base64_runs(text: str) -> list[str]:
+    """The runs of base64, which are looked for only where enough of its characters stand together at all."""
+    is_possible = b"\1" * LEAST_ITSELF in text.encode("utf-8", "surrogatepass").translate(IS_BASE64, b"=\r\n")
+    return BASE64.findall(text) if is_possible else []
 
 
 def hex_pairs(text: str, share: float) -> list[str]:

@@ -48,6 +48,7 @@ HANDS_OFF = re.compile(
     re.IGNORECASE,
 )
 NEAR_LINES = 3
+MARK_WORDS = ("generated", "created ", "bison", "re2c", "meta object code")  # no mark is without one of them
 
 
 class Generated(Gate, frozen=True):
@@ -70,7 +71,10 @@ def generated_mark(subject: Subject, head_lines: int = 30) -> str:
     """What tells that a program wrote the file: its name or a line of a comment; empty when nothing does."""
     if NAME.search(subject.name):
         return subject.name
-    head = (line[:400] for line in subject.lines[:head_lines])
+    head = [line[:400] for line in subject.lines[:head_lines]]
+    lowered = "\n".join(head).lower()
+    if not any(word in lowered for word in MARK_WORDS):
+        return ""
     comments = [
         (place, words.strip())
         for place, (words, is_comment) in enumerate(split_comments(head, hash_comments=has_hash_comments(subject.language)))

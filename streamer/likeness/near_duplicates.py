@@ -10,7 +10,6 @@ names alike, are all but equal, unless the files are very short. docs/decisions.
 """
 
 from collections.abc import Sequence
-from itertools import repeat
 
 import msgspec
 import numpy as np
@@ -18,7 +17,7 @@ import numpy.typing as npt
 import xxhash
 
 from streamer.documents.text import DropReason
-from streamer.likeness.code_words import KINDS, NUMBERS, code_words, shingle_hashes
+from streamer.likeness.code_words import code_words, shingle_hashes
 
 ROWS_IN_BAND = 3
 STRUCTURE_VALUES, STRUCTURE_SHINGLE, LEAST_STRUCTURE = 128, 8, 100
@@ -51,14 +50,14 @@ def sign(texts: Sequence[str], languages: Sequence[str], rule: Duplicates = USUA
     if not texts:
         return np.zeros((0, rule.permutations + STRUCTURE_VALUES), np.uint32)
     words = [code_words(text, language) for text, language in zip(texts, languages, strict=True)]
-    numbers = [KINDS if len(each) >= LEAST_STRUCTURE else NUMBERS for each in words]
+    structures = [each.kinds if len(each.kinds) >= LEAST_STRUCTURE else each.numbers for each in words]
     columns = []
-    for sets, values in (
-        ([shingle_hashes(each, rule.shingle) for each in words], rule.permutations),
-        ([shingle_hashes(*each) for each in zip(words, repeat(STRUCTURE_SHINGLE), numbers)], STRUCTURE_VALUES),
+    for runs, values in (
+        ([shingle_hashes(each.numbers, rule.shingle) for each in words], rule.permutations),
+        ([shingle_hashes(each, STRUCTURE_SHINGLE) for each in structures], STRUCTURE_VALUES),
     ):
-        ends = np.cumsum([0, *map(len, sets)]).astype(np.uint64)
-        rows = RMinHash.digest_matrix_from_flat_token_hashes(np.concatenate(sets), ends, values, SEED).to_rows()
+        ends = np.cumsum([0, *map(len, runs)]).astype(np.uint64)
+        rows = RMinHash.digest_matrix_from_flat_token_hashes(np.concatenate(runs), ends, values, SEED).to_rows()
         columns.append(np.array(rows, np.uint32).reshape(len(texts), values))
     return np.concatenate(columns, axis=1)
 

@@ -252,6 +252,25 @@ def _iterate_rows(data: Any, only: set[str] | None) -> Iterator[dict[str, Any]]:
         yield from _rows_between(data, bounds, columns, varying, only)
 
 
+def blank_rows(data: bytearray, rows: Iterable[int], *, kept: Iterable[str], name: str) -> None:
+    """Writes spaces over the texts of some rows of a plain shard, except in the columns `kept`. Raises: PartError."""
+    try:
+        count = int.from_bytes(data[:4], "little")
+        offsets = np.frombuffer(data, np.uint32, count + 1, 4).tolist()
+        columns = read_columns(bytes(data[4 * (count + 2) : offsets[0]]))
+        varying, left = sum(size is None for _, _, size in columns), set(kept)
+        for row in rows:
+            sizes = iter(np.frombuffer(data, np.uint32, varying, offsets[row]).tolist())
+            place = offsets[row] + 4 * varying
+            for column, encoding, fixed in columns:
+                size = next(sizes) if fixed is None else fixed
+                if encoding == "str" and column not in left:
+                    data[place : place + size] = b" " * size
+                place += size
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise PartError(f"{name} is damaged ({error}); write the part again") from error
+
+
 def read_columns(config: bytes) -> list[tuple[str, str, int | None]]:
     """(name, encoding, size or None) of the columns that a shard's own description names. Raises: ValueError and kin."""
     if len(config) > MOST_CONFIG_BYTES:

@@ -25,7 +25,7 @@ def export_glob(catalog: Catalog, glob: str, *, cache: str | None = None) -> lis
     if not snapshots:
         raise StreamError(f"no stream with samples matches {glob} under {catalog.store.url}; see phasemix streams list")
     for snapshot in snapshots:
-        refuse_redacted(snapshot)
+        refuse_redacted(catalog, snapshot)
     return [arguments_of(catalog, part, cache) for snapshot in snapshots for part in snapshot.parts]
 
 
@@ -40,7 +40,7 @@ def export_shares(
     for snapshot, share, limit in streams:
         if not share:
             continue
-        refuse_redacted(snapshot)
+        refuse_redacted(catalog, snapshot)
         left = usable = snapshot.samples if limit is None else min(limit, snapshot.samples)
         if not usable:
             raise StreamError(f"stream {snapshot.name} has a share of {share:.4f} and no samples; publish a part first")
@@ -52,12 +52,12 @@ def export_shares(
     return arguments
 
 
-def refuse_redacted(snapshot: Snapshot) -> None:
-    """Raises: StreamError for a stream of which something is redacted, since its shards still have that."""
-    if snapshot.redacted_by:
+def refuse_redacted(catalog: Catalog, snapshot: Snapshot) -> None:
+    """Raises: StreamError for a stream whose shards still have something that is redacted."""
+    if snapshot.redacted_by and catalog.manifest(snapshot.name).in_files(snapshot.number):
         raise StreamError(
-            f"stream {snapshot.name} has redacted documents, which stock streaming would read from its shards; pack the "
-            "stream again with phasemix corpus repack and export what comes of it, or read it with phasemix"
+            f"stream {snapshot.name} has redacted documents, which stock streaming would read from its shards; read it with "
+            f"phasemix, or write its parts anew without them: phasemix streams compact {snapshot.name}"
         )
 
 

@@ -100,9 +100,11 @@ class MemoryStore:
     def numbers(self, folder: str, after: int) -> Numbers:
         if after >= 0:
             return numbers_behind(after, lambda number: f"{folder}/{number:08d}" in self._objects), False
+        prefix = f"{folder}/"
+        length = len(prefix) + 8  # the cheaper question first: there may be many objects
         with self._lock:
-            names = [key.rpartition("/") for key in self._objects if key.startswith(folder)]
-        return sorted(int(name) for place, _, name in names if place == folder and is_number(name)), False
+            names = [key[-8:] for key in self._objects if len(key) == length and key.startswith(prefix)]
+        return sorted(int(name) for name in names if is_number(name)), False
 
     def local_path(self, key: str) -> Path | None:
         return None

@@ -5,9 +5,9 @@ import json
 import socket
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from serving import serving
 
@@ -19,9 +19,12 @@ JSON = "Host: 127.0.0.1\r\nContent-Type: application/json\r\n"
 POST = f"POST /api/v1/runs/a/segments HTTP/1.1\r\n{JSON}"
 
 
-@pytest.fixture
-def port(root: Path, fill: Callable[..., Catalog]) -> Iterator[int]:
-    fill("raw/python", 30)
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """One service for all that it is asked here; a file that it must not give away lies beside its root."""
+    root = tmp_path_factory.mktemp("service") / "catalog"
+    (root.parent / "secret").write_text("secret")
+    Catalog(root).append("raw/python", np.zeros((30, 8), np.uint16), seq_len=8)
     Runs(root).create("a", mixture=Mixtures(root).apply(MIXTURE), seed=1, global_batch=4)
     with serving(root, head_s=1.0, body_s=1.0, answer_s=3.0, connections=200) as found:
         yield found
@@ -112,8 +115,7 @@ def test_it_is_refused_in_one_line_and_the_service_is_unharmed(port: int, what: 
         "/library/..%2f..%2fplotly.min.js", "/static/../../access.py",
     ],
 )  # fmt: skip
-def test_no_path_or_query_reaches_outside_the_catalog(port: int, root: Path, path: str) -> None:
-    (root.parent / "secret").write_text("secret")
+def test_no_path_or_query_reaches_outside_the_catalog(port: int, path: str) -> None:
     answer = exchange(port, f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
     assert answer.split()[1] in (b"400", b"404"), answer[:300]
     assert set(json.loads(answer.partition(b"\r\n\r\n")[2])) == {"error", "kind"}

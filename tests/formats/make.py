@@ -31,6 +31,7 @@ from streamer import Catalog
 from streamer.catalog.redaction import Rule, unpack
 from streamer.documents.document import COLUMNS, FIRST_COLUMNS, Document, document_id
 from streamer.mds import layout as mds
+from streamer.publishing.compacting import compact
 from streamer.publishing.publication import document_row
 from streamer.publishing.redacting import redact, search
 
@@ -129,6 +130,10 @@ def build(root: Path) -> None:
     rule = Rule(documents=(documents()[2].document,), licenses=("unknown",))
     redact(catalog, rule, list(search(catalog, rule, fill=1)), by="ana", why="its author asked", at_s=0.0)
     read(root, "fifth", 110)
+    compact(catalog, "raw/rust")
+    for left in catalog.garbage("raw/rust"):
+        catalog.remove_garbage("raw/rust", left)
+    read(root, "fifth", 140)
 
 
 def rows(first: int, count: int) -> np.ndarray[Any, Any]:
@@ -259,10 +264,12 @@ def contents(root: Path) -> dict[str, Any]:
 
 
 def part_names(root: Path) -> dict[str, str]:
-    """Part ids, each with a name after its stream and its place there."""
+    """Part ids and names of their folders, each with a name after its stream and its place there."""
     catalog, found = Catalog(root), {}
     for name in catalog.names("streams"):
         for part in catalog.stream(name).parts:
+            place = part.folder.rpartition("/")[2]
+            found[place] = f"place-{part.number}-of-{name}"
             found[part.part_id] = f"part-{part.number}-of-{name}"
     return found
 

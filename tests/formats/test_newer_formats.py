@@ -48,7 +48,7 @@ def as_it_lies(path: Path) -> Callable[[dict[str, Any]], None]:
     """The entry of the part that a file lies beside has its size and checksum as they are now."""
 
     def change(entry: dict[str, Any]) -> None:
-        if entry["body"].get("part") == path.parent.name:
+        if entry["body"].get("place", entry["body"].get("part")) == path.parent.name:
             files, found = entry["body"]["files"], describe_file(path.name, path)
             place = files["name"].index(path.name)
             files["size_bytes"][place], files["xxh3"][place] = found.size_bytes, found.xxh3
@@ -100,9 +100,9 @@ LOAD: dict[str, Callable[[Path], Any]] = {
         ("third", "runs/third/ledger/00000000", body(format="ledger/2"), "ledger/2"),
         ("first", "runs/first/ledger/00000017", body(format="ledger/2", event="stretch"), "ledger/2"),
         ("third", "runs/third/ledger/00000000", body(order="order/2"), "order/2"),
-        ("streams", "streams/raw/go/_log/00000000", body(format="stream/4"), "stream/4"),
-        ("streams", "streams/raw/go/_log/00000001", body(format="stream/4"), "stream/4"),
-        ("third", "streams/raw/go/_log/00000001", body(format="stream/4"), "stream/4"),
+        ("streams", "streams/raw/go/_log/00000000", body(format="stream/5"), "stream/5"),
+        ("streams", "streams/raw/go/_log/00000001", body(format="stream/5"), "stream/5"),
+        ("third", "streams/raw/go/_log/00000001", body(format="stream/5"), "stream/5"),
         ("mixture", "mixtures/code/00000000", body(format="mixture/3"), "mixture/3"),
         ("edit", "mixtures/code/00000001", body(format="mixture/3", mixture={}), "mixture/3"),
         ("names", "names/runs/00000001", body(format="names/2"), "names/2"),

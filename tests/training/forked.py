@@ -1,10 +1,11 @@
 """Programs without the seconds of their imports: forks of one process that has imported what they need.
 
-    python -P forked.py SOCKET MODULE...
+    python -P forked.py SOCKET MODULE[:FUNCTION]...
 
-Each connection sends one line of JSON, {"program", "words", "folder", "output"}. It is answered with the pid of a process
-that runs the program, a file, as `python PROGRAM WORDS` does in that folder, and with its exit code as Popen counts it, each
-a number of eight bytes. Ends with its standard input.
+A function is called once, so that the forks find what it keeps. Each connection sends one line of JSON, {"program", "words",
+"folder", "output", "variables"}. It is answered with the pid of a process that runs the program, a file, as
+`python PROGRAM WORDS` does in that folder, in a session of its own and with these environment variables as well, and with
+its exit code as Popen counts it, each a number of eight bytes. Ends with its standard input.
 """
 
 import json
@@ -47,8 +48,11 @@ def tell_end(pid: int, connection: socket.socket) -> NoReturn:
 
 
 if __name__ == "__main__":
-    for module in sys.argv[2:]:
-        import_module(module)
+    for word in sys.argv[2:]:
+        module, _, function = word.partition(":")
+        imported = import_module(module)
+        if function:
+            getattr(imported, function)()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])
         listener.listen()
@@ -58,6 +62,8 @@ if __name__ == "__main__":
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.setsid()
     os.chdir(asked["folder"])
+    os.environ.update(asked["variables"])
     sys.argv[:] = [asked["program"], *asked["words"]]
     runpy.run_path(asked["program"], run_name="__main__")

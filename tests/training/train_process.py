@@ -47,13 +47,15 @@ def forks(*modules: str) -> Path:
 class Forked:
     """`python PROGRAM WORDS`, started in a folder by a process of `forks`; what subprocess.Popen offers of it."""
 
-    def __init__(self, server: Path, program: Path, words: list[str], folder: Path = REPOSITORY) -> None:
+    def __init__(self, server: Path, program: Path, words: list[str], folder: Path = REPOSITORY, **variables: str) -> None:
         descriptor, output = tempfile.mkstemp(dir=server)
         os.close(descriptor)
         self._output = Path(output)
         self._connection = socket.socket(socket.AF_UNIX)
         self._connection.connect(str(server / "socket"))
-        asked = {"program": str(program), "words": words, "folder": str(folder), "output": output}
+        asked = {
+            "program": str(program), "words": words, "folder": str(folder), "output": output, "variables": variables,
+        }  # fmt: skip
         self._connection.sendall(json.dumps(asked).encode() + b"\n")
         self.pid = self._number()
         self._code: int | None = None
@@ -73,11 +75,16 @@ class Forked:
         return self._output.read_text()
 
 
+def composer() -> Path:
+    """Forks of a process that has the trainer, and what Composer asks of each machine: the name of its processor."""
+    return forks("training.composer.trainer", "composer.utils.collect_env:get_cpu_model")
+
+
 class Training(Forked):
     """`python -m training WORDS`, started."""
 
-    def __init__(self, words: list[str]) -> None:
-        super().__init__(forks("training.composer.trainer"), REPOSITORY / "training" / "__main__.py", words)
+    def __init__(self, words: list[str], **variables: str) -> None:
+        super().__init__(composer(), REPOSITORY / "training" / "__main__.py", words, **variables)
 
 
 def train(root: Path, run: str, *more: str) -> str:

@@ -13,7 +13,7 @@ from typing import IO
 import msgspec
 
 from streamer.corpus.recipe import Source
-from streamer.corpus.sources.raw_file import RawFile, clean_name, is_wanted, take
+from streamer.corpus.sources.raw_file import RawFile, Share, clean_name, is_wanted, take
 from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 
@@ -39,8 +39,8 @@ def is_git(path: Path) -> bool:
     return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
 
 
-def read_git(path: Path, source: Source) -> Iterator[RawFile]:
-    """The wanted files at the source's revision, by path. Raises: CorpusError where git is missing or refuses."""
+def read_git(path: Path, source: Source, share: Share) -> Iterator[RawFile]:
+    """The share's wanted files at the source's revision, by path. Raises: CorpusError where git is missing or refuses."""
     name = source.repository or clean_name(path.resolve().name.removesuffix(".git"))
     lost = RawFile(path="", repository=name, license=source.license)
     listing = run(path, "ls-tree", "-r", "-z", "--full-tree", commit_of(path, source.revision or BRANCH))
@@ -48,8 +48,10 @@ def read_git(path: Path, source: Source) -> Iterator[RawFile]:
     with start(path, "cat-file", "--batch", said=subprocess.DEVNULL) as git:
         assert git.stdin is not None
         assert git.stdout is not None
-        for blob in wanted:
-            file = msgspec.structs.replace(lost, path=blob.path)
+        for place, blob in enumerate(wanted):
+            if not share.takes(place):
+                continue
+            file = msgspec.structs.replace(lost, path=blob.path, order=place)
             if blob.mode not in REGULAR:
                 file.fault = DropReason.NOT_A_FILE
             else:

@@ -47,10 +47,10 @@ def find_source(source: Source) -> Path:
 
 def read_all(path: Path, source: Source, seed: int, share: Share, without: Sequence[Path]) -> Iterator[RawFile]:
     if source.revision is not None or is_git(path):
-        return numbered(read_git(path, source), share)
+        return read_git(path, source, share)
     if path.is_dir():
         return read_folder(path, source, seed, share, {place.resolve() for place in without})
-    return numbered(read_container(path, source), share)
+    return read_container(path, source, share)
 
 
 def numbered(files: Iterable[RawFile], share: Share, *, first: int = 0) -> Iterator[RawFile]:
@@ -103,7 +103,7 @@ def read_folder(root: Path, source: Source, seed: int, share: Share, without: Co
                 yield from read_tree(entry.path, name, repository, source, share, first, without)
         elif entry.is_file(follow_symlinks=False) and is_container(entry.name):
             if share.takes(number):
-                yield from numbered(read_container(Path(entry.path), source, nested=True), WHOLE, first=first)
+                yield from read_container(Path(entry.path), source, WHOLE, first=first, nested=True)
         elif is_wanted(name, source) and share.takes(number):
             yield read_file(entry.path, RawFile(path=name, repository=repository, license=source.license, order=first))
 
@@ -154,11 +154,14 @@ def is_container(name: str) -> bool:
     return name.lower().endswith((*ZIP_ENDINGS, *TAR_ENDINGS, *PARQUET_ENDINGS))
 
 
-def read_container(path: Path, source: Source, *, nested: bool = False) -> Iterator[RawFile]:
-    """The files of an archive or Parquet file. `nested`: one found in a folder, whose faults are counted, not raised."""
+def read_container(path: Path, source: Source, share: Share, *, first: int = 0, nested: bool = False) -> Iterator[RawFile]:
+    """A share of the files of an archive or Parquet file.
+
+    `nested`: one found in a folder, whose faults are counted, not raised.
+    """
     name = path.name.lower()
     if name.endswith(PARQUET_ENDINGS):
-        return read_parquet(path, source, nested=nested)
+        return read_parquet(path, source, share, first=first, nested=nested)
     ending = next((ending for ending in (*ZIP_ENDINGS, *TAR_ENDINGS) if name.endswith(ending)), None)
     if ending is None:
         known = ", ".join((*ZIP_ENDINGS, *TAR_ENDINGS, *PARQUET_ENDINGS))
@@ -167,4 +170,4 @@ def read_container(path: Path, source: Source, *, nested: bool = False) -> Itera
         )
     repository = source.repository or clean_name(path.name[: -len(ending)])
     lost = RawFile(path=clean_name(path.name), repository=repository, license=source.license)
-    return read_archive(path, lost, source)
+    return numbered(read_archive(path, lost, source), share, first=first)

@@ -5,20 +5,24 @@ Always holds: a row that lacks a path or content is counted, never raised; only 
 """
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from streamer.corpus.recipe import Source
 from streamer.corpus.sources.contents import Contents
-from streamer.corpus.sources.raw_file import RawFile, clean_name, is_wanted
+from streamer.corpus.sources.raw_file import RawFile, Share, clean_name, is_wanted
 from streamer.documents.known_columns import COLUMNS, find, has, word
 from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 from streamer.wording import listed
 
 
-def read_parquet(path: Path, source: Source, *, nested: bool) -> Iterator[RawFile]:
-    """The rows as files. Raises: CorpusError for a file that is no Parquet or has no content, unless `nested`."""
+def read_parquet(path: Path, source: Source, share: Share, *, first: int, nested: bool) -> Iterator[RawFile]:
+    """The share's wanted rows as files, whose places begin at `first`; contents are fetched of these alone.
+
+    Raises: CorpusError for a file that is no Parquet or has no content, unless `nested`.
+    """
     import pyarrow as pa
 
     from streamer.documents.parquet_rows import read_parquet_rows
@@ -37,17 +41,24 @@ def read_parquet(path: Path, source: Source, *, nested: bool) -> Iterator[RawFil
                 '`contents = "s3://BUCKET/FOLDER"`'
             )
 
+    places = count(first)
+
+    def own() -> Iterator[tuple[RawFile, str]]:
+        for row_place, row in enumerate(read_parquet_rows(path, COLUMNS, check_columns)):
+            file = row_file(row, row_place, lost, source)
+            if is_wanted(file.path, source) and share.takes(place := next(places)):
+                file.order = place
+                yield file, find(row, "content_id")
+
     lost = RawFile(path=clean_name(path.name), repository=source.repository or clean_name(path.stem), license=source.license)
     try:
-        rows = enumerate(read_parquet_rows(path, COLUMNS, check_columns))
-        files = ((row_file(row, place, lost, source), find(row, "content_id")) for place, row in rows)
-        wanted = ((file, content_id) for file, content_id in files if is_wanted(file.path, source))
-        yield from (file for file, _ in wanted) if source.contents is None else Contents(source.contents).fill(wanted)
+        yield from (file for file, _ in own()) if source.contents is None else Contents(source.contents).fill(own())
     except (OSError, pa.ArrowException, CorpusError) as error:
         if not nested:
             raise CorpusError(f"source {path.name} cannot be read as Parquet: {error}") from error
-        lost.fault = DropReason.UNREADABLE
-        yield lost
+        lost.fault, lost.order = DropReason.UNREADABLE, next(places)
+        if share.takes(lost.order):
+            yield lost
 
 
 def row_file(row: dict[str, Any], place: int, lost: RawFile, source: Source) -> RawFile:

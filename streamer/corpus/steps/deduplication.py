@@ -100,24 +100,32 @@ class LanguageDeduplicator(PipelineStep):  # type: ignore[misc]
         """Reads the documents again, in the order of the sources, and writes each to where it belongs."""
         copies = count_copies(judged.kept_for)
         writers: dict[str, SpoolWriter] = {}
+        left = 1e6 * self.recipe.heldout_mb
         with ExitStack() as stack:
             dropped = stack.enter_context(SpoolWriter(self.folder / "rejected" / f"duplicates-{folder.name}.rejected"))
             for place, kept in in_order(folder):
                 tally.add()
-                document = kept.document
+                document, size = kept.document, len(kept.document.text.encode())
                 refusal = judged.refusals.get(place)
+                held_out = is_held_out(document.repository, share=self.recipe.heldout_share, key=self.recipe.heldout_key)
+                if held_out and refusal is None:
+                    refusal = (
+                        None
+                        if left > 0
+                        else Refusal(reason=DropReason.HELD_OUT, values={"heldout_mb": self.recipe.heldout_mb})
+                    )
+                    left -= size
                 if refusal is not None:
                     self.stat_update(f"dropped_{refusal.reason}")
                     dropped.write(rejected(Passed(text=document.text, id="", metadata={"kept": kept}), refusal))
                     continue
-                held_out = is_held_out(document.repository, share=self.recipe.heldout_share, key=self.recipe.heldout_key)
                 kind = "heldout" if held_out else "corpus"
                 if kind not in writers:
                     writers[kind] = stack.enter_context(SpoolWriter(self.folder / kind / f"{folder.name}{SPOOL}"))
                 counted = msgspec.structs.replace(document, copies=copies.get(place, 1))
                 writers[kind].write(Kept(order=kept.order, document=counted))
                 self.stat_update(f"{kind}_documents")
-                self.stat_update("text_bytes", value=len(document.text.encode()))
+                self.stat_update("text_bytes", value=size)
                 for private, count in read_counts(document.replaced).items():
                     self.stat_update(f"replaced_{private}", value=count)
 

@@ -4,12 +4,15 @@ import json
 import os
 import shutil
 import sysconfig
+import warnings
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from benchmarks.planted_secrets import plant
+from streamer import Catalog
+from streamer.corpus.parts.report import CorpusReport
 from streamer.corpus.recipe import Recipe, Source
 
 LIBRARY = Path(sysconfig.get_path("stdlib"))
@@ -78,3 +81,15 @@ def recipe(sources: Path) -> Recipe:
         sample_files=24,
         heldout_share=0.15,
     )
+
+
+@pytest.fixture(scope="session")
+def whole(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> tuple[Catalog, CorpusReport]:
+    """The corpus that one process builds from it in one go."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip("streaming", reason="the corpus extra is not installed")
+    from streamer.corpus.pipeline import build
+
+    catalog = Catalog(tmp_path_factory.mktemp("whole") / "root")
+    return catalog, build(catalog, recipe, tasks=1)

@@ -225,6 +225,24 @@ def test_held_out_repositories_are_nowhere_else(built: tuple[Catalog, CorpusRepo
     assert kept == repositories["corpus"]
 
 
+def test_of_a_language_no_more_is_held_out_than_the_recipe_says_and_the_rest_is_trained_on_nowhere(
+    built: tuple[Catalog, CorpusReport], recipe: Recipe, tmp_path: Path
+) -> None:
+    whole, before = built
+    catalog = Catalog(tmp_path / "root")
+    report = build(catalog, msgspec.structs.replace(recipe, heldout_mb=0.01))
+
+    def held_out(root: Catalog) -> set[str]:
+        tables = (parts.read_sidecar(root.store, part) for part in root.stream("heldout/python").parts)
+        return {document for table in tables for document in table["document"].to_pylist()}
+
+    assert 0 < report.heldout_documents < before.heldout_documents
+    assert report.dropped["held_out"] == before.heldout_documents - report.heldout_documents
+    assert held_out(catalog) < held_out(whole)
+    assert report.documents == before.documents
+    assert report.files == report.documents + report.heldout_documents + sum(report.dropped.values())
+
+
 def test_rows_and_sidecar_give_the_documents_back(built: tuple[Catalog, CorpusReport]) -> None:
     catalog, report = built
     tokenizer = catalog.load_tokenizer(report.tokenizer)

@@ -15,9 +15,10 @@ import pytest
 
 from streamer.corpus.recipe import Recipe, Source
 from streamer.corpus.sources.admission import Admission
+from streamer.corpus.sources.contents import Contents
 from streamer.corpus.sources.found_code import find_sources
 from streamer.corpus.sources.ingest import count_files, read_source
-from streamer.corpus.sources.raw_file import RawFile
+from streamer.corpus.sources.raw_file import RawFile, Share
 from streamer.documents.document import Document
 from streamer.documents.text import DropReason, decode
 from streamer.errors import CorpusError, PartError
@@ -201,6 +202,20 @@ def test_contents_are_fetched_by_id_from_a_folder(tmp_path: Path) -> None:
         list(read_source(Source(path=str(tmp_path / "rows.parquet")), seed=1))
     with pytest.raises(PartError, match="names contents and has no text"):
         list(read_documents(tmp_path / "rows.parquet", key="python"))
+
+
+def test_each_content_is_fetched_by_the_one_task_that_has_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "contents").mkdir()
+    table = contents(lambda name, data: (tmp_path / "contents" / name).write_bytes(data))
+    pq.write_table(pa.table(table), tmp_path / "rows.parquet")
+    source = Source(path=str(tmp_path / "rows.parquet"), contents=str(tmp_path / "contents"), exclude=("3.py",))
+    asked, load = [], Contents.load
+    monkeypatch.setattr(Contents, "load", lambda self, name: asked.append(name) or load(self, name))
+    shares = [list(read_source(source, seed=1, share=Share(rank, 3))) for rank in range(3)]
+    assert [len(share) for share in shares] == [3, 2, 2]
+    files = sorted((file for share in shares for file in share), key=lambda file: file.order)
+    assert [(f.path, f.fault or f.data.decode()) for f in files] == [found for found in FETCHED if found[0] != "3.py"]
+    assert sorted(map(str, asked)) == sorted(map(str, [*table["blob_id"][:3], *table["blob_id"][4:]]))
 
 
 def test_contents_are_fetched_by_id_from_an_object_store(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from streamer.documents.text import DropReason
-from streamer.likeness.code_words import code_words, shingle_hashes, without_comments
+from streamer.likeness.code_words import code_words, find_words, shingle_hashes, without_comments
 from streamer.likeness.near_duplicates import USUAL, DuplicateIndex, Duplicates, sign
 
 HEADER = "// Copyright 2021 The Authors. All Rights Reserved.\n" + "".join(
@@ -100,7 +100,7 @@ def test_signs_and_numbers_and_case_tell_files_apart() -> None:
     files = {sign: f"int f(int a, int b)\n{{\n    return a {sign} b;\n}}\n" for sign in "+-/*"}
     assert verdicts(files, "c") == list(files)
     texts = ("value = compute(1, 2, 3)", "value = compute(1, 2, 4)", "Value = compute(1, 2, 3)")
-    assert len({shingle_hashes(code_words(text, "python"), 5).tobytes() for text in texts}) == 3
+    assert len({shingle_hashes(code_words(text, "python").numbers, 5).tobytes() for text in texts}) == 3
 
 
 def test_texts_in_other_scripts_are_compared_by_their_words() -> None:
@@ -130,7 +130,30 @@ def test_languages_never_match_each_other() -> None:
     ],
 )
 def test_words_are_those_of_the_code(language: str, text: str, words: list[str]) -> None:
-    assert code_words(text, language) == words
+    code = without_comments(text, language)
+    found = code_words(text, language)
+    code = code if code.strip() else text
+    assert [code[start:end] for start, end in zip(found.starts, found.ends, strict=True)] == words
+
+
+def test_words_are_those_of_an_expression_in_any_script_and_have_one_number_each() -> None:
+    word, choice = re.compile(r"\w++|[^\w\s]"), random.Random(3)
+    numbers: dict[str, int] = {}
+    for alphabet in ("aB1_ \n+-'", "aBß_ \n\u2003+·", "й имя\t²½Ⅷ٣७.,", "名前 =\U0001d7d8\U0001f600x"):
+        for _ in range(60):
+            text = "".join(choice.choices(alphabet, k=choice.randrange(60)))
+            found = find_words(text)
+            assert [text[start:end] for start, end in zip(found.starts, found.ends, strict=True)] == word.findall(text)
+            for each, number in zip(word.findall(text), found.numbers.tolist(), strict=True):
+                assert numbers.setdefault(each, number) == number
+    assert len(set(numbers.values())) == len(numbers) > 400
+
+
+def test_names_are_alike_and_numbers_are_where_only_the_structure_matters() -> None:
+    words = ["if", "If", "first", "имя", "_x", "12", "1e5", "٣", "+", "(", "return"]
+    kinds = find_words(" ".join(words)).kinds.tolist()
+    assert (len(set(kinds[2:5])), len(set(kinds[5:8]))) == (1, 1)
+    assert len(set(kinds)) == len(words) - 4
 
 
 def test_the_rule_is_the_recipes() -> None:
@@ -148,4 +171,4 @@ def test_files_without_words_are_compared_too() -> None:
 def test_a_megabyte_of_escaped_quotes_is_read_once() -> None:
     """Looked at from each quote to the line's end, it would outlast the timeout of a test."""
     text = '"' + '\\"' * 500_000
-    assert len(code_words(text, "python")) == 1 + 2 * 500_000
+    assert len(code_words(text, "python").starts) == 1 + 2 * 500_000

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from train_process import REPOSITORY, Training, environment, finish, words
+from train_process import REPOSITORY, Forked, Training, composer, environment, finish, words
 
 from mixer.ledger.reports import Reports
 from streamer import Catalog
@@ -107,17 +107,14 @@ def test_sigterm_may_come_twice_but_control_c_behind_it_stops_at_once() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes_spares_the_loaders(code_root: Path, number: signal.Signals) -> None:
     more = (*SAVED_ONLY_AT_THE_END, "--set", f"steps={STEPS}", "--set", "batch.loader_workers=2")
-    argv = [sys.executable, "-P", "-m", "phasemix", "train", *words(code_root, "terminal", *more)]
-    process = subprocess.Popen(
-        argv, cwd=code_root.parent, env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    asked = ["train", *words(code_root, "terminal", *more)]
+    process = Forked(composer(), REPOSITORY / "phasemix.py", asked, code_root.parent)
     wait_for_step(code_root, "terminal", 5, process.poll)
     os.killpg(process.pid, number)
-    _, said = process.communicate(timeout=100)
-    assert process.returncode == 130, said
+    assert process.poll(timeout=100) == 130, process.output()
     check_saved(code_root, "terminal")
-    assert [line for line in said.splitlines() if "opening run terminal" in line]
-    assert "Traceback" not in said
+    assert [line for line in process.output().splitlines() if "opening run terminal" in line]
+    assert "Traceback" not in process.output()
 
 
 def test_ranks_stop_behind_the_same_step_when_one_is_interrupted(code_root: Path) -> None:
@@ -128,16 +125,14 @@ def test_ranks_stop_behind_the_same_step_when_one_is_interrupted(code_root: Path
     for rank in range(2):
         world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "NODE_RANK": 0,
                  "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}  # fmt: skip
-        argv = [sys.executable, "-P", "-m", "training", *words(code_root, "ranks", *more)]
-        variables = {**environment(), **{name: str(value) for name, value in world.items()}}
-        ranks.append(subprocess.Popen(argv, cwd=REPOSITORY, env=variables, stderr=subprocess.PIPE, text=True))
+        variables = {name: str(value) for name, value in world.items()}
+        ranks.append(Training(words(code_root, "ranks", *more), **variables))
     wait_for_step(code_root, "ranks", 5, ranks[0].poll)
-    ranks[1].send_signal(signal.SIGINT)
-    said = [rank.communicate(timeout=100)[1] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [130, 130], said
+    os.kill(ranks[1].pid, signal.SIGINT)
+    assert [rank.poll(timeout=100) for rank in ranks] == [130, 130], [rank.output() for rank in ranks]
     check_saved(code_root, "ranks")
-    assert "--resume" in said[0]
-    assert "--resume" not in said[1]
+    assert "--resume" in ranks[0].output()
+    assert "--resume" not in ranks[1].output()
 
 
 def test_torchrun_that_is_asked_to_end_leaves_a_checkpoint(code_root: Path) -> None:

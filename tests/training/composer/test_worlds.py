@@ -4,13 +4,13 @@ import itertools
 import json
 import math
 import os
-import subprocess
-import sys
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from train_process import Forked, forks
 
 from mixer import Mixtures, RunReader, Runs
 from streamer import Catalog
@@ -30,20 +30,18 @@ def run(fill: Callable[..., Catalog], root: Path) -> Path:
 
 def train(root: Path, output: Path, position: Path, *, world_size: int, steps: int, workers: int) -> None:
     """A small training in that many processes; each is waited for, or stopped."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(HERE.parents[2])}
     processes = []
     for rank in range(world_size):
-        arguments = [root, "a", rank, world_size, steps, workers, output, position]
-        command = [sys.executable, str(HERE / "ddp_process.py"), *map(str, arguments)]
-        processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+        asked = [root, "a", rank, world_size, steps, workers, output, position]
+        server = forks("training.loading.loader", "torch.nn.parallel")
+        processes.append(Forked(server, HERE / "ddp_process.py", [*map(str, asked)], GLOO_SOCKET_IFNAME="lo"))
     try:
         for process in processes:
-            _, said = process.communicate(timeout=120)
-            assert process.returncode == 0, said
+            assert process.poll(timeout=120) == 0, process.output()
     finally:
         for process in processes:
-            process.kill()
-            process.wait()
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGKILL)
 
 
 def lines(output: Path, rank: int) -> list[dict]:
