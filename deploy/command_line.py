@@ -9,14 +9,14 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 NOUNS = {
-    "quickstart": ("deploy.commands", "from a folder of your files to exact batches and a short training"),
-    "demo": ("deploy.commands", "the whole path on this machine, small"),
+    "quickstart": ("deploy.commands", "build a corpus of a folder of your files, show its batches, train for a short time"),
+    "demo": ("deploy.commands", "run the whole path on this machine, small"),
     "up": ("deploy.commands", "start Redis, mixer, dashboard, engine and workers on this machine"),
     "down": ("deploy.commands", "stop what `up` started"),
-    "status": ("deploy.commands", "what runs on this machine"),
+    "status": ("deploy.commands", "show what runs on this machine"),
     "doctor": ("deploy.commands", "look at root, disk, Redis, engine and versions, and say what to mend"),
     "corpus": ("streamer.commands.corpus", "read, filter, deduplicate, score and publish source files"),
     "tokenizer": ("streamer.commands.corpus", "train or show a tokenizer"),
@@ -60,9 +60,21 @@ BEGINNERS = (
 class OneLineParser(argparse.ArgumentParser):
     """A parser, and by its class all its subparsers, whose refusal is one line."""
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Refuses here what it does not know, so that the line names the help of the command and not of its noun."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            from streamer.wording import did_you_mean
+
+            near = did_you_mean(unknown[0].partition("=")[0], self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{near}")
+        return found, unknown
+
     def error(self, message: str) -> NoReturn:
         from streamer.wording import one_line
 
+        where, _, what = message.partition(": ")
+        message = what if "|" in where else message  # the verbs, which `choose from` names again
         said = one_line(message.replace("\n", " ").replace("required: --root", "required: --root (or PHASEMIX_ROOT)"))
         self.exit(2, f"phasemix: {said}; {self.prog} --help says more\n")
 
@@ -99,6 +111,8 @@ def run_overview(words: list[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; 2 for a user's mistake, said in one line."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    named = 2 if words[:1] == ["--root"] else 1 if words and words[0].startswith("--root=") else 0
+    words = [*words[named:], *words[:named]] if len(words) > named else words  # a root before the noun is as good as behind
     try:
         return run(words)
     except BrokenPipeError:  # the reader of our output went away
@@ -124,10 +138,10 @@ def run(words: list[str]) -> int:
         return 0
     noun = words[0]
     if noun not in NOUNS or importlib.util.find_spec(NOUNS[noun][0]) is None:
-        from streamer.wording import shown
+        from streamer.wording import did_you_mean, shown
 
         have = ", ".join(name for name, (module, _) in NOUNS.items() if importlib.util.find_spec(module))
-        print(f"phasemix: no command {shown(noun)}; there are {have}", file=sys.stderr)
+        print(f"phasemix: no command {shown(noun)}; there are {have}{did_you_mean(noun, NOUNS)}", file=sys.stderr)
         return 2
     module = importlib.import_module(NOUNS[noun][0])
     parser = OneLineParser(prog=f"phasemix {noun}", description=NOUNS[noun][1])

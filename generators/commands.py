@@ -128,6 +128,8 @@ def run_status(options: argparse.Namespace) -> int:
         if rows:
             print(f"\n{title}")
             print_table(rows, as_json=False)
+    if state is None:
+        print("phasemix: No pool reports for this root. On this machine it is started by phasemix up", file=sys.stderr)
     return 0
 
 

@@ -10,7 +10,7 @@ WRITTEN = "what was written before stays, and nothing is half written. The same 
 KEPT = {
     "up": "nothing is left running. `phasemix up` starts again",
     "down": "some services may still run. `phasemix status` shows them, `phasemix down` stops them",
-    "corpus": PUBLISHED,
+    "corpus": "what was done before stays, and nothing is half written. The same command goes on from there",
     "tokenizer": WRITTEN,
     "annotator": WRITTEN,
     "streams": PUBLISHED,

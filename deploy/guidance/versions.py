@@ -60,7 +60,8 @@ def judge(needed: list[Requirement], installed: Mapping[str, str | None]) -> Ite
             state: State = "mend" if extra is None else "note"
             yield Finding(check=what, state=state, said=f"{', '.join(absent)} not installed; if you need it: {remedy}")
         if not wrong and not absent:
-            yield Finding(check=what, state="ok", said=f"{len(of_extra)} packages are within their bounds")
+            many = "1 package is within its" if len(of_extra) == 1 else f"{len(of_extra)} packages are within their"
+            yield Finding(check=what, state="ok", said=f"{many} bounds")
 
 
 def parse_requirement(text: str) -> Requirement:

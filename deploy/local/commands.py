@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 
 def add_up(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +70,9 @@ def add_status(parser: argparse.ArgumentParser) -> None:
 def up(args: argparse.Namespace) -> int:
     """Starts everything, waits until it runs, prints it. Raises: SupervisorError; nothing is then left running."""
     from deploy.local import local_machine
+    from streamer.catalog.registry import has_root
 
+    is_new = not has_root(args.root)
     if args.open and args.port is None and local_machine.is_up(args.root):
         return look_at_it(args)
     local_machine.start(
@@ -82,6 +85,8 @@ def up(args: argparse.Namespace) -> int:
         workers=args.workers,
         timeout_s=args.timeout,
     )
+    if is_new:
+        print(f"phasemix: There was no root at {args.root}; what runs begins with an empty one.", file=sys.stderr)
     return look_at_it(args) if args.open else status(args)
 
 
@@ -105,9 +110,16 @@ def down(args: argparse.Namespace) -> int:
 
 
 def status(args: argparse.Namespace) -> int:
-    """Prints each service: name, state, pid, restarts, address, log."""
+    """Prints each service: name, state, pid, restarts, address, log. Raises: StoreError where no root is."""
     from deploy.local import local_machine
+    from streamer.catalog.registry import require_root
     from streamer.commands.table import print_table
 
-    print_table(local_machine.rows(args.root), args.json)
+    rows = local_machine.rows(args.root)
+    if not rows:
+        require_root(args.root)
+    if rows or args.json:
+        print_table(rows, args.json)
+    else:
+        print(f"nothing is up for {args.root} on this machine; `phasemix up` starts it")
     return 0

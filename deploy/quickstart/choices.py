@@ -105,8 +105,10 @@ def describe(folder: Folder, choices: Choices) -> list[str]:
 
 def mixture_text(name: str, folder: Folder, choices: Choices) -> str:
     """The commented mixture of all languages."""
-    first = next(iter(folder.languages))
-    pin = f"# pin = {{ {first} = 0.5 }}"
+    first, *others = folder.languages
+    pin = (
+        f"{f'# pin = {{ {first} = 0.5 }}':<30}# half of it is {first}, the others keep their proportions\n" if others else ""
+    )
     return f"""# The mixture of `phasemix quickstart`. Change it, then:
 #   phasemix mixtures apply {name}.toml          makes the next version, {name}@2; the old one stays
 #   phasemix mixtures preview {name} --tokens 1M   shares and passes over that many tokens
@@ -116,8 +118,7 @@ name = "{name}"
 [[component]]
 streams = "raw/*"             # every language; to list them: phasemix streams list
 share = 1.0                   # of all samples; the shares of all components make up 1
-{pin:<30}# half of it is {first}, the others keep their proportions
-{f"max_passes = {MAX_PASSES}":<30}# no sample is seen more often
+{pin}{f"max_passes = {MAX_PASSES}":<30}# no sample is seen more often
 when_dry = "share"            # a stream that is used up leaves its share to the others; or "stop", or "wait"
 """
 

@@ -29,20 +29,20 @@ def add_quickstart(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `phasemix quickstart`."""
     from streamer.commands.options import add_json, root_address
 
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="your source files")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a folder of your source files")
     parser.add_argument(
         "--root",
         type=root_address,
         default=os.environ.get("PHASEMIX_ROOT") or ROOT,
         metavar="ROOT",
-        help=f"an absent or empty place for the catalog (default: PHASEMIX_ROOT, else ./{ROOT})",
+        help=f"make the catalog here, in a place that is absent or empty (default: PHASEMIX_ROOT, else ./{ROOT})",
     )
-    parser.add_argument("--name", default=NAME, help=f"of the mixture and its run (default: {NAME})")
-    parser.add_argument("--steps", type=int, default=20, metavar="N", help="how long to train (default: 20)")
+    parser.add_argument("--name", default=NAME, help=f"call the mixture and its run so (default: {NAME})")
+    parser.add_argument("--steps", type=int, default=20, metavar="N", help="train so many steps (default: 20)")
     parser.add_argument(
-        "--max-mb", type=float, default=MAX_MB, metavar="MB", help=f"read at most this (default: {MAX_MB:g})"
+        "--max-mb", type=float, default=MAX_MB, metavar="MB", help=f"read at most so many megabytes (default: {MAX_MB:g})"
     )
-    parser.add_argument("--seq-len", type=int, metavar="N", help="tokens of a sample (default: 256)")
+    parser.add_argument("--seq-len", type=int, metavar="N", help="pack samples of so many tokens (default: 256)")
     parser.add_argument("--no-train", action="store_true", help="end with the first batch")
     parser.add_argument("--no-up", action="store_true", help="do not start the dashboard and its services")
     add_json(parser)
@@ -188,9 +188,11 @@ def ingest(root: str, folder: Path, choices: Any) -> Any:
 def told(report: Any) -> list[str]:
     """What became of the files."""
     dropped = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in report.dropped.items())
-    samples = {name: count for name, count in report.streams.items() if name.startswith("raw/")}
+    from streamer.wording import listed
+
+    samples = {name.split("/")[1]: count for name, count in report.streams.items() if name.startswith("raw/")}
     lines = [
-        f"{report.documents:,} documents in {sum(samples.values()):,} samples of {len(samples)} languages, "
+        f"{report.documents:,} documents in {sum(samples.values()):,} samples of {listed(samples)}, "
         f"{report.heldout_documents:,} held out; tokenizer of {report.vocabulary:,} ids",
     ]
     return [*lines, f"dropped: {dropped}"] if dropped else lines

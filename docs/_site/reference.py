@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import posixpath
 import re
 from collections.abc import Iterator
 from importlib import import_module
@@ -17,11 +18,16 @@ import msgspec
 from http_page import http, sentence
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 from structs import struct
 
 os.environ["COLUMNS"] = "100"  # argparse folds its help to the terminal
 os.environ.pop("PHASEMIX_ROOT", None)
 REPOSITORY = Path(__file__).parents[2]
+MADE_OF = {
+    "streamer/corpus/recipe.py": "reference/corpus_recipe.md",
+    "training/phases/phase.py": "reference/training_recipe.md",
+}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -37,6 +43,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turns a link to the code that a page is made of, which a forge can show, into one to that page. Called by mkdocs."""
+    for code, name in MADE_OF.items():
+        place = posixpath.relpath(name, posixpath.dirname(page.file.src_uri))
+        markdown = re.sub(rf"\]\((?:\.\./)+{re.escape(code)}\)", f"]({place})", markdown)
+    return markdown
 
 
 def start() -> str:

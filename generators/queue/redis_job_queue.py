@@ -35,7 +35,7 @@ class RedisJobQueue:
         try:
             self.client: Any = redis.Redis.from_url(url, socket_timeout=5.0)
         except ValueError as error:
-            raise QueueError(f"{url} is no address of a Redis: {error}") from error
+            raise QueueError(f"{url} cannot be the address of a Redis: {error}") from error
         names = ("queue", "files", "on_way", "rejected", "rejections", "dead")
         self._queue, self._files, self._on_way, self._rejected, self._rejections, self._dead = (
             f"phasemix:{{{pool}}}:{name}" for name in names

@@ -93,7 +93,7 @@ def open_editor(path: Path) -> None:
     except OSError as error:
         raise MixtureError(f"editor {editor!r} cannot be started: {error.strerror}; set VISUAL or EDITOR") from error
     except ValueError as error:
-        raise MixtureError(f"editor {editor!r} is no command: {error}; set VISUAL or EDITOR to one") from error
+        raise MixtureError(f"editor {editor!r} cannot be read as a command: {error}; set VISUAL or EDITOR to one") from error
     if code:
         raise MixtureError(f"editor {editor!r} ended with code {code}; nothing was applied, the text is kept in {path}")
 
@@ -120,4 +120,4 @@ def read_text(path: Path | str) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise MixtureError(f"{path}:{line}: byte 0x{data[error.start]:02x} is no UTF-8; save the file as UTF-8") from error
+        raise MixtureError(f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8") from error

@@ -11,6 +11,7 @@ from streamer.commands.options import add_json, add_root, add_why
 from streamer.commands.table import one_line, print_table
 
 if TYPE_CHECKING:
+    from mixer.ledger.history import Event
     from mixer.runs.run_info import RunInfo
 
 LEAST_CHANGE = 0.005  # percent, below which a share counts as unchanged
@@ -22,9 +23,9 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     create = verbs.add_parser("create", help="create a run on a mixture version")
     create.add_argument("name")
     create.add_argument("--mixture", help="draw from this mixture, NAME or NAME@VERSION; or give a --schedule")
-    create.add_argument("--seed", type=int, required=True)
+    create.add_argument("--seed", type=int, required=True, help="set the seed of the order of samples")
     create.add_argument("--global-batch", type=int, required=True, help="set how many samples a global batch has")
-    create.add_argument("--canonical-nodes", type=int, default=1)
+    create.add_argument("--canonical-nodes", type=int, default=1, help="set for how many nodes the order is (default: 1)")
     create.add_argument(
         "--num-steps", type=int, help="set the planned length; fails immediately if a stream's max_passes would be exceeded"
     )
@@ -244,7 +245,7 @@ def run_history(options: argparse.Namespace) -> int:
             "mixture": event.mixture,
             "by": event.by,
             "at": "" if event.at_s is None else f"{datetime.fromtimestamp(event.at_s):%Y-%m-%d %H:%M}",
-            "shares": changed_keys(event.keys_before, event.keys),
+            "shares": changed_shares(event),
             "why": event.why,
             "run": event.run,
         }
@@ -254,16 +255,22 @@ def run_history(options: argparse.Namespace) -> int:
     return 0
 
 
-def changed_keys(before: dict[str, float] | None, after: dict[str, float] | None) -> str:
-    """`python 40% -> 50%, go 60% -> 50%`: the keys whose shares changed, the largest change first; at first all of them."""
-    if after is None:
+def changed_shares(event: "Event") -> str:
+    """What an event changed by key; by component where there is one key alone, or where no key's share has changed."""
+    if event.keys is None or event.shares is None:
         return ""
+    by_key = changed(event.keys_before, event.keys) if event.keys_before is not None or len(event.keys) > 1 else ""
+    return by_key or changed(event.shares_before, event.shares) or "as before"
+
+
+def changed(before: dict[str, float] | None, after: dict[str, float]) -> str:
+    """`python 40% -> 50%, go 60% -> 50%`: whose shares changed, the largest change first; at first all of them."""
     if before is None:
         return ", ".join(f"{key} {share:.4g}%" for key, share in sorted(percents(after).items(), key=lambda row: -row[1]))
     old, new = percents(before), percents(after)
     moved = {key: new.get(key, 0.0) - old.get(key, 0.0) for key in dict.fromkeys([*old, *new])}
     rows = sorted((key for key, change in moved.items() if abs(change) >= LEAST_CHANGE), key=lambda key: -abs(moved[key]))
-    return ", ".join(f"{key} {old.get(key, 0.0):.4g}% -> {new.get(key, 0.0):.4g}%" for key in rows) or "as before"
+    return ", ".join(f"{key} {old.get(key, 0.0):.4g}% -> {new.get(key, 0.0):.4g}%" for key in rows)
 
 
 def percents(shares: dict[str, float]) -> dict[str, float]:

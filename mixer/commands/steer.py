@@ -34,7 +34,8 @@ def run_switch(options: argparse.Namespace) -> int:
 
     runs, steering = Runs(options.root), read_steering(options)
     step = runs.switch(options.name, options.mixture, options.at_step, steering=steering, **signature(options))
-    print_table([{"run": options.name, "mixture": options.mixture or options.schedule, "from_step": step}], options.json)
+    written = [event.mixture for event in runs.history(options.name) if (event.event, event.step) == ("switched", step)]
+    print_table([{"run": options.name, "mixture": options.schedule or written[-1], "from_step": step}], options.json)
     return 0
 
 
@@ -129,7 +130,7 @@ def read_steering(options: argparse.Namespace) -> "Schedule | Policy | None":
         except OSError as error:
             raise RunError(f"schedule {options.schedule} cannot be read: {error.strerror}; name a TOML file") from error
         except UnicodeDecodeError as error:
-            raise RunError(f"schedule {options.schedule} is no UTF-8: {error.reason}; save the file as UTF-8") from error
+            raise RunError(f"schedule {options.schedule} is not UTF-8: {error.reason}; save the file as UTF-8") from error
         except TomlError as error:
             raise RunError(f"schedule {options.schedule}: {error.reason}") from error
         schedule = read_schedule(text, name=options.schedule)

@@ -34,7 +34,10 @@ def run_trace(options: argparse.Namespace) -> int:
     trace = Trace(options.root, options.name)
     if options.document is not None:
         positions = trace.document(options.document, to_step=options.to)
-        print_table([msgspec.to_builtins(position) for position in positions], options.json)
+        if positions or options.json:
+            print_table([msgspec.to_builtins(position) for position in positions], options.json)
+        else:
+            print(f"{options.name} does not give {options.document} up to there; --to STEP looks further")
         return 0
     rows = trace.batch(options.batch, options.rank, options.world_size, text=options.text)
     if options.json:

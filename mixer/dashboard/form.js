@@ -68,7 +68,7 @@ export function horizonField(address, placeholder) {
   function tokens() {
     const found = made.input.value.trim() ? parseTokens(made.input.value) : 0;
     made.input.toggleAttribute("aria-invalid", found === null);
-    if (found === null) throw new Error(`${made.input.value} is no number of tokens; write it like 12500000 or 12.5B`);
+    if (found === null) throw new Error(`${made.input.value} is not a number of tokens; write it like 12500000 or 12.5B`);
     return found;
   }
   return { ...made, tokens };

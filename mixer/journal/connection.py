@@ -38,7 +38,7 @@ class Connection:
         self._token = os.environ.get(VARIABLE) if token is None else token
         address = urlsplit(self.service)
         if address.scheme not in ("http", "https") or not address.hostname:
-            raise RunError(f"{service!r} is no address of a mixer service; write it like http://127.0.0.1:8000")
+            raise RunError(f"{service!r} cannot be the address of a mixer service; write it like http://127.0.0.1:8000")
         self._prefix = address.path
         self._kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
         self._place = address.hostname, address.port

@@ -21,9 +21,16 @@ from mixer.planning.tables import BoundParts
 from streamer.catalog.catalog import Catalog
 from streamer.store.entries import RESTORE
 from streamer.store.log import Bodies, Body
-from streamer.wording import listed
+from streamer.wording import did_you_mean, listed
 
 POLL_S = 0.5
+
+
+def absent_run(catalog: Catalog, run: str) -> RunError:
+    """What says that a root has no such run, and which it has."""
+    names = catalog.names("runs")
+    have, near = listed(names) or "none yet", did_you_mean(run, names)
+    return RunError(f"run {run} does not exist under {catalog.store.url}; runs there: {have}{near}")
 
 
 class Journal:
@@ -39,8 +46,7 @@ class Journal:
         self._is_whole = False
         bodies = self._log.read()
         if not bodies:
-            have = listed(catalog.names("runs")) or "none yet"
-            raise RunError(f"run {run} does not exist under {catalog.store.url}; runs there: {have}")
+            raise absent_run(catalog, run)
         self.ledger = Ledger(bodies)
         self.written = self.ledger.end
         self._lead = Lead(self.ledger.settings.segment_batches, self.ledger.settings.write_ahead)

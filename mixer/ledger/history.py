@@ -22,8 +22,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     and `ramped` from `fold_ramps`.
 
     `step`: from which batch on it holds, else where the ledger ended then. `shares` by component, `keys` by key, and
-    `keys_before` those that held until then; None where the event changed none. `run`: in whose log it is; `at_s`: the
-    writer's clock, None for segments and in old entries.
+    `shares_before` and `keys_before` those that held until then; None where the event changed none. `run`: in whose log it
+    is; `at_s`: the writer's clock, None for segments and in old entries.
     """
 
     step: int
@@ -34,6 +34,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None = None
     at_s: float | None = None
     shares: dict[str, float] | None = None
+    shares_before: dict[str, float] | None = None
     keys: dict[str, float] | None = None
     keys_before: dict[str, float] | None = None
 
@@ -91,12 +92,14 @@ def events(run: str, bodies: Sequence[Mapping[str, Any]]) -> list[Event]:
 
 def history(catalog: Catalog, line: Ancestry[L]) -> list[Event]:
     """What happened to a run, in order, a fork's parent up to its step first."""
-    found, keys = list[Event](), None
+    found, shares, keys = list[Event](), None, None
     for span in line.oldest_first():
         for event in events(span.of.run, catalog.log(f"runs/{span.of.run}/ledger").read()):
             if event.step < span.end or event.event == "created":
-                found.append(event if event.keys is None else msgspec.structs.replace(event, keys_before=keys))
-                keys = keys if event.keys is None else event.keys
+                if event.keys is not None:
+                    event = msgspec.structs.replace(event, shares_before=shares, keys_before=keys)
+                    shares, keys = event.shares, event.keys
+                found.append(event)
     return found
 
 

@@ -56,7 +56,7 @@ def parse_toml(text: str, name: str) -> Document:
         if not error.grammar:
             raise MixtureError(f"{name}:{error.line}: {error.reason}") from error
         line = shown(text.split("\n")[error.line - 1].strip())
-        raise MixtureError(f"{name}:{error.line}: {line} is no TOML: {error.reason}; correct the line") from error
+        raise MixtureError(f"{name}:{error.line}: {line} is not TOML: {error.reason}; correct the line") from error
 
 
 def expand(document: Document, load: Load) -> tuple[Document, dict[Path, Path]]:
@@ -142,7 +142,7 @@ def target(document: Document, key: str, at: Path) -> tuple[int, str, str | None
     if name not in COMPONENT:
         have = ", ".join(COMPONENT)
         near = did_you_mean(name, COMPONENT)
-        raise Fault(at, f": {plain(name)!r} is no key of a component; there are {have}{near}")
+        raise Fault(at, f": {plain(name)!r} is not a key of a component; its keys are {have}{near}")
     return labels.index(label), name, entry or None
 
 
@@ -179,7 +179,7 @@ def check_labels(mixture: Mixture) -> None:
     for place, label in enumerate(component.label for component in mixture.component):
         if not fits(label, Word):
             streams = shown(mixture.component[place].streams)
-            raise Fault(("component", place), f": the first word of {streams} is no name; add name = with one word")
+            raise Fault(("component", place), f": the first word of {streams} cannot be a name; add name = with one word")
         if places.setdefault(label, place) < place:
             said = f"component number {places[label] + 1} is called {label!r} already; add name = with another word"
             raise Fault(("component", place), f": {said}")

@@ -158,7 +158,7 @@ def count_tokens(value: str | int, where: str) -> int:
     """Tokens of `"12.5B"`, `"40M"` or a number. Raises: MixtureError."""
     found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([KMBT]?)", str(value).replace("_", ""))
     if not found or len(found[1]) > 32:
-        raise MixtureError(f"{where}: {value!r} is no number of tokens; write it like 12500000 or 12.5B")
+        raise MixtureError(f"{where}: {value!r} is not a number of tokens; write it like 12500000 or 12.5B")
     return int(Fraction(found[1]) * SUFFIXES.get(found[2], 1))
 
 

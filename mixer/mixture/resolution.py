@@ -179,7 +179,10 @@ def inner_shares(path: Path, component: Component, rows: list[Row]) -> list[Frac
         pins = {name: value / pinned for name, value in pins.items()}
     rest = 1 - sum(pins.values(), Fraction(0))
     if rest and not sums.get(None):
-        said = f"its pins sum to {float(1 - rest):g} and no other key has tokens; make them sum to 1"
+        said = (
+            f"its pins sum to {float(1 - rest):g} and it has tokens of no other key for the rest; make them sum to 1, or "
+            "leave pin out"
+        )
         raise Fault((*path, "pin"), f": {said}")
 
     def share(weight: Fraction, group: str | None) -> Fraction:

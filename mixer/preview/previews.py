@@ -176,7 +176,9 @@ class Mixtures(Versions):
         self, parsed: Parsed, reference: str, tokens: int | None, run: str | None, tokens_per_s: float | None
     ) -> Preview:
         if tokens_per_s is not None and not 0 < tokens_per_s < math.inf:
-            raise MixtureError(f"mixture {reference}: {tokens_per_s!r} tokens a second is no speed; give a number above 0")
+            raise MixtureError(
+                f"mixture {reference}: tokens a second must be a finite number above 0 (got {tokens_per_s!r})"
+            )
         if tokens is not None and not 0 <= tokens <= MOST_TOKENS:
             raise MixtureError(f"mixture {reference}: a horizon of {shown(tokens)} tokens is outside 0 to {MOST_TOKENS:,}")
         plan, shares = self.resolve_parsed(parsed, reference)

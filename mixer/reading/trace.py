@@ -287,8 +287,13 @@ class Trace:
                     found[Row(stream, part.number, span.sample)].append(span)
             if found:
                 return found
+        if not parts:
+            raise RunError(
+                f"run {self.run} has taken in no parts yet, so it gives no document up to there; name a later step with --to"
+            )
         without = sum(part.sidecar is None for _, part in parts)
+        silent = f", {without:,} of which do not say what they hold" if without else ""
         raise RunError(
-            f"run {self.run}: no sidecar of its {len(parts):,} parts names document {document} ({without:,} have none); "
-            f"for ids: phasemix runs trace {self.run} --batch 0"
+            f"run {self.run}: document {document} is in none of its {len(parts):,} parts{silent}; ids and paths are "
+            f"shown by phasemix runs trace {self.run} --batch 0"
         )

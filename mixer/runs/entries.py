@@ -51,9 +51,9 @@ def entry(event: str, by: str | None, why: str | None, **values: Any) -> Body:
     said = {key: value for key, value in (("by", by), ("why", why)) if value is not None}
     for key, value in said.items():
         if not isinstance(value, str) or len(value) > MAX_TEXT:
-            raise RunError(f"{key} is no text of up to {MAX_TEXT:,} characters; shorten it")
+            raise RunError(f"{key} must be a text of at most {MAX_TEXT:,} characters; shorten it")
         if whole_text(value) != value:
-            raise RunError(f"{key} = {shown(value)} is no UTF-8; write it in UTF-8")
+            raise RunError(f"{key} = {shown(value)} is not UTF-8; write it in UTF-8")
     return {"format": FORMAT, "event": event, **values, **said, "at_s": round(time.time(), 3)}
 
 

@@ -8,8 +8,7 @@ from contextlib import suppress
 
 import msgspec
 
-from mixer.errors import RunError
-from mixer.journal.journal import Forecast, line_of
+from mixer.journal.journal import Forecast, absent_run, line_of
 from mixer.ledger.ledger import Ledger
 from mixer.ledger.reports import Reports
 from mixer.mixture.versions import Versions
@@ -20,7 +19,6 @@ from streamer.errors import PhasemixError
 from streamer.store import identity
 from streamer.store.entries import RESTORE, key_of
 from streamer.store.log_check import LogCheck, load_all, logs_under
-from streamer.wording import listed
 
 OTHERS = ("pools", "orders", "corpus", "archive")  # folders of logs that belong to no run
 
@@ -39,8 +37,7 @@ def verify_runs(catalog: Catalog, names: Iterable[str] = ()) -> Iterator[Finding
     names = list(names)
     for name in names:
         if not logs_under(catalog.store, f"runs/{name}") and name not in catalog.names("runs"):
-            have = listed(catalog.names("runs")) or "none yet"
-            raise RunError(f"run {name} does not exist under {catalog.store.url}; runs there: {have}")
+            raise absent_run(catalog, name)
         yield from verify_run(catalog, name)
     if names:
         return

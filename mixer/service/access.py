@@ -35,7 +35,7 @@ def load_tokens(path: str | Path | None = None) -> tuple[Token, ...]:
         mode = os.stat(path).st_mode
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        said = getattr(error, "strerror", None) or "no UTF-8"
+        said = getattr(error, "strerror", None) or "it is not UTF-8"
         raise AccessError(f"file of tokens {path} cannot be read: {said}; give lines of: name role token") from error
     if stat.S_IMODE(mode) & 0o077:
         raise AccessError(f"file of tokens {path} has mode {stat.S_IMODE(mode):04o}; chmod 600 {path}")
@@ -60,7 +60,7 @@ def parse_tokens(text: str, where: str) -> tuple[Token, ...]:
             raise AccessError(f"{where}:{number}: token {token.name} has role {token.role!r}; use one of {', '.join(ROLES)}")
         if not SECRET.fullmatch(token.secret):
             raise AccessError(
-                f"{where}:{number}: token {token.name} is no 16 to 512 visible ASCII characters; make one with "
+                f"{where}:{number}: the token of {token.name} must be 16 to 512 visible ASCII characters; make one with "
                 "openssl rand -hex 24"
             )
         if any(token.name == other.name or token.secret == other.secret for other in found):

@@ -158,7 +158,7 @@ def read_body(data: bytes, kind: type[T]) -> T:
     except RecursionError as error:
         raise RequestError(TOO_DEEP) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RequestError(f"the body is no JSON in UTF-8: {error}; send one object") from error
+        raise RequestError(f"the body cannot be read as JSON in UTF-8: {error}; send one object") from error
     if depth(document) > MOST_DEPTH:
         raise RequestError(TOO_DEEP)
     return read(document, kind, "body")

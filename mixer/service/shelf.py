@@ -7,7 +7,7 @@ from pathlib import Path
 
 import xxhash
 
-from mixer.errors import RunError
+from mixer.journal.journal import absent_run
 from mixer.pool import pool
 from mixer.preview.previews import Mixtures
 from mixer.reading.batch_page import BatchPages
@@ -20,7 +20,6 @@ from mixer.service.route import named_in_path
 from streamer.catalog.catalog import Catalog
 from streamer.reading.passages import Passage, Passages
 from streamer.store.store import Store
-from streamer.wording import listed
 
 MOST_TRACED = 4  # runs whose planned batches stay in memory
 PROBE_S = 60.0  # between two looks at whether the store can be written
@@ -44,9 +43,7 @@ class Shelf:
         with named_in_path():
             have = self.catalog.names("runs")
             if name not in have:
-                raise RunError(
-                    f"run {name} does not exist under {self.catalog.store.url}; runs: {listed(have) or 'none yet'}"
-                )
+                raise absent_run(self.catalog, name)
         return name
 
     def ledger(self, name: str) -> HeldLedger:

@@ -110,7 +110,9 @@ def check_argument(where: str, value: Value) -> None:
     """Raises: RunError for what the ledger cannot hold."""
     if isinstance(value, str):
         if len(value) > LONGEST_WORD or not value.isprintable():
-            raise RunError(f"{where} is no printable text of up to {LONGEST_WORD} characters; give a shorter or plainer one")
+            raise RunError(
+                f"{where} must be printable text of at most {LONGEST_WORD} characters; give a shorter or plainer one"
+            )
     elif not math.isfinite(value) if isinstance(value, float) else not -(1 << 63) <= value < 1 << 63:
         said = f"{value!r}" if isinstance(value, float) else f"a number of {value.bit_length()} bits"
         raise RunError(f"{where} = {said}: it must be a finite number, whole ones within 64 bits; give one that is")

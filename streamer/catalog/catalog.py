@@ -47,6 +47,7 @@ from streamer.store.log import Bodies, Body, Log
 from streamer.store.object_store import ObjectStore
 from streamer.store.roots import open_store
 from streamer.store.store import Store
+from streamer.wording import did_you_mean, listed
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -124,8 +125,10 @@ class Catalog:
                 f"has {manifest.length:,}; {RESTORE}"
             )
         if manifest.schema is None:
-            near = ", ".join(sorted(self.names("streams"))[:8]) or "none yet"
-            raise StreamError(f"stream {name} has no snapshot {wanted or 1} under {self.store.url}; streams there: {near}")
+            names = sorted(self.names("streams"))
+            have, near = listed(names) or "none yet", did_you_mean(name, names)
+            said = f"has no snapshot {wanted or 1}" if name in names else "does not exist"
+            raise StreamError(f"stream {name} {said} under {self.store.url}; streams there: {have}{near}")
         return manifest.snapshot(wanted)
 
     def snapshots(self, names: Sequence[str]) -> list[Snapshot]:

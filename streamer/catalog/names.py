@@ -15,8 +15,8 @@ def check_stream_name(name: str) -> str:
     words = name.split("/")
     if not 2 <= len(words) <= 6 or not all(WORD.fullmatch(word) for word in words):
         raise BadNameError(
-            f"{name!r} is no stream name: use two to six words joined by '/', each of a-z, 0-9 and '._@-', "
-            "starting with a letter or digit, at most 64 long, for example raw/python"
+            f"{shown(name)} cannot be the name of a stream: use two to six words joined by '/', each of a-z, 0-9 and "
+            "'._@-', at most 64 long, that begin with a letter or digit, such as raw/python"
         )
     return name
 

@@ -15,17 +15,19 @@ KINDS = ("streams", "mixtures", "runs")
 
 
 def require_root(root: str) -> None:
-    """Refuses a root that nothing was ever written to, as a mistyped one. A root of an older version has no identity.
-
-    Raises: StoreError, StreamError.
-    """
-    store = open_store(root)
-    store.opened.check()
-    if store.opened.id is None and not any(read_names(store, kind) for kind in KINDS):
+    """Refuses a root that nothing was ever written to, as a mistyped one. Raises: StoreError, StreamError."""
+    if not has_root(root):
         raise StoreError(
-            f"there is no root at {store.url}: nothing was written there yet. Check --root or PHASEMIX_ROOT, or fill "
-            "this one with phasemix quickstart FOLDER"
+            f"there is no root at {open_store(root).url}: nothing was written there yet. Check --root or PHASEMIX_ROOT, or "
+            "fill this one with phasemix quickstart FOLDER"
         )
+
+
+def has_root(root: str) -> bool:
+    """Whether something was ever written there. Raises: StoreError, StreamError."""
+    store = open_store(root)
+    store.opened.check()  # a root of an older version has no identity
+    return store.opened.id is not None or any(read_names(store, kind) for kind in KINDS)
 
 
 def read_names(store: Store, kind: str) -> list[str]:

@@ -47,7 +47,13 @@ def add_corpus(parser: argparse.ArgumentParser) -> None:
     add_json(repack)
     repack.set_defaults(run=run_repack)
     stats = actions.add_parser("stats", help="what the corpus under a root consists of")
-    stats.add_argument("--rejected", metavar="REASON", help="show files that were dropped for a reason, such as generated")
+    stats.add_argument(
+        "--rejected",
+        metavar="REASON",
+        nargs="?",
+        const="",
+        help="show files that were dropped for a reason, such as generated; without REASON, of every reason",
+    )
     stats.add_argument("--contaminated", action="store_true", help="list files that were dropped for tasks of benchmarks")
     stats.add_argument("--sample", type=int, default=10, metavar="N", help="show so many of them (default: 10)")
     add_root(stats)
@@ -97,20 +103,25 @@ def read_changes(pairs: list[str]) -> dict[str, Any]:
 
 def run_ingest(args: argparse.Namespace) -> int:
     from streamer.catalog.catalog import Catalog
+    from streamer.corpus.parts.publication import settled_keys
     from streamer.corpus.recipe import load_recipe, parse_recipe
 
+    catalog = Catalog(args.root)
+    settled = settled_keys(catalog)
     changes = read_changes(args.changes)
     if args.sources or not args.recipe:
         changes["sources"] = [{"path": path} for path in args.sources]
     if args.workers is not None:
         changes["workers"] = args.workers
-    recipe = load_recipe(args.recipe, **changes) if args.recipe else parse_recipe("", **changes)
+    recipe = (
+        load_recipe(args.recipe, settled=settled, **changes) if args.recipe else parse_recipe("", settled=settled, **changes)
+    )
     from streamer.corpus.pipeline import build
 
     progress = ProgressLine(sys.stderr, stages=INGEST)
     try:
         report = build(
-            Catalog(args.root),
+            catalog,
             recipe,
             tasks=args.tasks,
             executor=args.executor,
@@ -133,7 +144,10 @@ def print_report(report: Any, as_json: bool) -> None:
     languages = sorted(report.languages.items())
     print_table([{"language": name, **msgspec.structs.asdict(found)} for name, found in languages], False)
     print()
-    print_table([{"dropped because": reason, "files": count} for reason, count in report.dropped.items()], False)
+    if report.dropped:
+        print_table([{"dropped because": reason, "files": count} for reason, count in report.dropped.items()], False)
+    else:
+        print("No file was dropped.")
     if report.replaced:
         print()
         print_table([{"replaced": kind, "places": count} for kind, count in report.replaced.items()], False)
@@ -196,23 +210,27 @@ def print_rejected(catalog: Any, report: Any, args: argparse.Namespace) -> None:
     from streamer.corpus.rejected import read_rejected
     from streamer.errors import CorpusError
 
-    if args.rejected not in report.dropped:
-        known = ", ".join(report.dropped) or "none"
-        raise CorpusError(f"--rejected {args.rejected} dropped no file here; the reasons that did are {known}")
+    if args.rejected and args.rejected not in report.dropped:
+        known = f"files were dropped as {', '.join(report.dropped)}" if report.dropped else "no file was dropped at all"
+        raise CorpusError(f"no file was dropped as {args.rejected} here; {known}")
     if args.sample < 1:
         raise CorpusError(f"--sample {args.sample} shows nothing; give a number from 1 on")
-    found = read_rejected(catalog.store, report.build, args.rejected, args.sample)
+    reasons = [args.rejected] if args.rejected else [*report.dropped]
+    found = {reason: read_rejected(catalog.store, report.build, reason, args.sample) for reason in reasons}
     if args.json:
-        json.dump([msgspec.to_builtins(record) for record in found], sys.stdout, indent=1)
+        json.dump([msgspec.to_builtins(record) for records in found.values() for record in records], sys.stdout, indent=1)
         sys.stdout.write("\n")
         return
-    print(f"{len(found):,} of {report.dropped[args.rejected]:,} files that were dropped as {args.rejected}\n")
-    for record in found:
-        values = ", ".join(f"{name} {value}" for name, value in record.values.items())
-        print(f"{record.repository}: {record.path} ({record.language or 'no language'}) {values}")
-        for line in record.text.splitlines()[:SHOWN_LINES]:
-            print(f"    {printable(line[:SHOWN_CHARACTERS])}")
-        print()
+    if not reasons:
+        print("No file was dropped.")
+    for reason, records in found.items():
+        print(f"{len(records):,} of {report.dropped[reason]:,} files that were dropped as {reason}\n")
+        for record in records:
+            values = ", ".join(f"{name} {value}" for name, value in record.values.items())
+            print(f"{record.repository}: {record.path} ({record.language or 'no language'}) {values}")
+            for line in record.text.splitlines()[:SHOWN_LINES]:
+                print(f"    {printable(line[:SHOWN_CHARACTERS])}")
+            print()
 
 
 def print_contaminated(catalog: Any, report: Any, as_json: bool) -> None:

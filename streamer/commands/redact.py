@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from datetime import datetime
 from typing import Any
 
 from streamer.commands.options import add_why, person
@@ -41,8 +42,11 @@ def run_redact(options: argparse.Namespace) -> int:
     catalog = Catalog(options.root)
     if options.list:
         bodies = catalog.log(RULES).read()
-        said = ("by", "why", "at_s")
-        rows = [{"rule": str(read_rule(body)), **{name: body.get(name) for name in said}} for body in bodies]
+        rows = [{"rule": str(read_rule(body)), "by": body.get("by"), "why": body.get("why")} for body in bodies]
+        for row, body in zip(rows, bodies, strict=True):
+            at_s = body.get("at_s")
+            at = None if at_s is None else f"{datetime.fromtimestamp(at_s):%Y-%m-%d %H:%M}"
+            row |= {"at_s": at_s} if options.json else {"at": at}
         print_table(rows, options.json)
         return 0
     documents = [*options.document, *read_ids(options.documents_from)]
@@ -60,8 +64,8 @@ def run_redact(options: argparse.Namespace) -> int:
     unknown = [document for document in rule.documents if document not in there]
     if not there:
         raise StreamError(
-            f"no stream under {catalog.store.url} says that it has {rule}; nothing was written. phasemix runs trace and the "
-            "pages of streams show ids of documents"
+            f"no stream under {catalog.store.url} says that it has {rule}; nothing was written. Ids of documents and names "
+            "of repositories are shown by phasemix runs trace RUN --batch 0"
         )
     if unknown:
         print(

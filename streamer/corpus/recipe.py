@@ -5,6 +5,7 @@ Always holds: a recipe is frozen, refuses unknown keys, and every number is chec
 
 import re
 import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -173,11 +174,14 @@ def check(name: str, value: float, low: float, high: float, remedy: str = "chang
         raise CorpusError(f"{name} {value} is not in {low}..{high}; {remedy}")
 
 
-def parse_recipe(text: str, *, name: str = "recipe", **changes: Any) -> Recipe:
-    """A recipe from TOML, with `changes` laid over it. Raises: CorpusError that names the key."""
+def parse_recipe(text: str, *, name: str = "recipe", settled: Mapping[str, Any] | None = None, **changes: Any) -> Recipe:
+    """A recipe from TOML, with `changes` laid over it; `settled` stands for the defaults of its keys.
+
+    Raises: CorpusError that names the key.
+    """
     try:
         table = parse_toml(text)
-        return msgspec.convert({**table, **changes}, Recipe)
+        return msgspec.convert({**(settled or {}), **table, **changes}, Recipe)
     except (TomlError, msgspec.ValidationError) as error:
         whose, kind = ("a source's keys", Source) if "$.sources[" in str(error) else ("the keys", Recipe)
         unknown = re.search(r"unknown field `(.*?)`", str(error))
@@ -185,13 +189,13 @@ def parse_recipe(text: str, *, name: str = "recipe", **changes: Any) -> Recipe:
         raise CorpusError(f"{name}: {error}; {whose} are {', '.join(kind.__struct_fields__)}{near}") from error
 
 
-def load_recipe(path: str | Path, **changes: Any) -> Recipe:
-    """A recipe from a TOML file. Raises: CorpusError."""
+def load_recipe(path: str | Path, *, settled: Mapping[str, Any] | None = None, **changes: Any) -> Recipe:
+    """A recipe from a TOML file, as `parse_recipe` makes it of a text. Raises: CorpusError."""
     try:
         text = read_text(path)
     except (OSError, UnicodeDecodeError, TomlError) as error:
         raise CorpusError(f"recipe {path} cannot be read ({error}); give a TOML file") from error
-    return parse_recipe(text, name=f"recipe {path}", **changes)
+    return parse_recipe(text, name=f"recipe {path}", settled=settled, **changes)
 
 
 def default_positives() -> tuple[str, ...]:

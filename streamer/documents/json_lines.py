@@ -24,8 +24,8 @@ class Bad(Enum):
     """Why a line has no row."""
 
     TOO_LONG = "too long"
-    NOT_UTF8 = "no UTF-8"
-    NO_OBJECT = "no JSON object"
+    NOT_UTF8 = "not UTF-8"
+    NO_OBJECT = "not a JSON object"
 
 
 def read_json_lines(file: Lines) -> Iterator[tuple[int, Row | Bad]]:

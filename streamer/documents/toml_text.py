@@ -53,7 +53,9 @@ def parse_toml(text: str) -> dict[str, Any]:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise TomlError(line_at(text, error.start), "half a surrogate pair is no text; save the file as UTF-8") from error
+        raise TomlError(
+            line_at(text, error.start), "half a surrogate pair cannot be read as text; save the file as UTF-8"
+        ) from error
     check_bounds(text)
     try:
         return tomllib.loads(text)

@@ -75,7 +75,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 raise ValueError(f"languages.{language} is none of the languages {', '.join(LANGUAGES)}; correct its name")
             for gate, values in changes.items():
                 if gate not in GATES:
-                    raise ValueError(f"languages.{language}.{gate} is no gate; the gates are {', '.join(GATES)}")
+                    raise ValueError(f"languages.{language}.{gate} does not name a gate; the gates are {', '.join(GATES)}")
                 changed(getattr(self, gate), values, f"languages.{language}.{gate}")
 
 

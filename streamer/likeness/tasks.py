@@ -82,7 +82,7 @@ def read_tasks(paths: Iterable[str]) -> Iterator[Task]:
 def read_task(row: Row | Bad, set_name: str, where: str) -> Task:
     """One row as a task. Raises: CorpusError."""
     if isinstance(row, Bad):
-        raise CorpusError(f"{where} is not a JSON object ({row.value}). Give a JSONL file with one task on each line.")
+        raise CorpusError(f"{where} is {row.value}. Give a JSONL file with one task on each line.")
     named = first_text(row, NAMES) or where.rpartition(":")[2]
     language = language_of(row, set_name, named)
     prompt, words, solution = first_text(row, PROMPTS), first_text(row, WORDS), first_text(row, SOLUTIONS)

@@ -41,7 +41,7 @@ class MdsFolder:
         is_whole = str(path) == name and "\0" not in name and name.isprintable()
         if not is_inside or not is_whole or any(len(part.encode()) > LONGEST_PART for part in path.parts):
             raise PartError(
-                f"{self.name}/{INDEX} names {name[:200]!r}, which is no path inside the folder; correct the index"
+                f"{self.name}/{INDEX} names {name[:200]!r}, which is not a path inside the folder; correct the index"
             )
         return name
 

@@ -172,7 +172,9 @@ def parse_index(data: bytes, *, name: str) -> list[ListedShard]:
     try:
         shards = msgspec.json.decode(data, type=Index).shards
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise PartError(f"{name}/index.json is no MDS index ({error}); give a folder that MDSWriter closed") from error
+        raise PartError(
+            f"{name}/index.json cannot be read as an MDS index ({error}); give a folder that MDSWriter closed"
+        ) from error
     for shard in shards:
         if shard.format != "mds" or (shard.compression or "zstd").split(":")[0] != "zstd":
             raise PartError(
@@ -215,7 +217,7 @@ def read_head(data: Any, *, name: str) -> tuple[int, int, int]:
     size = len(data)
     rows = int.from_bytes(bytes(data[:4]), "little") if size >= 8 else -1
     if rows < 1 or size < 4 + 4 * (rows + 1):
-        raise PartError(f"{name}: {size} bytes are no shard; run phasemix streams verify")
+        raise PartError(f"{name}: {size} bytes cannot be a shard; run phasemix streams verify")
     ends = np.frombuffer(data, np.uint32, 2, 4), np.frombuffer(data, np.uint32, 1, 4 + 4 * rows)
     first, second, last = int(ends[0][0]), int(ends[0][1]), int(ends[1][0])
     row_bytes = second - first

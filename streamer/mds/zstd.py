@@ -25,7 +25,7 @@ def blocks(path: Path | memoryview, raw_bytes: int) -> Iterator[bytes]:
                     break
                 yield block
     except OSError as error:
-        raise PartError(f"{path} is no zstd stream ({error}); restore it from a copy") from error
+        raise PartError(f"{path} cannot be read as a zstd stream ({error}); restore it from a copy") from error
     if left:
         has = "more" if left < 0 else f"{raw_bytes - left:,}"
         raise PartError(f"{path} unpacks to {has} bytes, {raw_bytes:,} are expected; restore it from a copy")

@@ -78,7 +78,7 @@ def parse(json_text: str, *, name: str = "tokenizer") -> Tokenizer:
     Raises: CorpusError when the text is none, it lacks an end-of-document token, or decoding does not give texts back.
     """
     shape = read_shape(json_text, name=name)
-    with library_errors(f"{name} is no tokenizer.json that the tokenizers library takes"):
+    with library_errors(f"{name} cannot be read as a tokenizer.json by the tokenizers library"):
         tokenizer = Tokenizer.from_str(json_text)
     check_ids(shape, tokenizer.get_vocab(with_added_tokens=True), name=name)
     tokenizer.encode_special_tokens = True

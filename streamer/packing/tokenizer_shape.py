@@ -58,10 +58,12 @@ def read_shape(json_text: str, *, name: str) -> Shape:
         shape = msgspec.json.decode(json_text, type=Shape)
     except RecursionError as error:
         raise CorpusError(
-            f"{name} is no tokenizer.json: it is nested too deep; give one of the tokenizers library"
+            f"{name} cannot be read as a tokenizer.json: it is nested too deep; give one of the tokenizers library"
         ) from error
     except (msgspec.MsgspecError, UnicodeEncodeError) as error:
-        raise CorpusError(f"{name} is no tokenizer.json ({error}); give one of the tokenizers library") from error
+        raise CorpusError(
+            f"{name} cannot be read as a tokenizer.json ({error}); give one of the tokenizers library"
+        ) from error
     if shape.model.type not in MODELS:
         refuse_lossy(name, f"its model {shape.model.type} maps unknown words to one token")
     if shape.model.dropout:
@@ -85,7 +87,9 @@ def check_parts(part: Any, inner: str, known: tuple[str, ...], name: str, depth:
     if kind not in known:
         refuse_lossy(name, f"its part {str(kind)[:40]} is none of {', '.join(known)}")
     if depth > MOST_DEPTH:
-        raise CorpusError(f"{name} is no tokenizer.json: sequences are nested too deep; write one flat sequence")
+        raise CorpusError(
+            f"{name} cannot be read as a tokenizer.json: sequences are nested too deep; write one flat sequence"
+        )
     if kind == "Sequence":
         growth = 1.0
         parts = part.get(inner)

@@ -68,9 +68,9 @@ def refuse_other(catalog: Catalog, found: HoldOut | None, wanted: HoldOut) -> No
     if found not in (None, wanted):
         assert found is not None
         raise StreamError(
-            f"root {catalog.store.url} holds out a share of {found.share:g} of the repositories by the key {found.key!r}, "
-            f"the recipe {wanted.share:g} by {wanted.key!r}: what is held out would be trained on. Set heldout_share = "
-            f"{found.share:g} and heldout_key = {found.key!r}, or build into another root"
+            f"root {catalog.store.url} holds out a share of {found.share} of the repositories by the key {found.key!r}, "
+            f"the recipe {wanted.share} by {wanted.key!r}: what is held out would be trained on. Set heldout_share = "
+            f"{found.share} and heldout_key = {found.key!r}, or build into another root"
         )
 
 

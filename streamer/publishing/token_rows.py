@@ -47,7 +47,9 @@ def find_column(folder: MdsFolder, *, seq_len: int | None, token_dtype: str | No
     if token_dtype is not None:
         width = np.dtype(token_dtype).itemsize
         if size % width or not size:
-            raise PartError(f"{folder.name} has rows of {size} bytes, which are no ids of {token_dtype}; give another dtype")
+            raise PartError(
+                f"{folder.name} has rows of {size} bytes, which cannot be ids of {token_dtype}; give another dtype"
+            )
         return TokenColumn(size // width, token_dtype)
     if seq_len is None:
         fitting = [(name, size // width) for width, name in SAID_BY_LENGTH.items() if size % width == 0 and size]

@@ -13,7 +13,7 @@ def check_bounds(bounds: Sequence[int]) -> tuple[int, ...]:
     """Lower percentile bounds, highest first, down to 0. Raises: CorpusError."""
     if not bounds or list(bounds) != sorted(set(bounds), reverse=True) or bounds[-1] != 0 or bounds[0] > 99:
         raise CorpusError(
-            f"bins {list(bounds)} are no lower percentiles: give whole numbers from at most 99 down to 0, "
+            f"bins {list(bounds)} cannot be lower percentiles: give whole numbers from at most 99 down to 0, "
             "each once, for example [80, 50, 0]"
         )
     return tuple(bounds)

@@ -79,7 +79,7 @@ def test_a_chart_changes_with_the_scheme_while_it_is_looked_at(world_service: st
 def test_hostile_names_are_text(world_service: str, open_page: OpenPage) -> None:
     page = open_page(world_service)
     page.go("mixtures/general/1?tokens=<img src=x onerror=alert(1)>")
-    page.until(lambda: "is no number of tokens" in page.text("main"))
+    page.until(lambda: "is not a number of tokens" in page.text("main"))
     assert page.driver.find_elements(By.CSS_SELECTOR, "main img") == []
 
 

@@ -39,6 +39,53 @@ def test_a_mixture_is_applied_run_edited_and_switched(
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["stream", "list"], "did you mean 'streams'?"),
+        (["streams", "lst"], "phasemix: invalid choice: 'lst' (choose from "),
+        (["runs", "create", "a", "--steps", "4"], "the following arguments are required: --seed"),
+        (
+            ["runs", "create", "a", "--seed", "1", "--global-batch", "2", "--steps", "4", "--root", "r"],
+            "unrecognized arguments: --steps 4; did you mean '--num-steps'?; phasemix runs create --help says more",
+        ),
+        (["status", "--root", "no-such-root"], "there is no root at "),
+        (["--root", "no-such-root", "streams", "list"], "there is no root at "),
+    ],
+)
+def test_a_mistyped_word_is_named_with_what_it_may_have_been(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(words)
+    except SystemExit as end:
+        code = end.code  # type: ignore[assignment]
+    assert code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_root_may_stand_before_the_noun_and_absent_names_get_the_nearest_one(
+    root: Path, fill: Callable[..., Catalog], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill("raw/python", 30)
+    (tmp_path / "m.toml").write_text(MIXTURE)
+    for before in (["--root", str(root)], [f"--root={root}"]):
+        assert main([*before, "mixtures", "apply", str(tmp_path / "m.toml")]) == 0
+    assert (
+        main(["runs", "create", "first", "--mixture", "m", "--seed", "1", "--global-batch", "4", "--root", str(root)]) == 0
+    )
+    assert main(["status", "--root", str(root)]) == 0
+    assert f"nothing is up for {root} on this machine" in capsys.readouterr().out
+    assert main(["generators", "status", "--root", str(root)]) == 0
+    assert "No pool reports for this root" in capsys.readouterr().err
+    assert main(["streams", "show", "raw/pyton", "--root", str(root)]) == 2
+    assert "stream raw/pyton does not exist under " in (said := capsys.readouterr().err)
+    assert "did you mean 'raw/python'?" in said
+    assert main(["runs", "show", "frist", "--root", str(root)]) == 2
+    assert "did you mean 'first'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ["mixtures", "show", "none"],

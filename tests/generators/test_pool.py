@@ -144,7 +144,7 @@ def test_orders_and_draining_over_http_go_on_when_nobody_looks(pool: Pool) -> No
     [
         (["work", "--engine", "http://127.0.0.1:1/v1"], "engine http://127.0.0.1:1/v1 does not answer"),
         (["work", "--engine", "http://127.0.0.1:1/v1", "--redis", "unix:///nowhere.sock"], "Redis at unix:///nowhere.sock"),
-        (["plan", "--redis", "what"], "no address of a Redis"),
+        (["plan", "--redis", "what"], "cannot be the address of a Redis"),
         (["seed", "--from", "nothing/*", "--files", "1"], "no stream with documents matches"),
         (["scale", "-1"], "-1 workers are outside 0 to 1024"),
     ],

@@ -64,7 +64,7 @@ def test_a_stream_without_its_texts_gives_no_seed_documents(root: Path) -> None:
     [
         (None, "this service was started without Redis"),
         ("redis://:secret@127.0.0.1:1/0", "Redis at 127.0.0.1:1/0 does not answer"),
-        ("what", "is no address of a Redis"),
+        ("what", "cannot be the address of a Redis"),
     ],
 )
 def test_a_pool_without_redis_does_not_drain_and_the_reason_is_said(seeded: Catalog, url: str | None, said: str) -> None:

@@ -26,13 +26,19 @@ export function useTable(run, dry) {
   ], { key: (u) => u.stream, sort: "-now" });
 }
 
-// Keys whose shares an event changed, the largest change first; all of them where nothing was before.
-function changedKeys(before, after) {
-  if (!after) return "";
+// What an event changed by key; by component where there is one key alone, or where no key's share has changed.
+function changedShares(event) {
+  if (!event.keys) return "";
+  const byKey = event.keys_before || Object.keys(event.keys).length > 1 ? changed(event.keys_before, event.keys) : "";
+  return byKey || changed(event.shares_before, event.shares) || "as before";
+}
+
+// Whose shares changed, the largest change first; all of them where nothing was before.
+function changed(before, after) {
   const moved = (key) => Math.abs((after[key] ?? 0) - (before?.[key] ?? 0));
   const keys = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after)])].filter((key) => moved(key) >= 0.00005).sort((a, b) => moved(b) - moved(a));
   const said = (key) => (before ? `${key} ${share(before[key] ?? 0)} → ${share(after[key] ?? 0)}` : `${key} ${share(after[key])}`);
-  return keys.map(said).join(", ") || "as before";
+  return keys.map(said).join(", ");
 }
 
 // The steps of a ramp from one mixture to another as one event.
@@ -42,7 +48,7 @@ export function foldRamps(events) {
     const last = folded.at(-1);
     const ends = event.mixture === last?.mixture?.split("..")[1];
     if (last?.event === "ramped" && event.event === "switched" && event.by === last.by && (ends || event.mixture === last.mixture)) {
-      folded[folded.length - 1] = { ...last, keys: event.keys, why: `until step ${count(event.step)}${ends ? "" : `; ${event.why}`}` };
+      folded[folded.length - 1] = { ...last, shares: event.shares, keys: event.keys, why: `until step ${count(event.step)}${ends ? "" : `; ${event.why}`}` };
     } else folded.push(event.event === "switched" && event.mixture?.includes("..") ? { ...event, event: "ramped" } : event);
   }
   return folded;
@@ -53,7 +59,7 @@ export function historyTable(title = "History") {
     { name: "step", title: "Step", number: true, cell: (e) => count(e.step) },
     { name: "event", title: "Event", cell: (e) => e.event },
     { name: "mixture", title: "Mixture", cell: (e) => (e.mixture ? { text: e.mixture, href: `#/mixtures/${e.mixture.split("..").at(-1).replace("@", "/")}` } : "") },
-    { name: "shares", title: "Shares by key", prose: true, cell: (e) => changedKeys(e.keys_before, e.keys) },
+    { name: "shares", title: "Shares", prose: true, cell: changedShares },
     { name: "why", title: "Why", prose: true, cell: (e) => e.why ?? "" },
     { name: "by", title: "Who", cell: (e) => e.by ?? "" },
     { name: "at", title: "When", cell: (e) => when(e.at_s) },

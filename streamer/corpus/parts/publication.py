@@ -18,7 +18,7 @@ from streamer.corpus.progress import Progress
 from streamer.errors import CorpusError
 from streamer.likeness.contamination import Contamination
 from streamer.likeness.contamination_file import read_index
-from streamer.publishing.heldout import HoldOut, note_choice
+from streamer.publishing.heldout import HoldOut, note_choice, read_choice
 from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body
 
@@ -60,6 +60,14 @@ def check_root(catalog: Catalog, seq_len: int, dtype: str) -> str | None:
             "another root, or change the length of its samples with phasemix corpus repack"
         )
     return tokenizer
+
+
+def settled_keys(catalog: Catalog) -> dict[str, Any]:
+    """The keys of a recipe that an earlier ingest has settled for a root, with their values; none for a new root."""
+    shapes = {(found.seq_len, found.dtype) for found in catalog.streams("raw/*") if found.samples}
+    found: dict[str, Any] = dict(zip(("seq_len", "dtype"), shapes.pop(), strict=True)) if len(shapes) == 1 else {}
+    choice = read_choice(catalog)
+    return found | ({} if choice is None else {"heldout_share": choice.share, "heldout_key": choice.key})
 
 
 def last_tokenizer(bodies: Bodies) -> str | None:

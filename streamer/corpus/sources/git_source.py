@@ -84,7 +84,7 @@ def read_blob(answers: IO[bytes], file: RawFile) -> None:
 def commit_of(path: Path, revision: str) -> str:
     """The commit of a revision. Raises: CorpusError for one that there is not."""
     if revision.startswith("-"):
-        raise CorpusError(f"source {path}: {revision} is no revision; name a branch, a tag or a commit")
+        raise CorpusError(f"source {path}: {revision} cannot be a revision; name a branch, a tag or a commit")
     return run(path, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", revision=revision).decode().strip()
 
 

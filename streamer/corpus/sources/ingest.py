@@ -165,7 +165,9 @@ def read_container(path: Path, source: Source, share: Share, *, first: int = 0, 
     ending = next((ending for ending in (*ZIP_ENDINGS, *TAR_ENDINGS) if name.endswith(ending)), None)
     if ending is None:
         known = ", ".join((*ZIP_ENDINGS, *TAR_ENDINGS, *PARQUET_ENDINGS))
-        raise CorpusError(f"source {source.path} is no folder and ends in none of {known}; give one of these")
+        raise CorpusError(
+            f"source {source.path} is a file whose name ends in none of {known}; give a folder or one of these"
+        )
     repository = source.repository or clean_name(path.name[: -len(ending)])
     lost = RawFile(path=clean_name(path.name), repository=repository, license=source.license)
     return numbered(read_archive(path, lost, source), share, first=first)

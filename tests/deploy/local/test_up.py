@@ -53,6 +53,7 @@ def mentioning(*words: str) -> list[str]:
 def test_everything_runs_follows_scale_and_is_gone_after_down(root, runtime):
     up = phasemix("up", "--root", str(root), "--json")
     assert up.returncode == 0, up.stderr
+    assert f"There was no root at {root}" in up.stderr
     found = rows(root)
     try:
         assert {row["state"] for row in found.values()} == {"running"}

@@ -177,6 +177,13 @@ def test_the_mixture_says_what_it_is_and_parses(tmp_path: Path) -> None:
     assert (parsed.mixture.name, parsed.mixture.seq_len, parsed.mixture.component[0].max_passes) == ("mine", 256, 4)
 
 
+def test_the_mixture_of_one_language_proposes_no_pin(tmp_path: Path) -> None:
+    folder = look(write(tmp_path / "one", a__a_py=80_000, b__b_py=80_000))
+    text = mixture_text("mine", folder, choose(folder, max_mb=32))
+    assert "pin" not in text
+    assert "max_passes = " in text
+
+
 def test_the_first_change_is_one_that_the_streams_can_give(tmp_path: Path) -> None:
     """Given 99 % of one language, then pinning it to a half would repeat the little that is left dozens of times."""
     write(tmp_path / "one", a_py=300_000, b_go=2_000)

@@ -202,15 +202,17 @@ def test_an_editor_that_is_no_command_and_a_reason_too_long_are_said_before_anyt
     command("apply", str(tmp_path / "m.toml"))
     monkeypatch.setenv("VISUAL", "'")
     said = command("edit", "m", code=2)
-    assert "is no command: No closing quotation" in said
+    assert "cannot be read as a command: No closing quotation" in said
     assert said.count("\n") == 1
     assert "printable characters" in command("edit", "m", "--why", "x" * 1001, code=2)
-    assert "no number of tokens" in command("edit", "m", "--set", "raw.pin.python=0.5", "--tokens", "x", code=2)
+    assert "not a number of tokens" in command("edit", "m", "--set", "raw.pin.python=0.5", "--tokens", "x", code=2)
 
 
 @pytest.mark.parametrize("speed", ["nan", "inf", "0", "-1"])
 def test_a_speed_of_training_that_is_none_is_refused(command: Command, tmp_path: Path, speed: str) -> None:
-    assert "is no speed" in command("preview", str(tmp_path / "m.toml"), f"--tokens-per-s={speed}", code=2)
+    assert "must be a finite number above 0" in command(
+        "preview", str(tmp_path / "m.toml"), f"--tokens-per-s={speed}", code=2
+    )
 
 
 def test_a_mixture_whose_first_version_was_never_written_is_none(command: Command, root: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.command_line import main
 from mixer import Mixtures, RunReader, Runs
-from mixer.commands.runs import changed_keys
+from mixer.commands.runs import changed, changed_shares
 from mixer.ledger.history import Event, fold_ramps
 from mixer.steering.schedules import read_schedule, steering_of
 from streamer import Catalog
@@ -89,11 +89,28 @@ def test_a_ramp_that_somebody_ends_is_not_folded_into_what_came_after() -> None:
 
 
 def test_keys_that_did_not_change_are_left_out() -> None:
-    assert changed_keys({"c": 0.5, "go": 0.3, "rust": 0.2}, {"c": 0.2, "go": 0.3, "sql": 0.5}) == (
+    assert changed({"c": 0.5, "go": 0.3, "rust": 0.2}, {"c": 0.2, "go": 0.3, "sql": 0.5}) == (
         "sql 0% -> 50%, c 50% -> 20%, rust 20% -> 0%"
     )
-    assert changed_keys({"c": 1.0}, {"c": 1.0}) == "as before"
-    assert changed_keys(None, None) == ""
+    one = {"c": 1.0}
+    same = Event(step=4, event="switched", run="a", shares=one, shares_before=one, keys=one, keys_before=one)
+    assert changed_shares(same) == "as before"
+    assert changed_shares(Event(step=4, event="paused", run="a")) == ""
+
+
+def test_a_history_shows_components_where_the_keys_say_nothing(
+    root: Path, fill: Callable[..., Catalog], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill("raw/go", 20)
+    fill("scored/go/q80", 20)
+    component = '[[component]]\nstreams = "{}/*"\nshare = {}\n'
+    for raw, scored in ((0.75, 0.25), (0.5, 0.5)):
+        Mixtures(root).apply(f'name = "m"\nseq_len = 8\n{component.format("raw", raw)}{component.format("scored", scored)}')
+    said(capsys, root, "runs", "create", "a", "--mixture", "m@1", "--seed", "1", "--global-batch", "2")
+    assert "m@2" in said(capsys, root, "runs", "switch", "a", "m")
+    lines = said(capsys, root, "runs", "history", "a").splitlines()
+    assert "raw 75%, scored 25%" in lines[1]
+    assert "raw 75% -> 50%, scored 25% -> 50%" in lines[2]
 
 
 def test_a_preview_without_a_horizon_is_of_one_pass_or_of_what_is_left_of_the_run(

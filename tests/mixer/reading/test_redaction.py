@@ -1,6 +1,7 @@
 """Redacted documents: batches before stay what they were, later ones are without them, everywhere and after any crash."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,8 @@ def test_what_people_see_and_what_is_made_of_documents_is_without_them(
     assert all(row["redacted"] for row in json.loads(capsys.readouterr().out))
     assert main(["streams", "redact", "--list", "--root", root, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["why"] == "asked for"
+    assert main(["streams", "redact", "--list", "--root", root]) == 0
+    assert re.search(r"asked for +\d{4}-\d\d-\d\d \d\d:\d\d\n", capsys.readouterr().out)
     assert main(["streams", "verify", "--root", root]) == 0
     capsys.readouterr()
 

@@ -208,11 +208,13 @@ def test_sidecars_of_a_store_without_paths_are_read_and_one_that_is_gone_is_name
 
 def test_what_cannot_be_traced_is_said(root: Path, fill: Callable[..., Catalog]) -> None:
     begin(root, fill)
+    with pytest.raises(RunError, match="has taken in no parts yet, .*; name a later step with --to"):
+        Trace(root, "a").document("nothing")
     RunReader(root, "a").read(0)
     trace = Trace(root, "a")
     with pytest.raises(RunError, match="run b does not exist"):
         Trace(root, "b")
-    with pytest.raises(RunError, match="2 parts names document nothing .1 have none"):
+    with pytest.raises(RunError, match="document nothing is in none of its 2 parts, 1 of which do not say what they hold"):
         trace.document("nothing")
     with pytest.raises(StepError, match="step -1 is below 0"):
         trace.batch(-1)
@@ -249,6 +251,7 @@ def test_the_command_prints_a_batch_and_a_document(
     positions = json.loads(command(capsys, *trace, "--document", "raw/python/13", "--to", 1000, "--json"))
     assert [position["pass_index"] for position in positions] == [0, 1, 2, 3]
     assert len(command(capsys, *trace, "--document", "raw/python/13", "--to", 1000).splitlines()) == 5
+    assert "a does not give raw/python/13 up to there" in command(capsys, *trace, "--document", "raw/python/13", "--to", 0)
 
 
 @pytest.mark.parametrize(

@@ -64,5 +64,5 @@ def test_positives_come_from_globs_and_json_lines(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="match no file"):
         list(read_positives([f"{tmp_path}/*.go"]))
     (tmp_path / "rows.jsonl").write_text("[]\n")
-    with pytest.raises(CorpusError, match=r"rows.jsonl:1 is no JSON object"):
+    with pytest.raises(CorpusError, match=r"rows.jsonl:1 is not a JSON object"):
         list(read_positives([f"{tmp_path}/rows.jsonl"]))

@@ -135,7 +135,7 @@ def test_sections_are_top_middle_and_bottom() -> None:
         ('sorces = [{path = "x"}]', "unknown field `sorces`|required field `sources`"),
         ('sources = [{path = "x", pth = 1}]', "unknown field `pth`.*a source's keys are .*did you mean 'path'"),
         ('sources = [{path = "x"}]\nvocabulry = 3', "did you mean 'vocabulary'"),
-        ('bins = [50, 80]\nsources = [{path = "x"}]', "bins .* are no lower percentiles"),
+        ('bins = [50, 80]\nsources = [{path = "x"}]', "bins .* cannot be lower percentiles"),
         ('sample_files = 5000\nsources = [{path = "x"}]', "sample_files 5000 is not in 20..300"),
         ('dtype = "int64"\nsources = [{path = "x"}]', "dtype int64 is not one of"),
         ("seq_len = ", "recipe: "),

@@ -85,6 +85,18 @@ def test_only_what_is_new_is_added_in_new_parts_with_the_same_tokenizer(
     assert "this is the last of 2 ingests into this root" in capsys.readouterr().out
 
 
+def test_an_addition_takes_the_lengths_and_the_hold_out_of_the_root_unless_it_names_others(
+    catalog: Catalog, more: Recipe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["corpus", "ingest", more.sources[0].path, "--set", "annotator_model=ngrams"]
+    root = ["--root", catalog.store.url.removeprefix("file://")]
+    assert main([*words, "--set", "heldout_share=0.02", *root]) == 2
+    assert "Set heldout_share = 0.15 and heldout_key = 'phasemix'" in capsys.readouterr().err
+    assert main([*words, *root]) == 0
+    assert {found.seq_len for found in catalog.streams("raw/*")} == {128}
+    assert any(doc.path == "new/client_0.py" for doc in documents(catalog).values())
+
+
 def test_the_same_sources_again_add_nothing_and_say_why(catalog: Catalog, recipe: Recipe) -> None:
     before = {found.name: found.samples for found in catalog.streams()}
     with pytest.raises(CorpusError, match=r"nothing in these sources is new to root .*exact_duplicate .*; name other"):

@@ -241,7 +241,7 @@ def test_an_absent_source_and_one_of_no_known_kind_are_errors(tmp_path: Path) ->
     (tmp_path / "x.rar").write_bytes(b"x")
     with pytest.raises(CorpusError, match="does not exist"):
         read(tmp_path / "nothing")
-    with pytest.raises(CorpusError, match="is no folder and ends in none of"):
+    with pytest.raises(CorpusError, match="is a file whose name ends in none of"):
         read(tmp_path / "x.rar")
 
 
@@ -350,7 +350,7 @@ def test_a_repository_is_read_at_a_revision(repository: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("revision", "said"), [("v9", "no revision v9"), ("--all", "is no revision"), ("main:src", "no revision main:src")]
+    ("revision", "said"), [("v9", "no revision v9"), ("--all", "cannot be a revision"), ("main:src", "no revision main:src")]
 )
 def test_a_revision_that_there_is_not_is_one_line(repository: Path, revision: str, said: str) -> None:
     with pytest.raises(CorpusError, match=said) as error:

@@ -82,7 +82,7 @@ def test_columns_of_another_kind_than_text_say_nothing(tmp_path: Path) -> None:
     ("name", "data", "said"),
     [
         ("rows.jsonl", b'{"output": "x = 1"}\n{"other": 1}\n', r"rows.jsonl:2 has none of output, content, text"),
-        ("rows.jsonl", b"[" * 100_000, r"rows.jsonl:1 is no JSON object"),
+        ("rows.jsonl", b"[" * 100_000, r"rows.jsonl:1 is not a JSON object"),
         ("rows.jsonl", b'{"text": 3}', r"rows.jsonl:1 has none"),
         ("rows.jsonl.gz", b"no gzip", r"rows.jsonl.gz cannot be read"),
         ("rows.jsonl.gz", gzip.compress(b'{"text": "x"}\n' * 99, mtime=0)[:-9], r"rows.jsonl.gz cannot be read"),

@@ -236,7 +236,7 @@ def test_values_of_a_language_hold_for_it_alone() -> None:
     ("table", "message"),
     [
         ({"languages": {"perl": {}}}, "languages.perl is none of the languages"),
-        ({"languages": {"go": {"smells": {}}}}, "languages.go.smells is no gate; the gates are vendored"),
+        ({"languages": {"go": {"smells": {}}}}, "languages.go.smells does not name a gate; the gates are vendored"),
         (
             {"languages": {"go": {"data": {"lines": 3}}}},
             "languages.go.data: .*unknown field `lines`; its keys are max_lines, max_share, on",

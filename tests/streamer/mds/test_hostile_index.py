@@ -25,6 +25,6 @@ def test_a_shard_whose_name_is_none_is_refused_with_the_index(tmp_path: Path, na
         "zip_data": None,
     }
     (tmp_path / "index.json").write_bytes(msgspec.json.encode({"shards": [shard], "version": 2}))
-    with pytest.raises(PartError, match=r"index\.json names .* no path inside the folder") as refused:
+    with pytest.raises(PartError, match=r"index\.json names .* not a path inside the folder") as refused:
         MdsFolder(tmp_path)
     assert len(str(refused.value)) < 1000

@@ -79,7 +79,7 @@ HOSTILE: dict[str, tuple[Change, str]] = {
         "at most 1,048,575",
     ),
     "a merge of absent tokens": (put("model", "merges", ["absent gone"]), "out of vocabulary"),
-    "no merges at all": (put("model", "merges", 3), "no tokenizer.json"),
+    "no merges at all": (put("model", "merges", 3), "cannot be read as a tokenizer.json"),
     "a sequence in a sequence": (
         lambda document: [
             document.update(normalizer={"type": "Sequence", "normalizers": [document["normalizer"]]}) for _ in range(40)
@@ -89,11 +89,11 @@ HOSTILE: dict[str, tuple[Change, str]] = {
 }  # type: ignore[dict-item]
 TEXTS = {
     "nothing": ("", "truncated"),
-    "a list": ("[]", "no tokenizer.json"),
+    "a list": ("[]", "cannot be read as a tokenizer.json"),
     "bytes": ("\0\1", "malformed"),
     "deep lists": ('{"model": {}, "more": ' + "[" * 100_000, "nested too deep"),
     "deep tables": ('{"model": {}, "more": ' + '{"a":' * 100_000, "nested too deep"),
-    "half a surrogate pair": (json.dumps(BASE).replace('"!"', '"\\ud800"'), "no tokenizer.json"),
+    "half a surrogate pair": (json.dumps(BASE).replace('"!"', '"\\ud800"'), "cannot be read as a tokenizer.json"),
 }
 
 

@@ -43,7 +43,7 @@ def test_a_tokenizer_without_an_end_of_document_token_is_refused() -> None:
 
 def test_what_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text('{"model": 1}')
-    with pytest.raises(CorpusError, match=r"is no tokenizer\.json"):
+    with pytest.raises(CorpusError, match=r"as a tokenizer\.json"):
         read_text(tmp_path / "tokenizer.json")
     with pytest.raises(CorpusError, match="cannot be read"):
         read_text(tmp_path / "absent.json")

@@ -116,7 +116,7 @@ def test_a_name_outside_the_folder_is_refused_for_that_reason(
     index = json.loads((folder / "index.json").read_text())
     index["shards"][0]["raw_data"]["basename"] = name
     (folder / "index.json").write_text(json.dumps(index))
-    refused(capsys, publish("raw/python", folder), "no path inside the folder")
+    refused(capsys, publish("raw/python", folder), "not a path inside the folder")
     assert not root.exists()
 
 
