@@ -136,7 +136,7 @@ def abandoned_memory() -> set[str]:
     for maps in Path("/proc").glob("[0-9]*/maps"):
         with contextlib.suppress(OSError):  # a process that ended meanwhile, or another user's
             used.update(re.findall(r" /dev/shm/(\S+)$", maps.read_text(errors="replace"), re.MULTILINE))
-    return set(os.listdir("/dev/shm")) - used
+    return {entry.name for entry in os.scandir("/dev/shm") if entry.is_file(follow_symlinks=False)} - used
 
 
 @pytest.fixture

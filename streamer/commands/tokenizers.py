@@ -106,6 +106,7 @@ def run_tokenizer_show(args: argparse.Namespace) -> int:
 
 def describe_tokenizer(json_text: str, texts: list[str], *, name: str = "tokenizer") -> dict[str, Any]:
     from streamer.packing import tokenizer as tokenizers
+    from streamer.packing.encoder import TextEncoder
 
     found = tokenizers.describe(json_text, name=name)
     row: dict[str, Any] = {
@@ -114,6 +115,6 @@ def describe_tokenizer(json_text: str, texts: list[str], *, name: str = "tokeniz
         "end_of_document_id": found.end_of_document_id,
     }
     if texts:
-        tokens = sum(map(len, tokenizers.encode(tokenizers.parse(json_text), texts)))
+        tokens = sum(map(len, TextEncoder(json_text).encode(texts)))
         row["bytes_per_token"] = round(sum(len(text.encode()) for text in texts) / max(1, tokens), 3)
     return row

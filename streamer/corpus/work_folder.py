@@ -28,7 +28,15 @@ from streamer.likeness.decontamination import find_files
 FORMAT = "corpus-work/1"
 PLACE = "corpus/work"
 NAME = "phasemix-corpus-work"  # below a folder that --work names
-PACKAGES = ("phasemix", "datatrove", "kingfisher-secret-scanner", "rensa", "tokenizers", "tree-sitter-language-pack")
+PACKAGES = (
+    "phasemix",
+    "datatrove",
+    "gigatoken",
+    "kingfisher-secret-scanner",
+    "rensa",
+    "tokenizers",
+    "tree-sitter-language-pack",
+)
 
 
 class WorkFolder:

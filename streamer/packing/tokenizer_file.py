@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from streamer.errors import CorpusError, PhasemixError
+from streamer.packing.encoder import TextEncoder
 from streamer.packing.tokenizer import library_errors, parse
 from streamer.packing.tokenizer_shape import MOST_CHARACTERS, read_shape
 
@@ -69,10 +70,12 @@ def trial(name: str, most_bytes: int, most_cpu_s: int) -> int:
     resource.setrlimit(resource.RLIMIT_CPU, (most_cpu_s, most_cpu_s + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        tokenizer = parse(sys.stdin.buffer.read().decode(), name=name)
-        for run in RUNS:
-            with library_errors(f"{name} cannot encode a long run of {run!r}"):
-                tokenizer.encode((run * RUN_CHARACTERS)[:RUN_CHARACTERS] + "!", add_special_tokens=False)
+        text = sys.stdin.buffer.read().decode()
+        tokenizer, runs = parse(text, name=name), [(run * RUN_CHARACTERS)[:RUN_CHARACTERS] + "!" for run in RUNS]
+        for run in runs:
+            with library_errors(f"{name} cannot encode a long run of {run[:4]!r}"):
+                tokenizer.encode(run, add_special_tokens=False)
+        TextEncoder(text, name=name).encode(runs)  # by the other library too
     except PhasemixError as error:
         print(error)
         return 2

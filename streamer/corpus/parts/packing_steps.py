@@ -21,7 +21,7 @@ from streamer.corpus.progress import Tally
 from streamer.corpus.recipe import Recipe
 from streamer.corpus.spool import read_at, read_places
 from streamer.documents.document import COLUMNS, Document
-from streamer.packing import tokenizer as tokenizers
+from streamer.packing.encoder import TextEncoder
 from streamer.packing.grouping import Grouping, choose_order
 from streamer.packing.packing import pack, sidecar_rows
 from streamer.scoring.quality_bins import bin_name, cut_bins
@@ -82,11 +82,11 @@ class Encoder(PipelineStep):  # type: ignore[misc]
         self.tokenizer_json = tokenizer_json
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
-        tokenizer = tokenizers.parse(self.tokenizer_json)
+        encoder = TextEncoder(self.tokenizer_json)
         for batch in batches(data, BATCH_CHARACTERS):
             with self.track_time("batch"):
-                for doc, ids in zip(batch, tokenizers.encode(tokenizer, [doc.text for doc in batch]), strict=True):
-                    doc.metadata["ids"] = np.asarray(ids, np.uint32)
+                for doc, ids in zip(batch, encoder.encode([doc.text for doc in batch]), strict=True):
+                    doc.metadata["ids"] = ids
             yield from batch
 
 
