@@ -4,6 +4,8 @@ Always holds: a name is noted once and never removed, so nothing ever needs list
 pyarrow, so that a shell's completion and `phasemix` alone answer at once.
 """
 
+import sys
+
 from streamer.errors import StoreError, StreamError
 from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Log
@@ -15,12 +17,20 @@ KINDS = ("streams", "mixtures", "runs")
 
 
 def require_root(root: str) -> None:
-    """Refuses a root that nothing was ever written to, as a mistyped one. Raises: StoreError, StreamError."""
-    if not has_root(root):
-        raise StoreError(
-            f"there is no root at {open_store(root).url}: nothing was written there yet. Check --root or PHASEMIX_ROOT, or "
-            "fill this one with phasemix quickstart FOLDER"
-        )
+    """Refuses a folder that nothing was ever written to, as a mistyped one; of a bucket that answers it is said.
+
+    Raises: StoreError, StreamError.
+    """
+    if has_root(root):
+        return
+    store = open_store(root)
+    said = (
+        f"there is no root at {store.url}: nothing was written there yet. Check --root or PHASEMIX_ROOT, or fill this one "
+        "with phasemix quickstart FOLDER"
+    )
+    if store.local_path(".") is not None:
+        raise StoreError(said)
+    print(f"phasemix: {said}", file=sys.stderr)
 
 
 def has_root(root: str) -> bool:

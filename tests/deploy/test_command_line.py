@@ -12,6 +12,7 @@ import pytest
 from deploy.command_line import main
 from mixer import Mixtures
 from streamer import Catalog
+from streamer.store.object_store import ObjectStore
 
 MIXTURE = 'name = "m"\nseq_len = 8\n[[component]]\nstreams = "raw/*"\nshare = 1\n'
 
@@ -234,3 +235,19 @@ def test_whatever_is_typed_is_answered_by_a_line_that_a_terminal_can_show(
     assert said.count("\n") == 1
     assert len(said) < 2200
     assert said.rstrip("\n").isprintable()
+
+
+def test_a_bucket_that_answers_may_be_empty(
+    s3_store: Callable[..., ObjectStore],
+    s3_endpoint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in (("ENDPOINT_URL", s3_endpoint), ("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    assert main(["streams", "list", "--root", s3_store().url, "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out) == []
+    assert "nothing was written there yet" in said.err
