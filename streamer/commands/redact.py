@@ -105,8 +105,8 @@ def run_compact(options: argparse.Namespace) -> int:
     catalog, progress = Catalog(options.root), ProgressLine(sys.stderr)
     rows = []
     try:
-        for name in catalog.match_names(options.glob):
-            found = compact(catalog, name, progress=progress)
+        for snapshot in catalog.match(options.glob):
+            found = compact(catalog, snapshot.name, progress=progress)
             if found.parts:
                 rows.append(found._asdict())
     finally:
