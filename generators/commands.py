@@ -221,7 +221,9 @@ def run_drain(options: argparse.Namespace) -> int:
     drained, wanted = pool.draining(catalog), pool.wanted(catalog)
     print_table([{"drained": drained, "workers_wanted": wanted}], options.json)
     if not drained:
-        print(f"phasemix: The pool was scaled to {wanted} workers while it drained, so it goes on.", file=sys.stderr)
+        print(
+            f"phasemix: The pool was scaled to {wanted} workers while it drained, which ends the draining.", file=sys.stderr
+        )
     return int(not drained)
 
 

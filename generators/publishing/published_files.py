@@ -28,7 +28,8 @@ class PublishedFiles:
         """Notes what `bodies`, all of the log, have beyond those noted before."""
         while self._read < len(bodies):
             with bodies.understood(self._read):
-                extra: dict[str, Any] = bodies[self._read].get("extra", {})
+                body = bodies[self._read]
+                extra: dict[str, Any] = body["extra"] if body["event"] == "part" else {}  # a new place brings no files
                 self.identities |= set(extra.get("jobs", ()))
                 self.by_purpose.update(extra.get("purposes", ()))
                 self.tokens += extra.get("tokens", 0)

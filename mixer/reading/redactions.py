@@ -15,7 +15,7 @@ class BatchRedactions:
 
     def __init__(self, catalog: Catalog, journal: Logged) -> None:
         self._catalog, self._journal = catalog, journal
-        self._seen, self._found = (0, 0), dict[int, Redacted]()
+        self._seen, self._found = (0, 0, 0), dict[int, Redacted]()
 
     def blank(self, step: int, batch: Batch) -> Batch:
         """A batch of the ledger without what is redacted in it; its tokens are changed in place."""
@@ -25,7 +25,8 @@ class BatchRedactions:
         """What is redacted in the streams of a batch, by their indices."""
         ledger = self._journal.ledger
         manifests = [self._catalog.manifest(name) for name in self._catalog.compacted]
-        seen = sum(redactions.step <= step for redactions in ledger.redactions), sum(one.compacted_by for one in manifests)
+        count = sum(redactions.step <= step for redactions in ledger.redactions)
+        seen = count, sum(one.compacted_by for one in manifests), len(ledger.streams)
         if seen != self._seen:
             index = {name: place for place, name in enumerate(ledger.streams)}
             found = {index[one.name]: one.redacted(0) for one in manifests if one.name in index}

@@ -20,7 +20,7 @@ from mixer.ledger.ledger import Settings
 from mixer.planning.tables import BoundParts
 from mixer.reading.stretches import Stretches
 from streamer.catalog.catalog import Catalog
-from streamer.errors import StoreError
+from streamer.errors import PartError, StoreError
 from streamer.reading.snapshot_loader import Batch
 from streamer.store.object_store import ObjectStore
 from streamer.store.store import Store
@@ -180,8 +180,17 @@ class RunReader:
     def read(self, step: int) -> Batch:
         """This rank's rows of global batch `step`. Raises: StepError, RunEnded, WaitError, PartError.
 
-        A skipped batch is a StepError, which names the next one.
+        A skipped batch is a StepError, which names the next one. Where parts were compacted and their old files are gone,
+        the new ones are read.
         """
+        try:
+            return self._read_whole(step)
+        except PartError:
+            if not self._catalog.has_moved(self.streams):
+                raise
+            return self._read_whole(step)
+
+    def _read_whole(self, step: int) -> Batch:
         batch = self._stretches.at_hand(step)
         if batch is not None:
             return batch

@@ -8,7 +8,7 @@ Always holds:
 import fnmatch
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,10 +34,10 @@ from streamer.catalog.manifest import (
     read_schema,
 )
 from streamer.catalog.names import check_glob, check_stream_name
-from streamer.catalog.redaction import RULES, Redacted, Rule, read_rules, refuse_redacted
+from streamer.catalog.redaction import RULES, WORDS, Redacted, Rule, read_rules, refuse_redacted
 from streamer.catalog.references import check_reference, open_reference
 from streamer.catalog.registry import NAMES_FORMAT, log_of, names_in
-from streamer.catalog.shard_rows import iterate_shard
+from streamer.catalog.shard_rows import iterate_folder, iterate_shard
 from streamer.documents.document import Document
 from streamer.errors import LogError, StreamError
 from streamer.mds import layout as mds
@@ -112,6 +112,11 @@ class Catalog:
         if manifest.compacted:
             self.compacted.add(name)
         return manifest
+
+    def has_moved(self, names: Iterable[str]) -> bool:
+        """Reads the logs of streams, and says whether a compaction gave parts new places since they were read last."""
+        before = {name: self.manifest(name).compacted_by for name in names}
+        return before != {name: self._read_manifest(name).compacted_by for name in before}
 
     def stream(self, name: str, number: int | None = None) -> Snapshot:
         """The stream now, or its snapshot `number`. Raises: StreamError for one that is absent, LogError."""
@@ -323,8 +328,7 @@ class Catalog:
                 extra = decide(bodies)
                 if extra is None:
                     return None
-                if sealed.documents:
-                    refuse_redacted(self.redaction_rules(), sealed.documents)
+                refuse_redacted(self.redaction_rules(), sealed.rows())
                 return part_body(part_id, sealed.schema, sealed.shards, sidecar, extra, beside, sealed.reference)
 
             remove = functools.partial(parts.remove_part, self.store, name, part_id)
@@ -352,8 +356,11 @@ class Catalog:
         snapshot = self.stream(name)
         if snapshot.kind != "documents":
             raise StreamError(f"stream {name} holds tokens; name a documents/* stream")
-        redacted = self.redacted(name)
+        manifest, redacted, length = self.manifest(name), Redacted([], {}), 0
         for part in filter(wanted, snapshot.parts):
+            if manifest.length != length:  # others may read on meanwhile, and a part then lie where its text is gone
+                length = manifest.length
+                redacted = manifest.redacted(length)
             rows = (row for shard in part.shards for row in iterate_shard(self.store, part, shard))
             for number, row in enumerate(rows):
                 if redacted and redacted.has(part.number, number):
@@ -434,6 +441,13 @@ class Sealed(NamedTuple):
     files: dict[str, Path] | None = None
     reference: str | None = None
     index_data: bytes = b""
+
+    def rows(self) -> Iterable[Mapping[str, Any]]:
+        """What it says of its documents, as far as it does."""
+        if self.schema.kind == "tokens":
+            return self.documents or ()
+        place = self.folder if self.reference is None else open_reference(self.reference)
+        return () if place is None else iterate_folder(MdsFolder(place), WORDS.values())
 
 
 def is_same_part(written: Body, asked: Body) -> bool:

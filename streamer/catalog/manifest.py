@@ -1,7 +1,8 @@
 """What a stream's log says, formats stream/1 to stream/4: which parts there are and how their rows lie.
 
-Always holds: a snapshot is a pure function of the first n bodies of the log; a part that an entry condemned is in no
-snapshot, and an entry that names a part is never taken back.
+Always holds: which rows a snapshot has is a pure function of the first n bodies of the log, and where their files lie is
+what the newest body says; a part that an entry condemned is in no snapshot, and an entry that names a part is never taken
+back.
 
 How: a manifest keeps a few numbers of each part in columns, so that a catalog of hundreds of thousands of parts opens in
 a second. A part's names and checksums are decoded from its entry when somebody asks for them. Since stream/2 an entry
@@ -130,7 +131,7 @@ class Manifest:
         self.shard_samples = array("q")
         self.redactions = array("q")  # numbers of the entries that redact something that the stream has
         self._samples = 0
-        self._decoded: dict[int, PartInfo] = {}
+        self._decoded: dict[int, PartInfo] = {}  # by the number of the entry that says where a part lies
         self._lock = threading.Lock()
 
     def take(self, bodies: Bodies) -> None:
@@ -145,7 +146,6 @@ class Manifest:
                         self.redactions.append(number)
                 elif line.event == redaction.COMPACTED:
                     self.compacted[line.part] = self.compacted_by = number
-                    self._decoded.clear()
                 elif line.event == "condemned":
                     self.condemned.add(line.part)
                 elif line.event == "part" and line.shards is not None and line.part not in self.condemned:
@@ -162,17 +162,15 @@ class Manifest:
 
     def part(self, place: int) -> PartInfo:
         """The part at a place among those of the stream."""
-        found = self._decoded.get(place)
+        number = self.numbers[place]
+        entry = self.compacted.get(self.part_ids[place], number)
+        found = self._decoded.get(entry)
         if found is None:
-            number = self.numbers[place]
-            entry = self.compacted.get(self.part_ids[place], number)
             if len(self._decoded) >= MOST_KEPT:
                 self._decoded.clear()
             bodies = self.log.known()
             with bodies.understood(entry):
-                found = read_part(self.name, number, bodies[entry])
-            if entry == self.compacted.get(found.part_id, number):  # and no other thread has taken in a newer one
-                self._decoded[place] = found
+                found = self._decoded[entry] = read_part(self.name, number, bodies[entry])
         return found
 
     @property

@@ -13,6 +13,7 @@ from streamer.catalog.manifest import PartInfo, Shard
 from streamer.catalog.parts import check_hash, plain_bytes
 from streamer.catalog.references import place_of
 from streamer.errors import PartError
+from streamer.mds.folder import MdsFolder, map_plain
 from streamer.mds.layout import iterate_rows
 from streamer.store.entries import RESTORE
 from streamer.store.store import Store
@@ -31,6 +32,13 @@ def iterate_shard(store: Store, part: PartInfo, shard: Shard, only: Iterable[str
     """The rows of a shard, or of each the columns `only`. Raises: PartError."""
     with checked_copy(store, part, shard) as path:
         yield from iterate_rows(plain_bytes(path, shard), only, name=str(path))
+
+
+def iterate_folder(folder: MdsFolder, only: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The columns `only` of the rows of a sealed folder. Raises: PartError, StoreError."""
+    for shard in folder.shards:
+        with folder.file(shard) as path:
+            yield from iterate_rows(map_plain(path, shard), only, name=f"{folder.name}/{folder.name_of(shard)}")
 
 
 @contextmanager

@@ -105,8 +105,8 @@ def run_compact(options: argparse.Namespace) -> int:
     catalog, progress = Catalog(options.root), ProgressLine(sys.stderr)
     rows = []
     try:
-        for name in catalog.match_names(options.glob):
-            found = compact(catalog, name, progress=progress)
+        for snapshot in catalog.match(options.glob):
+            found = compact(catalog, snapshot.name, progress=progress)
             if found.parts:
                 rows.append(found._asdict())
     finally:
@@ -117,8 +117,8 @@ def run_compact(options: argparse.Namespace) -> int:
     print_table(rows, options.json)
     if not options.json:
         print(
-            "The old files still lie there, since readers may have them open. Once the trainings that run have ended or "
-            "resumed, delete them: phasemix streams verify --remove"
+            "The old files still lie there. Trainings of this version go on without them; once nothing else reads them, delete "
+            "them: phasemix streams verify --remove"
         )
     return 0
 

@@ -87,7 +87,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         vocabulary: How many ids the tokenizer that is trained has.
         tokenizer_mb: How much text the tokenizer is trained on, in units of 10**6 bytes.
         heldout_share: Which share of the repositories is held out for evaluation, in `heldout/*`, and never trained on.
-        heldout_mb: How much text of each language is held out at most, in units of 10**6 bytes. What its held-out
+        heldout_mb: How much text of each language an ingest holds out at most, in units of 10**6 bytes. What its held-out
             repositories have beyond that is left out as `held_out`: it is not trained on either.
         heldout_key: What the choice of held-out repositories depends on. Corpora with the same key hold out the same ones. A
             root keeps share and key, and what is published under it later is held to them.

@@ -261,7 +261,7 @@ class Heard:
             seen = self._beat.read_text()
         except OSError:
             return ""
-        if seen.split()[0] != self._folder.name:
+        if seen and seen.split()[0] != self._folder.name:  # after a crash of its disk the file may be empty
             self._end()
         return seen
 

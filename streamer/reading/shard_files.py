@@ -30,6 +30,10 @@ from streamer.store.store import MemoryStore, Store
 log = logging.getLogger(__name__)
 HASH_BLOCK_BYTES = 1 << 24
 SPARE_PART = 4  # reading ahead leaves this part of the cache's bound to whoever must have a shard now
+MISSING = (
+    "if its stream was compacted since it was opened here, open it again; else restore the file from a copy, then run "
+    "phasemix streams verify"
+)
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -159,7 +163,7 @@ class ShardFiles:
         for is_second in (False, True):
             size = store.fetch(key, path, shard.size_bytes)
             if size is None:
-                raise PartError(f"{place} is missing; restore it from a copy, then run phasemix streams verify")
+                raise PartError(f"{place} is missing; {MISSING}")
             try:
                 check_size(place, size, shard.size_bytes)
                 with self._counting:
@@ -217,7 +221,7 @@ def map_file(path: Path, size_bytes: int) -> Mapped:
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
-        raise PartError(f"{path} is missing; restore it from a copy, then run phasemix streams verify") from None
+        raise PartError(f"{path} is missing; {MISSING}") from None
     try:
         stat = os.fstat(descriptor)
         check_size(path, stat.st_size, size_bytes)

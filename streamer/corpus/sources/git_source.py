@@ -45,28 +45,33 @@ def read_git(path: Path, source: Source, share: Share) -> Iterator[RawFile]:
     lost = RawFile(path="", repository=name, license=source.license)
     listing = run(path, "ls-tree", "-r", "-z", "--full-tree", commit_of(path, source.revision or BRANCH))
     wanted = [blob for blob in map(parse, listing.split(b"\0")[:-1]) if is_wanted(blob.path, source)]
-    with start(path, "cat-file", "--batch", said=subprocess.DEVNULL) as git:
-        assert git.stdin is not None
-        assert git.stdout is not None
-        for place, blob in enumerate(wanted):
-            if not share.takes(place):
-                continue
-            file = msgspec.structs.replace(lost, path=blob.path, order=place)
-            if blob.mode not in REGULAR:
-                file.fault = DropReason.NOT_A_FILE
-            else:
-                git.stdin.write(blob.name + b"\n")
-                git.stdin.flush()
-                read_blob(git.stdout, file)
-            yield file
+    mine = ((place, blob) for place, blob in enumerate(wanted) if share.takes(place))
+    goes_on = False
+    while not goes_on:  # a git that met a damaged object has ended, and another one reads what is left
+        goes_on = True
+        with start(path, "cat-file", "--batch", said=subprocess.DEVNULL) as git:
+            assert git.stdin is not None
+            assert git.stdout is not None
+            for place, blob in mine:
+                file = msgspec.structs.replace(lost, path=blob.path, order=place)
+                if blob.mode not in REGULAR:
+                    file.fault = DropReason.NOT_A_FILE
+                else:
+                    git.stdin.write(blob.name + b"\n")
+                    git.stdin.flush()
+                    goes_on = read_blob(git.stdout, file)
+                yield file
+                if not goes_on:
+                    break
 
 
-def read_blob(answers: IO[bytes], file: RawFile) -> None:
-    """Takes one answer of `cat-file --batch`, all of it."""
-    head = answers.readline().split()
+def read_blob(answers: IO[bytes], file: RawFile) -> bool:
+    """Takes one answer of `cat-file --batch`, all of it. Returns whether there will be more of them."""
+    line = answers.readline()
+    head = line.split()
     if len(head) != 3 or head[1] != b"blob":
         file.fault = DropReason.UNREADABLE
-        return
+        return bool(line)
     size = left = int(head[2])
 
     def read(count: int) -> bytes:
@@ -79,6 +84,9 @@ def read_blob(answers: IO[bytes], file: RawFile) -> None:
     left += 1  # the line's end behind the bytes
     while left and (skipped := answers.read(min(SKIPPED_BYTES, left))):
         left -= len(skipped)
+    if left:
+        file.fault, file.data = DropReason.UNREADABLE, b""
+    return not left
 
 
 def commit_of(path: Path, revision: str) -> str:

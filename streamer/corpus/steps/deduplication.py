@@ -108,18 +108,14 @@ class LanguageDeduplicator(PipelineStep):  # type: ignore[misc]
                 document, size = kept.document, len(kept.document.text.encode())
                 refusal = judged.refusals.get(place)
                 held_out = is_held_out(document.repository, share=self.recipe.heldout_share, key=self.recipe.heldout_key)
-                if held_out and refusal is None:
-                    refusal = (
-                        None
-                        if left > 0
-                        else Refusal(reason=DropReason.HELD_OUT, values={"heldout_mb": self.recipe.heldout_mb})
-                    )
-                    left -= size
+                if held_out and refusal is None and left <= 0:
+                    refusal = Refusal(reason=DropReason.HELD_OUT, values={"heldout_mb": self.recipe.heldout_mb})
                 if refusal is not None:
                     self.stat_update(f"dropped_{refusal.reason}")
                     dropped.write(rejected(Passed(text=document.text, id="", metadata={"kept": kept}), refusal))
                     continue
                 kind = "heldout" if held_out else "corpus"
+                left -= size if held_out else 0
                 if kind not in writers:
                     writers[kind] = stack.enter_context(SpoolWriter(self.folder / kind / f"{folder.name}{SPOOL}"))
                 counted = msgspec.structs.replace(document, copies=copies.get(place, 1))

@@ -15,7 +15,11 @@ from generators.publishing.publishing import Publishing
 from generators.queue.job import AcceptedFile, Job, accepted_file
 from generators.queue.memory_job_queue import MemoryJobQueue
 from streamer import Catalog, Document
+from streamer.catalog.part_files import read_parquet
 from streamer.catalog.parts import read_sidecar
+from streamer.catalog.redaction import Rule
+from streamer.publishing.compacting import compact
+from streamer.publishing.redacting import redact, search
 
 
 @pytest.fixture
@@ -49,6 +53,20 @@ def test_a_result_that_comes_again_is_published_once(catalog: Catalog, root: Pat
     assert len(publisher.publish(files(1, 2, 2, 3), overdue=True)) == 3
     assert len(Publisher(Catalog(root), "synthetic/python").publish(files(2, 3, 4), overdue=True)) == 3
     assert published(catalog) == {f"{number:032x}": 1 for number in (1, 2, 3, 4)}
+
+
+def test_files_of_a_part_that_was_compacted_count_once(catalog: Catalog) -> None:
+    publisher, rule = Publisher(catalog, "synthetic/python"), Rule(documents=(f"{2:032x}",))
+    publisher.publish(files(1, 2, 3), overdue=True)
+    publisher.published.refresh()
+    before = publisher.published.by_purpose.copy(), publisher.published.tokens
+    redact(catalog, rule, list(search(catalog, rule)), by=None, why=None, at_s=1.0)
+    assert compact(catalog, "synthetic/python").parts == 1
+    publisher.published.refresh()
+    assert (publisher.published.by_purpose, publisher.published.tokens) == before
+    (part,) = catalog.stream("synthetic/python").parts
+    kept = read_parquet(catalog.store, part, FILES, ["document"])["document"].to_pylist()
+    assert kept == [f"{1:032x}", f"{3:032x}"]
 
 
 def test_racing_publishers_publish_each_file_once(catalog: Catalog, root: Path) -> None:

@@ -8,13 +8,13 @@ import pytest
 from redacted_root import END, SEQ_LEN, TOKENIZER, assert_same, documents_of, expected, make_root, publish, read, take_out
 
 from deploy.command_line import main
-from mixer import RunReader, Trace
+from mixer import RunReader, Runs, Trace
 from streamer import Catalog
 from streamer.catalog.parts import verify_folder
 from streamer.catalog.redaction import Rule
 from streamer.catalog.shard_rows import iterate_shard
 from streamer.catalog.verification import verify_streams
-from streamer.errors import StoreError
+from streamer.errors import PartError, StoreError
 from streamer.mds.folder import MdsFolder
 from streamer.publishing import compacting
 from streamer.publishing.compacting import compact
@@ -201,3 +201,68 @@ def test_compressed_shards_stay_compressed(tmp_path: Path) -> None:
         assert set(found[line["sample"]][span].tolist()) == wanted
     folder = MdsFolder(Path(catalog.store.local_path(after.folder) or ""))
     assert verify_folder(folder, catalog.stream("raw/c").schema) == list(after.shards)
+
+
+@pytest.mark.parametrize("boundaries", [False, True])
+def test_a_reader_goes_on_when_the_old_files_go_while_it_reads(tmp_path: Path, boundaries: bool) -> None:
+    catalog, root = make_root(tmp_path / "root"), str(tmp_path / "root")
+    whole = read(catalog, range(30))
+    take_out(catalog, RULE)
+    Runs(catalog).fork("r", "f", at_step=20)
+    with RunReader(root, "r", boundaries=boundaries) as reader, RunReader(root, "f") as fork:
+        reader.read(0)
+        assert main(["streams", "compact", "--root", root]) == 0
+        assert main(["streams", "verify", "--root", root, "--remove"]) == 0
+        fresh = read(catalog, range(40))
+        found = [reader.read(step) for step in range(40)]
+        moved = next(step for step, batch in enumerate(found) if batch.redacted is not None)
+        assert_same(found[:moved], whole[:moved])  # what the reader had mapped
+        assert_same(found[moved:], fresh[moved:])
+        assert_same([fork.read(step) for step in range(20)], fresh[:20])
+        parts = catalog.stream("raw/go").parts
+        Path(catalog.store.local_path(parts[0].folder) or "", parts[0].shards[0].name).unlink()
+        with pytest.raises(PartError, match=r"is missing; if its stream was compacted since"), RunReader(root, "r") as other:
+            [other.read(step) for step in range(40)]
+
+
+def test_documents_that_are_being_read_do_not_turn_into_white_space(tmp_path: Path) -> None:
+    root = str(tmp_path / "root")
+    for part in range(2):
+        rows = tmp_path / f"{part}.jsonl"
+        texts = [{"text": d.text, "path": d.path, "repository": d.repository} for d in documents_of("go", 8, first=part * 8)]
+        rows.write_text("".join(json.dumps(text) + "\n" for text in texts))
+        assert main(["streams", "publish", "documents/go", str(rows), "--root", root]) == 0
+    catalog = Catalog(root)
+    documents = catalog.documents("documents/go")
+    found = [next(documents)]
+    take_out(Catalog(root), RULE)
+    compact(Catalog(root), "documents/go")
+    catalog.stream("documents/go")  # somebody else of this process looks
+    found += documents
+    assert [one.repository for one in found] == ["r0", "r1", "r2", "r3", "r0", "r1", "r2", "r3", *["r0", "r1", "r3"] * 2]
+
+
+def test_a_stream_whose_first_part_was_never_published_holds_up_no_other(tmp_path: Path) -> None:
+    catalog = make_root(tmp_path / "root")
+    take_out(catalog, RULE)
+    catalog.register("streams", "raw/abandoned")
+    assert main(["streams", "compact", "--root", str(tmp_path / "root")]) == 0
+    assert len(Catalog(catalog.store).garbage("raw/python")) == 3
+
+
+def test_what_was_taken_out_does_not_come_back_by_reference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, theirs, rows = str(tmp_path / "root"), tmp_path / "theirs", tmp_path / "documents.jsonl"
+    texts = [{"text": d.text, "path": d.path, "repository": d.repository} for d in documents_of("go", 40)]
+    rows.write_text("".join(json.dumps(text) + "\n" for text in texts))
+    assert main(["streams", "publish", "documents/go", str(rows), "--root", str(theirs)]) == 0
+    other = Catalog(theirs)
+    folder = other.store.local_path(other.stream("documents/go").parts[0].folder)
+    publish = ["streams", "publish", "documents/go", str(folder), "--reference", "--root", root]
+    assert main(publish) == 0
+    catalog = Catalog(root)
+    take_out(catalog, RULE)
+    compact(catalog, "documents/go")
+    capsys.readouterr()
+    assert main(publish) == 2
+    assert "is redacted under this root; leave it out of the part" in capsys.readouterr().err
+    assert {document.repository for document in catalog.documents("documents/go")} == {"r0", "r1", "r3"}

@@ -251,6 +251,11 @@ def test_an_error_that_cannot_be_pickled_becomes_one_line() -> None:
         raise pickle.loads(slurm.pickled(TwoPartsError("a.py", 3)))
 
 
+def test_an_empty_heartbeat_is_one_that_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / slurm.BEAT).write_text("")
+    assert slurm.Heard(tmp_path / "folder")._look() == ""
+
+
 @pytest.mark.usefixtures("quick")
 def test_a_killed_task_is_named_with_its_state_and_the_next_start_does_what_is_left(tmp_path: Path) -> None:
     how = Execution(tasks=4, workers=2, executor="slurm")

@@ -364,16 +364,18 @@ def test_a_folder_that_is_no_repository_has_no_revision(tmp_path: Path) -> None:
         read(tmp_path / "plain", revision="main")
 
 
-def test_a_damaged_object_is_counted(repository: Path) -> None:
+@pytest.mark.parametrize(("file", "damaged"), [("after.py", 0), ("huge.py", 1000)])  # git ends behind the head of the second
+def test_a_damaged_object_is_counted(repository: Path, file: str, damaged: int) -> None:
     name = subprocess.run(
-        ["git", "-C", str(repository), "rev-parse", "main:after.py"], check=True, capture_output=True, text=True
+        ["git", "-C", str(repository), "rev-parse", f"main:{file}"], check=True, capture_output=True, text=True
     ).stdout.strip()
     place = repository / ".git" / "objects" / name[:2] / name[2:]
     place.chmod(0o600)
-    place.write_bytes(b"damaged")
+    place.write_bytes(place.read_bytes()[:damaged] + b"damaged")
     found = {path: what for _, path, what in read(repository, revision="main")}
-    assert found["after.py"] == "unreadable"
+    assert found[file] == "unreadable"
     assert found["src/a.py"] == "x = 1\n"
+    assert found['src/\u00e4 b".py'] == "z = 1\n"
 
 
 @pytest.mark.parametrize(
