@@ -18,6 +18,7 @@ VENDOR_FOLDERS = frozenset({
     "jspm_packages", "web_modules", "third_party", "third-party", "thirdparty", "3rdparty", "3rd_party", "3rd-party",
     "godeps", "pods", "carthage", "site-packages", "dist-packages", ".yarn", "extern", "externals", "pypackages",
 })  # fmt: skip
+BUNDLED, BUNDLED_LANGUAGES = "deps", frozenset({"c", "cpp"})  # so near the top, and of these languages alone
 VENDOR_NAME = re.compile(
     r"^(?:jquery(?:[-.](?:ui|slim)){0,2}(?:[-.]\d{1,4}){0,4}(?:\.min)?\.js|[\w.]{1,60}-\d{1,4}\.\d{1,4}(?:\.\d{1,4})?(?:\.min)?\.js"
     r"|ltmain\.sh|config\.(?:guess|sub)|configure|install-sh|depcomp|mkinstalldirs|gradlew|mvnw)$",
@@ -72,6 +73,8 @@ def vendored_mark(subject: Subject) -> str:
     folder = next(
         (name for name in subject.folders if name in VENDOR_FOLDERS or name.startswith(("vendored-", "vendored_"))), ""
     )
+    if not folder and subject.language in BUNDLED_LANGUAGES and BUNDLED in subject.folders[:2]:
+        folder = BUNDLED
     if folder or not VENDOR_NAME.match(subject.name):
         return folder
     stem = re.split(r"[-.]", subject.name.lower())[0]

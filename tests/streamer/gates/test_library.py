@@ -126,6 +126,19 @@ def test_copies_of_other_projects_are_told_by_folder_and_name(path: str, reposit
 
 
 @pytest.mark.parametrize(
+    ("path", "language", "is_vendored"),
+    [
+        ("redis-7.0/deps/lua/lapi.c", "c", True),
+        ("deps/wagyu/wagyu.hpp", "cpp", True),
+        ("src/net/deps/ring.c", "c", False),
+        ("app/deps/session.py", "python", False),
+    ],
+)
+def test_libraries_in_a_folder_of_dependencies_are_copies(path: str, language: str, is_vendored: bool) -> None:
+    assert judged(Vendored(), CODE, path=path, language=language) == is_vendored
+
+
+@pytest.mark.parametrize(
     ("text", "path", "language", "is_output"),
     [
         ("export const x = 1\n//# sourceMappingURL=x.js.map\n", "lib/x.js", "javascript", True),
