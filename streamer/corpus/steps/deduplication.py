@@ -97,8 +97,10 @@ class LanguageDeduplicator(PipelineStep):  # type: ignore[misc]
             return Sources(())
         languages = ("typescript",) if language == "javascript" else sorted(OUTPUT_LANGUAGES)
         kept = (kept.document for name in languages for kept in kept_in(self.folder / "kept" / name))
-        refused = merge_records(self.folder / "rejected") if language == "typescript" else ()
-        return Sources((file.repository, file.path) for file in chain(kept, refused))
+        refused = merge_records(self.folder / "rejected") if language == "typescript" else iter(())
+        return Sources(
+            chain(((file.repository, file.path) for file in kept), ((file.repository, file.path) for file in refused))
+        )
 
     def write(self, folder: Path, judged: Judged, tally: Tally) -> None:
         """Reads the documents again, in the order of the sources, and writes each to where it belongs."""
