@@ -61,6 +61,7 @@ def main() -> int:
     gates, files, sizes = LanguageGates(Filters()), Counter[str](), Counter[str]()
     shown: list[tuple[Subject, Refusal | None]] = []
     kept: list[Subject] = []
+    paths: list[tuple[str, str]] = []
     start_s = time.perf_counter()
     for file in read_all(args.sources):
         size = len(file.data)
@@ -68,12 +69,14 @@ def main() -> int:
         reason = refusal.reason.value if refusal else KEPT
         files[reason] += 1
         sizes[reason] += size
+        if subject is not None and (refusal is None or subject.language == "javascript"):
+            paths.append((subject.repository, subject.path))
         if subject is not None and refusal is None:
             kept.append(subject)
         if subject is not None and reason == args.show and args.language in (None, subject.language):
             shown.append((subject, refusal))
     seconds = time.perf_counter() - start_s
-    sources = Sources((subject.repository, subject.path) for subject in kept)
+    sources = Sources(paths)
     compiled = [subject for subject in kept if sources.source_of(subject)]
     files["build_output, by its source"] = len(compiled)
     sizes["build_output, by its source"] = sum(len(subject.text) for subject in compiled)

@@ -37,7 +37,7 @@ ALIASES = {
     "cs": "csharp", "c-sharp": "csharp", "golang": "go", "ts": "typescript", "rb": "ruby", "rs": "rust",
     "jupyter": "jupyter-notebook", "jupyter notebook": "jupyter-notebook", "jupyter_notebook": "jupyter-notebook",
     "notebook": "jupyter-notebook", "ipynb": "jupyter-notebook", "kt": "kotlin", "bash": "shell", "sh": "shell",
-    "zsh": "shell", "shellscript": "shell", "shell script": "shell",
+    "zsh": "shell", "shellscript": "shell", "shell script": "shell", "shell-script": "shell",
 }  # fmt: skip
 
 INTERPRETERS = {

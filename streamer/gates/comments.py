@@ -8,17 +8,19 @@ import re
 from collections.abc import Iterable, Iterator
 
 LINE_MARK = re.compile(r"\s*+(?:///?!?|\#+!?|--+|;+|%+|\*+/?)\s?")
-BLOCKS = (("/*", "*/"), ("<!--", "-->"), ('"""', '"""'), ("'''", "'''"), ("{-", "-}"))
+HASH_MARK = re.compile(r"\s*+\#+!?\s?")
+QUOTES = (('"""', '"""'), ("'''", "'''"))
+BLOCKS = (("/*", "*/"), ("<!--", "-->"), *QUOTES, ("{-", "-}"))
+HASH_ALONE = frozenset({"python", "ruby", "shell", "jupyter-notebook"})  # a `//` in one of these is text that it writes
+PREPROCESSED = frozenset({"c", "cpp", "csharp"})
 NO_COMMENT = re.compile(
     r"\s*+#\s*+(?:include|define|if|ifn?def|endif|else|elif|undef|pragma|error|import|line|region|endregion)\b"
 )
 
 
-def split_comments(lines: Iterable[str], *, hash_comments: bool = True) -> Iterator[tuple[str, bool]]:
-    """Each line without its comment marks, and whether it is a comment; a blank line between comments is none.
-
-    `hash_comments`: whether `#` begins a comment, and not what a preprocessor reads.
-    """
+def split_comments(lines: Iterable[str], language: str) -> Iterator[tuple[str, bool]]:
+    """Each line without its comment marks, and whether it is a comment; a blank line between comments is none."""
+    line_mark, blocks = (HASH_MARK, QUOTES) if language in HASH_ALONE else (LINE_MARK, BLOCKS)
     end = ""
     for line in lines:
         bare = line.strip()
@@ -28,16 +30,12 @@ def split_comments(lines: Iterable[str], *, hash_comments: bool = True) -> Itera
             if mark:
                 end = ""
             continue
-        opened = next(((start, stop) for start, stop in BLOCKS if bare.startswith(start)), None)
+        opened = next(((start, stop) for start, stop in blocks if bare.startswith(start)), None)
         if opened is not None:
             before, mark, after = bare[len(opened[0]) :].partition(opened[1])
             end = "" if mark else opened[1]
             yield before.lstrip("*! "), not after.strip()
             continue
-        mark_found = LINE_MARK.match(bare)
-        is_comment = mark_found is not None and (hash_comments or NO_COMMENT.match(bare) is None)
+        mark_found = line_mark.match(bare)
+        is_comment = mark_found is not None and (language not in PREPROCESSED or NO_COMMENT.match(bare) is None)
         yield bare[mark_found.end() :] if is_comment and mark_found is not None else bare, is_comment
-
-
-def has_hash_comments(language: str) -> bool:
-    return language not in ("c", "cpp", "csharp")

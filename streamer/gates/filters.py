@@ -37,9 +37,11 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Each key is a table of one gate: `on` turns the gate off, the other keys are its thresholds.
 
     Attributes:
-        vendored: Refuses copies of other projects, by folders such as `node_modules` and by names such as `jquery.js`.
+        vendored: Refuses copies of other projects, by folders such as `node_modules` and by names such as `jquery.js`, and
+            libraries in C and C++ under `deps/`.
         build_output: Refuses what compilers and bundlers of JavaScript and TypeScript wrote: by folders such as `_cjs`, by
-            source maps, by the first lines of compilers, and by a TypeScript source of the same name.
+            source maps, by the first lines of compilers, and by a TypeScript source of the same name; also declarations
+            that a compiler wrote beside their script.
         generated: Refuses what a program wrote, by marks in the comments of the first `head_lines` lines and by the name.
         too_many_lines: Refuses a file of more than `max_lines` lines.
         long_lines: Refuses a file of which lines of more than `max_characters` are more than the share `max_long_share`, or

@@ -10,7 +10,7 @@ import re
 from typing import ClassVar
 
 from streamer.documents.text import DropReason
-from streamer.gates.comments import has_hash_comments, split_comments
+from streamer.gates.comments import split_comments
 from streamer.gates.subject import Gate, Refusal, Subject
 
 NAME = re.compile(
@@ -47,6 +47,7 @@ HANDS_OFF = re.compile(
     r"|\bchanges (?:made )?(?:here |to this file )?will be (?:lost|overwritten)",
     re.IGNORECASE,
 )
+INDENTED = re.compile(r"[ \t]+(?://(?!/)|#)")  # a comment inside of code, which is about a part of it
 NEAR_LINES = 3
 MARK_WORDS = ("generated", "created ", "bison", "re2c", "meta object code")  # no mark is without one of them
 
@@ -77,7 +78,7 @@ def generated_mark(subject: Subject, head_lines: int = 30) -> str:
         return ""
     comments = [
         (place, words.strip())
-        for place, (words, is_comment) in enumerate(split_comments(head, hash_comments=has_hash_comments(subject.language)))
+        for place, (words, is_comment) in enumerate(split_comments(head, subject.language))
         if is_comment and words
     ]
     before: tuple[int, str] = (-2, "")
@@ -86,7 +87,8 @@ def generated_mark(subject: Subject, head_lines: int = 30) -> str:
         before = place, words
         if BY_HAND.search(words):
             continue
-        if TOOLS.search(words) or AT_GENERATED.search(words) or (begins and SENTENCE.search(words)):
+        of_part = INDENTED.match(head[place]) is not None
+        if not of_part and (TOOLS.search(words) or AT_GENERATED.search(words) or (begins and SENTENCE.search(words))):
             return words[:120]
         if HANDS_OFF.search(words) and any(
             abs(other - place) < NEAR_LINES and GENERATED.search(near) for other, near in comments

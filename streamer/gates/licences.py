@@ -4,7 +4,7 @@ import re
 from typing import ClassVar
 
 from streamer.documents.text import DropReason
-from streamer.gates.comments import has_hash_comments, split_comments
+from streamer.gates.comments import split_comments
 from streamer.gates.subject import Gate, Refusal, Subject
 
 LICENCE = re.compile(
@@ -33,7 +33,7 @@ class LicenceAlone(Gate, frozen=True):
             return None
         code = other = 0
         in_licence = has_licence = False
-        for words, is_comment in split_comments(subject.lines, hash_comments=has_hash_comments(subject.language)):
+        for words, is_comment in split_comments(subject.lines, subject.language):
             if not is_comment:
                 code += len("".join(words.split()))
                 in_licence = False

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import xxhash
 
+from streamer.documents.languages import without_comments
 from streamer.documents.text import DropReason
 from streamer.gates.subject import Gate, Refusal, Subject
 
@@ -17,6 +18,7 @@ VENDOR_FOLDERS = frozenset({
     "jspm_packages", "web_modules", "third_party", "third-party", "thirdparty", "3rdparty", "3rd_party", "3rd-party",
     "godeps", "pods", "carthage", "site-packages", "dist-packages", ".yarn", "extern", "externals", "pypackages",
 })  # fmt: skip
+BUNDLED, BUNDLED_LANGUAGES = "deps", frozenset({"c", "cpp"})  # so near the top, and of these languages alone
 VENDOR_NAME = re.compile(
     r"^(?:jquery(?:[-.](?:ui|slim)){0,2}(?:[-.]\d{1,4}){0,4}(?:\.min)?\.js|[\w.]{1,60}-\d{1,4}\.\d{1,4}(?:\.\d{1,4})?(?:\.min)?\.js"
     r"|ltmain\.sh|config\.(?:guess|sub)|configure|install-sh|depcomp|mkinstalldirs|gradlew|mvnw)$",
@@ -35,12 +37,20 @@ OUTPUT_MARK = re.compile(
     r"|^var __(?:importDefault|importStar|createBinding|awaiter|generator|extends|rest|assign|decorate)"
     r" = (?:\(?this && this\.__\w+\)?|function)"
     r"|^var __(?:defProp|create|commonJS|getOwnPropNames|toESM) = |\bfunction __webpack_require__\(moduleId\)"
+    r"|^exports\.\w{1,80} = (?:exports\.\w{1,80} = ){0,200}void 0;"
+    r"|\(0, (?:_\w{1,80}|\w{1,80}_\d|import_\w{1,80})\.\w{1,80}\)\("
     r"|typeof exports === ['\"]object['\"] && typeof module !== ['\"]undefined['\"] \?",
     re.MULTILINE,
 )
 HEAD_CHARACTERS, TAIL_LINES = 4000, 5
 COMPILED = re.compile(r"\.(?:d\.[cm]?ts|[cm]?jsx?)$")
 SOURCE = re.compile(r"(?<!\.d)\.[cm]?tsx?$")
+DECLARATIONS, SCRIPT = re.compile(r"\.d\.[cm]?ts$"), re.compile(r"\.[cm]?jsx?$")
+BY_HAND = re.compile(  # a line at the left edge that the compiler does not write into declarations
+    r"^(?!export (?:declare|type|interface|default|import|[={*])|declare (?!(?:module|namespace)\b)"
+    r"|(?:import|interface|type)\b)[^\s})\]>|&]",
+    re.MULTILINE,
+)
 OUT_FOLDERS = ("lib", "dist", "build", "out", "types", "es", "esm", "cjs", "_esm", "_cjs")
 
 
@@ -63,6 +73,8 @@ def vendored_mark(subject: Subject) -> str:
     folder = next(
         (name for name in subject.folders if name in VENDOR_FOLDERS or name.startswith(("vendored-", "vendored_"))), ""
     )
+    if not folder and subject.language in BUNDLED_LANGUAGES and BUNDLED in subject.folders[:2]:
+        folder = BUNDLED
     if folder or not VENDOR_NAME.match(subject.name):
         return folder
     stem = re.split(r"[-.]", subject.name.lower())[0]
@@ -97,16 +109,27 @@ def output_mark(subject: Subject) -> str:
 
 
 class Sources:
-    """The TypeScript sources of all repositories, so that what was compiled from one is known beside it or in `lib/`."""
+    """The sources of TypeScript of all repositories, so that what was compiled from one is known beside it or in `lib/`.
+
+    With the scripts of JavaScript, declarations are known that the compiler wrote beside one.
+    """
 
     def __init__(self, paths: Iterable[tuple[str, str]]) -> None:
-        self._stems = {stem_hash(repository, SOURCE.sub("", path)) for repository, path in paths if SOURCE.search(path)}
+        self._stems, self._scripts = set[int](), set[int]()
+        for repository, path in paths:
+            if SOURCE.search(path):
+                self._stems.add(stem_hash(repository, SOURCE.sub("", path)))
+            elif SCRIPT.search(path):
+                self._scripts.add(stem_hash(repository, SCRIPT.sub("", path)))
 
     def source_of(self, subject: Subject) -> str:
-        """The stem of the source that a file was compiled from; empty when there is none."""
-        if not self._stems or not COMPILED.search(subject.path):
+        """The stem of the source that a file was compiled from, or of the script that it declares; empty for neither."""
+        if not COMPILED.search(subject.path):
             return ""
         stem = COMPILED.sub("", subject.path)
+        is_beside = DECLARATIONS.search(subject.path) and stem_hash(subject.repository, stem) in self._scripts
+        if is_beside and BY_HAND.search(without_comments(subject.text)) is None:
+            return stem
         words = stem.split("/")
         elsewhere = (
             "/".join([*words[:at], "src", *words[at + 1 :]]) for at, word in enumerate(words) if word in OUT_FOLDERS

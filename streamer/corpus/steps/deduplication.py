@@ -8,6 +8,7 @@ Documents are written in the order of the sources.
 import heapq
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from datatrove.pipeline.base import PipelineStep
 from streamer.catalog.redaction import Rule
 from streamer.corpus.progress import Tally
 from streamer.corpus.recipe import Recipe
+from streamer.corpus.rejected import merge_records
 from streamer.corpus.spool import SIGNATURES, SPOOL, Kept, SpoolWriter, read_spool
 from streamer.corpus.steps.counted_filter import rejected
 from streamer.corpus.steps.old_documents import OLD
@@ -93,8 +95,12 @@ class LanguageDeduplicator(PipelineStep):  # type: ignore[misc]
     def sources(self, language: str) -> Sources:
         if not self.recipe.filters.build_output.on or language not in OUTPUT_LANGUAGES:
             return Sources(())
-        there = self.folder / "kept" / "typescript"
-        return Sources((kept.document.repository, kept.document.path) for kept in kept_in(there))
+        languages = ("typescript",) if language == "javascript" else sorted(OUTPUT_LANGUAGES)
+        kept = (kept.document for name in languages for kept in kept_in(self.folder / "kept" / name))
+        refused = merge_records(self.folder / "rejected") if language == "typescript" else iter(())
+        return Sources(
+            chain(((file.repository, file.path) for file in kept), ((file.repository, file.path) for file in refused))
+        )
 
     def write(self, folder: Path, judged: Judged, tally: Tally) -> None:
         """Reads the documents again, in the order of the sources, and writes each to where it belongs."""

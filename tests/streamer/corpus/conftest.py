@@ -64,6 +64,8 @@ def sources(tmp_path_factory: pytest.TempPathFactory, private: dict[str, str]) -
     (root / "books" / "src").mkdir()
     (root / "books" / "src" / "shape.ts").write_text("export const area = (w: number, h: number): number => w * h\n")
     (root / "books" / "src" / "shape.js").write_text("export const area = (w, h) => w * h\n")
+    (root / "books" / "side.js").write_text("export const side = 2\n//# sourceMappingURL=side.js.map\n")
+    (root / "books" / "side.d.ts").write_text("export declare const side: number;\n")
     (bad / "link.py").symlink_to(bad / "empty.py")
     os.mkfifo(bad / "pipe.py")
     return root

@@ -83,6 +83,7 @@ def test_a_header_is_told_by_its_marks(text: str, language: str | None) -> None:
         ("vector", "// <vector> -*- C++ -*-\n#include <memory>\n", "cpp"),
         ("rules", "# -*- mode: Python; coding: utf-8 -*-\nx = 1\n", "python"),
         ("build", "# vim: set ft=ruby ts=2:\nputs 1\n", "ruby"),
+        ("complete", "# completion for tar   -*- shell-script -*-\ncomplete -F _tar tar\n", "shell"),
         ("notes", "nothing that tells\n", None),
     ],
 )
