@@ -117,8 +117,8 @@ def run_compact(options: argparse.Namespace) -> int:
     print_table(rows, options.json)
     if not options.json:
         print(
-            "The old files still lie there. Trainings of this version go on without them; once nothing else reads them, delete "
-            "them: phasemix streams verify --remove"
+            "The old files still lie there. Trainings of this version go on without them. Once nothing else reads them, "
+            "delete them: phasemix streams verify --remove"
         )
     return 0
 
