@@ -18,7 +18,6 @@ VENDOR_FOLDERS = frozenset({
     "jspm_packages", "web_modules", "third_party", "third-party", "thirdparty", "3rdparty", "3rd_party", "3rd-party",
     "godeps", "pods", "carthage", "site-packages", "dist-packages", ".yarn", "extern", "externals", "pypackages",
 })  # fmt: skip
-BUNDLED, BUNDLED_LANGUAGES = "deps", frozenset({"c", "cpp"})  # so near the top, and of these languages alone
 VENDOR_NAME = re.compile(
     r"^(?:jquery(?:[-.](?:ui|slim)){0,2}(?:[-.]\d{1,4}){0,4}(?:\.min)?\.js|[\w.]{1,60}-\d{1,4}\.\d{1,4}(?:\.\d{1,4})?(?:\.min)?\.js"
     r"|ltmain\.sh|config\.(?:guess|sub)|configure|install-sh|depcomp|mkinstalldirs|gradlew|mvnw)$",
@@ -51,6 +50,7 @@ BY_HAND = re.compile(  # a line at the left edge that the compiler does not writ
     r"|(?:import|interface|type)\b)[^\s})\]>|&]",
     re.MULTILINE,
 )
+DECLARES = re.compile(r"^(?:export )?declare ", re.MULTILINE)  # interfaces alone are often written by hand
 OUT_FOLDERS = ("lib", "dist", "build", "out", "types", "es", "esm", "cjs", "_esm", "_cjs")
 
 
@@ -73,8 +73,6 @@ def vendored_mark(subject: Subject) -> str:
     folder = next(
         (name for name in subject.folders if name in VENDOR_FOLDERS or name.startswith(("vendored-", "vendored_"))), ""
     )
-    if not folder and subject.language in BUNDLED_LANGUAGES and BUNDLED in subject.folders[:2]:
-        folder = BUNDLED
     if folder or not VENDOR_NAME.match(subject.name):
         return folder
     stem = re.split(r"[-.]", subject.name.lower())[0]
@@ -128,7 +126,7 @@ class Sources:
             return ""
         stem = COMPILED.sub("", subject.path)
         is_beside = DECLARATIONS.search(subject.path) and stem_hash(subject.repository, stem) in self._scripts
-        if is_beside and BY_HAND.search(without_comments(subject.text)) is None:
+        if is_beside and DECLARES.search(subject.text) and not BY_HAND.search(without_comments(subject.text)):
             return stem
         words = stem.split("/")
         elsewhere = (
