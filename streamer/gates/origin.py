@@ -50,7 +50,8 @@ BY_HAND = re.compile(  # a line at the left edge that the compiler does not writ
     r"|(?:import|interface|type)\b)[^\s})\]>|&]",
     re.MULTILINE,
 )
-DECLARES = re.compile(r"^(?:export )?declare ", re.MULTILINE)  # interfaces alone are often written by hand
+DECLARES = re.compile(r"^(?:export )?declare ", re.MULTILINE)
+FOUR_SPACES, TWO_SPACES = re.compile(r"^ {4}\S", re.MULTILINE), re.compile(r"^ {2}\S", re.MULTILINE)
 OUT_FOLDERS = ("lib", "dist", "build", "out", "types", "es", "esm", "cjs", "_esm", "_cjs")
 
 
@@ -126,13 +127,20 @@ class Sources:
             return ""
         stem = COMPILED.sub("", subject.path)
         is_beside = DECLARATIONS.search(subject.path) and stem_hash(subject.repository, stem) in self._scripts
-        if is_beside and DECLARES.search(subject.text) and not BY_HAND.search(without_comments(subject.text)):
+        if is_beside and is_declared_by_compiler(subject.text):
             return stem
         words = stem.split("/")
         elsewhere = (
             "/".join([*words[:at], "src", *words[at + 1 :]]) for at, word in enumerate(words) if word in OUT_FOLDERS
         )
         return next((found for found in (stem, *elsewhere) if stem_hash(subject.repository, found) in self._stems), "")
+
+
+def is_declared_by_compiler(text: str) -> bool:
+    """Whether declarations look as a compiler writes them; interfaces alone only with its indent, as many are by hand."""
+    if BY_HAND.search(without_comments(text)):
+        return False
+    return bool(DECLARES.search(text) or (FOUR_SPACES.search(text) and not TWO_SPACES.search(text)))
 
 
 def stem_hash(repository: str, stem: str) -> int:

@@ -175,6 +175,7 @@ WRITTEN = "import type { A } from './a';\n/** The sum. */\nexport declare functi
         ("es/sum.d.ts", WRITTEN + "export function half(a: number): number;\n", False),
         ("es/sum.d.ts", "declare module 'sum' {\n  export function sum(): number;\n}\n", False),
         ("es/sum.d.ts", "export = sum;\nexport as namespace sum;\n", False),
+        ("es/sum.d.ts", "export interface Sum {\n    total: number;\n}\n", True),
         ("es/sum.d.ts", "export interface Sum {\n  total: number;\n}\n", False),
         ("es/sum.js", "export const sum = 1\n", False),
     ],
