@@ -7,8 +7,8 @@ gates that ask here look at the heads of files, or at files that have hardly any
 import re
 from collections.abc import Iterable, Iterator
 
-LINE_MARK = re.compile(r"\s*+(?:///?!?|\#+!?|--+|;+|%+|\*+/?)\s?")
-HASH_MARK = re.compile(r"\s*+\#+!?\s?")
+LINE_MARK = re.compile(r"(?:///?!?|\#+!?|--+|;+|%+|\*+/?)\s?")
+HASH_MARK = re.compile(r"\#+!?\s?")
 QUOTES = (('"""', '"""'), ("'''", "'''"))
 BLOCKS = (("/*", "*/"), ("<!--", "-->"), *QUOTES, ("{-", "-}"))
 HASH_ALONE = frozenset({"python", "ruby", "shell", "jupyter-notebook"})  # a `//` in one of these is text that it writes
@@ -20,7 +20,7 @@ NO_COMMENT = re.compile(
 
 def split_comments(lines: Iterable[str], language: str) -> Iterator[tuple[str, bool]]:
     """Each line without its comment marks, and whether it is a comment; a blank line between comments is none."""
-    line_mark, blocks = (HASH_MARK, QUOTES) if language in HASH_ALONE else (LINE_MARK, BLOCKS)
+    blocks = QUOTES if language in HASH_ALONE else BLOCKS
     end = ""
     for line in lines:
         bare = line.strip()
@@ -36,6 +36,6 @@ def split_comments(lines: Iterable[str], language: str) -> Iterator[tuple[str, b
             end = "" if mark else opened[1]
             yield before.lstrip("*! "), not after.strip()
             continue
-        mark_found = line_mark.match(bare)
+        mark_found = HASH_MARK.match(bare) if language in HASH_ALONE else LINE_MARK.match(bare)
         is_comment = mark_found is not None and (language not in PREPROCESSED or NO_COMMENT.match(bare) is None)
         yield bare[mark_found.end() :] if is_comment and mark_found is not None else bare, is_comment

@@ -36,7 +36,7 @@ OUTPUT_MARK = re.compile(
     r"|^var __(?:importDefault|importStar|createBinding|awaiter|generator|extends|rest|assign|decorate)"
     r" = (?:\(?this && this\.__\w+\)?|function)"
     r"|^var __(?:defProp|create|commonJS|getOwnPropNames|toESM) = |\bfunction __webpack_require__\(moduleId\)"
-    r"|^exports\.\w{1,80} = (?:exports\.\w{1,80} = ){0,200}void 0;"
+    r"|\bexports\.\w{1,80} = void 0;"
     r"|\(0, (?:_\w{1,80}|\w{1,80}_\d|import_\w{1,80})\.\w{1,80}\)\("
     r"|typeof exports === ['\"]object['\"] && typeof module !== ['\"]undefined['\"] \?",
     re.MULTILINE,
