@@ -7,8 +7,8 @@ gates that ask here look at the heads of files, or at files that have hardly any
 import re
 from collections.abc import Iterable, Iterator
 
-LINE_MARK = re.compile(r"\s*+(?:///?!?|\#+!?|--+|;+|%+|\*+/?)\s?")
-HASH_MARK = re.compile(r"\s*+\#+!?\s?")
+LINE_MARK = re.compile(r"(?:///?!?|\#+!?|--+|;+|%+|\*+/?)\s?")
+HASH_MARK = re.compile(r"\#+!?\s?")
 QUOTES = (('"""', '"""'), ("'''", "'''"))
 BLOCKS = (("/*", "*/"), ("<!--", "-->"), *QUOTES, ("{-", "-}"))
 HASH_ALONE = frozenset({"python", "ruby", "shell", "jupyter-notebook"})  # a `//` in one of these is text that it writes

@@ -37,8 +37,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Each key is a table of one gate: `on` turns the gate off, the other keys are its thresholds.
 
     Attributes:
-        vendored: Refuses copies of other projects, by folders such as `node_modules` and by names such as `jquery.js`, and
-            libraries in C and C++ under `deps/`.
+        vendored: Refuses copies of other projects, by folders such as `node_modules` and by names such as `jquery.js`.
         build_output: Refuses what compilers and bundlers of JavaScript and TypeScript wrote: by folders such as `_cjs`, by
             source maps, by the first lines of compilers, and by a TypeScript source of the same name; also declarations
             that a compiler wrote beside their script.

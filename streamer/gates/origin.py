@@ -18,7 +18,6 @@ VENDOR_FOLDERS = frozenset({
     "jspm_packages", "web_modules", "third_party", "third-party", "thirdparty", "3rdparty", "3rd_party", "3rd-party",
     "godeps", "pods", "carthage", "site-packages", "dist-packages", ".yarn", "extern", "externals", "pypackages",
 })  # fmt: skip
-BUNDLED, BUNDLED_LANGUAGES = "deps", frozenset({"c", "cpp"})  # so near the top, and of these languages alone
 VENDOR_NAME = re.compile(
     r"^(?:jquery(?:[-.](?:ui|slim)){0,2}(?:[-.]\d{1,4}){0,4}(?:\.min)?\.js|[\w.]{1,60}-\d{1,4}\.\d{1,4}(?:\.\d{1,4})?(?:\.min)?\.js"
     r"|ltmain\.sh|config\.(?:guess|sub)|configure|install-sh|depcomp|mkinstalldirs|gradlew|mvnw)$",
@@ -37,7 +36,7 @@ OUTPUT_MARK = re.compile(
     r"|^var __(?:importDefault|importStar|createBinding|awaiter|generator|extends|rest|assign|decorate)"
     r" = (?:\(?this && this\.__\w+\)?|function)"
     r"|^var __(?:defProp|create|commonJS|getOwnPropNames|toESM) = |\bfunction __webpack_require__\(moduleId\)"
-    r"|^exports\.[\w.= ]{1,4000}+(?<= = void 0);"
+    r"|\bexports\.\w{1,80} = void 0;"
     r"|\(0, (?:_\w{1,80}|\w{1,80}_\d|import_\w{1,80})\.\w{1,80}\)\("
     r"|typeof exports === ['\"]object['\"] && typeof module !== ['\"]undefined['\"] \?",
     re.MULTILINE,
@@ -51,6 +50,8 @@ BY_HAND = re.compile(  # a line at the left edge that the compiler does not writ
     r"|(?:import|interface|type)\b)[^\s})\]>|&]",
     re.MULTILINE,
 )
+DECLARES = re.compile(r"^(?:export )?declare ", re.MULTILINE)
+FOUR_SPACES, TWO_SPACES = re.compile(r"^ {4}\S", re.MULTILINE), re.compile(r"^ {2}\S", re.MULTILINE)
 OUT_FOLDERS = ("lib", "dist", "build", "out", "types", "es", "esm", "cjs", "_esm", "_cjs")
 
 
@@ -73,8 +74,6 @@ def vendored_mark(subject: Subject) -> str:
     folder = next(
         (name for name in subject.folders if name in VENDOR_FOLDERS or name.startswith(("vendored-", "vendored_"))), ""
     )
-    if not folder and subject.language in BUNDLED_LANGUAGES and BUNDLED in subject.folders[:2]:
-        folder = BUNDLED
     if folder or not VENDOR_NAME.match(subject.name):
         return folder
     stem = re.split(r"[-.]", subject.name.lower())[0]
@@ -128,13 +127,20 @@ class Sources:
             return ""
         stem = COMPILED.sub("", subject.path)
         is_beside = DECLARATIONS.search(subject.path) and stem_hash(subject.repository, stem) in self._scripts
-        if is_beside and BY_HAND.search(without_comments(subject.text)) is None:
+        if is_beside and is_declared_by_compiler(subject.text):
             return stem
         words = stem.split("/")
         elsewhere = (
             "/".join([*words[:at], "src", *words[at + 1 :]]) for at, word in enumerate(words) if word in OUT_FOLDERS
         )
         return next((found for found in (stem, *elsewhere) if stem_hash(subject.repository, found) in self._stems), "")
+
+
+def is_declared_by_compiler(text: str) -> bool:
+    """Whether declarations look as a compiler writes them; interfaces alone only with its indent, as many are by hand."""
+    if BY_HAND.search(without_comments(text)):
+        return False
+    return bool(DECLARES.search(text) or (FOUR_SPACES.search(text) and not TWO_SPACES.search(text)))
 
 
 def stem_hash(repository: str, stem: str) -> int:

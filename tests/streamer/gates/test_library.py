@@ -126,19 +126,6 @@ def test_copies_of_other_projects_are_told_by_folder_and_name(path: str, reposit
 
 
 @pytest.mark.parametrize(
-    ("path", "language", "is_vendored"),
-    [
-        ("redis-7.0/deps/lua/lapi.c", "c", True),
-        ("deps/wagyu/wagyu.hpp", "cpp", True),
-        ("src/net/deps/ring.c", "c", False),
-        ("app/deps/session.py", "python", False),
-    ],
-)
-def test_libraries_in_a_folder_of_dependencies_are_copies(path: str, language: str, is_vendored: bool) -> None:
-    assert judged(Vendored(), CODE, path=path, language=language) == is_vendored
-
-
-@pytest.mark.parametrize(
     ("text", "path", "language", "is_output"),
     [
         ("export const x = 1\n//# sourceMappingURL=x.js.map\n", "lib/x.js", "javascript", True),
@@ -188,6 +175,8 @@ WRITTEN = "import type { A } from './a';\n/** The sum. */\nexport declare functi
         ("es/sum.d.ts", WRITTEN + "export function half(a: number): number;\n", False),
         ("es/sum.d.ts", "declare module 'sum' {\n  export function sum(): number;\n}\n", False),
         ("es/sum.d.ts", "export = sum;\nexport as namespace sum;\n", False),
+        ("es/sum.d.ts", "export interface Sum {\n    total: number;\n}\n", True),
+        ("es/sum.d.ts", "export interface Sum {\n  total: number;\n}\n", False),
         ("es/sum.js", "export const sum = 1\n", False),
     ],
 )
