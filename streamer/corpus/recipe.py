@@ -26,6 +26,7 @@ from streamer.scoring.quality_bins import check_bounds
 from streamer.wording import did_you_mean
 
 MAX_SAMPLE_FILES = 300
+UNKNOWN = "unknown"  # a licence
 DEEPEST = 8
 WELL_KEPT_MODULES = (
     "abc", "argparse", "ast", "base64", "bisect", "bdb", "calendar", "cmd", "codeop", "colorsys", "configparser",
@@ -46,7 +47,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         path: Where the source lies on this machine.
         repository: The name of the one repository that the source is. Without it every entry at the top of a folder is a
             repository of its own, and an archive is one.
-        license: The licence that is noted with each document.
+        license: The licence that is noted with each document. Without it a repository has the SPDX expression that its
+            `package.json`, `pyproject.toml`, `Cargo.toml` or `composer.json` states, in a folder or in git. A file that
+            states one of its own has that.
         max_mb: How much text to take at most, in units of 10**6 bytes. Whole repositories of a folder are taken in a random
             order that depends on `seed`.
         include: Globs over paths inside the source, such as `*.py`. A file must match one of them.
@@ -60,7 +63,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     path: str
     repository: str | None = None
-    license: str = "unknown"
+    license: str = UNKNOWN
     max_mb: float | None = None
     include: tuple[Glob, ...] = ("*",)
     exclude: tuple[Glob, ...] = ()

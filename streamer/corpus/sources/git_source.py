@@ -12,8 +12,9 @@ from typing import IO
 
 import msgspec
 
-from streamer.corpus.recipe import Source
+from streamer.corpus.recipe import UNKNOWN, Source
 from streamer.corpus.sources.raw_file import RawFile, Share, clean_name, is_wanted, take
+from streamer.corpus.sources.stated_licence import stated_licence
 from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 
@@ -42,8 +43,12 @@ def is_git(path: Path) -> bool:
 def read_git(path: Path, source: Source, share: Share) -> Iterator[RawFile]:
     """The share's wanted files at the source's revision, by path. Raises: CorpusError where git is missing or refuses."""
     name = source.repository or clean_name(path.resolve().name.removesuffix(".git"))
-    lost = RawFile(path="", repository=name, license=source.license)
-    listing = run(path, "ls-tree", "-r", "-z", "--full-tree", commit_of(path, source.revision or BRANCH))
+    commit = commit_of(path, source.revision or BRANCH)
+    licence = source.license
+    if licence == UNKNOWN:
+        licence = stated_licence(lambda file: shown(path, commit, file)) or UNKNOWN
+    lost = RawFile(path="", repository=name, license=licence)
+    listing = run(path, "ls-tree", "-r", "-z", "--full-tree", commit)
     wanted = [blob for blob in map(parse, listing.split(b"\0")[:-1]) if is_wanted(blob.path, source)]
     mine = ((place, blob) for place, blob in enumerate(wanted) if share.takes(place))
     goes_on = False
@@ -87,6 +92,14 @@ def read_blob(answers: IO[bytes], file: RawFile) -> bool:
     if left:
         file.fault, file.data = DropReason.UNREADABLE, b""
     return not left
+
+
+def shown(path: Path, commit: str, file: str) -> bytes | None:
+    """A file at the top of a commit; None where there is none."""
+    try:
+        return run(path, "cat-file", "blob", f"{commit}:{file}")
+    except CorpusError:
+        return None
 
 
 def commit_of(path: Path, revision: str) -> str:

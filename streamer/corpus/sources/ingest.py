@@ -9,11 +9,14 @@ import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from streamer.corpus.recipe import Source
+import msgspec
+
+from streamer.corpus.recipe import UNKNOWN, Source
 from streamer.corpus.sources.archives import TAR_ENDINGS, ZIP_ENDINGS, read_archive
 from streamer.corpus.sources.git_source import is_git, read_git
 from streamer.corpus.sources.parquet_source import read_parquet
 from streamer.corpus.sources.raw_file import WHOLE, RawFile, Share, clean_name, is_wanted, take
+from streamer.corpus.sources.stated_licence import MOST_BYTES, stated_licence
 from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
@@ -100,20 +103,34 @@ def read_folder(root: Path, source: Source, seed: int, share: Share, without: Co
         repository = source.repository or f"{root.name}/{name}"
         if entry.is_dir(follow_symlinks=False):
             if entry.name not in SKIPPED_FOLDERS and Path(entry.path).resolve() not in without:
-                yield from read_tree(entry.path, name, repository, source, share, first, without)
+                licence = licence_of(root if source.repository else Path(entry.path), source)
+                file = RawFile(path=name, repository=repository, license=licence, order=first)
+                yield from read_tree(entry.path, file, source, share, without)
         elif entry.is_file(follow_symlinks=False) and is_container(entry.name):
             if share.takes(number):
                 yield from read_container(Path(entry.path), source, WHOLE, first=first, nested=True)
         elif is_wanted(name, source) and share.takes(number):
-            yield read_file(entry.path, RawFile(path=name, repository=repository, license=source.license, order=first))
+            licence = licence_of(root, source) if source.repository else source.license
+            yield read_file(entry.path, RawFile(path=name, repository=repository, license=licence, order=first))
 
 
-def read_tree(
-    folder: str, top: str, repository: str, source: Source, share: Share, first: int, without: Collection[Path]
-) -> Iterator[RawFile]:
-    """The wanted files below `folder`, whose path inside the source is `top`; an unreadable folder is one file."""
+def licence_of(folder: Path, source: Source) -> str:
+    """The licence of a repository: what the recipe says, else what a description of a package in the folder states."""
+
+    def read(name: str) -> bytes | None:
+        try:
+            with os.fdopen(os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+                return file.read(MOST_BYTES + 1) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
+        except OSError:
+            return None
+
+    return stated_licence(read) or source.license if source.license == UNKNOWN else source.license
+
+
+def read_tree(folder: str, above: RawFile, source: Source, share: Share, without: Collection[Path]) -> Iterator[RawFile]:
+    """The wanted files below `folder`, of which `above` says what they share; an unreadable folder is one file."""
     unreadable: list[OSError] = []
-    order = first
+    order, top = above.order, above.path
     for place, folders, names in os.walk(folder, onerror=unreadable.append):
         folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
         if without:
@@ -123,12 +140,12 @@ def read_tree(
             path = f"{inside}/{clean_name(name)}"
             if is_wanted(path, source):
                 if share.takes(order):
-                    file = RawFile(path=path, repository=repository, license=source.license, order=order)
+                    file = msgspec.structs.replace(above, path=path, order=order)
                     yield read_file(os.path.join(place, name), file)
                 order += 1
     for error in unreadable:
         lost = top + clean_name(os.fsdecode(error.filename)[len(folder) :])
-        file = RawFile(path=lost, repository=repository, license=source.license, fault=DropReason.UNREADABLE)
+        file = msgspec.structs.replace(above, path=lost, fault=DropReason.UNREADABLE)
         yield from numbered([file], share, first=order)
         order += 1
 
