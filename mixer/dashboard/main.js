@@ -74,7 +74,8 @@ async function show() {
   const mine = {};
   shown = mine;
   try {
-    const [session, page] = await Promise.all([get("session"), import(`./pages/${now.page}.js`)]);
+    const session = await get("session"); // first: a module that could not be fetched does not say that the service is away
+    const page = await import(`./pages/${now.page}.js`);
     if (shown !== mine) return;
     drawSession(session);
     main.replaceChildren();
