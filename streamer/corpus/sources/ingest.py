@@ -98,20 +98,22 @@ def within_budget(source: Source, files: Iterable[RawFile]) -> Iterator[RawFile]
 def read_folder(root: Path, source: Source, seed: int, share: Share, without: Collection[Path]) -> Iterator[RawFile]:
     """The files below a folder; Parquet files and archives that lie at its top are opened, each by one task."""
     entries = sorted(os.scandir(root), key=lambda entry: (random_key(seed, entry.name), entry.name))
+    own = (
+        licence_of(root, source) if source.repository else source.license
+    )  # of the one repository, or of files beside others
     for number, entry in enumerate(entries):
         name, first = clean_name(entry.name), number << ENTRY_SHIFT
         repository = source.repository or f"{root.name}/{name}"
         if entry.is_dir(follow_symlinks=False):
             if entry.name not in SKIPPED_FOLDERS and Path(entry.path).resolve() not in without:
-                licence = licence_of(root if source.repository else Path(entry.path), source)
+                licence = own if source.repository else licence_of(Path(entry.path), source)
                 file = RawFile(path=name, repository=repository, license=licence, order=first)
                 yield from read_tree(entry.path, file, source, share, without)
         elif entry.is_file(follow_symlinks=False) and is_container(entry.name):
             if share.takes(number):
                 yield from read_container(Path(entry.path), source, WHOLE, first=first, nested=True)
         elif is_wanted(name, source) and share.takes(number):
-            licence = licence_of(root, source) if source.repository else source.license
-            yield read_file(entry.path, RawFile(path=name, repository=repository, license=licence, order=first))
+            yield read_file(entry.path, RawFile(path=name, repository=repository, license=own, order=first))
 
 
 def licence_of(folder: Path, source: Source) -> str:
@@ -124,7 +126,9 @@ def licence_of(folder: Path, source: Source) -> str:
         except OSError:
             return None
 
-    return stated_licence(read) or source.license if source.license == UNKNOWN else source.license
+    if source.license != UNKNOWN:
+        return source.license
+    return stated_licence(read) or UNKNOWN
 
 
 def read_tree(folder: str, above: RawFile, source: Source, share: Share, without: Collection[Path]) -> Iterator[RawFile]:
