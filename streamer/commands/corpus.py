@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from streamer.commands.annotators import add_annotator
-from streamer.commands.options import add_json, add_root
+from streamer.commands.options import add_json, add_root, add_why, person
 from streamer.commands.progress_line import ProgressLine, Stage
 from streamer.commands.table import print_table
 from streamer.commands.tokenizers import add_tokenizer
@@ -46,6 +46,11 @@ def add_corpus(parser: argparse.ArgumentParser) -> None:
     add_root(repack)
     add_json(repack)
     repack.set_defaults(run=run_repack)
+    give_up = actions.add_parser("give-up", help="give up an ingest that was broken off, and take back what it published")
+    give_up.add_argument("--work", metavar="FOLDER", help="remove its unfinished work in this folder")
+    add_why(give_up)
+    add_root(give_up)
+    give_up.set_defaults(run=run_give_up)
     stats = actions.add_parser("stats", help="what the corpus under a root consists of")
     stats.add_argument(
         "--rejected",
@@ -103,7 +108,7 @@ def read_changes(pairs: list[str]) -> dict[str, Any]:
 
 def run_ingest(args: argparse.Namespace) -> int:
     from streamer.catalog.catalog import Catalog
-    from streamer.corpus.parts.publication import settled_keys
+    from streamer.corpus.parts.publication import settled_keys, unfinished_build
     from streamer.corpus.recipe import load_recipe, parse_recipe
 
     catalog = Catalog(args.root)
@@ -118,6 +123,12 @@ def run_ingest(args: argparse.Namespace) -> int:
     )
     from streamer.corpus.pipeline import build
 
+    if unfinished := unfinished_build(catalog):
+        print(
+            f"phasemix: ingest {unfinished} was broken off while its parts were published; it is completed first, and what "
+            "its sources have more since is added by the next ingest",
+            file=sys.stderr,
+        )
     progress = ProgressLine(sys.stderr, stages=INGEST)
     try:
         report = build(
@@ -179,6 +190,17 @@ def run_repack(args: argparse.Namespace) -> int:
     finally:
         progress.end()
     print_table([msgspec.to_builtins(one) for one in found], args.json)
+    return 0
+
+
+def run_give_up(args: argparse.Namespace) -> int:
+    from streamer.catalog.catalog import Catalog
+    from streamer.corpus.completion import give_up
+
+    work = Path(args.work) if args.work else None
+    said = {name: value for name, value in (("by", person()), ("why", args.why)) if value is not None}
+    build, parts = give_up(Catalog(args.root), work, said=said)
+    print(f"ingest {build} is given up; of its {parts:,} parts nothing is read any more. The next ingest begins anew.")
     return 0
 
 

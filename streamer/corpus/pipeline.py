@@ -16,19 +16,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import xxhash
 
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.redaction import merge
 from streamer.corpus.annotation import AnnotatorProcess, NotedAnnotation, choose_positives, choose_random
+from streamer.corpus.completion import BENCHMARKS, PACKED, PARTS, REJECTED, Packed, complete, publish_packed
 from streamer.corpus.executors import LOCAL, Execution, run_stage
 from streamer.corpus.parts.packing_steps import DocumentsReader, Encoder, PartsWriter, Scorer
 from streamer.corpus.parts.part_manifest import read_manifests
-from streamer.corpus.parts.publication import begin, check_root, count_builds, filled_streams, finish, publish
+from streamer.corpus.parts.publication import (
+    BUILDS,
+    check_root,
+    count_ended,
+    filled_streams,
+    finish,
+    given_up,
+    unfinished_build,
+)
 from streamer.corpus.parts.report import CorpusReport, count_languages, count_padding, count_samples
 from streamer.corpus.progress import GO_ON, Progress, Report, silent
 from streamer.corpus.recipe import Recipe, check, identity_of
-from streamer.corpus.rejected import publish_rejected
 from streamer.corpus.sources.ingest import count_files
 from streamer.corpus.spool import SPOOL, read_spool
 from streamer.corpus.steps.deduplication import LanguageDeduplicator
@@ -45,7 +54,7 @@ from streamer.corpus.steps.reading import (
 from streamer.corpus.work_folder import WorkFolder, key_of
 from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
-from streamer.likeness.contamination_file import encode_index, publish_index
+from streamer.likeness.contamination_file import encode_index
 from streamer.likeness.decontamination import read_sets
 from streamer.packing import tokenizer as tokenizers
 from streamer.packing.grouping import Grouping, random_key
@@ -57,7 +66,6 @@ from streamer.scoring.annotator_process import Request
 from streamer.scoring.student import Student, fit_student
 
 TOTAL = "total"
-BENCHMARKS = "benchmarks"  # their index, in the working folder
 TASKS_EACH = 4  # so many tasks for each worker: what a kill costs is a part of what they read
 MOST_TASKS = 99_999
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -78,26 +86,44 @@ def build(
         (None: `corpus/work` below the root); progress, called with (step, done, total or 0). Raises: CorpusError,
         StreamError, StoreError, PartError.
     """
+    to_caller = Progress(progress)
+    if unfinished_build(catalog) is not None:
+        with WorkFolder(catalog, work) as folder, told(folder.path):
+            packed = complete(catalog, folder, to_caller)
+            if packed is not None:
+                folder.remove()
+        if packed is not None and packed.recipe == digest_of(recipe):
+            return packed.report
     has = check_root(catalog, recipe.seq_len, recipe.dtype)
     check_choice(catalog, held_out_by(recipe))
     given = given_tokenizer(recipe, catalog, has)
     tasks = TASKS_EACH * recipe.workers if tasks is None else tasks
     check("tasks", tasks, 1, MOST_TASKS, "change --tasks")
-    state = f"{given} {count_builds(catalog)} {len(catalog.redaction_rules())}"
+    old = {one.name: one.number for kind in ("documents", "heldout") for one in catalog.match(f"{kind}/*")}
+    state = f"{given} {count_ended(catalog)} {len(catalog.redaction_rules())} {old}"
     without = [place for place in (catalog.store.local_path(""), work) if place is not None]
     key = key_of(recipe, tasks, state, without=without)
-    with WorkFolder(catalog, key, work) as folder:
+    with WorkFolder(catalog, work) as folder, told(folder.path):
+        folder.resume(key)
         how = Execution(tasks, recipe.workers, executor)
-        try:
-            return Build(catalog, recipe, folder, Progress(progress), given, how, without).run(
-                lambda: key_of(recipe, tasks, state, without=without) == key
-            )
-        except OSError as error:
-            if error.errno in NO_SPACE:
-                raise CorpusError(f"the disk of {folder.path} is full; free space, then {GO_ON}") from error
-            raise CorpusError(
-                f"{error.filename or folder.path}: {error.strerror or error}; mend it, then {GO_ON}"
-            ) from error
+        return Build(catalog, recipe, folder, to_caller, given, how, without).run(
+            lambda: key_of(recipe, tasks, state, without=without) == key
+        )
+
+
+@contextmanager
+def told(folder: Path) -> Iterator[None]:
+    """Says what the system refused as a CorpusError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            raise CorpusError(f"the disk of {folder} is full; free space, then {GO_ON}") from error
+        raise CorpusError(f"{error.filename or folder}: {error.strerror or error}; mend it, then {GO_ON}") from error
+
+
+def digest_of(recipe: Recipe) -> str:
+    return xxhash.xxh3_128_hexdigest(identity_of(recipe))
 
 
 def held_out_by(recipe: Recipe) -> HoldOut:
@@ -142,8 +168,7 @@ class Build:
         self.catalog, self.recipe, self.work, self.progress = catalog, recipe, work, progress
         self.folder, self.execution, self.without = work.path, execution, without
         self.given_tokenizer = given_tokenizer
-        self.rejected = self.folder / "rejected"
-        self.contamination = ""
+        self.rejected = self.folder / REJECTED
         self.seconds: dict[str, float] = {}
         self.counts: dict[str, int] = {}
 
@@ -191,9 +216,18 @@ class Build:
             known = dict(zip((item.document for item in chosen), annotation.negative_scores, strict=True))
             with self.timed("score and pack"):
                 self.pack(tokenizer_json, known, student)
+            packed = Packed(
+                recipe=digest_of(self.recipe),
+                held_out=held_out_by(self.recipe),
+                privacy=self.recipe.privacy,
+                seed=self.recipe.seed,
+                tokenizer_json=tokenizer_json,
+                report=self.report(build, tokenizer_json, annotation, student),
+            )
+            self.work.once(PACKED, lambda: msgspec.json.encode(packed))
             with self.timed("publish"):
-                self.publish(build, tokenizer_json, annotation)
-        report = self.report(build, tokenizer_json, annotation, student)
+                report = publish_packed(self.catalog, self.folder, packed, self.progress)
+        report = msgspec.structs.replace(report, seconds=self.seconds)
         finish(self.catalog, report)
         self.work.remove()
         return report
@@ -264,6 +298,8 @@ class Build:
     def identity(self, positives: list[str]) -> str:
         """What this build is called: a hash of the recipe, the documents and what the annotator takes for good."""
         digest = xxhash.xxh3_128(identity_of(self.recipe))
+        if again := given_up(self.catalog.log(BUILDS).read()):
+            digest.update(f"after {len(again)} that were given up")
         for text in positives:
             digest.update(text.encode("utf-8", "surrogatepass"))
         for kind in ("corpus", "heldout"):
@@ -292,7 +328,7 @@ class Build:
         encoder = Encoder(tokenizer_json)
 
         def writer(*wanted: str) -> PartsWriter:
-            return PartsWriter(self.folder / "parts", recipe, end, wanted)
+            return PartsWriter(self.folder / PARTS, recipe, end, wanted)
 
         by_language = recipe.grouping == Grouping.LANGUAGE_REPO
         scorer = Scorer(known, student, self.tallies("score and pack"))
@@ -308,20 +344,6 @@ class Build:
             steps = [DocumentsReader(held_out), encoder, writer("heldout")]
             run_stage(steps, self.folder, "heldout", self.execution._replace(tasks=len(held_out)))
 
-    def publish(self, build: str, tokenizer_json: str, annotation: Annotation) -> None:
-        begin(self.catalog, build, held_out_by(self.recipe))
-        if self.recipe.decontamination.sets:
-            self.contamination = publish_index(self.catalog.store, (self.folder / BENCHMARKS).read_bytes())
-        publish_rejected(self.catalog.store, build, self.rejected, self.recipe.privacy)
-        publish(
-            self.catalog,
-            self.folder / "parts",
-            build=build,
-            tokenizer=self.catalog.put_tokenizer(tokenizer_json),
-            extra={"annotator": annotation.annotator.model, "seed": self.recipe.seed},
-            progress=self.progress,
-        )
-
     # numbers
 
     def dropped(self) -> dict[str, int]:
@@ -335,7 +357,7 @@ class Build:
         return {kind: count for kind, count in counts.items() if count}
 
     def report(self, build: str, tokenizer_json: str, annotation: Annotation, student: Student) -> CorpusReport:
-        manifests = [manifest for _, manifest in read_manifests(self.folder / "parts")]
+        manifests = [manifest for _, manifest in read_manifests(self.folder / PARTS)]
         described = tokenizers.describe(tokenizer_json)
         return CorpusReport(
             build=build,
@@ -355,6 +377,5 @@ class Build:
             annotated_files=len(annotation.positive_scores) + len(annotation.negative_scores),
             annotator_auc=round(annotation.annotator.auc, 4),
             student_correlation=round(student.rank_correlation, 4),
-            contamination=self.contamination,
             seconds=self.seconds,
         )

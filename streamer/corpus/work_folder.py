@@ -46,11 +46,10 @@ class WorkFolder:
         another process of this machine builds into the root, or when a folder cannot be made.
     """
 
-    def __init__(self, catalog: Catalog, key: str, given: Path | None = None) -> None:
+    def __init__(self, catalog: Catalog, given: Path | None = None) -> None:
         self.path = given.absolute() / NAME if given else place_of(catalog)
         self._lock_path = place_of(catalog).with_suffix(".lock")  # of the root, wherever its builds work
-        self._key, self._catalog = key, catalog
-        self.is_resumed = False
+        self._catalog = catalog
 
     def __enter__(self) -> "WorkFolder":
         self._made = [folder for place in (self.path, self._lock_path) for folder in place.parents if not folder.exists()]
@@ -77,12 +76,16 @@ class WorkFolder:
         except CorpusError:
             os.close(self._lock)
             raise
-        note = self.path / "key"
-        self.is_resumed = note.exists() and note.read_text() == self._key
-        if not self.is_resumed:
-            self._clear()
-            note.write_text(self._key)
         return self
+
+    def resume(self, key: str) -> bool:
+        """Whether what lies here belongs to that key; what belongs to another is removed."""
+        note = self.path / "key"
+        if note.exists() and note.read_text() == key:
+            return True
+        self._clear()
+        note.write_text(key)
+        return False
 
     def once(self, name: str, make: Callable[[], bytes]) -> bytes:
         """What `make` returns, kept in a file: a build that goes on does not make it again."""
@@ -122,7 +125,10 @@ def place_of(catalog: Catalog) -> Path:
 
 
 def key_of(recipe: Recipe, tasks: int, tokenizer_json: str | None, *, without: Sequence[Path]) -> str:
-    """What the work of a build depends on: versions, recipe, number of tasks, tokenizer, files of sources and benchmarks.
+    """What the work of a build depends on: versions, recipe, number of tasks, tokenizer, and the files that are read.
+
+    Those are sources, benchmarks, positives, a model of the annotator's and what is opted out. Objects of `contents` are
+    named by what they hold, and are not looked at.
 
     Args: without, folders that may lie in a source, such as the root. Raises: CorpusError for a missing source or benchmark.
     """
@@ -136,6 +142,8 @@ def key_of(recipe: Recipe, tasks: int, tokenizer_json: str | None, *, without: S
     for pattern in recipe.positives:
         for path in sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True)):
             note_file(path, digest)
+    if Path(recipe.annotator_model).is_dir():
+        note_files(Path(recipe.annotator_model), digest, without)
     if recipe.opt_out is not None:
         note_files(Path(recipe.opt_out), digest, without)
     return digest.hexdigest()

@@ -6,6 +6,7 @@ be the next one of the stream's log; a command that was interrupted goes on when
 twice writes nothing.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -74,15 +75,15 @@ def search(
         yield found
 
 
-def search_part(catalog: Catalog, snapshot: Snapshot, part: PartInfo, rule: Rule, found: Found) -> None:
-    """Adds what a rule takes away from one part."""
+def search_part(catalog: Catalog, snapshot: Snapshot, part: PartInfo, rule: Rule | None, found: Found) -> None:
+    """Adds what a rule takes away from one part; without a rule all of its documents."""
     rows = document_rows(catalog, part) if snapshot.kind == "documents" else sidecar_rows(catalog, part, rule)
     spans = found.spans.setdefault(part.part_id, [])
     if rows is None:
         found.unsearched += 1
         return
     for row in rows:
-        if rule.matches(row):
+        if rule is None or rule.matches(row):
             spans.append(Span(row["sample"], row["start"], row["end"]))
             found.document_ids.add(row["document"])
 
@@ -95,16 +96,15 @@ def document_rows(catalog: Catalog, part: PartInfo) -> Iterator[dict[str, Any]]:
             sample += 1
 
 
-def sidecar_rows(catalog: Catalog, part: PartInfo, rule: Rule) -> Iterable[dict[str, Any]] | None:
-    """The rows of a sidecar that a rule matches; None where the part has no sidecar."""
+def sidecar_rows(catalog: Catalog, part: PartInfo, rule: Rule | None) -> Iterable[dict[str, Any]] | None:
+    """The rows of a sidecar that a rule matches, without a rule all; None where the part has no sidecar."""
     table = read_rows(catalog.store, part, ["sample", "start", "end", *WORDS.values()])
     if table is None:
         return None
-    matched = None
-    for column, values in rule.columns.items():
-        here = pc.is_in(table[column], value_set=pa.array(sorted(values), pa.string()))
-        matched = here if matched is None else pc.or_(matched, here)
-    found: list[dict[str, Any]] = table.filter(matched).to_pylist()
+    if rule is not None:
+        matched = [pc.is_in(table[name], value_set=pa.array(sorted(values))) for name, values in rule.columns.items()]
+        table = table.filter(functools.reduce(pc.or_, matched))
+    found: list[dict[str, Any]] = table.to_pylist()
     return found
 
 
@@ -164,3 +164,28 @@ def redact_stream(catalog: Catalog, rule: Rule, found: Found, said: dict[str, An
         return redacted_body(rule, found.spans, documents=found.documents, fill=found.fill, said=said)
 
     return catalog.stream_log(found.stream).append(decide) is not None
+
+
+def redact_build(catalog: Catalog, name: str, build: str, said: dict[str, Any]) -> int:
+    """Takes back what a build has published in a stream, by an entry that no rule stands for: in how many parts.
+
+    Raises: StreamError, LogError, PartError, StoreError; the next call goes on then.
+    """
+
+    def is_of_build(part: PartInfo) -> bool:
+        return part.extra.get("build") == build
+
+    def decide(bodies: Bodies) -> Body | None:
+        found = Found(stream=name)
+        manifest = catalog.manifest(name)
+        manifest.take(bodies)
+        if manifest.schema is None or any(body["event"] == EVENT and body.get("build") == build for body in bodies):
+            return None
+        snapshot = manifest.snapshot(manifest.length)
+        for part in filter(is_of_build, snapshot.parts):
+            search_part(catalog, snapshot, part, None, found)
+        found.fill = fill_of(catalog, snapshot, found, None)
+        return redacted_body(Rule(), found.spans, documents=found.documents, fill=found.fill, said={"build": build, **said})
+
+    catalog.stream_log(name).append(decide)
+    return sum(map(is_of_build, catalog.stream(name).parts))

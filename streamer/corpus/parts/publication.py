@@ -3,7 +3,7 @@
 Always holds: each part is published by one entry, whole; a build that was interrupted publishes, when the same recipe
 is run again over the same files, only the parts that are missing; a later build adds parts of the same shape and tokenizer.
 
-How: the log `corpus/builds` says which build began and which is done; every part's entry names its build.
+How: the log `corpus/builds` says which build began and whether it is done or given up; every part's entry names its build.
 """
 
 from pathlib import Path
@@ -19,6 +19,7 @@ from streamer.errors import CorpusError
 from streamer.likeness.contamination import Contamination
 from streamer.likeness.contamination_file import read_index
 from streamer.publishing.heldout import HoldOut, note_choice, read_choice
+from streamer.publishing.redacting import redact_build
 from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body
 
@@ -38,6 +39,16 @@ def pending_build(bodies: Bodies) -> str | None:
     if last:
         check_format(CorpusError, f"log {BUILDS}", last["format"], FORMAT)
     return last["build"] if last.get("event") == "begun" else None
+
+
+def unfinished_build(catalog: Catalog) -> str | None:
+    """The build of a root that began to publish and is neither done nor given up, or None."""
+    return pending_build(catalog.log(BUILDS).read())
+
+
+def given_up(bodies: Bodies) -> list[str]:
+    """The builds that were given up."""
+    return [body["build"] for body in bodies if body["event"] == "given up"]
 
 
 def check_root(catalog: Catalog, seq_len: int, dtype: str) -> str | None:
@@ -71,9 +82,10 @@ def settled_keys(catalog: Catalog) -> dict[str, Any]:
 
 
 def last_tokenizer(bodies: Bodies) -> str | None:
-    """The tokenizer of the last build that is done."""
-    done = [body for body in bodies if body["event"] == "done"]
-    return str(done[-1]["report"]["tokenizer"]) if done else None
+    """The tokenizer of the last build that is done, or was given up with parts."""
+    reports = [body if body["event"] == "given up" else body.get("report", {}) for body in bodies]
+    found = [str(report["tokenizer"]) for report in reports if report.get("tokenizer")]
+    return found[-1] if found else None
 
 
 def begin(catalog: Catalog, build: str, held_out: HoldOut) -> None:
@@ -85,8 +97,9 @@ def begin(catalog: Catalog, build: str, held_out: HoldOut) -> None:
             return None
         if pending is not None:
             raise CorpusError(
-                f"root {catalog.store.url} has parts of build {pending}, which is not done, and this one is {build}; "
-                "run the same recipe over the same files to complete it, or build into another root"
+                f"root {catalog.store.url} has parts of build {pending}, which is not done, and this one is {build}; its "
+                "working folder is not here. Give that folder with --work, run the same recipe over the same files to "
+                "complete it, or take its parts back: phasemix corpus give-up"
             )
         return {"format": FORMAT, "event": "begun", "build": build}
 
@@ -126,6 +139,11 @@ def count_builds(catalog: Catalog) -> int:
     return sum(body["event"] == "done" for body in catalog.log(BUILDS).read())
 
 
+def count_ended(catalog: Catalog) -> int:
+    """How many builds of a root are done or were given up."""
+    return sum(body["event"] != "begun" for body in catalog.log(BUILDS).read())
+
+
 def finish(catalog: Catalog, report: CorpusReport) -> None:
     """Notes that a build is done, with its report."""
     body: Body = {
@@ -135,6 +153,16 @@ def finish(catalog: Catalog, report: CorpusReport) -> None:
         "report": msgspec.to_builtins(report),
     }
     catalog.log(BUILDS).append(lambda bodies: body)
+
+
+def abandon(catalog: Catalog, build: str, said: dict[str, Any]) -> int:
+    """Takes back the parts of a build that is not done, then notes that it is given up: how many parts it had."""
+
+    found = [(one.tokenizer, redact_build(catalog, one.name, build, said)) for one in catalog.match("*")]
+    tokenizer = next((tokenizer for tokenizer, parts in found if parts and tokenizer), None)
+    body: Body = {"format": FORMAT, "event": "given up", "build": build, "tokenizer": tokenizer, **said}
+    catalog.log(BUILDS).append(lambda bodies: body if pending_build(bodies) == build else None)
+    return sum(parts for _, parts in found)
 
 
 def last_report(catalog: Catalog) -> CorpusReport | None:

@@ -1,7 +1,7 @@
 """What a root has already, so that a later build adds nothing twice.
 
 Always holds: the documents of finished builds and of other publications are taken, those of a build that is not finished are
-not, so that it finds the same again when it goes on; redacted documents are left out.
+not, so that it finds the same again when it goes on; redacted documents and those of builds that were given up are left out.
 
 How: documents are read from the document streams. What is held out the root has as samples alone; they give the text.
 """
@@ -18,7 +18,7 @@ from datatrove.pipeline.base import PipelineStep
 from streamer.catalog import parts
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo
-from streamer.corpus.parts.publication import BUILDS, pending_build
+from streamer.corpus.parts.publication import BUILDS, given_up, pending_build
 from streamer.corpus.repacking import read_rows, unpack
 from streamer.corpus.spool import Kept, SignedWriter
 from streamer.documents.document import Document
@@ -52,11 +52,12 @@ class OldDocuments(PipelineStep):  # type: ignore[misc]
 
 def old_documents(catalog: Catalog, language: str) -> Iterator[Document]:
     """The documents of a language that a root has, held-out ones included. Raises: StreamError, StoreError, PartError."""
-    unfinished = pending_build(catalog.log(BUILDS).read())
+    bodies = catalog.log(BUILDS).read()
+    unfinished = {pending_build(bodies) or "", *given_up(bodies)}
     names = {found.name for found in catalog.streams() if found.samples}
 
     def is_old(part: PartInfo) -> bool:
-        return unfinished is None or part.extra.get("build") != unfinished
+        return part.extra.get("build") not in unfinished
 
     if f"documents/{language}" in names:
         yield from catalog.documents(f"documents/{language}", wanted=is_old)

@@ -337,27 +337,6 @@ def test_large_streams_have_several_parts_and_every_document_once(
     assert texts[0] == texts[1]
 
 
-def test_an_interrupted_build_is_completed_and_nothing_is_doubled(
-    built: tuple[Catalog, CorpusReport], recipe: Recipe, tmp_path: Path
-) -> None:
-    class Interrupted(BaseException):
-        pass
-
-    def stop(step: str, done: int, total: int) -> None:
-        if step == "publish" and done >= 1:
-            raise Interrupted
-
-    catalog = Catalog(tmp_path / "root")
-    with pytest.raises(Interrupted):
-        build(catalog, recipe, progress=stop)
-    partly = {found.name: found.samples for found in catalog.streams()}
-    assert 0 < len(partly) < len(built[1].streams)
-    with pytest.raises(CorpusError, match="has parts of build .* which is not done"):
-        build(catalog, msgspec.structs.replace(recipe, seed=5))
-    build(catalog, recipe)
-    assert {found.name: found.samples for found in catalog.streams()} == built[1].streams
-
-
 def test_grouping_by_repository_gives_one_stream_of_all_languages(recipe: Recipe, tmp_path: Path) -> None:
     catalog = Catalog(tmp_path / "root")
     report = build(catalog, msgspec.structs.replace(recipe, grouping=Grouping.REPO_LANGUAGE))

@@ -161,9 +161,11 @@ def test_what_lies_in_a_folder_that_is_given_for_work_is_let_alone(recipe: Recip
     mine.mkdir()
     (mine / "thesis.txt").write_text("mine")
     (mine / "link").symlink_to(tmp_path)
-    with WorkFolder(Catalog(tmp_path / "root"), "a", mine) as work:
+    with WorkFolder(Catalog(tmp_path / "root"), mine) as work:
+        work.resume("a")
         (work.path / "kept").mkdir()
-    with WorkFolder(Catalog(tmp_path / "root"), "b", mine) as work:
+    with WorkFolder(Catalog(tmp_path / "root"), mine) as work:
+        work.resume("b")
         assert not (work.path / "kept").exists()
         work.remove()
     assert sorted(path.name for path in mine.iterdir()) == ["link", "thesis.txt"]
@@ -218,8 +220,8 @@ def test_work_on_other_files_or_another_recipe_is_not_gone_on_with(recipe: Recip
     assert keys[3] == key_of(msgspec.structs.replace(small, workers=2), 2, None, without=())
     catalog = Catalog(tmp_path / "root")
     for number, (key, is_resumed) in enumerate([(keys[0], False), (keys[0], True), (keys[1], False)]):
-        with WorkFolder(catalog, key) as work:
-            assert work.is_resumed is is_resumed
+        with WorkFolder(catalog) as work:
+            assert work.resume(key) is is_resumed
             assert work.once("made", lambda made=number: b"%d" % made) == (b"0" if key == keys[0] else b"2")
 
 

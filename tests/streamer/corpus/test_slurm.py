@@ -191,9 +191,10 @@ def test_the_next_start_ends_what_a_killed_builder_left_before_it_touches_its_fo
     process, tasks = start_sleeping(tmp_path, 60.0)
     process.kill()
     process.wait()
-    with WorkFolder(Catalog(tmp_path / "root"), "of another recipe") as work:
+    with WorkFolder(Catalog(tmp_path / "root")) as work:
         assert jobs() == []
         assert not any(Path(f"/proc/{task}").exists() for task in tasks)
+        assert not work.resume("of another recipe")
         assert [path.name for path in work.path.iterdir()] == ["key"]
 
 
