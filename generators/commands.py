@@ -41,14 +41,21 @@ def add_generators(parser: argparse.ArgumentParser) -> None:
     plan = verbs.add_parser("plan", help="run the planner (`phasemix up` does)")
     plan.add_argument("--demand-from", default="scored/*", metavar="GLOB", help="seed documents for what runs demand")
     plan.add_argument("--most-queued", type=int, default=64, help="jobs that may wait")
-    plan.add_argument("--model", help="the model's name in identities (default: what workers say)")
+    plan.add_argument("--model", help="the model's name in identities (default: what most workers serve)")
     plan.set_defaults(run=run_plan)
     work = verbs.add_parser("work", help="run one worker (`phasemix up` does)")
     work.add_argument(
         "--engine", action="append", required=True, metavar="URL", help="an OpenAI-compatible address up to /v1"
     )
     work.add_argument("--name", default=f"worker-{os.getpid()}")
-    work.add_argument("--concurrency", type=int, default=256, help="requests in flight")
+    work.add_argument("--model", help="ask for this model, where an engine serves several (default: the first)")
+    work.add_argument(
+        "--concurrency", type=int, default=256, help="requests in flight at most; fewer while many wait at the engine"
+    )
+    work.add_argument(
+        "--give-way", action="store_true", help="ask for nothing while requests of the engine's other users wait"
+    )
+    work.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="for one answer (default: 600)")
     work.add_argument("--max-tokens", type=int, default=2048, help="tokens of a file at most; longer ones are cut_off")
     work.add_argument("--drain", type=float, default=25.0, metavar="SECONDS", help="for jobs in flight after SIGTERM")
     work.set_defaults(run=run_work)
@@ -128,6 +135,8 @@ def run_status(options: argparse.Namespace) -> int:
         if rows:
             print(f"\n{title}")
             print_table(rows, as_json=False)
+    if state is not None and state.says:
+        print(f"phasemix: {state.says}", file=sys.stderr)
     if state is None:
         print("phasemix: No pool reports for this root. On this machine it is started by phasemix up", file=sys.stderr)
     return 0
@@ -138,12 +147,15 @@ def load_state(options: argparse.Namespace) -> "PoolState | None":
     import msgspec
 
     from mixer.pool import pool
+    from streamer.catalog.catalog import Catalog
 
-    state = pool.read_state(options.redis)
+    state = pool.read_state(options.redis, Catalog(options.root))
     if state is None:
         return None
-    waiting, running, unpublished = open_queue(options).depth()
-    return msgspec.structs.replace(state, queue_waiting=waiting, queue_running=running, unpublished=unpublished)
+    queue = open_queue(options)
+    waiting, running, unpublished = queue.depth()
+    dead = queue.count_dead()
+    return msgspec.structs.replace(state, queue_waiting=waiting, queue_running=running, unpublished=unpublished, dead=dead)
 
 
 def summary_row(catalog: Any, state: "PoolState | None", accepted: int) -> dict[str, Any]:
@@ -160,6 +172,7 @@ def summary_row(catalog: Any, state: "PoolState | None", accepted: int) -> dict[
             "waiting": state.queue_waiting,
             "running": state.queue_running,
             "unpublished": state.unpublished,
+            "dead": state.dead,
             "engine": state.engine_label,
         }
     return row
@@ -242,16 +255,18 @@ def run_dead(options: argparse.Namespace) -> int:
 
 def run_plan(options: argparse.Namespace) -> int:
     from generators.planning.planner import Planner
-    from generators.scaling import Rates, load_workers, report_pool
+    from generators.scaling import Rates, load_workers, models_of, report_pool
     from streamer.catalog.catalog import Catalog
 
     catalog, queue = Catalog(options.root), open_queue(options)
     known: str | None = options.model
 
     def model() -> str | None:
+        """What most workers serve now; while no worker lives, what the last one served."""
         nonlocal known
-        if known is None:
-            known = next((worker.engine for worker in load_workers(queue)), None)
+        served = models_of(load_workers(queue)) if options.model is None else None
+        if served and known not in served:
+            known = served.most_common(1)[0][0]
         return known
 
     planner = Planner(catalog, queue, model=model, demand_glob=options.demand_from, most_queued=options.most_queued, say=say)
@@ -260,7 +275,7 @@ def run_plan(options: argparse.Namespace) -> int:
 
     def tick() -> None:
         planner.tick()
-        report_pool(queue, rates, accepted=planner.accepted)
+        report_pool(queue, rates, accepted=planner.accepted, says=planner.says)
 
     return run_always(tick)
 
@@ -284,14 +299,15 @@ def run_publish(options: argparse.Namespace) -> int:
 def run_work(options: argparse.Namespace) -> int:
     import asyncio
 
-    from generators.engines.engine import Engine
+    from generators.engines.engine import API_KEY, Engine
     from generators.errors import GeneratorError
-    from generators.scaling import register, unregister
+    from generators.scaling import load_workers, models_of, register, unregister
     from generators.worker import Worker
 
-    if options.concurrency < 1 or options.max_tokens < 1:
+    if options.concurrency < 1 or options.max_tokens < 1 or options.timeout <= 0:
         raise GeneratorError(
-            f"--concurrency {options.concurrency} and --max-tokens {options.max_tokens} must be at least 1; raise them"
+            f"--concurrency {options.concurrency} and --max-tokens {options.max_tokens} must be at least 1, and --timeout "
+            f"{options.timeout:g} above 0; raise them"
         )
     queue = open_queue(options)
     queue.depth()
@@ -300,13 +316,22 @@ def run_work(options: argparse.Namespace) -> int:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        engine = Engine(options.engine, max_tokens=options.max_tokens)
+        engine = Engine(
+            options.engine,
+            model=options.model,
+            max_tokens=options.max_tokens,
+            concurrency=options.concurrency,
+            timeout_s=options.timeout,
+            key=os.environ.get(API_KEY),
+            gives_way=options.give_way,
+        )
         worker = Worker(
             queue,
             engine,
             name=options.name,
             concurrency=options.concurrency,
             register=register(queue),
+            elsewhere=lambda: set(models_of(load_workers(queue), but=options.name)),
             silent_s=options.silent,
             say=say,
         )
@@ -323,11 +348,12 @@ def run_work(options: argparse.Namespace) -> int:
 def open_queue(options: argparse.Namespace) -> "RedisJobQueue":
     """Raises: QueueError when no Redis is named."""
     from generators.errors import QueueError
-    from generators.queue.redis_job_queue import RedisJobQueue
+    from generators.queue.redis_job_queue import queue_of
+    from streamer.catalog.catalog import Catalog
 
     if options.redis is None:
         raise QueueError("no Redis is known: start phasemix up for this root, or name one with --redis or PHASEMIX_REDIS")
-    return RedisJobQueue(options.redis)
+    return queue_of(Catalog(options.root), options.redis)
 
 
 def run_always(tick: Callable[[], None]) -> int:

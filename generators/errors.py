@@ -2,8 +2,13 @@
 
 PhasemixError
 |- GeneratorError
-   |- EngineError          an engine that refuses a request, or answers what is no completion
-   |  |- EngineAwayError   no endpoint of an engine answers
+   |- EngineError          what came of a request, or of all endpoints
+   |  |- JobRefusedError   this job will get no better answer: the only one that ends a job
+   |  |- NoCompletionError an answer that is no completion, which ends the job too
+   |  |- BusyError         overloaded: ask later
+   |  |- AwayError         no answer, or one that says the engine is broken: ask later
+   |  |- WrongError        a wrong key, address or model: somebody must mend it
+   |  |- EngineAwayError   no endpoint may be asked now
    |- QueueError           a queue that cannot be reached
    |- OrderError           a standing order that names no documents or wants nothing
 """
@@ -16,11 +21,47 @@ class GeneratorError(PhasemixError):
 
 
 class EngineError(GeneratorError):
-    """An engine that refuses a request, or answers what is no completion."""
+    """What came of a request to an engine, or of all its endpoints."""
+
+
+class JobRefusedError(EngineError):
+    """The engine refuses this job and would refuse it again."""
+
+
+class NoCompletionError(EngineError):
+    """An answer that is no completion. `text`: how it begins."""
+
+    def __init__(self, said: str, text: str) -> None:
+        super().__init__(said)
+        self.text = text
+
+
+class BusyError(EngineError):
+    """The endpoint has too much to do. `wait_s`: how long it asks to wait, None when it does not say."""
+
+    def __init__(self, said: str, wait_s: float | None = None) -> None:
+        super().__init__(said)
+        self.wait_s = wait_s
+
+
+class AwayError(EngineError):
+    """The endpoint does not answer, or says that it is broken. `status`: of HTTP, None without an answer."""
+
+    def __init__(self, said: str, status: int | None = None) -> None:
+        super().__init__(said)
+        self.status = status
+
+
+class WrongError(EngineError):
+    """The endpoint does not take the key, the address or the model. `is_of_model`: it is the model that it does not have."""
+
+    def __init__(self, said: str, *, is_of_model: bool = False) -> None:
+        super().__init__(said)
+        self.is_of_model = is_of_model
 
 
 class EngineAwayError(EngineError):
-    """No endpoint of an engine answers."""
+    """No endpoint may be asked now."""
 
 
 class QueueError(GeneratorError):

@@ -13,7 +13,7 @@ from msgspec import Meta
 from generators.errors import QueueError
 from generators.planning.orders import Order, load_orders, place_order
 from generators.publishing.published_files import AllPublished
-from generators.queue.redis_job_queue import RedisJobQueue
+from generators.queue.redis_job_queue import queue_of
 from mixer.client.answers import Draining, OrderRow
 from mixer.pool import pool
 from mixer.service.requests import Asked, Name, Nothing
@@ -47,7 +47,7 @@ def routes(shelf: Shelf) -> list[Route]:
     def drain(asked: Question) -> Draining:
         if shelf.redis_url is None:
             raise QueueError("this service was started without Redis, so no pool can drain; start it with phasemix up")
-        queue = RedisJobQueue(shelf.redis_url)
+        queue = queue_of(catalog, shelf.redis_url)
         try:
             depth = queue.depth()
             pool.set_draining(catalog)

@@ -3,8 +3,8 @@
 Always holds: a worker that has not registered for 15 s of Redis's clock is not shown; all of it may be lost.
 """
 
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -13,7 +13,7 @@ from mixer.pool.pool import STATE_EXPIRES_S, PoolRates, PoolState, WorkerState, 
 
 GONE_MS = 15_000
 MINUTE_MS, MEASURED_MS = 60_000, 5_000  # a rate is one over so long, or at least
-WORKERS = "phasemix:{generators}:workers"
+WORKERS = "workers"  # a hash of registrations, below the pool's keys
 
 
 class Registration(msgspec.Struct, frozen=True):
@@ -23,32 +23,41 @@ class Registration(msgspec.Struct, frozen=True):
     state: WorkerState
 
 
+def key_of(queue: RedisJobQueue) -> str:
+    return f"{queue.keys}:{WORKERS}"
+
+
 def register(queue: RedisJobQueue) -> Callable[[WorkerState], None]:
     """Notes a worker's state."""
 
     def note(state: WorkerState) -> None:
         registration = msgspec.json.encode(Registration(queue.clock_ms(), state))
-        queue.ask(queue.client.hset, WORKERS, state.name, registration)
+        queue.ask(queue.client.hset, key_of(queue), state.name, registration)
 
     return note
 
 
 def unregister(queue: RedisJobQueue, name: str) -> None:
     """A worker that ended in order is gone at once."""
-    queue.ask(queue.client.hdel, WORKERS, name)
+    queue.ask(queue.client.hdel, key_of(queue), name)
 
 
 def load_workers(queue: RedisJobQueue) -> list[WorkerState]:
     """The workers that live, by name; those long gone are forgotten."""
     now_ms = queue.clock_ms()
     found = []
-    for name, data in sorted(queue.ask(queue.client.hgetall, WORKERS).items()):
+    for name, data in sorted(queue.ask(queue.client.hgetall, key_of(queue)).items()):
         registration = msgspec.json.decode(data, type=Registration)
         if now_ms - registration.at_ms < GONE_MS:
             found.append(registration.state)
         else:
-            queue.ask(queue.client.hdel, WORKERS, name)
+            queue.ask(queue.client.hdel, key_of(queue), name)
     return found
+
+
+def models_of(workers: Iterable[WorkerState], *, but: str = "") -> Counter[str]:
+    """The models that workers serve, with how many do; `but`: a worker that is left out."""
+    return Counter(worker.engine for worker in workers if worker.engine and worker.name != but)
 
 
 class Rates:
@@ -74,7 +83,7 @@ class Rates:
         )
 
 
-def report_pool(queue: RedisJobQueue, rates: Rates, *, accepted: int) -> PoolState:
+def report_pool(queue: RedisJobQueue, rates: Rates, *, accepted: int, says: str) -> PoolState:
     """Writes the pool's state for 30 s."""
     workers, depth, rejected = load_workers(queue), queue.depth(), dict(queue.rejections())
     state = PoolState(
@@ -85,7 +94,9 @@ def report_pool(queue: RedisJobQueue, rates: Rates, *, accepted: int) -> PoolSta
         accepted=accepted,
         rejected=rejected,
         rates=rates.note(queue.clock_ms(), accepted, rejected),
+        dead=queue.count_dead(),
+        says=says,
         engine_label=", ".join(sorted({worker.engine for worker in workers})),
     )
-    queue.ask(queue.client.set, state_key(), msgspec.json.encode(state), ex=STATE_EXPIRES_S)
+    queue.ask(queue.client.set, state_key(queue.keys), msgspec.json.encode(state), ex=STATE_EXPIRES_S)
     return state

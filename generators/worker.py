@@ -1,28 +1,31 @@
 """Claims jobs, has files written, judges them, hands them on.
 
-Always holds: a claimed job is delivered, rejected, buried or left for others to claim; a worker that dies at any point
-loses none, because its claims fall silent.
+Always holds: a claimed job is delivered, rejected, buried, withdrawn or left for others to claim; only what the job itself
+is to blame for ends it; a worker that dies at any point loses none, because its claims fall silent.
 
 How: one event loop keeps the requests in flight; calls of the queue and the gates run in threads.
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from generators.engines.engine import Engine
-from generators.errors import EngineAwayError, EngineError, QueueError
+from generators.errors import EngineAwayError, EngineError, JobRefusedError, NoCompletionError, QueueError
 from generators.gates.gates import judge
-from generators.queue.job import accepted_file
+from generators.queue.job import Reason, accepted_file
 from generators.queue.job_queue import Claim, JobQueue
 from mixer.pool.pool import WorkerState
 from streamer.errors import PhasemixError
 from streamer.store.backoff import Backoff
+from streamer.wording import one_line
 
 BEAT_S = 3.0
+FOLLOW_S = 1.0  # between looks at the metrics of an engine
 SILENT_S = 15.0
-MOST_DELIVERIES = 5  # a job that was claimed so often without an end goes to the dead letters
+MOST_DELIVERIES = 5  # a job whose workers died so often goes to the dead letters
 IDLE_S = 0.2
 TOGETHER_S = 0.02  # jobs that end so close together are followed by one claim
 MOST_UNPUBLISHED = 4096  # beyond this no job is claimed: publishing is behind
@@ -30,7 +33,7 @@ FIRST_WAIT_S, ASK_AGAIN_S = 0.5, 5.0  # between questions to an engine or a Redi
 
 
 class Worker:
-    """One worker. `register`: tells the pool how it does, at every beat."""
+    """One worker. `register`: tells the pool how it does, at every beat; `elsewhere`: which models other workers serve."""
 
     def __init__(
         self,
@@ -40,13 +43,18 @@ class Worker:
         name: str,
         concurrency: int,
         register: Callable[[WorkerState], None],
+        elsewhere: Callable[[], set[str]] = set,
         silent_s: float = SILENT_S,
         say: Callable[[str], None] = print,
     ) -> None:
         self._queue, self._engine, self._name = queue, engine, name
-        self._concurrency, self._register, self._silent_ms, self._say = concurrency, register, int(silent_s * 1000), say
+        self._concurrency, self._register, self._elsewhere = concurrency, register, elsewhere
+        self._silent_ms, self._say = int(silent_s * 1000), say
         self._running: dict[asyncio.Task[None], Claim] = {}
-        self._away = False
+        self._held: set[str] = set()  # entries that beats are for
+        self._beating = threading.Lock()  # no beat may come after an entry was given back
+        self._away = ""  # why nothing is claimed
+        self._said = ""  # the last that was said of it, since a job ended
         self._accepted = self._rejected = self._tokens = 0
         self._beat_at_s, self._beat_tokens = time.monotonic(), 0
 
@@ -55,45 +63,51 @@ class Worker:
 
         Raises: EngineError when the engine does not answer at the start.
         """
-        await self._engine.model()
-        beats = asyncio.create_task(self._beat_always())
-        told = asyncio.create_task(stop.wait())
+        await self._engine.check()
+        await self._engine.follow()
+        others = [asyncio.create_task(each) for each in (self._beat_always(), self._follow_always(), stop.wait())]
         try:
             while not stop.is_set():
                 await self._fill()
-                pause_s = ASK_AGAIN_S if self._away else IDLE_S
-                await asyncio.wait({told, *self._running}, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
+                pause_s = max(IDLE_S, min(ASK_AGAIN_S, self._engine.wait_s)) if self._away else IDLE_S
+                await asyncio.wait({others[-1], *self._running}, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
                 await asyncio.sleep(TOGETHER_S)
             if self._running:
                 self._say(f"{self._name}: ends after {len(self._running)} jobs in flight, at most {drain_s:g} s")
                 await asyncio.wait(self._running, timeout=drain_s)
         finally:
             left = dict(self._running)
-            for task in (beats, told, *left):
+            for task in (*others, *left):
                 task.cancel()
-            await asyncio.gather(beats, told, *left, return_exceptions=True)
-            await asyncio.to_thread(self._queue.release, self._name, [claim.entry for claim in left.values()])
+            await asyncio.gather(*others, *left, return_exceptions=True)
+            await asyncio.to_thread(self._release, list(left.values()))
 
     async def _fill(self) -> None:
         """Claims as many jobs as can be started now; none while the engine or Redis is away, or publishing is behind."""
-        room = self._concurrency - len(self._running)
         try:
             if self._away:
                 await self._engine.check()
+                await asyncio.to_thread(self._queue.depth)
+            room = min(self._concurrency - len(self._running), self._engine.room)
             claims = await asyncio.to_thread(self._claim, room) if room > 0 else []
         except (EngineError, QueueError) as error:
             self._note_away(error)
             return
-        self._away = False
+        self._away = ""
         for claim in claims:
             task = asyncio.create_task(self._do(claim))
             self._running[task] = claim
-            task.add_done_callback(self._running.pop)
+            self._held.add(claim.entry)
+            task.add_done_callback(self._end)
+
+    def _end(self, task: "asyncio.Task[None]") -> None:
+        self._held.discard(self._running.pop(task).entry)
 
     def _note_away(self, error: PhasemixError) -> None:
-        if not self._away:
+        self._away = str(error)
+        if self._said != self._away:
+            self._said = self._away
             self._say(f"{self._name}: {error}")
-        self._away = True
 
     def _claim(self, count: int) -> list[Claim]:
         if self._queue.depth().unpublished >= MOST_UNPUBLISHED:
@@ -101,41 +115,60 @@ class Worker:
         return self._queue.claim(self._name, count=count, silent_ms=self._silent_ms)
 
     async def _do(self, claim: Claim) -> None:
-        model = await self._engine.model()
-        if claim.job.model != model:
-            await self._tell(
-                self._queue.bury, claim, f"the job names model {claim.job.model!r}, the engine serves {model!r}"
-            )
-            return
+        job = claim.job
         if claim.deliveries > MOST_DELIVERIES:
-            await self._tell(self._queue.bury, claim, f"claimed {claim.deliveries} times without an end")
+            await self._tell(self._queue.bury, claim, f"claimed {claim.deliveries} times, and each worker died of it")
+            return
+        if not self._engine.serves(job.model):
+            await self._give_back(claim, f"a job names model {job.model!r}, the engine serves {self._engine.model!r}")
             return
         try:
-            completion = await self._engine.complete(claim.job)
+            completion = await self._engine.complete(job)
+            verdict = await asyncio.to_thread(judge, job, completion)
         except EngineAwayError as error:
             self._note_away(error)
-            await self._tell(self._queue.release, self._name, [claim.entry])
-            return
-        except EngineError as error:
-            await self._tell(self._queue.bury, claim, str(error))
-            return
-        self._tokens += completion.tokens
-        verdict = await asyncio.to_thread(judge, claim.job, completion)
-        if verdict.text is None:
+            await self._give_back(claim, str(error))
+        except NoCompletionError as error:
+            self._note_away(error)  # the engine is asked again a little later
             self._rejected += 1
-            await self._tell(self._queue.reject_job, claim, str(verdict.reason), completion.text)
+            await self._tell(self._queue.reject_job, claim, str(Reason.NO_COMPLETION), error.text)
+        except JobRefusedError as error:
+            await self._tell(self._queue.bury, claim, str(error))
+        except Exception as error:  # of a gate: whatever it is, the job would meet it again
+            await self._tell(self._queue.bury, claim, one_line(f"{type(error).__name__}: {error}"))
         else:
-            self._accepted += 1
-            await self._tell(self._queue.deliver, claim, accepted_file(claim.job, verdict.text))
+            self._said = ""
+            self._tokens += completion.tokens
+            if verdict.text is None:
+                self._rejected += 1
+                await self._tell(self._queue.reject_job, claim, str(verdict.reason), completion.text)
+            else:
+                self._accepted += 1
+                await self._tell(self._queue.deliver, claim, accepted_file(job, verdict.text))
 
-    async def _tell(self, call: Callable[..., None], *arguments: Any) -> None:
+    async def _give_back(self, claim: Claim, why: str) -> None:
+        """Leaves a job to others; one of a model that no engine serves any more is planned anew."""
+        serves = self._engine.serves(claim.job.model)
+        if serves or claim.job.model in await self._tell(self._elsewhere):
+            await self._tell(self._release, [claim])
+        else:
+            await self._tell(self._queue.withdraw, claim)
+        if not serves:
+            self._note_away(EngineAwayError(why))
+
+    def _release(self, claims: list[Claim]) -> None:
+        with self._beating:
+            self._held.difference_update(claim.entry for claim in claims)
+            self._queue.release(claims)
+
+    async def _tell(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """Calls the queue until it answers, so that no work is lost while Redis restarts."""
         backoff = Backoff(first_s=FIRST_WAIT_S, longest_s=ASK_AGAIN_S)
         while True:
             try:
                 return await asyncio.to_thread(call, *arguments)
             except QueueError as error:
-                self._say(f"{self._name}: {error}")
+                self._note_away(error)
                 await asyncio.sleep(backoff.next_wait_s() or ASK_AGAIN_S)
 
     async def _beat_always(self) -> None:
@@ -143,8 +176,14 @@ class Worker:
             await self._tell(self._beat)
             await asyncio.sleep(BEAT_S)
 
+    async def _follow_always(self) -> None:
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            await self._engine.follow()
+
     def _beat(self) -> None:
-        self._queue.beat(self._name, [claim.entry for claim in list(self._running.values())])
+        with self._beating:
+            self._queue.beat(self._name, sorted(self._held))
         now_s = time.monotonic()
         rate = (self._tokens - self._beat_tokens) / max(now_s - self._beat_at_s, 1e-3)
         self._beat_at_s, self._beat_tokens = now_s, self._tokens
@@ -153,9 +192,10 @@ class Worker:
     def _state(self, tokens_per_s: float) -> WorkerState:
         return WorkerState(
             name=self._name,
-            endpoint=", ".join(self._engine.endpoints),
-            engine=self._engine.model_name,
+            endpoint=", ".join(endpoint.name for endpoint in self._engine.endpoints),
+            engine=self._engine.model,
             running=len(self._running),
+            says=self._away or self._engine.problems,
             accepted=self._accepted,
             rejected=self._rejected,
             tokens_per_s=round(tokens_per_s, 1),

@@ -20,7 +20,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "kingfisher_sdk",
         "tree_sitter_language_pack",
     ),
-    "generators": ("openai", "redis", "rensa", "kingfisher_sdk", "tree_sitter_language_pack", "fastapi", "uvicorn"),
+    "generators": ("aiohttp", "redis", "rensa", "kingfisher_sdk", "tree_sitter_language_pack", "fastapi", "uvicorn"),
     "service": ("fastapi", "uvicorn", "httpx", "prometheus_client", "plotly", "pygments", "redis"),
     "train": ("composer", "torch", "transformers"),
     "tensorboard": ("tensorboard",),

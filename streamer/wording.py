@@ -47,3 +47,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'share'?` or nothing."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def without_secrets(url: str) -> str:
+    """An address without its user and password."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if rest else url

@@ -18,6 +18,7 @@ from deploy.guidance.finding import Finding, State
 from deploy.guidance.versions import check_versions
 from streamer.errors import PhasemixError
 from streamer.extras import missing_extras
+from streamer.wording import without_secrets
 
 LITTLE_BYTES, LOW_BYTES = 1 << 30, 10 << 30  # free on a disk: too little to publish a part, and little
 
@@ -138,7 +139,7 @@ def check_disks(root: str | None) -> Iterator[Finding]:
 
 def look_at_redis(url: str | None) -> str:
     """Raises: SupervisorError, RedisMissingError."""
-    from deploy.local.local_machine import check_redis, without_secrets
+    from deploy.local.local_machine import check_redis
     from deploy.local.redis_server import find_redis
 
     check_redis(url)
@@ -147,7 +148,7 @@ def look_at_redis(url: str | None) -> str:
 
 def look_at_engine(url: str) -> str:
     """Raises: SupervisorError."""
-    from deploy.local.local_machine import check_engine, without_secrets
+    from deploy.local.local_machine import check_engine
 
     check_engine(url)
     return f"{without_secrets(url)} answers"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 
@@ -26,8 +27,21 @@ def add_up(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="take tokens from this file of mode 0600 with lines of: name role token (default: those in PHASEMIX_TOKENS)",
     )
-    parser.add_argument("--redis", metavar="URL", help="use this Redis (default: start one on a Unix socket)")
-    parser.add_argument("--engine", metavar="URL", help="use this OpenAI-compatible engine (default: the rule-based one)")
+    parser.add_argument(
+        "--redis",
+        metavar="URL",
+        default=os.environ.get("PHASEMIX_REDIS") or None,
+        help="use this Redis (default: PHASEMIX_REDIS, which keeps a password off the command line; else start one)",
+    )
+    parser.add_argument(
+        "--engine",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="use this OpenAI-compatible engine, with the key in OPENAI_API_KEY if it asks for one; may be repeated "
+        "(default: the rule-based one)",
+    )
+    parser.add_argument("--model", help="ask the engines for this model (default: the first that they serve)")
     parser.add_argument(
         "--workers", type=int, metavar="N", help="set the wanted number of workers (default: unchanged, or 1)"
     )
@@ -81,7 +95,8 @@ def up(args: argparse.Namespace) -> int:
         host=args.host,
         tokens=args.tokens,
         redis_url=args.redis,
-        engine_url=args.engine,
+        engines=args.engine,
+        model=args.model,
         workers=args.workers,
         timeout_s=args.timeout,
     )

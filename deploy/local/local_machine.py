@@ -7,6 +7,7 @@ Always holds:
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import shutil
@@ -15,7 +16,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ import xxhash
 
 from deploy.local import ports, processes
 from deploy.local.redis_server import find_redis
-from deploy.local.services import LOOPBACK, Options, SupervisorError, in_address, is_loopback, reachable
+from deploy.local.services import LOOPBACK, REDIS, Options, SupervisorError, in_address, is_loopback, reachable
 from deploy.local.supervisor import SupervisorState, load_state
+from streamer.wording import without_secrets
 
 LONGEST_BASE = 35  # characters; a Unix socket's whole path has at most 107
 MOST_RESTARTS = 3  # of a service that never ran, before `start` gives up
@@ -39,7 +41,8 @@ def start(
     host: str = LOOPBACK,
     tokens: str | None = None,
     redis_url: str | None = None,
-    engine_url: str | None = None,
+    engines: Sequence[str] = (),
+    model: str | None = None,
     workers: int | None = None,
     timeout_s: float = 60.0,
 ) -> SupervisorState:
@@ -53,7 +56,8 @@ def start(
     refuse_if_up(folder, root)
     check_access(host, tokens)
     check_redis(redis_url)
-    check_engine(engine_url)
+    for url in engines:
+        check_engine(url, model)
     check_workers(workers)
     prepare_folder(folder)
     with locked(folder, root):
@@ -71,8 +75,8 @@ def start(
                 engine_port=ports.free_port(),
                 mixer_host=host,
                 tokens=None if tokens is None else str(Path(tokens).resolve()),
-                redis_url=redis_url,
-                engine_url=engine_url,
+                engines=tuple(engines),
+                model=model,
             )
             argv = [
                 sys.executable,
@@ -83,7 +87,7 @@ def start(
                 msgspec.json.encode(options).decode(),
             ]
             log = folder / "logs" / "supervisor.log"
-            process = processes.start(argv, log=log, pass_fds=(fd,), tied=False)
+            process = processes.start(argv, log=log, pass_fds=(fd,), tied=False, changes={REDIS: redis_url})
             try:
                 problem = wait_until_running(folder, process.poll, timeout_s=timeout_s)
                 if problem is not None:
@@ -168,9 +172,9 @@ def dashboard_address(root: str) -> str:
 
 
 def redis_url(root: str) -> str | None:
-    """The address of the Redis that the root's supervisor runs, or None."""
-    found = [row["address"] for row in rows(root) if row["name"] == "redis" and row["state"] == "running"]
-    return str(found[0]) if found else None
+    """The address of the Redis that the root's supervisor runs or was given, or None."""
+    state = load_state(runtime_folder(absolute(root)))
+    return state.redis_url or None if state is not None and processes.alive(state.supervisor) else None
 
 
 def clean(folder: Path, state: SupervisorState | None, *, timeout_s: float) -> None:
@@ -273,25 +277,22 @@ def check_redis(url: str | None) -> None:
         ) from error
 
 
-def check_engine(url: str | None) -> None:
-    """Raises: SupervisorError when the engine named does not list its models."""
-    if url is None:
-        return
-    import httpx
+def check_engine(url: str, model: str | None = None) -> None:
+    """Raises: SupervisorError when the engine named does not list its models, or this one is not among them."""
+    from generators.engines.engine import API_KEY, Engine
+    from generators.errors import EngineError
+
+    async def check() -> None:
+        engine = Engine([url], model=model, key=os.environ.get(API_KEY))
+        try:
+            await engine.check()
+        finally:
+            await engine.close()
 
     try:
-        httpx.get(f"{url.rstrip('/')}/models", timeout=5.0).raise_for_status()
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise SupervisorError(
-            f"the engine at {without_secrets(url)} does not answer /models ({type(error).__name__}); start it, "
-            "name its address up to /v1, or leave --engine out"
-        ) from error
-
-
-def without_secrets(url: str) -> str:
-    """The address without user and password."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if rest else url
+        asyncio.run(check())
+    except EngineError as error:
+        raise SupervisorError(f"--engine {without_secrets(url)} cannot be used: {error}") from error
 
 
 def check_workers(workers: int | None) -> None:

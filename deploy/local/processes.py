@@ -11,8 +11,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -69,11 +70,14 @@ def start(
     log: Path,
     pass_fds: Sequence[int] = (),
     tied: bool = True,
+    changes: Mapping[str, str | None] = MappingProxyType({}),
 ) -> subprocess.Popen[bytes]:
     """Starts a process that leads its own group, its output appended to `log`.
 
-    `tied`: the kernel sends it SIGTERM when this process dies, however it dies.
+    `tied`: the kernel sends it SIGTERM when this process dies, however it dies. `changes`: of its environment; None takes a
+    variable out.
     """
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **changes}
     parent = os.getpid()
     libc = ctypes.CDLL(None, use_errno=True)
 
@@ -91,5 +95,5 @@ def start(
             start_new_session=True,
             pass_fds=pass_fds,
             preexec_fn=tie if tied and sys.platform == "linux" else None,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={name: value for name, value in environment.items() if value is not None},
         )

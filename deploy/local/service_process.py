@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
+from deploy.local.services import REDIS
 from streamer.errors import PhasemixError
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ def application(root: Any, redis_url: str | None = None, **access: Any) -> FastA
     return create_app(root, redis_url, **access, others=[routes])
 
 
-def serve_mixer(root: str, redis_url: str, descriptor: int, reach: str, tokens: str | None = None) -> int:
+def serve_mixer(root: str, descriptor: int, reach: str, tokens: str | None = None) -> int:
     """Serves the mixer and the dashboard on a socket that is bound already, so that a restart keeps its port.
 
     `reach`: "loopback", or "network" where others can connect. Raises: AccessError.
@@ -28,14 +30,14 @@ def serve_mixer(root: str, redis_url: str, descriptor: int, reach: str, tokens: 
     from mixer.service.access import load_tokens
     from mixer.service.server import serve
 
-    app = application(root, redis_url, tokens=load_tokens(tokens), loopback=reach == "loopback")
+    app = application(root, os.environ[REDIS], tokens=load_tokens(tokens), loopback=reach == "loopback")
     serve(app, socket.socket(fileno=descriptor))
     return 0
 
 
 def main(words: list[str]) -> int:
     try:
-        return serve_mixer(words[0], words[1], int(words[2]), *words[3:])
+        return serve_mixer(words[0], int(words[1]), *words[2:])
     except PhasemixError as error:
         print(f"phasemix: {error}", file=sys.stderr)
         return 2

@@ -18,6 +18,7 @@ from streamer.errors import PhasemixError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0  # before a restart
 LOOPBACK = "127.0.0.1"
+REDIS = "PHASEMIX_REDIS"
 STEADY_S = 60.0  # who has run for so long starts with the first wait again
 
 
@@ -27,7 +28,9 @@ class SupervisorError(PhasemixError):
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What `up` was asked for. `mixer_fd`: the descriptor of the bound socket of `mixer_host` and `mixer_port`, which the
-    mixer inherits. `tokens`: the file of tokens.
+    mixer inherits. `tokens`: the file of tokens; `engines`: addresses up to /v1, none for the rule-based one.
+
+    `redis_url` may hold a password, so that it goes from process to process in `PHASEMIX_REDIS` and in no argument.
     """
 
     root: str
@@ -37,7 +40,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     mixer_host: str = LOOPBACK
     tokens: str | None = None
     redis_url: str | None = None
-    engine_url: str | None = None
+    engines: tuple[str, ...] = ()
+    model: str | None = None
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,15 +105,15 @@ class LocalPlan:
         return self._options.redis_url or redis_address(self._folder / "tmp")
 
     @property
-    def engine_url(self) -> str:
-        """The OpenAI-compatible address that workers drive."""
-        return self._options.engine_url or f"http://127.0.0.1:{self._options.engine_port}/v1"
+    def engines(self) -> tuple[str, ...]:
+        """The OpenAI-compatible addresses that workers drive."""
+        return self._options.engines or (f"http://127.0.0.1:{self._options.engine_port}/v1",)
 
     def services(self) -> list[Service]:
         options = self._options
         reach = "loopback" if is_loopback(options.mixer_host) else "network"
         tokens = () if options.tokens is None else (options.tokens,)
-        words = (options.root, self.redis_url, str(options.mixer_fd), reach, *tokens)
+        words = (options.root, str(options.mixer_fd), reach, *tokens)
         found = [
             Service(
                 name="mixer",
@@ -125,19 +129,21 @@ class LocalPlan:
         if options.redis_url is None:
             argv, url = redis_argv(find_redis(), self._folder / "tmp"), self.redis_url
             found.append(Service(name="redis", argv=argv, stage=0, address=url, ready_at=url))
-        if options.engine_url is None:
-            argv = module("generators.engines.offline_engine", "--port", str(options.engine_port))
-            address = f"{self.engine_url} (rule-based, not a model)"
-            found.append(Service(name="engine", argv=argv, stage=1, address=address, ready_at=f"{self.engine_url}/models"))
+        if not options.engines:
+            argv, (url,) = module("generators.engines.offline_engine", "--port", str(options.engine_port)), self.engines
+            address = f"{url} (rule-based, not a model)"
+            found.append(Service(name="engine", argv=argv, stage=1, address=address, ready_at=f"{url}/models"))
         return found
 
     def worker(self, number: int) -> Service:
         name = f"worker-{number}"
-        argv = (*self._generators("work"), "--engine", self.engine_url, "--name", name)
+        engines = [word for url in self.engines for word in ("--engine", url)]
+        model = () if self._options.model is None else ("--model", self._options.model)
+        argv = (*self._generators("work"), *engines, *model, "--name", name)
         return Service(name=name, argv=argv, stage=3, drain_s=30.0)
 
     def _generators(self, verb: str) -> tuple[str, ...]:
-        return module("phasemix", "generators", verb, "--root", self._options.root, "--redis", self.redis_url)
+        return module("phasemix", "generators", verb, "--root", self._options.root)
 
 
 def choose_workers(running: Mapping[str, bool], wanted: int) -> tuple[list[int], list[str]]:

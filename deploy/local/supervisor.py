@@ -25,7 +25,7 @@ import msgspec
 from deploy.local import processes, services
 from deploy.local.processes import Identity
 from deploy.local.redis_server import PROBE_S, does_redis_answer
-from deploy.local.services import LocalPlan, Options, Plan, Service
+from deploy.local.services import REDIS, LocalPlan, Options, Plan, Service
 from streamer.errors import PhasemixError
 from streamer.store.backoff import Backoff
 
@@ -47,12 +47,13 @@ class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SupervisorState(msgspec.Struct, frozen=True, kw_only=True):
-    """What `state.json` holds."""
+    """What `state.json` holds, which nobody else may read. `redis_url`: that of the pool, empty in older files."""
 
     format: str
     root: str
     supervisor: Identity
     services: list[ServiceState]
+    redis_url: str = ""
 
 
 def make_backoff() -> Backoff:
@@ -207,7 +208,10 @@ class Supervisor:
             return
         me = processes.identify(os.getpid())
         assert me is not None
-        save_state(self.folder, SupervisorState(format=FORMAT, root=self.root, supervisor=me, services=states))
+        found = SupervisorState(
+            format=FORMAT, root=self.root, supervisor=me, services=states, redis_url=os.environ.get(REDIS, "")
+        )
+        save_state(self.folder, found)
         self._written = states
 
 
@@ -256,8 +260,10 @@ def main(words: Sequence[str]) -> int:
     from streamer import Catalog
 
     folder, options = Path(words[0]), msgspec.json.decode(words[1], type=Options)
-    catalog = Catalog(options.root)
-    supervisor = Supervisor(options.root, LocalPlan(options, folder), folder, lambda: pool.wanted(catalog))
+    options = msgspec.structs.replace(options, redis_url=os.environ.pop(REDIS, None))
+    catalog, plan = Catalog(options.root), LocalPlan(options, folder)
+    os.environ[REDIS] = plan.redis_url  # for its children
+    supervisor = Supervisor(options.root, plan, folder, lambda: pool.wanted(catalog))
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: supervisor.tell())
     supervisor.run()

@@ -1,94 +1,164 @@
-"""Completions from one or more OpenAI-compatible endpoints, through the `openai` library.
+"""One model behind one or more endpoints.
 
-Always holds: an endpoint that does not answer is left alone for a while and the others are asked; only when none answers
-is the engine away.
+Always holds: a job is asked of the endpoint that has the most room among those that serve its model and may be asked; what
+goes wrong at an endpoint costs a request there and never a job; only a refusal of the job itself ends it.
 """
 
-import time
+import asyncio
+from collections import Counter, OrderedDict
 from typing import Any
 
+from generators.engines.endpoint import LIST_TIMEOUT_S, TOO_LONG, Endpoint
 from generators.engines.prompt import write_prompt
-from generators.errors import EngineAwayError, EngineError
+from generators.errors import AwayError, EngineAwayError, EngineError, JobRefusedError, NoCompletionError, WrongError
 from generators.queue.job import Completion, Job
 
+API_KEY = "OPENAI_API_KEY"  # in the environment
 TIMEOUT_S = 600.0
-LEFT_ALONE_S = 10.0
+MOST_FAILURES = 3  # of one job, at engines that answer others
+MOST_NOTED = 4096  # jobs whose failures are remembered
+SHORTEST_SEED = 200  # characters, below which a prompt is not cut
+TEMPERATURE = 0.8
 
 
 class Engine:
-    """Asks endpoints in turn. `model` is the first that an endpoint serves, unless it is given."""
+    """Args: model, the one that is wanted, None for the one that most endpoints serve; concurrency, requests on their way to
+    one endpoint at most; key, sent as a bearer token; gives_way, whether the engine's other users come first.
+    """
 
-    def __init__(self, endpoints: list[str], *, model: str | None = None, max_tokens: int = 1024) -> None:
-        from openai import AsyncOpenAI
-
-        self.endpoints, self._model, self._max_tokens = endpoints, model, max_tokens
-        # Local servers ask for no key, but the library wants one.
-        made: list[Any] = [AsyncOpenAI(base_url=url, api_key="none", timeout=TIMEOUT_S, max_retries=1) for url in endpoints]
-        self._clients, self._turn = made, 0
-        self._ask_again_at_s = [0.0] * len(made)
+    def __init__(
+        self,
+        urls: list[str],
+        *,
+        model: str | None = None,
+        max_tokens: int = 1024,
+        concurrency: int = 256,
+        timeout_s: float = TIMEOUT_S,
+        key: str | None = None,
+        gives_way: bool = False,
+    ) -> None:
+        self.endpoints = [Endpoint(url, most=concurrency, timeout_s=timeout_s, key=key, gives_way=gives_way) for url in urls]
+        self._wanted, self._max_tokens = model, max_tokens
+        self.model = model or ""  # empty before it is known
+        self._session: Any = None
+        self._failures: OrderedDict[str, tuple[int, int]] = OrderedDict()  # by identity, with what was answered then
 
     @property
-    def model_name(self) -> str:
-        """The model's name; empty before it is known."""
-        return self._model or ""
+    def room(self) -> int:
+        """How many jobs more should be asked for now."""
+        return sum(max(0, endpoint.room) for endpoint in self._serving(self.model))
 
-    async def model(self) -> str:
-        """The model's name. Raises: EngineError when no endpoint answers or none serves a model."""
-        if self._model is None:
-            await self.check()
-        assert self._model is not None
-        return self._model
+    @property
+    def wait_s(self) -> float:
+        """How long until an endpoint may be asked again."""
+        return min(endpoint.wait_s for endpoint in self.endpoints)
+
+    @property
+    def problems(self) -> str:
+        """What keeps endpoints from being asked; empty when nothing does."""
+        found = []
+        for endpoint in self.endpoints:
+            if endpoint.problem:
+                found.append(endpoint.problem)
+            elif self.model and self.model not in endpoint.models:
+                found.append(f"{endpoint.name} serves {', '.join(endpoint.models)} and not {self.model}")
+        return "; ".join(found)
 
     async def check(self) -> None:
-        """Asks the endpoints what they serve until one answers. Raises: EngineError."""
-        self._ask_again_at_s = [0.0] * len(self._clients)
-        served = (await self._ask(lambda client: client.models.list())).data
-        if not served:
-            raise EngineError(f"engine {', '.join(self.endpoints)} serves no model; start it with one")
-        if self._model is None:
-            self._model = str(served[0].id)
+        """Asks those endpoints what they serve that may be asked, and settles the model.
+
+        Raises: EngineAwayError when none of them can be used.
+        """
+        due = [endpoint for endpoint in self.endpoints if not endpoint.wait_s]
+        session = self._get_session()
+        await asyncio.gather(*(endpoint.look(session) for endpoint in due))
+        if self._wanted is None:
+            served = Counter(model for endpoint in self.endpoints for model in endpoint.models[:1])
+            if not any(self.model in endpoint.models for endpoint in self.endpoints) and served:
+                self.model = served.most_common(1)[0][0]
+        if not any(endpoint.may_be_asked for endpoint in self._serving(self.model)):
+            raise EngineAwayError(self._away())
+
+    async def follow(self) -> None:
+        """Reads the metrics of all endpoints."""
+        session = self._get_session()
+        await asyncio.gather(*(endpoint.follow(session) for endpoint in self.endpoints))
 
     async def complete(self, job: Job) -> Completion:
-        """What the engine writes. Raises: EngineAwayError when no endpoint answers, EngineError when one refuses."""
-        model = await self.model()
-        answer = await self._ask(
-            lambda client: client.chat.completions.create(
-                model=model,
-                messages=[{"role": "user", "content": write_prompt(job)}],
-                max_tokens=self._max_tokens,
-                temperature=0.8,
-                seed=job.index,
-            )
-        )
-        choice = answer.choices[0]
-        tokens = answer.usage.completion_tokens if answer.usage else 0
-        return Completion(text=choice.message.content or "", finish_reason=choice.finish_reason or "length", tokens=tokens)
+        """What an engine writes.
 
-    async def _ask(self, call: Any) -> Any:
-        """One answer from the endpoints in turn, those left alone skipped."""
-        from openai import APIConnectionError, APIStatusError, OpenAIError
-
-        why = "was just found away"
-        for _ in self._clients:
-            place, self._turn = self._turn, (self._turn + 1) % len(self._clients)
-            if time.monotonic() < self._ask_again_at_s[place]:
-                continue
+        Raises: JobRefusedError, NoCompletionError; EngineAwayError when no endpoint may be asked.
+        """
+        seed = job.text
+        while True:
+            open_ones = [endpoint for endpoint in self._serving(job.model) if endpoint.may_be_asked]
+            if not open_ones:
+                raise EngineAwayError(self._away())
+            endpoint = max(open_ones, key=lambda each: each.room)
             try:
-                return await call(self._clients[place])
-            except OpenAIError as error:
-                away = isinstance(error, APIConnectionError) or (
-                    isinstance(error, APIStatusError) and error.status_code in (429, 502, 503, 504)
-                )
-                if not away:
-                    raise EngineError(f"engine {self.endpoints[place]} refused: {one_line(error)}; see its log") from error
-                self._ask_again_at_s[place] = time.monotonic() + LEFT_ALONE_S
-                why = f"does not answer: {one_line(error)}"
-        raise EngineAwayError(f"engine {', '.join(self.endpoints)} {why}; start it, or name its address up to /v1")
+                found = await endpoint.complete(self._get_session(), self._request(job, seed))
+            except JobRefusedError as error:
+                if TOO_LONG.search(str(error)) is None or len(seed) // 2 < SHORTEST_SEED:
+                    raise
+                seed = seed[: len(seed) // 2]  # the prompt does not fit the context
+                continue
+            except NoCompletionError:
+                raise
+            except AwayError as error:
+                if error.status is not None:
+                    self._note_failure(job, error)
+                continue
+            except WrongError as error:
+                if error.is_of_model:
+                    endpoint.models = []  # `check` asks what it serves
+                continue
+            except EngineError:
+                continue
+            if found.model and found.model != job.model:
+                endpoint.models = []
+                endpoint.failed(WrongError(f"{endpoint.name} answers as {found.model} and not as {job.model}"))
+                continue
+            self._failures.pop(job.identity, None)
+            return found
+
+    def serves(self, model: str) -> bool:
+        """Whether an endpoint serves a model, as far as is known."""
+        return bool(self._serving(model))
+
+    def _serving(self, model: str) -> list[Endpoint]:
+        return [endpoint for endpoint in self.endpoints if model in endpoint.models]
+
+    def _away(self) -> str:
+        return self.problems or f"{', '.join(endpoint.name for endpoint in self.endpoints)}: left alone for a while"
+
+    def _note_failure(self, job: Job, error: AwayError) -> None:
+        """Counts an answer that says the engine is broken. Raises: JobRefusedError when others are answered all the time."""
+        answered = sum(endpoint.answered for endpoint in self.endpoints)
+        count, before = self._failures.pop(job.identity, (0, -1))
+        count += answered > before
+        self._failures[job.identity] = count, answered
+        if len(self._failures) > MOST_NOTED:
+            self._failures.popitem(last=False)
+        if count >= MOST_FAILURES and answered:
+            raise JobRefusedError(f"{error}, {count} times for this job alone")
+
+    def _request(self, job: Job, seed: str) -> dict[str, Any]:
+        return {
+            "model": job.model,
+            "messages": [{"role": "user", "content": write_prompt(job, seed)}],
+            "max_tokens": self._max_tokens,
+            "temperature": TEMPERATURE,
+            "seed": job.index,
+        }
+
+    def _get_session(self) -> Any:
+        import aiohttp
+
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=None, connect=LIST_TIMEOUT_S)
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout)
+        return self._session
 
     async def close(self) -> None:
-        for client in self._clients:
-            await client.close()
-
-
-def one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        if self._session is not None:
+            await self._session.close()

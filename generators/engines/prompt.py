@@ -11,11 +11,11 @@ SEED_CHARACTERS = 6000
 OPENING = "Seed file ({language}):"
 
 
-def write_prompt(job: Job) -> str:
-    """The user message of a job; the seed is cut to its first 6,000 characters."""
+def write_prompt(job: Job, seed: str) -> str:
+    """The user message of a job, from as much of its seed as fits; at most 6,000 characters of it are taken."""
     return (
         f"Write one complete {job.language} source file that solves a realistic problem suggested by the seed below. "
         "Make it self-contained, document every function, and do not repeat the seed. "
         f"This is variation {job.index + 1}. Answer with the file in one fenced code block and nothing else.\n\n"
-        f"{OPENING.format(language=job.language)}\n```\n{job.text[:SEED_CHARACTERS]}\n```\n"
+        f"{OPENING.format(language=job.language)}\n```\n{seed[:SEED_CHARACTERS]}\n```\n"
     )

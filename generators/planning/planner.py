@@ -1,9 +1,11 @@
 """Keeps the queue short and following what is wanted: standing orders and the demand of live runs.
 
 Always holds: a job is planned only while its purpose wants more files than are published or on their way; an identity
-that is published, rejected or dead is not planned again by this planner; what Redis lost is.
+that is published, rejected or dead is not planned again by this planner; what Redis lost is, and dead letters are once they
+were revived. Where nearly all jobs end without a file, one at a time is planned until some are accepted again.
 """
 
+from collections import deque
 from collections.abc import Callable
 
 from generators.engines.prompt import RECIPE
@@ -12,7 +14,7 @@ from generators.planning.quota import Want, choose_counts, count_files
 from generators.planning.seed_documents import SeedDocument, load_seed_documents
 from generators.publishing.published_files import AllPublished
 from generators.queue.job import Job
-from generators.queue.job_queue import JobQueue
+from generators.queue.job_queue import Ends, JobQueue
 from mixer.pool import pool
 from mixer.runs.demand import Demand
 from streamer.catalog.catalog import Catalog
@@ -20,6 +22,31 @@ from streamer.errors import PhasemixError
 
 MOST_PER_SEED = 16  # files wanted of one seed document before it counts as used up
 LOOK = 64  # candidates asked about at once
+JUDGED = 64  # jobs that ended, after which the pool is judged by them
+LEAST_DELIVERED = 1 / 16  # of these; with fewer something is wrong with the engine or the recipe
+
+
+class Brake:
+    """Whether nearly all jobs of late have ended without a file. It looks at the last `JUDGED` ends and a little more."""
+
+    def __init__(self) -> None:
+        self._seen: deque[Ends] = deque()
+
+    def note(self, ends: Ends) -> str:
+        """What is wrong, in words; empty when all is well. `ends`: the counts now."""
+        if self._seen and (sum(ends[:3]) < sum(self._seen[-1][:3]) or ends.revivals != self._seen[-1].revivals):
+            self._seen.clear()  # a Redis that was wiped, or a person who says that it is mended
+        self._seen.append(ends)
+        while len(self._seen) > 1 and sum(ends[:3]) - sum(self._seen[1][:3]) >= JUDGED:
+            self._seen.popleft()
+        first = self._seen[0]
+        delivered, refused, buried = (now - then for now, then in zip(ends[:3], first[:3], strict=True))
+        if delivered + refused + buried < JUDGED or delivered >= LEAST_DELIVERED * (delivered + refused + buried):
+            return ""
+        return (
+            f"of the last {delivered + refused + buried:,} jobs {delivered:,} gave a file, {refused:,} were rejected and "
+            f"{buried:,} are dead; one at a time is planned until that changes. Look at phasemix generators status"
+        )
 
 
 class Candidates:
@@ -43,6 +70,10 @@ class Candidates:
             text=seed.text,
             purpose=purpose,
         )
+
+    def begin_again(self) -> None:
+        """Looks at all of them again: dead letters were revived."""
+        self._start = 0
 
     def queue(self, purpose: str, count: int, *, add: Callable[[Job], bool], done: Callable[[list[str]], set[str]]) -> int:
         """Queues up to `count` jobs; returns how many."""
@@ -76,12 +107,14 @@ class Planner:
         most_queued: int = 64,
         say: Callable[[str], None] = print,
     ) -> None:
-        self._catalog, self._queue, self._model, self._say = catalog, queue, model, say
+        self._catalog, self._queue, self._model, self._tell = catalog, queue, model, say
         self._demand = Demand(catalog)
         self._demand_glob, self._most_queued = demand_glob, most_queued
         self._candidates: dict[tuple[str, str | None, str], Candidates] = {}
         self._published = AllPublished(catalog)
         self._said: set[str] = set()
+        self._brake, self._revivals = Brake(), 0
+        self.says = ""  # what keeps it from planning
 
     @property
     def accepted(self) -> int:
@@ -99,14 +132,29 @@ class Planner:
             if not sum(self._queue.depth()):
                 pool.end_draining(self._catalog)
             return 0
-        model = self._model()
+        model, ends = self._model(), self._queue.ends()
+        self._note_revivals(ends.revivals)
         if model is None:
-            self._say_once("no worker has named its model yet; planning waits")
+            self._say("no worker has named its model yet; planning waits")
             return 0
         wants, on_the_way = self.wants(), self._queue.purposes()
-        room = self._most_queued - self._queue.depth().waiting
+        depth = self._queue.depth()
+        self._say(self._brake.note(ends))
+        room = 1 - depth.waiting - depth.running if self.says else self._most_queued - depth.waiting
         counts = choose_counts(wants, on_the_way, room=room)
         return sum(self._queue_jobs(want, count, model) for want, count in zip(wants, counts, strict=True) if count)
+
+    def _note_revivals(self, revivals: int) -> None:
+        if revivals != self._revivals:
+            self._revivals = revivals
+            for candidates in self._candidates.values():
+                candidates.begin_again()
+
+    def _say(self, line: str) -> None:
+        """Says what keeps the planner from planning, when that has changed."""
+        if line and not self.says:
+            self._tell(line)
+        self.says = line
 
     def wants(self) -> list[Want]:
         """What runs demand first, then orders in their order; only what is not filled."""
@@ -156,4 +204,4 @@ class Planner:
     def _say_once(self, line: str) -> None:
         if line not in self._said:
             self._said.add(line)
-            self._say(line)
+            self._tell(line)

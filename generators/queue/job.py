@@ -18,6 +18,7 @@ class Reason(StrEnum):
 
     CUT_OFF = "cut_off"
     EMPTY = "empty"
+    NO_COMPLETION = "no_completion"
     DOES_NOT_PARSE = "does_not_parse"
     COPY_OF_SEED = "copy_of_seed"
     NEAR_DUPLICATE = "near_duplicate"
@@ -48,11 +49,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
-    """What an engine wrote. `finish_reason` as in the OpenAI API: "stop" or "length"."""
+    """What an engine wrote. `finish_reason` as in the OpenAI API: "stop" or "length".
+
+    `reasoning`: what it thought, where the engine says so apart; `tokens`: written, `prompt_tokens`: read; `model`: which it
+    says it is, empty where it does not.
+    """
 
     text: str
     finish_reason: str
     tokens: int
+    prompt_tokens: int = 0
+    reasoning: str = ""
+    model: str = ""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,6 +36,15 @@ class Depth(NamedTuple):
     unpublished: int
 
 
+class Ends(NamedTuple):
+    """How jobs ended: with a file that waits to be published, refused by a gate, or buried. `revivals`: of dead letters."""
+
+    delivered: int = 0
+    refused: int = 0
+    buried: int = 0
+    revivals: int = 0
+
+
 class DeadJob(NamedTuple):
     """A job that kept failing, and why."""
 
@@ -55,8 +64,11 @@ class JobQueue(Protocol):
     def beat(self, worker: str, entries: list[str]) -> None:
         """Says that a worker still has these claims."""
 
-    def release(self, worker: str, entries: list[str]) -> None:
-        """Gives claims back, for others to claim at once."""
+    def release(self, claims: list[Claim]) -> None:
+        """Gives claims back: their jobs wait again, and count as never claimed."""
+
+    def withdraw(self, claim: Claim) -> None:
+        """The job is gone as if it had never been queued, and may be planned again."""
 
     def deliver(self, claim: Claim, file: AcceptedFile) -> None:
         """The job's file is written: it waits to be published."""
@@ -72,6 +84,9 @@ class JobQueue(Protocol):
 
     def dead(self) -> list[DeadJob]:
         """The dead letters."""
+
+    def count_dead(self) -> int:
+        """How many dead letters there are."""
 
     def revive(self) -> int:
         """Empties the dead letters, so that what is still wanted is planned again; returns how many there were."""
@@ -96,6 +111,9 @@ class JobQueue(Protocol):
 
     def closed(self, identities: list[str]) -> set[str]:
         """Those of `identities` that were rejected or are dead."""
+
+    def ends(self) -> Ends:
+        """How jobs ended so far."""
 
     def rejections(self) -> Counter[str]:
         """Rejected jobs by reason."""

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from generators.queue.job import AcceptedFile, Job, rejected_file, rejected_job
-from generators.queue.job_queue import Claim, DeadJob, Depth, Waiting
+from generators.queue.job_queue import Claim, DeadJob, Depth, Ends, Waiting
 from mixer.pool.files import MOST_KEPT, RejectedFile
 
 
@@ -21,6 +21,7 @@ class MemoryJobQueue:
         self._closed: dict[str, str] = {}  # identity -> reason
         self._dead: dict[str, DeadJob] = {}
         self._rejected: list[RejectedFile] = []
+        self._ends: Counter[str] = Counter()
 
     def _entry(self) -> str:
         self._next += 1
@@ -46,20 +47,24 @@ class MemoryJobQueue:
         return found
 
     def beat(self, worker: str, entries: list[str]) -> None:
-        self._set_beat(entries, self.now_ms)
-
-    def release(self, worker: str, entries: list[str]) -> None:
-        self._set_beat(entries, self.now_ms - 10**9)
-
-    def _set_beat(self, entries: list[str], beat_ms: int) -> None:
         for entry in entries:
             if entry in self._claimed:
                 job, _, deliveries = self._claimed[entry]
-                self._claimed[entry] = (job, beat_ms, deliveries)
+                self._claimed[entry] = (job, self.now_ms, deliveries)
+
+    def release(self, claims: list[Claim]) -> None:
+        for claim in claims:
+            if self._claimed.pop(claim.entry, None) is not None:
+                self._waiting[self._entry()] = claim.job
+
+    def withdraw(self, claim: Claim) -> None:
+        self._claimed.pop(claim.entry, None)
+        self._on_the_way.pop(claim.job.identity, None)
 
     def deliver(self, claim: Claim, file: AcceptedFile) -> None:
         self._claimed.pop(claim.entry, None)
         self._files[self._entry()] = (file, self.now_ms)
+        self._ends["delivered"] += 1
 
     def reject_job(self, claim: Claim, reason: str, text: str) -> None:
         self._claimed.pop(claim.entry, None)
@@ -72,6 +77,7 @@ class MemoryJobQueue:
     def _reject(self, file: RejectedFile) -> None:
         self._on_the_way.pop(file.id, None)
         self._closed[file.id] = file.reason
+        self._ends["refused"] += 1
         self._rejected = [file, *self._rejected][:MOST_KEPT]
 
     def rejected_files(self) -> list[RejectedFile]:
@@ -81,13 +87,18 @@ class MemoryJobQueue:
         self._claimed.pop(claim.entry, None)
         self._on_the_way.pop(claim.job.identity, None)
         self._dead[claim.job.identity] = DeadJob(claim.job, why)
+        self._ends["buried"] += 1
 
     def dead(self) -> list[DeadJob]:
         return list(self._dead.values())
 
+    def count_dead(self) -> int:
+        return len(self._dead)
+
     def revive(self) -> int:
         count = len(self._dead)
         self._dead.clear()
+        self._ends["revivals"] += 1
         return count
 
     def take(self, publisher: str, *, count: int, silent_ms: int) -> list[Waiting]:
@@ -118,6 +129,9 @@ class MemoryJobQueue:
 
     def closed(self, identities: list[str]) -> set[str]:
         return {identity for identity in identities if identity in self._closed or identity in self._dead}
+
+    def ends(self) -> Ends:
+        return Ends(**{name: self._ends[name] for name in Ends._fields})
 
     def rejections(self) -> Counter[str]:
         return Counter(self._closed.values())

@@ -9,6 +9,7 @@ queue, not an error.
     :rejected  set     identities; :rejections  hash  reason to count
     :rejected_files  list  the last 200 of them, whose format mixer owns
     :dead      hash    identity to job and reason
+    :ends      hash    how many jobs were delivered, refused by a gate, and buried; and how often dead letters were revived
 """
 
 from collections import Counter
@@ -20,29 +21,36 @@ import redis
 
 from generators.errors import QueueError
 from generators.queue.job import AcceptedFile, Job, rejected_file, rejected_job
-from generators.queue.job_queue import Claim, DeadJob, Depth, Waiting
+from generators.queue.job_queue import Claim, DeadJob, Depth, Ends, Waiting
+from mixer.pool import pool
 from mixer.pool.files import MOST_KEPT, RejectedFile, rejected_key
+from streamer.catalog.catalog import Catalog
+from streamer.wording import without_secrets
 
 WORKERS, PUBLISHERS = "workers", "publishers"
-LONG_SILENT_MS = 10**9
 
 
 class RedisJobQueue:
     """Raises: QueueError when Redis does not answer."""
 
-    def __init__(self, url: str, *, pool: str = "generators", max_length: int = 1024) -> None:
-        self.url, self._max_length = url, max_length
+    def __init__(self, url: str, keys: str, *, max_length: int = 1024) -> None:
+        self.url, self.keys, self._max_length = url, keys, max_length
         try:
             self.client: Any = redis.Redis.from_url(url, socket_timeout=5.0)
         except ValueError as error:
-            raise QueueError(f"{url} cannot be the address of a Redis: {error}") from error
-        names = ("queue", "files", "on_way", "rejected", "rejections", "dead")
-        self._queue, self._files, self._on_way, self._rejected, self._rejections, self._dead = (
-            f"phasemix:{{{pool}}}:{name}" for name in names
+            raise QueueError(
+                f"{without_secrets(url)} cannot be the address of a Redis; give redis://HOST:PORT/DATABASE, rediss://... "
+                "or unix://PATH"
+            ) from error
+        names = ("queue", "files", "on_way", "rejected", "rejections", "dead", "ends")
+        self._queue, self._files, self._on_way, self._rejected, self._rejections, self._dead, self._ends = (
+            f"{keys}:{name}" for name in names
         )
-        self._rejected_files = rejected_key(pool)
-        script = files("generators.queue").joinpath("lua", "add_job.lua").read_text()
-        self._add = self.client.register_script(script)
+        self._rejected_files = rejected_key(keys)
+        scripts = files("generators.queue").joinpath("lua")
+        self._add, self._give_back = (
+            self.client.register_script(scripts.joinpath(f"{name}.lua").read_text()) for name in ("add_job", "give_back")
+        )
 
     # jobs
 
@@ -61,12 +69,23 @@ class RedisJobQueue:
     def beat(self, worker: str, entries: list[str]) -> None:
         self._beat(self._queue, WORKERS, worker, entries)
 
-    def release(self, worker: str, entries: list[str]) -> None:
-        self._beat(self._queue, WORKERS, worker, entries, idle=LONG_SILENT_MS)
+    def release(self, claims: list[Claim]) -> None:
+        if claims:
+            words = [word for claim in claims for word in (claim.entry, msgspec.json.encode(claim.job))]
+            self.ask(self._give_back, keys=[self._queue], args=[WORKERS, *words])
+
+    def withdraw(self, claim: Claim) -> None:
+        def change(transaction: Any) -> None:
+            transaction.xack(self._queue, WORKERS, claim.entry)
+            transaction.xdel(self._queue, claim.entry)
+            transaction.hdel(self._on_way, claim.job.identity)
+
+        self._change(change)
 
     def deliver(self, claim: Claim, file: AcceptedFile) -> None:
         def change(transaction: Any) -> None:
             transaction.xadd(self._files, {"file": msgspec.json.encode(file)})
+            transaction.hincrby(self._ends, "delivered", 1)
             transaction.xack(self._queue, WORKERS, claim.entry)
             transaction.xdel(self._queue, claim.entry)
 
@@ -81,16 +100,21 @@ class RedisJobQueue:
             transaction.xdel(self._queue, claim.entry)
             transaction.hdel(self._on_way, claim.job.identity)
             transaction.hset(self._dead, claim.job.identity, msgspec.json.encode(DeadJob(claim.job, why)))
+            transaction.hincrby(self._ends, "buried", 1)
 
         self._change(change)
 
     def dead(self) -> list[DeadJob]:
         return [msgspec.json.decode(data, type=DeadJob) for data in self.ask(self.client.hvals, self._dead)]
 
+    def count_dead(self) -> int:
+        return int(self.ask(self.client.hlen, self._dead))
+
     def revive(self) -> int:
         def change(transaction: Any) -> None:
             transaction.hlen(self._dead)
             transaction.delete(self._dead)
+            transaction.hincrby(self._ends, "revivals", 1)
 
         return int(self._change(change)[0])
 
@@ -148,6 +172,10 @@ class RedisJobQueue:
         found = zip(identities, rejected, dead, strict=True)
         return {identity for identity, is_rejected, is_dead in found if is_rejected or is_dead}
 
+    def ends(self) -> Ends:
+        counts = {name.decode(): int(count) for name, count in self.ask(self.client.hgetall, self._ends).items()}
+        return Ends(**{name: counts.get(name, 0) for name in Ends._fields})
+
     def rejections(self) -> Counter[str]:
         counts = self.ask(self.client.hgetall, self._rejections)
         return Counter({reason.decode(): int(count) for reason, count in counts.items()})
@@ -172,9 +200,9 @@ class RedisJobQueue:
         entries: list[Any] = self._grouped(stream, group, read)
         return entries
 
-    def _beat(self, stream: str, group: str, name: str, entries: list[str], idle: int | None = None) -> None:
+    def _beat(self, stream: str, group: str, name: str, entries: list[str]) -> None:
         if entries:  # a claim of one's own, without counting as a delivery, sets its idle time
-            self._grouped(stream, group, lambda: self.client.xclaim(stream, group, name, 0, entries, idle=idle, justid=True))
+            self._grouped(stream, group, lambda: self.client.xclaim(stream, group, name, 0, entries, justid=True))
 
     def _reject(self, stream: str, group: str, entry: str, file: RejectedFile) -> None:
         def change(transaction: Any) -> None:
@@ -183,6 +211,7 @@ class RedisJobQueue:
             transaction.hdel(self._on_way, file.id)
             transaction.sadd(self._rejected, file.id)
             transaction.hincrby(self._rejections, file.reason, 1)
+            transaction.hincrby(self._ends, "refused", 1)
             transaction.lpush(self._rejected_files, msgspec.json.encode(file))
             transaction.ltrim(self._rejected_files, 0, MOST_KEPT - 1)
 
@@ -210,11 +239,28 @@ class RedisJobQueue:
         return self.ask(call)
 
     def ask(self, call: Any, *arguments: Any, **named: Any) -> Any:
-        """Calls Redis. Raises: QueueError when it does not answer."""
+        """Calls Redis. Raises: QueueError when it does not answer, or refuses, as for lack of memory or a password."""
         try:
             return call(*arguments, **named)
         except (redis.ConnectionError, redis.TimeoutError) as error:
-            address = self.url.rpartition("@")[2] or self.url
+            if isinstance(error, redis.AuthenticationError):
+                raise self._refused(error) from error
             raise QueueError(
-                f"Redis at {address} does not answer: {type(error).__name__}; start it, or give --redis"
+                f"Redis at {without_secrets(self.url)} does not answer: {type(error).__name__}; start it, or give --redis"
             ) from error
+        except redis.ResponseError as error:
+            if any(word in str(error) for word in ("NOGROUP", "BUSYGROUP")):
+                raise
+            raise self._refused(error) from error
+
+    def _refused(self, error: redis.RedisError) -> QueueError:
+        said = " ".join(str(error).split())[:200]
+        return QueueError(f"Redis at {without_secrets(self.url)} refuses: {said}; mend that, and the pool goes on by itself")
+
+
+def queue_of(catalog: Catalog, url: str) -> RedisJobQueue:
+    """The queue of a root's pool. Raises: QueueError for an address that is none."""
+    catalog.store.opened.claim()
+    keys = pool.keys_of(catalog)
+    assert keys is not None
+    return RedisJobQueue(url, keys)

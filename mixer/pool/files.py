@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from mixer.pool.pool import POOL
+from mixer.pool.pool import keys_of
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo
 from streamer.catalog.part_files import read_parquet
@@ -46,21 +46,22 @@ class PoolFile(msgspec.Struct, frozen=True, kw_only=True):
     tokens: list[tuple[str, str]]
 
 
-def rejected_key(pool: str = POOL) -> str:
+def rejected_key(keys: str) -> str:
     """The Redis key of the list of rejected files, newest first."""
-    return f"phasemix:{{{pool}}}:rejected_files"
+    return f"{keys}:rejected_files"
 
 
-def rejected_files(redis_url: str | None, limit: int, pool: str = POOL) -> list[PoolFile]:
+def rejected_files(redis_url: str | None, limit: int, catalog: Catalog) -> list[PoolFile]:
     """The newest rejected files; none where no Redis answers."""
-    if redis_url is None:
+    keys = keys_of(catalog)
+    if redis_url is None or keys is None:
         return []
     import redis
 
     try:
         with redis.Redis.from_url(redis_url, socket_timeout=1.0) as client:
-            found: Any = client.lrange(rejected_key(pool), 0, limit - 1)
-    except redis.RedisError:
+            found: Any = client.lrange(rejected_key(keys), 0, limit - 1)
+    except (redis.RedisError, ValueError):
         return []
     files = (msgspec.json.decode(data, type=RejectedFile) for data in found)
     return [file_of("rejected", **msgspec.structs.asdict(file)) for file in files]

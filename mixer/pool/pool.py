@@ -1,7 +1,8 @@
 """What mixer knows of the generator pool: its wanted size, durable, and its live state, which Redis may lose.
 
 Always holds: the wanted size is the last entry of the log `pools/NAME`; the live state is one JSON value that expires, so
-a pool that died is soon "not known" and never shown as alive.
+a pool that died is soon "not known" and never shown as alive. Keys in Redis name the root, so that the pools of several
+roots may share a Redis.
 """
 
 import msgspec
@@ -15,15 +16,17 @@ POOL = "generators"
 FORMAT = "pool/1"
 STATE_EXPIRES_S = 30
 MAX_WORKERS = 1024
+ROOT_DIGITS = 16  # of a root's identity, in its keys
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker as it last reported; `running` jobs in flight, the rest since it started."""
+    """One worker as it last reported; `running` jobs in flight, the rest since it started. `says`: why it waits."""
 
     name: str
     endpoint: str
     engine: str
     running: int = 0
+    says: str = ""
     accepted: int = 0
     rejected: int = 0
     tokens_per_s: float = 0.0
@@ -37,7 +40,10 @@ class PoolRates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PoolState(msgspec.Struct, frozen=True, kw_only=True):
-    """The pool as it last reported. `unpublished`: files that wait for a part."""
+    """The pool as it last reported. `unpublished`: files that wait for a part; `dead`: jobs among the dead letters.
+
+    `says`: what keeps the planner from planning, if something does.
+    """
 
     workers: list[WorkerState]
     queue_waiting: int
@@ -46,12 +52,21 @@ class PoolState(msgspec.Struct, frozen=True, kw_only=True):
     rejected: dict[str, int]
     engine_label: str
     unpublished: int = 0
+    dead: int = 0
+    says: str = ""
     rates: PoolRates = PoolRates()
 
 
-def state_key(pool: str = POOL) -> str:
+def keys_of(catalog: Catalog) -> str | None:
+    """How all keys of the root's pool in Redis begin; None for a root that nothing was ever written to."""
+    catalog.store.opened.check()
+    root_id = catalog.store.opened.id
+    return None if root_id is None else f"phasemix:{{{POOL}-{root_id[:ROOT_DIGITS]}}}"
+
+
+def state_key(keys: str) -> str:
     """The Redis key of the live state."""
-    return f"phasemix:{{{pool}}}:state"
+    return f"{keys}:state"
 
 
 def wanted(catalog: Catalog, pool: str = POOL) -> int:
@@ -103,15 +118,16 @@ def end_draining(catalog: Catalog, pool: str = POOL) -> None:
     catalog.log(f"pools/{pool}").append(decide)
 
 
-def read_state(redis_url: str | None, pool: str = POOL) -> PoolState | None:
+def read_state(redis_url: str | None, catalog: Catalog) -> PoolState | None:
     """The live state, or None when no pool is known: no Redis, no answer, or no report in 30 s."""
-    if redis_url is None:
+    keys = keys_of(catalog)
+    if redis_url is None or keys is None:
         return None
     import redis
 
     try:
         with redis.Redis.from_url(redis_url, socket_timeout=1.0) as client:
-            data = client.get(state_key(pool))
-    except redis.RedisError:
+            data = client.get(state_key(keys))
+    except (redis.RedisError, ValueError):
         return None
     return msgspec.json.decode(data, type=PoolState) if isinstance(data, bytes) else None

@@ -102,7 +102,7 @@ class Shelf:
     def _gauges(self) -> Gauges:
         runs = self.runs.list()
         streams = self.catalog.streams()
-        state = pool.read_state(self.redis_url)
+        state = pool.read_state(self.redis_url, self.catalog)
         yield "phasemix_run_batches", "global batches in a run's ledger", ["run"], [([r.name], r.end_step) for r in runs]
         yield "phasemix_run_ended", "1 when a run has ended", ["run"], [([r.name], float(r.ended is not None)) for r in runs]
         yield "phasemix_stream_tokens", "tokens of a stream", ["stream"], [([s.name], s.tokens) for s in streams]

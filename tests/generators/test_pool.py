@@ -142,7 +142,7 @@ def test_orders_and_draining_over_http_go_on_when_nobody_looks(pool: Pool) -> No
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["work", "--engine", "http://127.0.0.1:1/v1"], "engine http://127.0.0.1:1/v1 does not answer"),
+        (["work", "--engine", "http://127.0.0.1:1/v1"], "http://127.0.0.1:1/v1 does not answer"),
         (["work", "--engine", "http://127.0.0.1:1/v1", "--redis", "unix:///nowhere.sock"], "Redis at unix:///nowhere.sock"),
         (["plan", "--redis", "what"], "cannot be the address of a Redis"),
         (["seed", "--from", "nothing/*", "--files", "1"], "no stream with documents matches"),

@@ -5,7 +5,7 @@ from hypothesis import given
 
 from generators.publishing.publisher import Publisher
 from generators.queue.job import Job, Reason, accepted_file
-from generators.queue.redis_job_queue import RedisJobQueue
+from generators.queue.redis_job_queue import queue_of
 from mixer.pool.files import accepted_files, rejected_files, tokens_of
 from streamer import Catalog
 from streamer.documents.languages import LANGUAGES
@@ -32,15 +32,15 @@ def test_accepted_files_come_newest_first_from_the_published_parts(seeded: Catal
     assert ["k", "def"] in [list(pair) for pair in found[0].tokens]
 
 
-def test_rejected_files_come_from_redis_and_none_where_there_is_none(redis_url: str) -> None:
-    queue = RedisJobQueue(redis_url)
+def test_rejected_files_come_from_redis_and_none_where_there_is_none(seeded: Catalog, redis_url: str) -> None:
+    queue = queue_of(seeded, redis_url)
     queue.add(job(0))
     (claim,) = queue.claim("a", count=1, silent_ms=1)
     queue.reject_job(claim, Reason.DOES_NOT_PARSE, "<script>alert(1)</script>")
-    (found,) = rejected_files(redis_url, 20)
+    (found,) = rejected_files(redis_url, 20, seeded)
     assert (found.verdict, found.reason, found.language) == ("rejected", "does_not_parse", "python")
     assert "".join(text for _, text in found.tokens) == "<script>alert(1)</script>"
-    assert rejected_files(None, 20) == rejected_files("unix:///nonexistent/redis.sock", 20) == []
+    assert rejected_files(None, 20, seeded) == rejected_files("unix:///nonexistent/redis.sock", 20, seeded) == []
 
 
 @given(text=st.text(), language=st.sampled_from([*LANGUAGES, "klingon"]))

@@ -1,5 +1,6 @@
 """Orders and draining over HTTP: the same entries as the command line writes, and what is missing said in one line."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -63,7 +64,7 @@ def test_a_stream_without_its_texts_gives_no_seed_documents(root: Path) -> None:
     ("url", "said"),
     [
         (None, "this service was started without Redis"),
-        ("redis://:secret@127.0.0.1:1/0", "Redis at 127.0.0.1:1/0 does not answer"),
+        ("redis://:secret@127.0.0.1:1/0", "Redis at redis://127.0.0.1:1/0 does not answer"),
         ("what", "cannot be the address of a Redis"),
     ],
 )
@@ -108,9 +109,10 @@ def test_the_document_of_the_api_has_these_routes(seeded: Catalog) -> None:
 def test_the_client_has_a_method_for_each(seeded: Catalog, root: Path, redis_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        words = (str(root), redis_url, str(listener.fileno()), "loopback")
+        words = (str(root), str(listener.fileno()), "loopback")
         argv = [sys.executable, "-P", "-m", "deploy.local.service_process", *words]
-        process = subprocess.Popen(argv, pass_fds=[listener.fileno()])
+        environment = {**os.environ, "PHASEMIX_REDIS": redis_url}
+        process = subprocess.Popen(argv, pass_fds=[listener.fileno()], env=environment)
     try:
         client = MixerClient(address, timeout_s=PATIENCE_S)
         placed = client.order("scored/*", files=3, language="python")

@@ -14,7 +14,7 @@ def routes(shelf: Shelf) -> list[Route]:
     catalog = shelf.catalog
 
     def show(asked: Question) -> PoolPage:
-        state = pool.read_state(shelf.redis_url)
+        state = pool.read_state(shelf.redis_url, shelf.catalog)
         rates = None if state is None else state.rates
         return PoolPage(wanted=pool.wanted(catalog), draining=pool.draining(catalog), state=state, rates=rates)
 
@@ -25,7 +25,7 @@ def routes(shelf: Shelf) -> list[Route]:
     def written(asked: Question) -> list[PoolFile]:
         query: Files = asked.query
         if query.verdict == "rejected":
-            return rejected_files(shelf.redis_url, query.limit)
+            return rejected_files(shelf.redis_url, query.limit, shelf.catalog)
         return accepted_files(catalog, query.limit)
 
     rows: Any = [

@@ -194,8 +194,9 @@ def test_a_redis_or_an_engine_that_does_not_answer_is_refused_without_its_passwo
     with pytest.raises(SupervisorError, match=r"Redis at redis://127.0.0.1:1 ") as error:
         local_machine.start(str(root), redis_url="redis://:secret@127.0.0.1:1")
     assert "secret" not in str(error.value)
-    with pytest.raises(SupervisorError, match="the engine at"):
-        local_machine.start(str(root), engine_url="http://127.0.0.1:1/v1")
+    with pytest.raises(SupervisorError, match="--engine http://127.0.0.1:1/v1 cannot be used: .* does not answer") as error:
+        local_machine.start(str(root), engines=["http://:secret@127.0.0.1:1/v1"])
+    assert "secret" not in str(error.value)
     assert local_machine.rows(str(root)) == []
 
 

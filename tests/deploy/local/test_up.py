@@ -81,10 +81,9 @@ def test_after_a_kill_of_the_supervisor_everything_ends_and_up_works_again(root,
     try:
         os.kill(rows(root)["supervisor"]["pid"], signal.SIGKILL)
         deadline = time.monotonic() + 30
-        while mentioning(str(root), str(runtime)):
-            assert time.monotonic() < deadline, mentioning(str(root), str(runtime))
+        while {row["state"] for row in local_machine.rows(str(root))} != {"lost"} or mentioning(str(root), str(runtime)):
+            assert time.monotonic() < deadline, (local_machine.rows(str(root)), mentioning(str(root), str(runtime)))
             time.sleep(0.1)
-        assert {row["state"] for row in local_machine.rows(str(root))} == {"lost"}
         assert phasemix("up", "--root", str(root)).returncode == 0
     finally:
         phasemix("down", "--root", str(root))

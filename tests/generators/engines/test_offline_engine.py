@@ -16,7 +16,7 @@ GO = 'package main\n\nimport "fmt"\n\nfunc total(values []int) int {\n\tsum := 0
 
 
 def write(job: Job) -> Completion:
-    message = {"role": "user", "content": write_prompt(job)}
+    message = {"role": "user", "content": write_prompt(job, job.text)}
     answer = TestClient(create_app()).post("/v1/chat/completions", json={"model": LABEL, "messages": [message]}).json()
     choice = answer["choices"][0]
     return Completion(text=choice["message"]["content"], finish_reason=choice["finish_reason"], tokens=1)

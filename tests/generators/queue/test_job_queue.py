@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import redis
@@ -10,7 +11,10 @@ from generators.errors import QueueError
 from generators.queue.job import Job, Reason, accepted_file
 from generators.queue.job_queue import DeadJob, JobQueue
 from generators.queue.memory_job_queue import MemoryJobQueue
-from generators.queue.redis_job_queue import RedisJobQueue
+from generators.queue.redis_job_queue import RedisJobQueue, queue_of
+from generators.scaling import register
+from mixer.pool.pool import WorkerState
+from streamer import Catalog
 
 SILENT_MS = 50
 PURPOSE = "order/0"
@@ -26,7 +30,7 @@ def queue_and_wait(request: pytest.FixtureRequest) -> tuple[JobQueue, Callable[[
 
         return memory, pass_time
     url = request.getfixturevalue("redis_url")
-    return RedisJobQueue(url, max_length=5), lambda: time.sleep(2 * SILENT_MS / 1000)
+    return RedisJobQueue(url, "phasemix:{test}", max_length=5), lambda: time.sleep(2 * SILENT_MS / 1000)
 
 
 QueueAndWait = tuple[JobQueue, Callable[[], None]]
@@ -68,7 +72,7 @@ def test_a_released_job_is_claimed_at_once(queue_and_wait: QueueAndWait) -> None
     queue, _ = queue_and_wait
     queue.add(job(0))
     (claim,) = queue.claim("a", count=1, silent_ms=10_000)
-    queue.release("a", [claim.entry])
+    queue.release([claim])
     assert [claim.job for claim in queue.claim("b", count=1, silent_ms=10_000)] == [job(0)]
 
 
@@ -146,7 +150,7 @@ def test_a_dead_job_can_be_read_and_revived(queue_and_wait: QueueAndWait) -> Non
 
 
 def test_a_wiped_redis_is_an_empty_queue(redis_url: str) -> None:
-    queue = RedisJobQueue(redis_url)
+    queue = RedisJobQueue(redis_url, "phasemix:{test}")
     queue.add(job(0))
     (claim,) = queue.claim("a", count=1, silent_ms=SILENT_MS)
     with redis.Redis.from_url(redis_url) as client:
@@ -161,4 +165,84 @@ def test_a_wiped_redis_is_an_empty_queue(redis_url: str) -> None:
 
 def test_no_redis_is_one_line() -> None:
     with pytest.raises(QueueError, match="does not answer"):
-        RedisJobQueue("unix:///nonexistent/redis.sock").add(job(0))
+        RedisJobQueue("unix:///nonexistent/redis.sock", "phasemix:{test}").add(job(0))
+
+
+def test_what_is_given_back_counts_as_never_claimed_and_what_falls_silent_does_not(queue_and_wait: QueueAndWait) -> None:
+    queue, wait = queue_and_wait
+    queue.add(job(0))
+    for _ in range(4):
+        (claim,) = queue.claim("a", count=1, silent_ms=SILENT_MS)
+        assert claim.deliveries == 1
+        queue.release([claim])
+    (claim,) = queue.claim("a", count=1, silent_ms=SILENT_MS)
+    for deliveries in (2, 3):
+        wait()
+        (claim,) = queue.claim("b", count=1, silent_ms=SILENT_MS)
+        assert claim.deliveries == deliveries
+
+
+def test_what_is_withdrawn_may_be_planned_again_and_ends_are_counted(queue_and_wait: QueueAndWait) -> None:
+    queue, _ = queue_and_wait
+    for index in range(4):
+        queue.add(job(index))
+    first, *claims = queue.claim("a", count=4, silent_ms=SILENT_MS)
+    queue.withdraw(first)
+    assert queue.purposes() == {PURPOSE: 3}
+    assert not queue.closed([first.job.identity])
+    assert queue.add(first.job)
+    queue.deliver(claims[0], accepted_file(claims[0].job, "y = 2\n"))
+    queue.reject_job(claims[1], Reason.EMPTY, "")
+    queue.bury(claims[2], "refused")
+    assert (queue.ends(), queue.count_dead()) == ((1, 1, 1, 0), 1)
+    queue.revive()
+    assert (queue.ends(), queue.count_dead()) == ((1, 1, 1, 1), 0)
+
+
+def test_two_roots_share_a_redis_without_seeing_each_other(redis_url: str, tmp_path: Path) -> None:
+    one, other = (queue_of(Catalog(tmp_path / name), redis_url) for name in ("one", "other"))
+    one.add(job(0))
+    (claim,) = one.claim("a", count=1, silent_ms=SILENT_MS)
+    one.deliver(claim, accepted_file(claim.job, "y = 2\n"))
+    assert (sum(one.depth()), sum(other.depth())) == (1, 0)
+    assert other.take("p", count=1, silent_ms=SILENT_MS) == []
+    assert queue_of(Catalog(tmp_path / "one"), redis_url).keys == one.keys
+
+
+def test_a_redis_without_memory_is_waited_for_like_one_that_is_away(redis_url: str) -> None:
+    queue = RedisJobQueue(redis_url, "phasemix:{test}")
+    queue.add(job(0))
+    (claim,) = queue.claim("a", count=1, silent_ms=SILENT_MS)
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_set("maxmemory", 1)
+        try:
+            for call in (
+                lambda: queue.add(job(1)),
+                lambda: queue.deliver(claim, accepted_file(claim.job, "y = 2\n")),
+                lambda: queue.reject_job(claim, Reason.EMPTY, ""),
+                lambda: register(queue)(WorkerState(name="a", endpoint="e", engine="m")),
+            ):
+                with pytest.raises(QueueError, match=r"refuses: .*maxmemory.*goes on by itself"):
+                    call()
+        finally:
+            client.config_set("maxmemory", 0)
+    queue.deliver(claim, accepted_file(claim.job, "y = 2\n"))
+    assert queue.depth() == (0, 0, 1)
+
+
+@pytest.mark.parametrize("url", ["foo://user:s3cret@host/0", "redis://user:s3cret@127.0.0.1:1/0"])
+def test_a_password_is_in_no_error(url: str) -> None:
+    with pytest.raises(QueueError) as raised:
+        RedisJobQueue(url, "phasemix:{test}").depth()
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_wrong_password_is_said(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_set("requirepass", "right")
+        try:
+            with pytest.raises(QueueError, match="refuses"):
+                RedisJobQueue(redis_url, "phasemix:{test}").depth()
+        finally:
+            client.execute_command("AUTH", "right")
+            client.config_set("requirepass", "")
