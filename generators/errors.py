@@ -11,6 +11,7 @@ PhasemixError
    |  |- EngineAwayError   no endpoint may be asked now
    |- QueueError           a queue that cannot be reached
    |- OrderError           a standing order that names no documents or wants nothing
+   |- RecipeError          a recipe with an unknown key, or one that a root does not have
 """
 
 from streamer.errors import PhasemixError
@@ -70,3 +71,7 @@ class QueueError(GeneratorError):
 
 class OrderError(GeneratorError):
     """A standing order that names no documents or wants nothing."""
+
+
+class RecipeError(GeneratorError):
+    """A recipe with an unknown key, or one that a root does not have."""

@@ -144,7 +144,7 @@ class Worker:
                 await self._tell(self._queue.reject_job, claim, str(verdict.reason), completion.text)
             else:
                 self._accepted += 1
-                await self._tell(self._queue.deliver, claim, accepted_file(job, verdict.text))
+                await self._tell(self._queue.deliver, claim, accepted_file(job, verdict.text, completion))
 
     async def _give_back(self, claim: Claim, why: str) -> None:
         """Leaves a job to others; one of a model that no engine serves any more is planned anew."""

@@ -126,6 +126,7 @@ class Endpoint:
     async def complete(self, session: "ClientSession", request: dict[str, Any]) -> Completion:
         """What it writes, of the model that it says wrote it. Raises: EngineError."""
         self.running += 1
+        asked_at_s = time.time()
         try:
             status, body, headers = await self._send(session, "POST", "chat/completions", request, self._timeout_s)
             if status != 200:
@@ -137,7 +138,9 @@ class Endpoint:
             self.running -= 1
         self.answered += 1
         self._backoff, self.problem = None, ""
-        return found
+        return msgspec.structs.replace(
+            found, engine=self.name, asked_at_s=round(asked_at_s, 3), answered_at_s=round(time.time(), 3)
+        )
 
     def failed(self, error: EngineError) -> EngineError:
         """Leaves the endpoint alone for a time, unless the fault is the job's. Returns the error."""

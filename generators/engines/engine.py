@@ -8,17 +8,19 @@ import asyncio
 from collections import Counter, OrderedDict
 from typing import Any
 
+import msgspec
+import xxhash
+
 from generators.engines.endpoint import LIST_TIMEOUT_S, TOO_LONG, Endpoint
-from generators.engines.prompt import write_prompt
 from generators.errors import AwayError, EngineAwayError, EngineError, JobRefusedError, NoCompletionError, WrongError
 from generators.queue.job import Completion, Job
+from generators.recipes.recipe import write_prompt
 
 API_KEY = "OPENAI_API_KEY"  # in the environment
 TIMEOUT_S = 600.0
 MOST_FAILURES = 3  # of one job, at engines that answer others
 MOST_NOTED = 4096  # jobs whose failures are remembered
 SHORTEST_SEED = 200  # characters, below which a prompt is not cut
-TEMPERATURE = 0.8
 
 
 class Engine:
@@ -31,7 +33,7 @@ class Engine:
         urls: list[str],
         *,
         model: str | None = None,
-        max_tokens: int = 1024,
+        max_tokens: int = 1 << 20,
         concurrency: int = 256,
         timeout_s: float = TIMEOUT_S,
         key: str | None = None,
@@ -95,8 +97,9 @@ class Engine:
             if not open_ones:
                 raise EngineAwayError(self._away())
             endpoint = max(open_ones, key=lambda each: each.room)
+            prompt = write_prompt(job.prompt, language=job.language, seed=seed, variation=job.index + 1)
             try:
-                found = await endpoint.complete(self._get_session(), self._request(job, seed))
+                found = await endpoint.complete(self._get_session(), self._request(job, prompt))
             except JobRefusedError as error:
                 if TOO_LONG.search(str(error)) is None or len(seed) // 2 < SHORTEST_SEED:
                     raise
@@ -119,7 +122,7 @@ class Engine:
                 endpoint.failed(WrongError(f"{endpoint.name} answers as {found.model} and not as {job.model}"))
                 continue
             self._failures.pop(job.identity, None)
-            return found
+            return msgspec.structs.replace(found, prompt=xxhash.xxh3_128_hexdigest(prompt.encode("utf-8", "replace")))
 
     def serves(self, model: str) -> bool:
         """Whether an endpoint serves a model, as far as is known."""
@@ -142,13 +145,17 @@ class Engine:
         if count >= MOST_FAILURES and answered:
             raise JobRefusedError(f"{error}, {count} times for this job alone")
 
-    def _request(self, job: Job, seed: str) -> dict[str, Any]:
+    def _request(self, job: Job, prompt: str) -> dict[str, Any]:
+        sampling = job.sampling
+        thinking = {} if sampling.thinking is None else {"chat_template_kwargs": {"enable_thinking": sampling.thinking}}
         return {
             "model": job.model,
-            "messages": [{"role": "user", "content": write_prompt(job, seed)}],
-            "max_tokens": self._max_tokens,
-            "temperature": TEMPERATURE,
+            "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": min(sampling.max_tokens, self._max_tokens),
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
             "seed": job.index,
+            **thinking,
         }
 
     def _get_session(self) -> Any:

@@ -5,22 +5,22 @@ that is published, rejected or dead is not planned again by this planner; what R
 were revived. Where nearly all jobs end without a file, one at a time is planned until some are accepted again.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
-from generators.engines.prompt import RECIPE
 from generators.planning.orders import load_orders
 from generators.planning.quota import Want, choose_counts, count_files
 from generators.planning.seed_documents import SeedDocument, load_seed_documents
 from generators.publishing.published_files import AllPublished
 from generators.queue.job import Job
 from generators.queue.job_queue import Ends, JobQueue
+from generators.recipes.recipe import Recipe, recipes_of, split
 from mixer.pool import pool
 from mixer.runs.demand import Demand
 from streamer.catalog.catalog import Catalog
 from streamer.errors import PhasemixError
 
-MOST_PER_SEED = 16  # files wanted of one seed document before it counts as used up
+DEMAND = "demand/"
 LOOK = 64  # candidates asked about at once
 JUDGED = 64  # jobs that ended, after which the pool is judged by them
 LEAST_DELIVERED = 1 / 16  # of these; with fewer something is wrong with the engine or the recipe
@@ -50,25 +50,30 @@ class Brake:
 
 
 class Candidates:
-    """The jobs that some seed documents can give, first files first; skips over what is done for good."""
+    """The jobs that some seed documents can give by a recipe, first files first; skips over what is done for good."""
 
-    def __init__(self, seeds: list[SeedDocument], model: str) -> None:
-        self._seeds, self._model, self._start = seeds, model, 0
+    def __init__(self, seeds: list[SeedDocument], recipe: Recipe, model: str) -> None:
+        self._seeds, self._recipe, self._model, self._start = seeds, recipe, model, 0
+        self._count = len(seeds) * recipe.most_per_seed
 
     @property
     def used_up(self) -> bool:
-        return self._start >= len(self._seeds) * MOST_PER_SEED
+        return self._start >= self._count
 
     def job(self, place: int, purpose: str) -> Job:
         index, seed = place // len(self._seeds), self._seeds[place % len(self._seeds)]
         return Job(
             language=seed.language,
             seed_document=seed.document,
-            recipe=RECIPE,
+            recipe=self._recipe.label,
             model=self._model,
             index=index,
-            text=seed.text,
+            text=seed.passage(index, self._recipe.seed_characters),
             purpose=purpose,
+            prompt=self._recipe.prompt,
+            sampling=self._recipe.sampling,
+            repository=seed.repository,
+            license=seed.license,
         )
 
     def begin_again(self) -> None:
@@ -78,8 +83,8 @@ class Candidates:
     def queue(self, purpose: str, count: int, *, add: Callable[[Job], bool], done: Callable[[list[str]], set[str]]) -> int:
         """Queues up to `count` jobs; returns how many."""
         queued, place, all_done = 0, self._start, True
-        while queued < count and place < len(self._seeds) * MOST_PER_SEED:
-            stop = min(place + LOOK, len(self._seeds) * MOST_PER_SEED)
+        while queued < count and place < self._count:
+            stop = min(place + LOOK, self._count)
             jobs = [self.job(at, purpose) for at in range(place, stop)]
             finished = done([job.identity for job in jobs])
             for job in jobs:
@@ -110,7 +115,8 @@ class Planner:
         self._catalog, self._queue, self._model, self._tell = catalog, queue, model, say
         self._demand = Demand(catalog)
         self._demand_glob, self._most_queued = demand_glob, most_queued
-        self._candidates: dict[tuple[str, str | None, str], Candidates] = {}
+        self._seeds: dict[tuple[str, str | None], list[SeedDocument]] = {}
+        self._candidates: dict[tuple[str, str | None, str, str], Candidates] = {}
         self._published = AllPublished(catalog)
         self._said: set[str] = set()
         self._brake, self._revivals = Brake(), 0
@@ -137,12 +143,22 @@ class Planner:
         if model is None:
             self._say("no worker has named its model yet; planning waits")
             return 0
-        wants, on_the_way = self.wants(), self._queue.purposes()
+        wants, on_the_way = self.wants(), self._queue.on_the_way()
+        recipes = [recipe for recipe in recipes_of(self._catalog) if recipe.share]
+        purposes, written = Counter[str](), self._published.by_recipe()
+        for (purpose, label), count in on_the_way.items():
+            purposes[purpose] += count
+            written[label] += count
         depth = self._queue.depth()
         self._say(self._brake.note(ends))
         room = 1 - depth.waiting - depth.running if self.says else self._most_queued - depth.waiting
-        counts = choose_counts(wants, on_the_way, room=room)
-        return sum(self._queue_jobs(want, count, model) for want, count in zip(wants, counts, strict=True) if count)
+        added = 0
+        for want, count in zip(wants, choose_counts(wants, purposes, room=room), strict=True):
+            for recipe, files in split(count, recipes, written=written):
+                found = self._queue_jobs(want, recipe, files, model)
+                written[recipe.label] += found
+                added += found
+        return added
 
     def _note_revivals(self, revivals: int) -> None:
         if revivals != self._revivals:
@@ -166,7 +182,7 @@ class Planner:
                 published_tokens=there.tokens if there is not None else 0,
                 published_files=len(there.identities) if there is not None else 0,
             )
-            found.append(Want(purpose=f"demand/{language}", glob=self._demand_glob, language=language, files=files))
+            found.append(Want(purpose=f"{DEMAND}{language}", glob=self._demand_glob, language=language, files=files))
         found += [
             Want(
                 purpose=order.purpose,
@@ -178,21 +194,24 @@ class Planner:
         ]
         return [want for want in found if want.files > 0]
 
-    def _queue_jobs(self, want: Want, count: int, model: str) -> int:
-        key = (want.glob, want.language, model)
+    def _queue_jobs(self, want: Want, recipe: Recipe, count: int, model: str) -> int:
+        glob = recipe.seeds if recipe.seeds is not None and want.purpose.startswith(DEMAND) else want.glob
+        key = (glob, want.language, recipe.label, model)
         if key not in self._candidates:
             try:
-                self._candidates[key] = Candidates(load_seed_documents(self._catalog, want.glob, want.language), model)
+                if key[:2] not in self._seeds:
+                    self._seeds[key[:2]] = load_seed_documents(self._catalog, glob, want.language)
             except PhasemixError as error:  # this want waits for documents; the others go on
                 self._say_once(f"{want.purpose}: {error}")
                 return 0
+            self._candidates[key] = Candidates(self._seeds[key[:2]], recipe, model)
         if pool.draining(self._catalog):  # since this tick began: loading documents takes its time
             return 0
         candidates = self._candidates[key]
         if candidates.used_up:
             self._say_once(
-                f"{want.purpose}: every seed document of {want.glob} was used {MOST_PER_SEED} times, {want.files} files are "
-                "missing; name more documents with phasemix generators seed"
+                f"{want.purpose}: recipe {recipe.name} has used every seed document of {glob} {recipe.most_per_seed} times, "
+                f"{want.files} files are missing; name more documents with phasemix generators seed"
             )
             return 0
         return candidates.queue(want.purpose, count, add=self._queue.add, done=self._done)

@@ -3,11 +3,16 @@
 Always holds: a file counts as accepted when an entry names its identity, and never before.
 """
 
+import json
 from collections import Counter
 from typing import Any
 
+import pyarrow.compute as pc
+
+from generators.errors import OrderError
 from mixer.pool.files import KIND
 from streamer.catalog.catalog import Catalog
+from streamer.catalog.part_files import read_parquet
 from streamer.store.log import Bodies
 
 
@@ -18,6 +23,7 @@ class PublishedFiles:
         self._log, self._read = catalog.stream_log(stream), 0
         self.identities: set[str] = set()
         self.by_purpose: Counter[str] = Counter()
+        self.by_recipe: Counter[str] = Counter()
         self.tokens = 0
 
     def refresh(self) -> None:
@@ -32,6 +38,7 @@ class PublishedFiles:
                 extra: dict[str, Any] = body["extra"] if body["event"] == "part" else {}  # a new place brings no files
                 self.identities |= set(extra.get("jobs", ()))
                 self.by_purpose.update(extra.get("purposes", ()))
+                self.by_recipe.update(extra.get("recipes", {}))
                 self.tokens += extra.get("tokens", 0)
             self._read += 1
 
@@ -53,6 +60,10 @@ class AllPublished:
         """The files of a language, or None where it has no stream."""
         return self._streams.get(f"{KIND}/{language}")
 
+    def by_recipe(self) -> Counter[str]:
+        """How many files each version of a recipe wrote, by label."""
+        return sum((one.by_recipe for one in self._streams.values()), Counter())
+
     def count(self, purpose: str | None = None) -> int:
         """How many files there are, or how many of them were written for a purpose."""
         found = self._streams.values()
@@ -60,3 +71,22 @@ class AllPublished:
 
     def __contains__(self, identity: str) -> bool:
         return any(identity in found.identities for found in self._streams.values())
+
+
+def find_file(catalog: Catalog, identity: str) -> dict[str, Any]:
+    """A published file: the columns of its document, its stream, and its origin, None for one of an earlier version.
+
+    Raises: OrderError when no stream has it, PartError, StoreError.
+    """
+    for name in catalog.match_names(f"{KIND}/*"):
+        for number, body in enumerate(catalog.stream_log(name).read()):
+            if identity in body.get("extra", {}).get("jobs", ()):
+                snapshot = catalog.stream(name)
+                part = next(part for part in snapshot.parts if part.number == number)
+                table = read_parquet(catalog.store, part, part.extra["files"], None)
+                rows = table.filter(pc.equal(table["document"], identity)).to_pylist()
+                if rows:
+                    origin = rows[0].pop("origin", None)
+                    return {"stream": name, **rows[0], "origin": None if origin is None else json.loads(origin)}
+                raise OrderError(f"file {identity} was redacted and its text is gone from {name}; name another")
+    raise OrderError(f"no stream {KIND}/* under {catalog.store.url} has file {identity}; name one that a trace shows")

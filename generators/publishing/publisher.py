@@ -7,6 +7,7 @@ How: identities are checked against the whole log before packing, and again by t
 """
 
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,7 @@ class Publisher:
         extra = {
             "jobs": mine,
             "purposes": [file.purpose for file in files],
+            "recipes": dict(Counter(file.origin.recipe for file in files)),
             "files": FILES,
             "tokens": packed.tokens,
             "padding_tokens": packed.padding_tokens,
@@ -87,7 +89,7 @@ class Publisher:
 
         with tempfile.TemporaryDirectory(prefix="phasemix-files-") as aside:
             path = Path(aside) / FILES
-            pq.write_table(pa.Table.from_pylist(msgspec.to_builtins(documents)), path, compression="zstd")
+            pq.write_table(table_of(files), path, compression="zstd")
             self._catalog.append_when(
                 self.stream,
                 packed.rows,
@@ -98,3 +100,9 @@ class Publisher:
                 files={FILES: path},
                 decide=decide,
             )
+
+
+def table_of(files: list[AcceptedFile]) -> pa.Table:
+    """The files that a part was packed from, a row each: the columns of a document, and `origin` as JSON."""
+    rows = [{**msgspec.to_builtins(file.document), "origin": msgspec.json.encode(file.origin).decode()} for file in files]
+    return pa.Table.from_pylist(rows)

@@ -9,7 +9,7 @@ import msgspec
 from generators.errors import GeneratorError
 from generators.gates.gates import Accepted
 from generators.publishing.publisher import FILES, Publisher
-from generators.queue.job import Reason
+from generators.queue.job import AcceptedFile, Reason
 from generators.queue.job_queue import JobQueue, Waiting
 from mixer.pool.files import KIND
 from streamer.catalog.catalog import Catalog
@@ -78,7 +78,7 @@ class Publishing:
         gone = [
             waiting
             for waiting in self._held.values()
-            if waiting.file.seed_document in rule.documents or rule.matches(msgspec.structs.asdict(waiting.file.document))
+            if rule.matches(seed_row(waiting.file)) or rule.matches(msgspec.structs.asdict(waiting.file.document))
         ]
         for waiting in gone:
             self._queue.reject_file(waiting, Reason.REDACTED)
@@ -117,6 +117,12 @@ class Publishing:
                         accepted.add(row["document"], row["text"])
         self._parts_read[language] = len(parts)
         return accepted
+
+
+def seed_row(file: AcceptedFile) -> dict[str, str]:
+    """The seed document, as rules of redaction look at a document."""
+    origin = file.origin
+    return {"document": origin.seed_document, "repository": origin.seed_repository, "license": origin.seed_license}
 
 
 def without_private_data(waiting: Waiting) -> Waiting:

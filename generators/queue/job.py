@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 import xxhash
 
+from generators.recipes.recipe import Sampling
 from mixer.pool.files import KIND, MOST_CHARACTERS, RejectedFile
 from streamer.documents.document import Document
 
@@ -29,8 +30,9 @@ class Reason(StrEnum):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One request to write one synthetic file.
 
-    `text`: the seed document's; `index`: the n-th file wanted of it, from 0; `purpose`: whom it is for, `order/3` or
-    `demand/python`, which is no part of the identity.
+    `text`: as much of the seed document as the prompt has, `repository` and `license` are the seed's; `index`: the n-th file
+    wanted of it, from 0; `purpose`: whom it is for, `order/3` or `demand/python`. `recipe`: name and version, `prompt` its
+    template. What recipe, model, seed and index do not say is no part of the identity.
     """
 
     language: str
@@ -40,6 +42,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     text: str
     purpose: str
+    prompt: str = ""
+    sampling: Sampling = Sampling()
+    repository: str = ""
+    license: str = ""
 
     @property
     def identity(self) -> str:
@@ -52,7 +58,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     """What an engine wrote. `finish_reason` as in the OpenAI API: "stop" or "length".
 
     `reasoning`: what it thought, where the engine says so apart; `tokens`: written, `prompt_tokens`: read; `model`: which it
-    says it is, empty where it does not.
+    says it is, empty where it does not. The others are as in `Origin`.
     """
 
     text: str
@@ -61,6 +67,10 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int = 0
     reasoning: str = ""
     model: str = ""
+    prompt: str = ""
+    engine: str = ""
+    asked_at_s: float = 0.0
+    answered_at_s: float = 0.0
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,29 +84,70 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return self.reason is None
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """How a file came to be: its seed document with repository and licence, what was asked, of whom, and what it cost.
+
+    `prompt`: the xxh3-128 of what was asked, in hex; `engine`: the endpoint; tokens of prompt and answer are counted by it;
+    times are in seconds since 1970; `values`: what the gates measured.
+    """
+
+    seed_document: str
+    seed_repository: str = ""
+    seed_license: str = ""
+    recipe: str = ""
+    index: int = 0
+    prompt: str = ""
+    model: str = ""
+    engine: str = ""
+    sampling: Sampling = Sampling()
+    prompt_tokens: int = 0
+    tokens: int = 0
+    asked_at_s: float = 0.0
+    answered_at_s: float = 0.0
+    values: dict[str, float] = {}
+
+
 class AcceptedFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file that passed a worker's gates, with its job's identity and purpose."""
 
     identity: str
     purpose: str
     document: Document
-
-    @property
-    def seed_document(self) -> str:
-        return self.document.path.rpartition("/")[0]
+    origin: Origin
 
 
-def accepted_file(job: Job, text: str) -> AcceptedFile:
+def accepted_file(
+    job: Job, text: str, completion: Completion | None = None, *, values: dict[str, float] | None = None
+) -> AcceptedFile:
     """The synthetic document that a job gave; its id is the job's identity."""
     document = Document(
         text=text,
-        path=f"{job.seed_document}/{job.index}",
+        path=f"{job.recipe}/{job.seed_document}/{job.index}",
         repository=f"synthetic/{job.model}",
         language=job.language,
         license="synthetic",
         document=job.identity,
     )
-    return AcceptedFile(identity=job.identity, purpose=job.purpose, document=document)
+    known = (
+        {}
+        if completion is None
+        else {
+            name: getattr(completion, name)
+            for name in ("prompt", "engine", "prompt_tokens", "tokens", "asked_at_s", "answered_at_s")
+        }
+    )
+    origin = Origin(
+        seed_document=job.seed_document,
+        seed_repository=job.repository,
+        seed_license=job.license,
+        recipe=job.recipe,
+        index=job.index,
+        model=job.model,
+        sampling=job.sampling,
+        values=values or {},
+        **known,
+    )
+    return AcceptedFile(identity=job.identity, purpose=job.purpose, document=document, origin=origin)
 
 
 def rejected_job(job: Job, reason: str, text: str, at_ms: int) -> RejectedFile:
@@ -120,7 +171,7 @@ def rejected_file(file: AcceptedFile, reason: str, at_ms: int) -> RejectedFile:
         language=document.language,
         at_s=at_ms / 1000,
         reason=reason,
-        seed=document.path.rpartition("/")[0],
+        seed=file.origin.seed_document,
         model=document.repository.removeprefix(f"{KIND}/"),
         text=document.text[:MOST_CHARACTERS],
     )

@@ -106,8 +106,8 @@ class JobQueue(Protocol):
     def depth(self) -> Depth:
         """How much is on its way."""
 
-    def purposes(self) -> Counter[str]:
-        """Jobs on their way, by purpose."""
+    def on_the_way(self) -> Counter[tuple[str, str]]:
+        """Jobs on their way, by purpose and recipe."""
 
     def closed(self, identities: list[str]) -> set[str]:
         """Those of `identities` that were rejected or are dead."""

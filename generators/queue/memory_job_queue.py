@@ -13,7 +13,7 @@ class MemoryJobQueue:
     def __init__(self, *, max_length: int = 1024) -> None:
         self.now_ms = 0
         self._max_length, self._next = max_length, 0
-        self._on_the_way: dict[str, str] = {}  # identity -> purpose
+        self._on_the_way: dict[str, tuple[str, str]] = {}  # identity -> purpose and recipe
         self._waiting: dict[str, Job] = {}
         self._claimed: dict[str, tuple[Job, int, int]] = {}  # entry -> job, last beat, deliveries
         self._files: dict[str, tuple[AcceptedFile, int]] = {}  # entry -> file, when it came
@@ -30,7 +30,7 @@ class MemoryJobQueue:
     def add(self, job: Job) -> bool:
         if job.identity in self._on_the_way or len(self._waiting) + len(self._claimed) >= self._max_length:
             return False
-        self._on_the_way[job.identity] = job.purpose
+        self._on_the_way[job.identity] = job.purpose, job.recipe
         self._waiting[self._entry()] = job
         return True
 
@@ -124,7 +124,7 @@ class MemoryJobQueue:
     def depth(self) -> Depth:
         return Depth(len(self._waiting), len(self._claimed), len(self._files))
 
-    def purposes(self) -> Counter[str]:
+    def on_the_way(self) -> Counter[tuple[str, str]]:
         return Counter(self._on_the_way.values())
 
     def closed(self, identities: list[str]) -> set[str]:

@@ -5,10 +5,11 @@ queue, not an error.
 
     :queue     stream  jobs; group "workers"; what is closed or delivered is deleted, so XLEN is what is left
     :files     stream  files that wait to be published; group "publishers"
-    :on_way    hash    identity to purpose, from `add` to the end
+    :on_way    hash    identity to purpose and recipe, from `add` to the end
     :rejected  set     identities; :rejections  hash  reason to count
     :rejected_files  list  the last 200 of them, whose format mixer owns
     :dead      hash    identity to job and reason
+    :root      string  the address of the root, while a planner or publisher is at work: copies of a root share its identity
     :ends      hash    how many jobs were delivered, refused by a gate, and buried; and how often dead letters were revived
 """
 
@@ -28,6 +29,7 @@ from streamer.catalog.catalog import Catalog
 from streamer.wording import without_secrets
 
 WORKERS, PUBLISHERS = "workers", "publishers"
+OWNED_MS = 30_000
 
 
 class RedisJobQueue:
@@ -52,10 +54,22 @@ class RedisJobQueue:
             self.client.register_script(scripts.joinpath(f"{name}.lua").read_text()) for name in ("add_job", "give_back")
         )
 
+    def own(self, url: str) -> None:
+        """Says that a planner or publisher of the root at `url` is at work. Raises: QueueError when one of a copy is."""
+        key = f"{self.keys}:root"
+        if not self.ask(self.client.set, key, url, nx=True, px=OWNED_MS):
+            owner = self.ask(self.client.get, key)
+            if owner not in (None, url.encode()):
+                raise QueueError(
+                    f"root {url} is a copy of {owner.decode()}, whose pool uses this Redis; give this one a Redis or a "
+                    "database of its own with --redis, or reach the root by the same path"
+                )
+            self.ask(self.client.set, key, url, px=OWNED_MS)
+
     # jobs
 
     def add(self, job: Job) -> bool:
-        words = [job.identity, job.purpose, msgspec.json.encode(job), self._max_length]
+        words = [job.identity, f"{job.purpose} {job.recipe}", msgspec.json.encode(job), self._max_length]
         return bool(self.ask(self._add, keys=[self._queue, self._on_way], args=words) == 1)
 
     def claim(self, worker: str, *, count: int, silent_ms: int) -> list[Claim]:
@@ -157,8 +171,9 @@ class RedisJobQueue:
         depth: Depth = self._grouped(self._queue, WORKERS, read)
         return depth
 
-    def purposes(self) -> Counter[str]:
-        return Counter(purpose.decode() for purpose in self.ask(self.client.hvals, self._on_way))
+    def on_the_way(self) -> Counter[tuple[str, str]]:
+        found = (words.decode().partition(" ") for words in self.ask(self.client.hvals, self._on_way))
+        return Counter((purpose, recipe) for purpose, _, recipe in found)
 
     def closed(self, identities: list[str]) -> set[str]:
         if not identities:

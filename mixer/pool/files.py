@@ -96,7 +96,7 @@ def read_files(catalog: Catalog, part: PartInfo, at_s: float, limit: int) -> Ite
             language=row["language"],
             at_s=at_s,
             reason=None,
-            seed=row["path"].rpartition("/")[0],
+            seed=row["path"].split("/")[-2],
             model=row["repository"].removeprefix(f"{KIND}/"),
             text=row["text"],
         )

@@ -13,7 +13,7 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from generators.publishing.publisher import FILES, Publisher
-from generators.queue.job import AcceptedFile
+from generators.queue.job import AcceptedFile, Origin
 from mixer import Mixtures, Runs
 from mixer.journal.journal import Journal
 from streamer import Catalog, Document
@@ -71,7 +71,9 @@ class World:
         if name == "generate":
             document = Document(text="x " * 7, path=f"{number}.py", repository="s", language="python", license="s",
                                 document=f"{number:032x}")  # fmt: skip
-            file = AcceptedFile(identity=f"{number:032x}", purpose="order/0", document=document)
+            file = AcceptedFile(
+                identity=f"{number:032x}", purpose="order/0", document=document, origin=Origin(seed_document="s")
+            )
             return lambda: Publisher(self.catalog, "synthetic/python").publish([file], overdue=True)
         if name == "switch":
             return lambda: self.runs.switch(RUN, f"m@{1 + number % 2}", by="ann", why=str(number))

@@ -185,7 +185,7 @@ def test_a_job_of_a_model_that_another_worker_serves_is_left_to_it() -> None:
     run = Run(server, elsewhere={"other"}, jobs=0)
     run.queue.add(job(0, model="other"))
     run.until(lambda: any("names model 'other'" in line for line in run.said))
-    assert run.queue.purposes() == {"order/0": 1}
+    assert run.queue.on_the_way() == {("order/0", "file/1"): 1}
     (claim,) = run.queue.claim("another", count=1, silent_ms=1000)
     assert claim.deliveries == 1
 

@@ -16,7 +16,16 @@ from tests.generators.engines.scripted_engine import Respond, Server, good, serv
 
 
 def job(index: int = 0, *, model: str = "m", text: str = "def f(value):\n    return value\n") -> Job:
-    return Job(language="python", seed_document="s", recipe="file/1", model=model, index=index, text=text, purpose="order/0")
+    return Job(
+        language="python",
+        seed_document="s",
+        recipe="file/1",
+        model=model,
+        index=index,
+        text=text,
+        purpose="order/0",
+        prompt="Write a {language} file, variation {variation}, from: {seed}",
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -7,16 +7,18 @@ import pytest
 from fastapi.testclient import TestClient
 
 from generators.engines.offline_engine import LABEL, create_app
-from generators.engines.prompt import write_prompt
 from generators.gates.gates import Accepted, judge
 from generators.queue.job import Completion, Job
+from generators.recipes.recipe import built_in, write_prompt
 
 STDLIB = Path(sysconfig.get_path("stdlib"))
 GO = 'package main\n\nimport "fmt"\n\nfunc total(values []int) int {\n\tsum := 0\n\tfor _, value := range values {\n\t\tsum += value\n\t}\n\treturn sum\n}\n\nfunc main() {\n\tfmt.Println(total([]int{1, 2}))\n}\n'  # noqa: E501
 
 
-def write(job: Job) -> Completion:
-    message = {"role": "user", "content": write_prompt(job, job.text)}
+def write(job: Job, recipe: str = "oss-instruct-file") -> Completion:
+    template = next(one.prompt for one in built_in() if one.name == recipe)
+    text = write_prompt(template, language=job.language, seed=job.text, variation=job.index + 1)
+    message = {"role": "user", "content": text}
     answer = TestClient(create_app()).post("/v1/chat/completions", json={"model": LABEL, "messages": [message]}).json()
     choice = answer["choices"][0]
     return Completion(text=choice["message"]["content"], finish_reason=choice["finish_reason"], tokens=1)
@@ -37,7 +39,8 @@ def test_variations_of_a_python_seed_pass_the_gates(name: str) -> None:
 
 def test_a_go_seed_gives_a_go_file_and_the_same_one_again() -> None:
     job = Job(language="go", seed_document="go", recipe="file/1", model=LABEL, index=0, text=GO, purpose="order/0")
-    assert judge(job, write(job)).accepted
+    for recipe in built_in():
+        assert judge(job, write(job, recipe.name)).accepted
     assert write(job) == write(job)
 
 

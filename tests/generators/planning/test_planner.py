@@ -7,18 +7,20 @@ from hypothesis import strategies as st
 
 from generators.errors import OrderError
 from generators.planning.orders import place_order
-from generators.planning.planner import JUDGED, MOST_PER_SEED, Brake, Planner
+from generators.planning.planner import JUDGED, Brake, Planner
 from generators.planning.quota import Want, choose_counts, count_files
 from generators.planning.seed_documents import load_seed_documents, seed_streams
 from generators.publishing.publishing import Publishing
 from generators.queue.job import Reason, accepted_file
 from generators.queue.job_queue import Ends
 from generators.queue.memory_job_queue import MemoryJobQueue
+from generators.recipes.recipe import add_recipe, built_in, parse_recipe, set_shares
 from mixer import Mixtures, Runs
 from mixer.pool import pool
 from streamer import Catalog
 from streamer.catalog.parts import read_sidecar
 
+MOST_PER_SEED = next(recipe.most_per_seed for recipe in built_in() if recipe.name == "oss-instruct-file")
 MIXTURE = """
 name = "enhanced"
 seq_len = 64
@@ -247,3 +249,33 @@ def test_a_brake_looks_at_the_last_jobs_alone_and_begins_anew_after_a_wiped_redi
     assert not brake.note(Ends(delivered=3, refused=60))
     assert brake.note(Ends(delivered=3, refused=300))
     assert not brake.note(Ends(delivered=3, refused=300, revivals=1))
+
+
+def test_recipes_share_the_files_and_each_takes_its_own_seed_documents(seeded: Catalog) -> None:
+    queue = MemoryJobQueue()
+    mine = parse_recipe(
+        'name = "mine"\nversion = 3\nshare = 3\nmost_per_seed = 9\nprompt = "{language} {seed} {variation}"\n', name="mine"
+    )
+    add_recipe(seeded, mine)
+    place_order(seeded, "scored/*", files=40)
+    plan = planner(seeded, queue)
+    assert plan.tick() == 40
+    assert queue.on_the_way() == {("order/0", "mine/3"): 30, ("order/0", "oss-instruct-file/1"): 10}
+    work_off(queue)
+    Publishing(seeded, queue, max_wait_s=0).tick()
+    set_shares(seeded, {"mine": 1})
+    place_order(seeded, "scored/*", files=20)
+    plan.tick()
+    assert queue.on_the_way() == {("order/1", "oss-instruct-file/1"): 20}  # until both have 30
+
+
+def test_jobs_say_what_their_recipe_asks_and_where_their_seed_comes_from(seeded: Catalog) -> None:
+    queue = MemoryJobQueue()
+    place_order(seeded, "scored/*", files=6)
+    planner(seeded, queue).tick()
+    jobs = [claim.job for claim in queue.claim("w", count=9, silent_ms=1)]
+    assert {(job.repository, job.license, job.recipe) for job in jobs} == {("stdlib", "PSF-2.0", "oss-instruct-file/1")}
+    again = next(job for job in jobs if job.index == 1)
+    first = next(job for job in jobs if job.index == 0 and job.seed_document == again.seed_document)
+    assert first.identity != again.identity
+    assert len(first.text) <= 6000

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from benchmarks.planted_secrets import plant
 from generators.publishing.publisher import FILES, Publisher
 from generators.publishing.publishing import Publishing
-from generators.queue.job import AcceptedFile, Job, accepted_file
+from generators.queue.job import AcceptedFile, Job, Origin, accepted_file
 from generators.queue.memory_job_queue import MemoryJobQueue
 from streamer import Catalog, Document
 from streamer.catalog.part_files import read_parquet
@@ -34,6 +34,7 @@ def files(*numbers: int) -> list[AcceptedFile]:
         AcceptedFile(
             identity=f"{number:032x}",
             purpose="order/0",
+            origin=Origin(seed_document="s"),
             document=Document(
                 text=f"def f{number}(): return {number}\n" * 3, path=f"{number}.py", repository="synthetic",
                 language="python", license="synthetic", document=f"{number:032x}",
@@ -89,7 +90,7 @@ def test_racing_publishers_publish_each_file_once(catalog: Catalog, root: Path) 
 def test_few_files_wait_until_they_are_overdue_and_the_sidecar_tells_padding(catalog: Catalog) -> None:
     publisher = Publisher(catalog, "synthetic/python")
     document = Document(text="x", path="x.py", repository="s", language="python", license="s", document="a")
-    short = [AcceptedFile(identity="a", purpose="order/0", document=document)]
+    short = [AcceptedFile(identity="a", purpose="order/0", document=document, origin=Origin(seed_document="s"))]
     assert publisher.publish(short) == set()
     assert catalog.stream("synthetic/python").samples == 0
     assert publisher.publish(short, overdue=True) == {"a"}

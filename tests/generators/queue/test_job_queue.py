@@ -1,5 +1,6 @@
 """The same promises of the queue in memory and in a real Redis."""
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +49,7 @@ def test_a_job_is_queued_once_and_claimed_once(queue_and_wait: QueueAndWait) -> 
     assert [claim.job for claim in queue.claim("a", count=5, silent_ms=SILENT_MS)] == [job(0), job(1)]
     assert queue.claim("b", count=5, silent_ms=10_000) == []
     assert queue.depth() == (0, 2, 0)
-    assert queue.purposes() == {PURPOSE: 2}
+    assert queue.on_the_way() == {(PURPOSE, "file/1"): 2}
 
 
 def test_a_full_queue_refuses(queue_and_wait: QueueAndWait) -> None:
@@ -93,7 +94,7 @@ def test_a_delivered_file_waits_for_its_publisher_and_is_gone_when_published(que
     queue.published([again])
     queue.published([waiting])
     assert queue.depth() == (0, 0, 0)
-    assert queue.purposes() == {}
+    assert queue.on_the_way() == {}
 
 
 def test_a_publisher_that_says_it_lives_keeps_its_files(queue_and_wait: QueueAndWait) -> None:
@@ -188,7 +189,7 @@ def test_what_is_withdrawn_may_be_planned_again_and_ends_are_counted(queue_and_w
         queue.add(job(index))
     first, *claims = queue.claim("a", count=4, silent_ms=SILENT_MS)
     queue.withdraw(first)
-    assert queue.purposes() == {PURPOSE: 3}
+    assert queue.on_the_way() == {(PURPOSE, "file/1"): 3}
     assert not queue.closed([first.job.identity])
     assert queue.add(first.job)
     queue.deliver(claims[0], accepted_file(claims[0].job, "y = 2\n"))
@@ -207,6 +208,18 @@ def test_two_roots_share_a_redis_without_seeing_each_other(redis_url: str, tmp_p
     assert (sum(one.depth()), sum(other.depth())) == (1, 0)
     assert other.take("p", count=1, silent_ms=SILENT_MS) == []
     assert queue_of(Catalog(tmp_path / "one"), redis_url).keys == one.keys
+
+
+def test_the_pool_of_a_copied_root_is_refused_while_that_of_the_first_is_at_work(redis_url: str, tmp_path: Path) -> None:
+    first = queue_of(Catalog(tmp_path / "first"), redis_url)
+    shutil.copytree(tmp_path / "first", tmp_path / "copy")
+    copy = queue_of(Catalog(tmp_path / "copy"), redis_url)
+    for _ in range(2):
+        first.own(str(tmp_path / "first"))
+    with pytest.raises(QueueError, match=r"copy is a copy of .*first, whose pool uses this Redis; give this one"):
+        copy.own(str(tmp_path / "copy"))
+    first.client.delete(f"{first.keys}:root")  # it has not been at work for a while
+    copy.own(str(tmp_path / "copy"))
 
 
 def test_a_redis_without_memory_is_waited_for_like_one_that_is_away(redis_url: str) -> None:

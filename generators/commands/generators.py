@@ -1,4 +1,4 @@
-"""`phasemix generators`: seed, plan, work, publish, scale, status, drain, dead."""
+"""`phasemix generators`: seed, plan, work, publish, scale, status, drain, dead; and recipes, try, show."""
 
 import argparse
 import os
@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from generators.commands.recipes import add_recipes, add_show, add_try
 from streamer.commands.options import add_json, add_root
 from streamer.commands.table import print_table
 
@@ -20,7 +21,7 @@ DRAIN_LOOK_S = 0.5
 
 
 def add_generators(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(required=True, metavar="seed|scale|status|drain|dead|plan|work|publish")
+    verbs = parser.add_subparsers(required=True, metavar="seed|scale|status|recipes|try|show|drain|dead|plan|work|publish")
     seed = verbs.add_parser("seed", help="order synthetic files, apart from what runs demand")
     seed.add_argument(
         "--from", required=True, dest="glob", metavar="GLOB", help="streams of seed documents, like 'scored/*'"
@@ -38,6 +39,9 @@ def add_generators(parser: argparse.ArgumentParser) -> None:
     dead = verbs.add_parser("dead", help="jobs that kept failing, and why")
     dead.add_argument("--retry", action="store_true", help="empty the list, so that what is still wanted is planned again")
     dead.set_defaults(run=run_dead)
+    add_recipes(verbs)
+    add_try(verbs)
+    add_show(verbs)
     plan = verbs.add_parser("plan", help="run the planner (`phasemix up` does)")
     plan.add_argument("--demand-from", default="scored/*", metavar="GLOB", help="seed documents for what runs demand")
     plan.add_argument("--most-queued", type=int, default=64, help="jobs that may wait")
@@ -56,7 +60,9 @@ def add_generators(parser: argparse.ArgumentParser) -> None:
         "--give-way", action="store_true", help="ask for nothing while requests of the engine's other users wait"
     )
     work.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="for one answer (default: 600)")
-    work.add_argument("--max-tokens", type=int, default=2048, help="tokens of a file at most; longer ones are cut_off")
+    work.add_argument(
+        "--max-tokens", type=int, default=1 << 20, help="tokens of a file at most, where its recipe does not allow fewer"
+    )
     work.add_argument("--drain", type=float, default=25.0, metavar="SECONDS", help="for jobs in flight after SIGTERM")
     work.set_defaults(run=run_work)
     publish = verbs.add_parser("publish", help="run the publisher (`phasemix up` does)")
@@ -274,6 +280,7 @@ def run_plan(options: argparse.Namespace) -> int:
     rates = Rates()
 
     def tick() -> None:
+        queue.own(catalog.store.url)
         planner.tick()
         report_pool(queue, rates, accepted=planner.accepted, says=planner.says)
 
@@ -284,11 +291,11 @@ def run_publish(options: argparse.Namespace) -> int:
     from generators.publishing.publishing import Publishing
     from streamer.catalog.catalog import Catalog
 
-    publishing = Publishing(
-        Catalog(options.root), open_queue(options), name=options.name, max_wait_s=options.max_wait, silent_s=options.silent
-    )
+    catalog, queue = Catalog(options.root), open_queue(options)
+    publishing = Publishing(catalog, queue, name=options.name, max_wait_s=options.max_wait, silent_s=options.silent)
 
     def tick() -> None:
+        queue.own(catalog.store.url)
         count = publishing.tick()
         if count:
             say(f"published {count} files")

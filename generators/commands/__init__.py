@@ -1,0 +1,1 @@
+"""The command line's noun that belongs to the generator pool."""

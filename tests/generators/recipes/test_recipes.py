@@ -1,0 +1,182 @@
+"""Recipes: what they must say, how a root keeps them, how they share the files, and the commands about them."""
+
+import json
+import sysconfig
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.command_line import main
+from generators.errors import RecipeError
+from generators.planning.seed_documents import MOST_CHARACTERS, SeedDocument, passages
+from generators.publishing.publisher import Publisher
+from generators.queue.job import Completion, Job, Origin, accepted_file
+from generators.recipes.recipe import (
+    Recipe,
+    Sampling,
+    add_recipe,
+    built_in,
+    parse_recipe,
+    recipes_of,
+    set_shares,
+    split,
+    write_prompt,
+)
+from streamer import Catalog
+
+PROMPT = "{language} {seed} {variation}"
+STDLIB = Path(sysconfig.get_path("stdlib"))
+
+
+def recipe(name: str = "mine", **words: object) -> Recipe:
+    return Recipe(**{"name": name, "version": 1, "prompt": PROMPT, **words})  # type: ignore[arg-type]
+
+
+def test_the_recipes_that_come_along_are_whole_and_one_of_them_writes() -> None:
+    found = {one.name: one for one in built_in()}
+    assert sorted(found) == ["explain-in-code", "oss-instruct-file", "rewrite"]
+    assert [name for name, one in found.items() if one.share] == ["oss-instruct-file"]
+    for one in found.values():
+        said = write_prompt(one.prompt, language="rust", seed="SEED", variation=4)
+        assert "Seed file (rust):\n```\nSEED\n```\n" in said
+        assert "variation 4" in said
+        assert "{" not in said
+
+
+@given(seed=st.text(max_size=60))
+def test_nothing_that_a_seed_says_is_taken_for_a_place_of_the_prompt(seed: str) -> None:
+    odd = f"{seed}{{seed}} {{language}} {{variation}}"
+    assert write_prompt("a {seed} b {language} {variation}", language="go", seed=odd, variation=2) == f"a {odd} b go 2\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('name = "x"\nversion = 1\nprompt = "{seed}"', r"prompt of recipe x has no \{language\} and no \{variation\}"),
+        ('name = "X"\nversion = 1\nprompt = ""', "name"),
+        ('name = "x"\nversion = 0\nprompt = ""', "version"),
+        ('name = "x"\nversion = 1\nprompts = ""', "unknown field `prompts`.*did you mean 'prompt'"),
+        ('name = "x"\nversion = 1\nprompt = "{seed}{language}{variation}"\n[sampling]\ntemperature = 9', "temperature"),
+        ('name = "x"\nversion = 1\nprompt = "{seed}{language}{variation}"\nmost_per_seed = 0', "most_per_seed"),
+        ("name = ", "line 1"),
+    ],
+)
+def test_a_recipe_with_a_mistake_is_refused_by_its_key(text: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        parse_recipe(text, name="recipe x.toml")
+
+
+def test_a_root_keeps_what_a_version_says_for_ever(root: Path) -> None:
+    catalog = Catalog(root)
+    assert add_recipe(catalog, recipe())
+    assert not add_recipe(catalog, recipe())
+    with pytest.raises(RecipeError, match=r"recipe mine/1 of root .* says something else; raise its version"):
+        add_recipe(catalog, recipe(prompt=PROMPT + "!"))
+    assert add_recipe(catalog, recipe(version=2, prompt=PROMPT + "!"))
+    with pytest.raises(RecipeError, match="says something else"):
+        add_recipe(catalog, recipe(sampling=Sampling(temperature=0.1)))
+    assert {one.label for one in recipes_of(Catalog(root))} == {
+        "explain-in-code/1", "oss-instruct-file/1", "rewrite/1", "mine/2",
+    }  # fmt: skip
+
+
+def test_shares_are_set_by_name_and_one_recipe_must_write(root: Path) -> None:
+    catalog = Catalog(root)
+    found = {one.name: one.share for one in set_shares(catalog, {"rewrite": 0.25, "oss-instruct-file": 0.75})}
+    assert found == {"explain-in-code": 0, "oss-instruct-file": 0.75, "rewrite": 0.25}
+    with pytest.raises(RecipeError, match="recipe rewrit is unknown; .*did you mean 'rewrite'"):
+        set_shares(catalog, {"rewrit": 1})
+    with pytest.raises(RecipeError, match="is not in 0"):
+        set_shares(catalog, {"rewrite": -1})
+    with pytest.raises(RecipeError, match="every recipe would have share 0"):
+        set_shares(catalog, {"rewrite": 0, "oss-instruct-file": 0})
+    assert {one.name: one.share for one in recipes_of(catalog)} == found
+
+
+@given(
+    shares=st.lists(st.floats(0.01, 10), min_size=1, max_size=5),
+    counts=st.lists(st.integers(1, 40), min_size=1, max_size=12),
+)
+def test_files_are_shared_as_recipes_say_however_they_are_asked_for(shares: list[float], counts: list[int]) -> None:
+    recipes = [recipe(f"r{number}", share=share) for number, share in enumerate(shares)]
+    written: Counter[str] = Counter()
+    for count in counts:
+        found = split(count, recipes, written=written)
+        assert sum(files for _, files in found) == count
+        for one, files in found:
+            written[one.label] += files
+    for one in recipes:
+        wanted = sum(counts) * one.share / sum(shares)
+        assert abs(written[one.label] - wanted) < len(recipes) + 1
+
+
+@pytest.mark.parametrize("name", ["heapq", "argparse", "typing", "ast"])
+def test_a_seed_is_cut_between_functions_and_classes_and_each_passage_comes_in_turn(name: str) -> None:
+    text = (STDLIB / f"{name}.py").read_text()[:MOST_CHARACTERS]
+    found = passages(text, "python", 3000)
+    assert all(len(passage) <= 3000 for passage in found)
+    assert all(passage in text and passage.endswith("\n") for passage in found[:-1])
+    whole = [passage for passage in found if len(passage) < 2500]
+    assert all(text.index(passage) == 0 or text[text.index(passage) - 1] == "\n" for passage in whole)
+    seed = SeedDocument("python", "s", text, "r", "MIT")
+    assert [seed.passage(number, 3000) for number in range(len(found) + 1)] == [*found, found[0]]
+    assert passages("x = 1\n", "python", 3000) == ["x = 1\n"]
+    assert passages("x" * 5000, "python", 3000) == ["x" * 3000]
+
+
+def origin_file(seeded: Catalog) -> str:
+    job = Job(
+        language="python",
+        seed_document="seed",
+        recipe="mine/2",
+        model="m",
+        index=3,
+        text="",
+        purpose="order/0",
+        repository="someone/tools",
+        license="MIT",
+        sampling=Sampling(temperature=0.2),
+    )
+    completion = Completion(
+        text="", finish_reason="stop", tokens=21, prompt_tokens=9, prompt="p" * 32, engine="http://e/v1", asked_at_s=1.5
+    )
+    seeded.create_stream("synthetic/python", seq_len=64, tokenizer=seeded.stream("scored/python/q50").tokenizer)
+    file = accepted_file(job, "def double(value):\n    return value * 2\n", completion, values={"parsed": 1.0})
+    Publisher(seeded, "synthetic/python").publish([file], overdue=True)
+    return job.identity
+
+
+def test_a_published_file_is_shown_with_all_that_it_came_from(
+    seeded: Catalog, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    identity = origin_file(seeded)
+    assert main(["generators", "show", identity, "--root", str(root), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["text"].startswith("def double")
+    assert (found["stream"], found["path"]) == ("synthetic/python", "mine/2/seed/3")
+    origin = Origin(**{**found["origin"], "sampling": Sampling(**found["origin"]["sampling"])})
+    assert origin == Origin(
+        seed_document="seed", seed_repository="someone/tools", seed_license="MIT", recipe="mine/2", index=3, prompt="p" * 32,
+        model="m", engine="http://e/v1", sampling=Sampling(temperature=0.2), prompt_tokens=9, tokens=21, asked_at_s=1.5,
+        values={"parsed": 1.0},
+    )  # fmt: skip
+    assert main(["generators", "show", identity, "--root", str(root)]) == 0
+    assert "someone/tools" in capsys.readouterr().out
+    assert main(["generators", "show", "nothing", "--root", str(root)]) == 2
+    assert "has file nothing" in capsys.readouterr().err
+
+
+def test_recipes_are_listed_added_and_shared_by_command(
+    seeded: Catalog, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.toml").write_text('name = "mine"\nversion = 1\nshare = 0\nprompt = "{language} {seed} {variation}"\n')
+    words = ["generators", "recipes", "--root", str(root), "--json"]
+    assert main([*words, "--add", str(tmp_path / "mine.toml"), "--share", "mine=3"]) == 0
+    found = {row["recipe"]: row["share"] for row in json.loads(capsys.readouterr().out)}
+    assert found == {"explain-in-code": 0, "mine": 0.75, "oss-instruct-file": 0.25, "rewrite": 0}
+    for wrong in (["--share", "mine"], ["--share", "mine=much"], ["--share", "other=1"], ["--add", "missing.toml"]):
+        assert main([*words, *wrong]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
