@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -39,7 +39,7 @@ from streamer.catalog.references import check_reference, open_reference
 from streamer.catalog.registry import NAMES_FORMAT, log_of, names_in
 from streamer.catalog.shard_rows import iterate_folder, iterate_shard
 from streamer.documents.document import Document
-from streamer.errors import LogError, StreamError
+from streamer.errors import LogError, PartError, StreamError
 from streamer.mds import layout as mds
 from streamer.mds.folder import INDEX, MdsFolder
 from streamer.store.entries import RESTORE
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 REMOTE_THREADS = 8
 Decide = Callable[[Bodies], dict[str, Any] | None]
+T = TypeVar("T")
 
 
 class Catalog:
@@ -117,6 +118,15 @@ class Catalog:
         """Reads the logs of streams, and says whether a compaction gave parts new places since they were read last."""
         before = {name: self.manifest(name).compacted_by for name in names}
         return before != {name: self._read_manifest(name).compacted_by for name in before}
+
+    def follow(self, names: Iterable[str], read: Callable[[], T]) -> T:
+        """What `read` returns; it is called again where it raises PartError and a compaction moved parts of the streams."""
+        try:
+            return read()
+        except PartError:
+            if not self.has_moved(names):
+                raise
+            return read()
 
     def stream(self, name: str, number: int | None = None) -> Snapshot:
         """The stream now, or its snapshot `number`. Raises: StreamError for one that is absent, LogError."""
