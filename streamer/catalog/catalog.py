@@ -8,6 +8,7 @@ Always holds:
 import fnmatch
 import functools
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -321,7 +322,6 @@ class Catalog:
         if sealed.folder is not None:
             parts.check_space(self.store, sum(shard.size_bytes for shard in sealed.shards))
         self.register("streams", name)  # before anything lies there, so that what a crash leaves can be named
-        log, part_id = self.stream_log(name), ""
         while True:
             part_id, beside = self._store(name, sealed)
             sidecar = parts.SIDECAR if sealed.documents is not None else None
@@ -341,14 +341,25 @@ class Catalog:
                 refuse_redacted(self.redaction_rules(), sealed.rows())
                 return part_body(part_id, sealed.schema, sealed.shards, sidecar, extra, beside, sealed.reference)
 
-            remove = functools.partial(parts.remove_part, self.store, name, part_id)
-            appended = log.append(entry, undo=remove, is_same=is_same_part)
-            if appended is None or appended[1]["part"] != part_id:
-                remove()
+            appended = self.append_part(name, part_id, entry, is_same=is_same_part)
             if appended is not None:
                 return self.stream(name, appended[0] + 1)
-            if not any(body["event"] == "condemned" and body["part"] == part_id for body in log.read()):
+            if part_id not in self._read_manifest(name).condemned:
                 return None
+
+    def append_part(
+        self,
+        name: str,
+        place: str,
+        entry: Callable[[Bodies], Body | None],
+        is_same: Callable[[Body, Body], bool] = operator.eq,
+    ) -> tuple[int, Body] | None:
+        """Appends the entry that names the files at a place, as `Log.append` does. Files that none names are removed."""
+        remove = functools.partial(parts.remove_part, self.store, name, place)
+        appended = self.stream_log(name).append(entry, undo=remove, is_same=is_same)
+        if appended is None or appended[1].get("place", appended[1]["part"]) != place:
+            remove()
+        return appended
 
     def _store(self, name: str, sealed: "Sealed") -> tuple[str, list[PartFile]]:
         """Puts a part's files under a new id, unless they stay where they are; the id, and what lies beside the shards."""

@@ -5,7 +5,6 @@ that names the new place of its files is written after all of them lie there, an
 files at the old place are deleted by nobody here, since readers may have them open.
 """
 
-import functools
 import json
 import shutil
 from collections.abc import Callable
@@ -20,13 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
-from streamer.catalog import parts
+from streamer.catalog import parts, sidecar
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo, Schema, Shard, Snapshot, compacted_body
 from streamer.catalog.part_files import load_file, read_parquet
 from streamer.catalog.redaction import EVENT, Redacted, Redaction
 from streamer.catalog.shard_rows import checked_copy
-from streamer.catalog.sidecar import FORMAT
 from streamer.mds import layout
 from streamer.mds.folder import INDEX
 from streamer.store.log import Bodies, Body
@@ -81,11 +79,8 @@ def compact_part(catalog: Catalog, name: str, part_id: str) -> int:
             in_the_way = any(one["event"] == EVENT or one.get("part") in (part_id, body["place"]) for one in newer)
             return None if in_the_way else body
 
-        remove = functools.partial(parts.remove_part, catalog.store, name, place)
-        appended = catalog.stream_log(name).append(decide, undo=remove)
-        if appended is not None:
+        if catalog.append_part(name, place, decide) is not None:
             return len({row for one in redactions for row in one.columns[part_id][:, 0].tolist()})
-        remove()
 
 
 def write_part(
@@ -109,7 +104,9 @@ def write_part(
     spans = np.concatenate([one.columns[part.part_id] for one in redactions])
     files, documents = {}, set[str]()
     if part.sidecar is not None:
-        files[part.sidecar], documents = aside / part.sidecar, write_sidecar(catalog, part, spans, aside / part.sidecar)
+        files[part.sidecar] = aside / part.sidecar
+        told, documents = without(parts.read_sidecar(store, part), spans)
+        sidecar.write(told, files[part.sidecar])
     if (name := part.extra.get("files")) is not None:
         table = read_parquet(store, part, name, None)
         gone = pc.is_in(table["document"], value_set=pa.array(sorted(documents), pa.string()))
@@ -145,9 +142,8 @@ def write_shard(path: Path, target: Path, shard: Shard, schema: Schema, redacted
     )
 
 
-def write_sidecar(catalog: Catalog, part: PartInfo, spans: npt.NDArray[np.int64], target: Path) -> set[str]:
-    """The sidecar with the same rows, of which the redacted ones say nothing of their documents; these documents' ids."""
-    table = parts.read_sidecar(catalog.store, part)
+def without(table: pa.Table, spans: npt.NDArray[np.int64]) -> tuple[pa.Table, set[str]]:
+    """A sidecar's rows, of which those at the spans say nothing of their documents; the ids of these documents."""
     wanted = {tuple(span) for span in spans.tolist()}
     places = zip(*(table[name].to_pylist() for name in ("sample", "start", "end")), strict=True)
     is_gone = pa.array([place in wanted for place in places])
@@ -155,5 +151,4 @@ def write_sidecar(catalog: Catalog, part: PartInfo, spans: npt.NDArray[np.int64]
     for name in TOLD:
         nothing = pa.nulls(table.num_rows, table.schema.field(name).type)
         table = table.set_column(table.schema.get_field_index(name), name, pc.if_else(is_gone, nothing, table[name]))
-    pq.write_table(table.replace_schema_metadata({"format": FORMAT}), target, compression="zstd")
-    return documents
+    return table, documents
