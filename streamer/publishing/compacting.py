@@ -46,41 +46,43 @@ def compact(catalog: Catalog, name: str, *, progress: Progress = lambda *_: None
 
     Raises: StreamError, LogError, PartError, StoreError; what is done then stays, and the next call goes on.
     """
-    snapshot = catalog.stream(name)
-    wanted = {part for one in catalog.manifest(name).in_files(snapshot.number) for part in one.spans}
-    done = samples = 0
-    for part_id in snapshot.parts.ids:
-        if part_id in wanted:
-            samples += compact_part(catalog, name, part_id)
-            done += 1
-            progress("parts", done, len(wanted))
-    return Compacted(name, done, samples)
+    snapshot, in_files = find_redactions(catalog, name)
+    wanted, samples = list(in_files), 0
+    for done, part_id in enumerate(wanted, 1):
+        while (gone := compact_part(catalog, snapshot, part_id, in_files.get(part_id, []))) is None:
+            snapshot, in_files = find_redactions(catalog, name)
+        samples += gone
+        progress("parts", done, len(wanted))
+    return Compacted(name, len(wanted), samples)
 
 
-def compact_part(catalog: Catalog, name: str, part_id: str) -> int:
-    """Returns in how many of its samples something is gone. What is redacted meanwhile makes it begin again."""
-    while True:
-        snapshot = catalog.stream(name)
-        part = snapshot.parts[snapshot.parts.ids.index(part_id)]
-        redactions = [
-            msgspec.structs.replace(one, spans={part_id: one.spans[part_id]})
-            for one in catalog.manifest(name).in_files(snapshot.number)
-            if part_id in one.spans
-        ]
-        if not redactions:
-            return 0
-        with parts.folder_aside() as aside:
-            shards, files = write_part(catalog, snapshot, part, redactions, aside)
-            place, beside = parts.store_part(catalog.store, name, aside, shards, None, files)
-        body = compacted_body(part, place, snapshot.schema, shards, beside)
+def find_redactions(catalog: Catalog, name: str) -> tuple[Snapshot, dict[str, list[Redaction]]]:
+    """A stream now, and of its redactions what its parts' files still have: by part, in the parts' order."""
+    snapshot, found = catalog.stream(name), dict[str, list[Redaction]]()
+    for one in catalog.manifest(name).in_files(snapshot.number):
+        for part_id, spans in one.spans.items():
+            found.setdefault(part_id, []).append(msgspec.structs.replace(one, spans={part_id: spans}))
+    return snapshot, {part_id: found[part_id] for part_id in snapshot.parts.ids if part_id in found}
 
-        def decide(bodies: Bodies, since: int = snapshot.number, body: Body = body) -> Body | None:
-            newer = (bodies[number] for number in range(since, len(bodies)))
-            in_the_way = any(one["event"] == EVENT or one.get("part") in (part_id, body["place"]) for one in newer)
-            return None if in_the_way else body
 
-        if catalog.append_part(name, place, decide) is not None:
-            return len({row for one in redactions for row in one.columns[part_id][:, 0].tolist()})
+def compact_part(catalog: Catalog, snapshot: Snapshot, part_id: str, redactions: list[Redaction]) -> int | None:
+    """Returns in how many of a part's samples something is gone, or None where its stream has changed in the meantime."""
+    if not redactions:
+        return 0
+    name, part = snapshot.name, snapshot.parts[snapshot.parts.ids.index(part_id)]
+    with parts.folder_aside() as aside:
+        shards, files = write_part(catalog, snapshot, part, redactions, aside)
+        place, beside = parts.store_part(catalog.store, name, aside, shards, None, files)
+    body = compacted_body(part, place, snapshot.schema, shards, beside)
+
+    def decide(bodies: Bodies) -> Body | None:
+        newer = (bodies[number] for number in range(snapshot.number, len(bodies)))
+        in_the_way = any(one["event"] == EVENT or one.get("part") in (part_id, place) for one in newer)
+        return None if in_the_way else body
+
+    if catalog.append_part(name, place, decide) is None:
+        return None
+    return len({row for one in redactions for row in one.columns[part_id][:, 0].tolist()})
 
 
 def write_part(
