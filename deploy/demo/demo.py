@@ -31,6 +31,7 @@ SEGMENT_BATCHES = 4
 FIRST_FILES, MORE_FILES = 16, 200
 PATIENCE_S = 300.0
 ASKED_EVERY_S = 1.0  # a command is a process: asking without a pause takes the time of what it waits for
+SAMPLE_FILES = 80  # that the annotator reads, the longest part of a small corpus
 CORPUS_MB = 30.0  # of code found; a fifth goes in filters
 
 GENERAL = """
@@ -155,7 +156,10 @@ class Demo:
 
     def make_corpus(self, corpus: Path | None) -> None:
         self.title("corpus: read, filter, deduplicate, score, pack, publish")
-        settings = ["--set", f"seq_len={SEQ_LEN}", "--set", "heldout_share=0.1", "--set", "annotator_model=all-MiniLM-L6-v2"]
+        values = (
+            f"seq_len={SEQ_LEN}", "heldout_share=0.1", "annotator_model=all-MiniLM-L6-v2", f"sample_files={SAMPLE_FILES}",
+        )  # fmt: skip
+        settings = [word for value in values for word in ("--set", value)]
         if corpus is not None:
             self.call("corpus", "ingest", str(corpus), *settings)
             return

@@ -113,6 +113,9 @@ class Trace:
         """The rows of a global batch, or those of one rank. Raises: StepError, RunEnded, WaitError, RunError, PartError."""
         if 0 <= step < self.ledger.begin:
             return self._line.owner(step).batch(step, rank, world_size, text=text)
+        return self.catalog.follow(self.ledger.streams, lambda: self._batch(step, rank, world_size, text))
+
+    def _batch(self, step: int, rank: int, world_size: int, text: bool) -> list[TracedRow]:
         size = self.ledger.settings.global_batch
         if world_size < 1 or size % world_size or not 0 <= rank < world_size:
             raise RunError(
@@ -175,7 +178,7 @@ class Trace:
         for a document that no sidecar of the run's parts names.
         """
         end = self._reach(to_step)
-        spans = self._find(document)
+        spans = self.catalog.follow(self.ledger.streams, lambda: self._find(document))
         found = [
             Position(
                 step=step,

@@ -8,10 +8,11 @@ Always holds:
 import fnmatch
 import functools
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -39,7 +40,7 @@ from streamer.catalog.references import check_reference, open_reference
 from streamer.catalog.registry import NAMES_FORMAT, log_of, names_in
 from streamer.catalog.shard_rows import iterate_folder, iterate_shard
 from streamer.documents.document import Document
-from streamer.errors import LogError, StreamError
+from streamer.errors import LogError, PartError, StreamError
 from streamer.mds import layout as mds
 from streamer.mds.folder import INDEX, MdsFolder
 from streamer.store.entries import RESTORE
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
 REMOTE_THREADS = 8
 Decide = Callable[[Bodies], dict[str, Any] | None]
+T = TypeVar("T")
 
 
 class Catalog:
@@ -117,6 +119,15 @@ class Catalog:
         """Reads the logs of streams, and says whether a compaction gave parts new places since they were read last."""
         before = {name: self.manifest(name).compacted_by for name in names}
         return before != {name: self._read_manifest(name).compacted_by for name in before}
+
+    def follow(self, names: Iterable[str], read: Callable[[], T]) -> T:
+        """What `read` returns; it is called again where it raises PartError and a compaction moved parts of the streams."""
+        try:
+            return read()
+        except PartError:
+            if not self.has_moved(names):
+                raise
+            return read()
 
     def stream(self, name: str, number: int | None = None) -> Snapshot:
         """The stream now, or its snapshot `number`. Raises: StreamError for one that is absent, LogError."""
@@ -311,7 +322,6 @@ class Catalog:
         if sealed.folder is not None:
             parts.check_space(self.store, sum(shard.size_bytes for shard in sealed.shards))
         self.register("streams", name)  # before anything lies there, so that what a crash leaves can be named
-        log, part_id = self.stream_log(name), ""
         while True:
             part_id, beside = self._store(name, sealed)
             sidecar = parts.SIDECAR if sealed.documents is not None else None
@@ -331,14 +341,25 @@ class Catalog:
                 refuse_redacted(self.redaction_rules(), sealed.rows())
                 return part_body(part_id, sealed.schema, sealed.shards, sidecar, extra, beside, sealed.reference)
 
-            remove = functools.partial(parts.remove_part, self.store, name, part_id)
-            appended = log.append(entry, undo=remove, is_same=is_same_part)
-            if appended is None or appended[1]["part"] != part_id:
-                remove()
+            appended = self.append_part(name, part_id, entry, is_same=is_same_part)
             if appended is not None:
                 return self.stream(name, appended[0] + 1)
-            if not any(body["event"] == "condemned" and body["part"] == part_id for body in log.read()):
+            if part_id not in self._read_manifest(name).condemned:
                 return None
+
+    def append_part(
+        self,
+        name: str,
+        place: str,
+        entry: Callable[[Bodies], Body | None],
+        is_same: Callable[[Body, Body], bool] = operator.eq,
+    ) -> tuple[int, Body] | None:
+        """Appends the entry that names the files at a place, as `Log.append` does. Files that none names are removed."""
+        remove = functools.partial(parts.remove_part, self.store, name, place)
+        appended = self.stream_log(name).append(entry, undo=remove, is_same=is_same)
+        if appended is None or appended[1].get("place", appended[1]["part"]) != place:
+            remove()
+        return appended
 
     def _store(self, name: str, sealed: "Sealed") -> tuple[str, list[PartFile]]:
         """Puts a part's files under a new id, unless they stay where they are; the id, and what lies beside the shards."""

@@ -15,7 +15,7 @@ import xxhash
 from streamer.catalog.manifest import PartInfo
 from streamer.catalog.references import place_of
 from streamer.errors import PartError
-from streamer.store.entries import RESTORE
+from streamer.store.entries import MISSING, RESTORE
 from streamer.store.store import Store
 
 
@@ -25,7 +25,7 @@ def load_file(store: Store, part: PartInfo, name: str) -> bytes | mmap.mmap:
     key = f"{folder}{name}"
     data = load_object(store, key)
     if data is None:
-        raise PartError(f"{store.url}/{key} is missing; {RESTORE}")
+        raise PartError(f"{store.url}/{key} {MISSING}")
     wanted = part.file(name)
     if wanted is not None:
         found = xxhash.xxh3_64_hexdigest(data)

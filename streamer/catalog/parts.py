@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 
 from streamer.catalog import sidecar
@@ -41,8 +40,7 @@ SIDECAR_SCHEMA = pa.schema(
         ("license", pa.string()),
         ("language", pa.string()),
         ("score", pa.float64()),
-    ],
-    metadata={"format": sidecar.FORMAT},
+    ]
 )
 FREE_MARGIN_BYTES = 1 << 20
 
@@ -188,11 +186,6 @@ def refuse_again(name: str, shards: Sequence[Shard], stream: Snapshot | None) ->
         )
 
 
-def write_sidecar(documents: list[dict[str, Any]], path: Path) -> None:
-    rows = [{name: row.get(name) for name in SIDECAR_SCHEMA.names} for row in documents]
-    pq.write_table(pa.Table.from_pylist(rows, schema=SIDECAR_SCHEMA), path, compression="zstd")
-
-
 def read_sidecar(store: Store, part: PartInfo) -> "pa.Table":
     """sample -> documents of a part. Raises: PartError where the part has none."""
     table = sidecar.read_rows(store, part, None)
@@ -237,7 +230,8 @@ def store_part(
         beside = {INDEX: folder / INDEX, **files}
         if documents is not None:
             beside[SIDECAR] = folder / SIDECAR
-            write_sidecar(documents, beside[SIDECAR])
+            rows = [{name: row.get(name) for name in SIDECAR_SCHEMA.names} for row in documents]
+            sidecar.write(pa.Table.from_pylist(rows, schema=SIDECAR_SCHEMA), beside[SIDECAR])
         for file_name, path in beside.items():
             store.put_file(f"{target}/{file_name}", path)
     except BaseException:

@@ -15,7 +15,7 @@ from streamer.catalog.references import place_of
 from streamer.errors import PartError
 from streamer.mds.folder import MdsFolder, map_plain
 from streamer.mds.layout import iterate_rows
-from streamer.store.entries import RESTORE
+from streamer.store.entries import MISSING
 from streamer.store.store import Store
 
 
@@ -47,12 +47,12 @@ def local_copy(store: Store, key: str) -> Iterator[Path]:
     place = store.local_path(key)
     if place is not None:
         if not place.is_file():
-            raise PartError(f"{place} is missing; {RESTORE}")
+            raise PartError(f"{place} {MISSING}")
         yield place
         return
     data = store.get(key)
     if data is None:
-        raise PartError(f"{store.url}/{key} is missing; {RESTORE}")
+        raise PartError(f"{store.url}/{key} {MISSING}")
     with tempfile.TemporaryDirectory(prefix="phasemix-object-") as folder:
         path = Path(folder) / "object"
         path.write_bytes(data)

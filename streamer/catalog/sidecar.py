@@ -3,10 +3,12 @@
 Always holds: only the columns that are needed are decoded, and only rows that match are kept; nothing is written.
 """
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from streamer.catalog.manifest import PartInfo
 from streamer.catalog.part_files import read_parquet
@@ -26,6 +28,11 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     document: str | None
     repository: str | None
     path: str | None
+
+
+def write(table: "pa.Table", path: Path) -> None:
+    """Writes a table of sidecar rows as a sidecar."""
+    pq.write_table(table.replace_schema_metadata({"format": FORMAT}), path, compression="zstd")
 
 
 def spans_of(store: Store, part: PartInfo, samples: list[int]) -> list[Span] | None:

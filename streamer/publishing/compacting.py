@@ -5,7 +5,6 @@ that names the new place of its files is written after all of them lie there, an
 files at the old place are deleted by nobody here, since readers may have them open.
 """
 
-import functools
 import json
 import shutil
 from collections.abc import Callable
@@ -20,13 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
-from streamer.catalog import parts
+from streamer.catalog import parts, sidecar
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo, Schema, Shard, Snapshot, compacted_body
 from streamer.catalog.part_files import load_file, read_parquet
 from streamer.catalog.redaction import EVENT, Redacted, Redaction
 from streamer.catalog.shard_rows import checked_copy
-from streamer.catalog.sidecar import FORMAT
 from streamer.mds import layout
 from streamer.mds.folder import INDEX
 from streamer.store.log import Bodies, Body
@@ -48,44 +46,43 @@ def compact(catalog: Catalog, name: str, *, progress: Progress = lambda *_: None
 
     Raises: StreamError, LogError, PartError, StoreError; what is done then stays, and the next call goes on.
     """
-    snapshot = catalog.stream(name)
-    wanted = {part for one in catalog.manifest(name).in_files(snapshot.number) for part in one.spans}
-    done = samples = 0
-    for part_id in snapshot.parts.ids:
-        if part_id in wanted:
-            samples += compact_part(catalog, name, part_id)
-            done += 1
-            progress("parts", done, len(wanted))
-    return Compacted(name, done, samples)
+    snapshot, in_files = find_redactions(catalog, name)
+    wanted, samples = list(in_files), 0
+    for done, part_id in enumerate(wanted, 1):
+        while (gone := compact_part(catalog, snapshot, part_id, in_files.get(part_id, []))) is None:
+            snapshot, in_files = find_redactions(catalog, name)
+        samples += gone
+        progress("parts", done, len(wanted))
+    return Compacted(name, len(wanted), samples)
 
 
-def compact_part(catalog: Catalog, name: str, part_id: str) -> int:
-    """Returns in how many of its samples something is gone. What is redacted meanwhile makes it begin again."""
-    while True:
-        snapshot = catalog.stream(name)
-        part = snapshot.parts[snapshot.parts.ids.index(part_id)]
-        redactions = [
-            msgspec.structs.replace(one, spans={part_id: one.spans[part_id]})
-            for one in catalog.manifest(name).in_files(snapshot.number)
-            if part_id in one.spans
-        ]
-        if not redactions:
-            return 0
-        with parts.folder_aside() as aside:
-            shards, files = write_part(catalog, snapshot, part, redactions, aside)
-            place, beside = parts.store_part(catalog.store, name, aside, shards, None, files)
-        body = compacted_body(part, place, snapshot.schema, shards, beside)
+def find_redactions(catalog: Catalog, name: str) -> tuple[Snapshot, dict[str, list[Redaction]]]:
+    """A stream now, and of its redactions what its parts' files still have: by part, in the parts' order."""
+    snapshot, found = catalog.stream(name), dict[str, list[Redaction]]()
+    for one in catalog.manifest(name).in_files(snapshot.number):
+        for part_id, spans in one.spans.items():
+            found.setdefault(part_id, []).append(msgspec.structs.replace(one, spans={part_id: spans}))
+    return snapshot, {part_id: found[part_id] for part_id in snapshot.parts.ids if part_id in found}
 
-        def decide(bodies: Bodies, since: int = snapshot.number, body: Body = body) -> Body | None:
-            newer = (bodies[number] for number in range(since, len(bodies)))
-            in_the_way = any(one["event"] == EVENT or one.get("part") in (part_id, body["place"]) for one in newer)
-            return None if in_the_way else body
 
-        remove = functools.partial(parts.remove_part, catalog.store, name, place)
-        appended = catalog.stream_log(name).append(decide, undo=remove)
-        if appended is not None:
-            return len({row for one in redactions for row in one.columns[part_id][:, 0].tolist()})
-        remove()
+def compact_part(catalog: Catalog, snapshot: Snapshot, part_id: str, redactions: list[Redaction]) -> int | None:
+    """Returns in how many of a part's samples something is gone, or None where its stream has changed in the meantime."""
+    if not redactions:
+        return 0
+    name, part = snapshot.name, snapshot.parts[snapshot.parts.ids.index(part_id)]
+    with parts.folder_aside() as aside:
+        shards, files = write_part(catalog, snapshot, part, redactions, aside)
+        place, beside = parts.store_part(catalog.store, name, aside, shards, None, files)
+    body = compacted_body(part, place, snapshot.schema, shards, beside)
+
+    def decide(bodies: Bodies) -> Body | None:
+        newer = (bodies[number] for number in range(snapshot.number, len(bodies)))
+        in_the_way = any(one["event"] == EVENT or one.get("part") in (part_id, place) for one in newer)
+        return None if in_the_way else body
+
+    if catalog.append_part(name, place, decide) is None:
+        return None
+    return len({row for one in redactions for row in one.columns[part_id][:, 0].tolist()})
 
 
 def write_part(
@@ -109,7 +106,9 @@ def write_part(
     spans = np.concatenate([one.columns[part.part_id] for one in redactions])
     files, documents = {}, set[str]()
     if part.sidecar is not None:
-        files[part.sidecar], documents = aside / part.sidecar, write_sidecar(catalog, part, spans, aside / part.sidecar)
+        files[part.sidecar] = aside / part.sidecar
+        told, documents = without(parts.read_sidecar(store, part), spans)
+        sidecar.write(told, files[part.sidecar])
     if (name := part.extra.get("files")) is not None:
         table = read_parquet(store, part, name, None)
         gone = pc.is_in(table["document"], value_set=pa.array(sorted(documents), pa.string()))
@@ -145,9 +144,8 @@ def write_shard(path: Path, target: Path, shard: Shard, schema: Schema, redacted
     )
 
 
-def write_sidecar(catalog: Catalog, part: PartInfo, spans: npt.NDArray[np.int64], target: Path) -> set[str]:
-    """The sidecar with the same rows, of which the redacted ones say nothing of their documents; these documents' ids."""
-    table = parts.read_sidecar(catalog.store, part)
+def without(table: pa.Table, spans: npt.NDArray[np.int64]) -> tuple[pa.Table, set[str]]:
+    """A sidecar's rows, of which those at the spans say nothing of their documents; the ids of these documents."""
     wanted = {tuple(span) for span in spans.tolist()}
     places = zip(*(table[name].to_pylist() for name in ("sample", "start", "end")), strict=True)
     is_gone = pa.array([place in wanted for place in places])
@@ -155,5 +153,4 @@ def write_sidecar(catalog: Catalog, part: PartInfo, spans: npt.NDArray[np.int64]
     for name in TOLD:
         nothing = pa.nulls(table.num_rows, table.schema.field(name).type)
         table = table.set_column(table.schema.get_field_index(name), name, pc.if_else(is_gone, nothing, table[name]))
-    pq.write_table(table.replace_schema_metadata({"format": FORMAT}), target, compression="zstd")
-    return documents
+    return table, documents

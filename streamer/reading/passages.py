@@ -69,10 +69,13 @@ class Passages:
 
     def read(self, stream: str, places: Iterable[Place]) -> dict[Place, list[Passage]]:
         """The passages of each of some rows. Raises: PartError."""
-        snapshot = self._catalog.stream(stream)
         by_part: dict[int, list[int]] = defaultdict(list)
         for place in places:
             by_part[place.part].append(place.row)
+        return self._catalog.follow([stream], lambda: self._read(stream, by_part))
+
+    def _read(self, stream: str, by_part: dict[int, list[int]]) -> dict[Place, list[Passage]]:
+        snapshot = self._catalog.stream(stream)
         read = self._documents if snapshot.kind == "documents" else self._tokens
         found: dict[Place, list[Passage]] = {}
         for part in snapshot.parts:

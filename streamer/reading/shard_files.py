@@ -25,15 +25,12 @@ from streamer.errors import PartError, StoreError
 from streamer.mds import zstd
 from streamer.reading.cache import Cache, Mapped
 from streamer.reading.hash_memory import HashMemory, describe
+from streamer.store.entries import MISSING
 from streamer.store.store import MemoryStore, Store
 
 log = logging.getLogger(__name__)
 HASH_BLOCK_BYTES = 1 << 24
 SPARE_PART = 4  # reading ahead leaves this part of the cache's bound to whoever must have a shard now
-MISSING = (
-    "if its stream was compacted since it was opened here, open it again; else restore the file from a copy, then run "
-    "phasemix streams verify"
-)
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -163,7 +160,7 @@ class ShardFiles:
         for is_second in (False, True):
             size = store.fetch(key, path, shard.size_bytes)
             if size is None:
-                raise PartError(f"{place} is missing; {MISSING}")
+                raise PartError(f"{place} {MISSING}")
             try:
                 check_size(place, size, shard.size_bytes)
                 with self._counting:
@@ -221,7 +218,7 @@ def map_file(path: Path, size_bytes: int) -> Mapped:
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
-        raise PartError(f"{path} is missing; {MISSING}") from None
+        raise PartError(f"{path} {MISSING}") from None
     try:
         stat = os.fstat(descriptor)
         check_size(path, stat.st_size, size_bytes)

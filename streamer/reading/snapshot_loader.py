@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streamer.catalog.catalog import Catalog
+from streamer.catalog.manifest import Snapshot
 from streamer.catalog.redaction import Redacted
-from streamer.errors import StreamError
+from streamer.errors import PartError, StreamError
 from streamer.reading.reader import Reader
 from streamer.store.store import Store
 
@@ -71,9 +72,8 @@ class SnapshotLoader:
                 )
         self.streams = [snapshot.name for snapshot in self.snapshots]
         self.schema, self.rank, self.world_size, self.batch_rows = first, rank, world_size, batch_rows
-        self._reader = Reader(catalog.store)
-        redacted = [catalog.redacted(snapshot.name, snapshot.number) for snapshot in self.snapshots]
-        self._redacted = {stream: found for stream, found in enumerate(redacted) if found}
+        self._catalog, self._reader = catalog, Reader(catalog.store)
+        self._redacted = self._find_redacted()
 
     @property
     def samples(self) -> int:
@@ -100,12 +100,28 @@ class SnapshotLoader:
     def _batch(self, rows: list[npt.NDArray[Any]], origins: list[tuple[int, int, int]]) -> Batch:
         return without_redacted(Batch(np.stack(rows), np.array(origins, ORIGIN)), self._redacted)
 
+    def _find_redacted(self) -> dict[int, Redacted]:
+        """What the snapshots redact, and what known compactions took out of the files, by the streams' indices."""
+        redacted = (self._catalog.redacted(snapshot.name, snapshot.number) for snapshot in self.snapshots)
+        return {stream: found for stream, found in enumerate(redacted) if found}
+
+    def _rows(self, snapshot: Snapshot, place: int, number: int) -> npt.NDArray[Any]:
+        """The rows of a shard, wherever its part lies now."""
+        part = snapshot.parts[place]
+        try:
+            return self._reader.rows(part, part.shards[number], self.schema)
+        except PartError:
+            if not self._catalog.has_moved(self.streams):
+                raise
+        self._redacted = self._find_redacted()
+        return self._rows(snapshot, place, number)
+
     def _samples(self) -> Iterator[tuple[npt.NDArray[Any], int, tuple[int, int, int]]]:
         for stream, snapshot in enumerate(self.snapshots):
-            for part in snapshot.parts:
+            for place, part in enumerate(snapshot.parts):
                 row_in_part = 0
-                for shard in part.shards:
-                    view = self._reader.rows(part, shard, self.schema)
+                for number, shard in enumerate(part.shards):
+                    view = self._rows(snapshot, place, number)
                     for row in range(shard.samples):
                         yield view, row, (stream, part.number, row_in_part)
                         row_in_part += 1

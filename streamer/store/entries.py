@@ -24,6 +24,7 @@ CHECKPOINT_INTERVAL = 16
 TAIL = re.compile(rb',"seal":"([0-9a-f]{32})"\}')
 TAIL_BYTES = 43
 RESTORE = "restore that object from a backup, or from an earlier version in the bucket"
+MISSING = f"is missing; {RESTORE}"
 Body = dict[str, Any]
 BODY = msgspec.json.Decoder(Body)
 T = TypeVar("T")

@@ -27,6 +27,7 @@ from streamer.errors import LogError, StoreError, UnknownOutcomeError
 from streamer.store.entries import (
     CHECKPOINT_INTERVAL,
     FORMAT,
+    MISSING,
     RESTORE,
     Bodies,
     Body,
@@ -292,7 +293,7 @@ class Log:
         """An entry that must be there. Raises: LogError."""
         entry = self._load(number)
         if entry is None:
-            raise LogError(f"{self.key(number)} is missing; {RESTORE}")
+            raise LogError(f"{self.key(number)} {MISSING}")
         return entry
 
     def _load(self, number: int) -> Entry | None:

@@ -1,9 +1,10 @@
 """Every block of the documents is run as it is printed; every command that they name parses.
 
 A document's blocks run in their order in one folder that holds `my-code`, some source files: `bash` blocks by bash, each
-`python` block behind those before it. A page of `docs/howto` begins in a copy of a folder in which a quickstart was made.
-One that names `s3://my-bucket` has an S3 server on loopback with that bucket, empty. A comment `<!-- not run: REASON -->`
-before a block leaves it out; the reasons stand here.
+`python` block behind those before it. The README's first block, a quickstart, runs once: the README's other blocks and each
+page of `docs/howto` begin in a copy of the folder that it left, those of the README with its services up again. A page that
+names `s3://my-bucket` has an S3 server on loopback with that bucket, empty. A comment `<!-- not run: REASON -->` before a
+block leaves it out; the reasons stand here.
 """
 
 import argparse
@@ -32,6 +33,7 @@ FENCE = re.compile(
     r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 REASONS = Counter({"it runs for minutes, in a test of its own": 1, "it needs several processes": 1, "it needs vLLM": 2})
+README = REPOSITORY / "README.md"
 STDLIB = Path(sysconfig.get_path("stdlib"))
 
 
@@ -59,9 +61,10 @@ def write_code(folder: Path) -> None:
 def after_quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quickstart")
     write_code(folder)
-    words = [*PHASEMIX, "quickstart", "my-code", "--steps", "8", "--no-up"]
-    done = subprocess.run(words, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    try:
+        run_bash(blocks(README)[0].text, folder)
+    finally:
+        run_bash("phasemix down --root phasemix-root", folder)
     return folder
 
 
@@ -69,13 +72,13 @@ def after_quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(document: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """Where a person works; whatever was started for a root in it is stopped."""
     place = tmp_path / "work"
-    if document.parent.name == "howto":
+    if document == README or document.parent.name == "howto":
         shutil.copytree(request.getfixturevalue("after_quickstart"), place)
     else:
         write_code(place)
     yield place
     for root in place.glob("*root*"):
-        subprocess.run([*PHASEMIX, "down", "--root", str(root)], env=environment(place), capture_output=True, timeout=100)
+        run_bash(f"phasemix down --root {shlex.quote(str(root))}", place)
 
 
 @pytest.fixture
@@ -94,33 +97,36 @@ def bucket(document: Path, request: pytest.FixtureRequest) -> dict[str, str]:
     return {**keys, "AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"}
 
 
-PHASEMIX = [sys.executable, "-P", "-m", "phasemix"]
-
-
 def environment(folder: Path) -> dict[str, str]:
     found = {name: value for name, value in os.environ.items() if name != "PHASEMIX_ROOT"}
     path = os.pathsep.join([str(Path(sys.executable).parent), found["PATH"]])
     return {**found, "PATH": path, "HOME": str(folder), "XDG_RUNTIME_DIR": "", "OMP_NUM_THREADS": "1"}
 
 
+def run_bash(script: str, folder: Path, **variables: str) -> None:
+    done = subprocess.run(
+        ["bash", "-x", "-c", f"set -euo pipefail\n{script}"],
+        cwd=folder, env=environment(folder) | variables, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=850,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_the_blocks_of_a_document_run_as_printed(document: Path, folder: Path, bucket: dict[str, str]) -> None:
-    script = ["set -euo pipefail"]
+    script = []
     for number, block in enumerate(blocks(document)):
-        if block.reason is None and block.language == "bash":
+        if document == README and not number:
+            script.append("phasemix up --root phasemix-root")  # this block has run, where the folder was copied from
+        elif block.reason is None and block.language == "bash":
             script.append(block.text)
         elif block.reason is None and block.language == "python":
             code = folder / f"block_{number}.py"
             before = [one.text for one in blocks(document)[:number] if one.language == "python" and one.reason is None]
             code.write_text("\n".join([*before, block.text]))
             script.append(f"python -P {code}")
-    if len(script) == 1:
-        return
-    done = subprocess.run(
-        ["bash", "-x", "-c", "\n".join(script)],
-        cwd=folder, env=environment(folder) | bucket, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=850,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    if script:
+        run_bash("\n".join(script), folder, **bucket)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

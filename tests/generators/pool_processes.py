@@ -1,5 +1,7 @@
 """The pool's processes, for tests: planner, workers and publisher of the command line on one root and one Redis."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -8,7 +10,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
+from deploy.command_line import main
 from deploy.local import processes
 from streamer import Catalog
 
@@ -34,12 +38,11 @@ class Pool:
         return self.start("work", "--engine", self.engine, "--name", name, *words)
 
     def ask(self, *words: str) -> dict[str, object]:
-        argv = [sys.executable, "-P", "-m", "phasemix", "generators", *words, "--root", str(self.root), "--json"]
-        found = subprocess.run(
-            argv, capture_output=True, text=True, timeout=60, env={**os.environ, "PHASEMIX_REDIS": self.redis_url}
-        )
-        assert found.returncode == 0, found.stderr
-        answer: dict[str, object] = json.loads(found.stdout)
+        """What a command answers. It runs in this process, for it is asked again and again."""
+        said = io.StringIO()
+        with mock.patch.dict(os.environ, PHASEMIX_REDIS=self.redis_url), contextlib.redirect_stdout(said):
+            assert main(["generators", *words, "--root", str(self.root), "--json"]) == 0
+        answer: dict[str, object] = json.loads(said.getvalue())
         return answer
 
     def published(self) -> Counter[str]:

@@ -3,6 +3,8 @@
 A segment is (batches, plan, rows of each stream from then on, streams whose waiting rows join, seed, size). Its plan has of
 each stream (share in 1/2^40, component, max_passes or None, when_dry)."""
 
+import functools
+
 from reference_counts import ask
 
 MASK, PHI, ONE = 2**64 - 1, 0x9E3779B97F4A7C15, 2**40
@@ -28,7 +30,7 @@ def keyed(key, word):
 def permute(key, size, place):
     """Where a place goes in a permutation of range(size)."""
     if size < 256:
-        return sorted(range(size), key=lambda index: (keyed(key, index) >> 8, index))[place]
+        return shuffle(key, size)[place]
     bits = (size - 1).bit_length()
     low_bits = bits - bits // 2
     while True:
@@ -39,6 +41,11 @@ def permute(key, size, place):
         place = high << low_bits | low
         if place < size:
             return place
+
+
+@functools.lru_cache
+def shuffle(key, size):
+    return sorted(range(size), key=lambda index: (keyed(key, index) >> 8, index))
 
 
 def half(word, key, number):

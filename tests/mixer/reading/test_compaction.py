@@ -9,7 +9,7 @@ from redacted_root import END, SEQ_LEN, TOKENIZER, assert_same, documents_of, ex
 
 from deploy.command_line import main
 from mixer import RunReader, Runs, Trace
-from streamer import Catalog
+from streamer import Catalog, SnapshotLoader
 from streamer.catalog.parts import verify_folder
 from streamer.catalog.redaction import Rule
 from streamer.catalog.shard_rows import iterate_shard
@@ -20,6 +20,7 @@ from streamer.publishing import compacting
 from streamer.publishing.compacting import compact
 from streamer.publishing.redacting import search
 from streamer.reading.export import export_glob
+from streamer.reading.passages import Passages, Place
 from streamer.store.directory_store import DirectoryStore
 
 RULE, LATER = Rule(repositories=("r2",)), Rule(licenses=("MIT",))
@@ -110,9 +111,13 @@ def test_what_is_redacted_while_a_part_is_written_is_not_in_it_either(
             take_out(Catalog(catalog.store), LATER)
         return found
 
+    looked: list[Catalog] = []
+    find = compacting.find_redactions
+    monkeypatch.setattr(compacting, "find_redactions", lambda *args: (looked.append(args[0]), find(*args))[1])
     monkeypatch.setattr(compacting, "write_part", slow)
     compact(catalog, "raw/go")
     assert len(tries) == 4  # three parts, the first one twice
+    assert len(looked) == 2  # not once for each part
     assert catalog.manifest("raw/go").in_files(catalog.stream("raw/go").number) == []
     assert catalog.garbage("raw/go") == [
         part.part_id for part in sorted(catalog.stream("raw/go").parts, key=lambda p: p.part_id)
@@ -203,6 +208,11 @@ def test_compressed_shards_stay_compressed(tmp_path: Path) -> None:
     assert verify_folder(folder, catalog.stream("raw/c").schema) == list(after.shards)
 
 
+def remove_old_files(root: str) -> None:
+    assert main(["streams", "compact", "--root", root]) == 0
+    assert main(["streams", "verify", "--root", root, "--remove"]) == 0
+
+
 @pytest.mark.parametrize("boundaries", [False, True])
 def test_a_reader_goes_on_when_the_old_files_go_while_it_reads(tmp_path: Path, boundaries: bool) -> None:
     catalog, root = make_root(tmp_path / "root"), str(tmp_path / "root")
@@ -211,8 +221,7 @@ def test_a_reader_goes_on_when_the_old_files_go_while_it_reads(tmp_path: Path, b
     Runs(catalog).fork("r", "f", at_step=20)
     with RunReader(root, "r", boundaries=boundaries) as reader, RunReader(root, "f") as fork:
         reader.read(0)
-        assert main(["streams", "compact", "--root", root]) == 0
-        assert main(["streams", "verify", "--root", root, "--remove"]) == 0
+        remove_old_files(root)
         fresh = read(catalog, range(40))
         found = [reader.read(step) for step in range(40)]
         moved = next(step for step, batch in enumerate(found) if batch.redacted is not None)
@@ -221,8 +230,44 @@ def test_a_reader_goes_on_when_the_old_files_go_while_it_reads(tmp_path: Path, b
         assert_same([fork.read(step) for step in range(20)], fresh[:20])
         parts = catalog.stream("raw/go").parts
         Path(catalog.store.local_path(parts[0].folder) or "", parts[0].shards[0].name).unlink()
-        with pytest.raises(PartError, match=r"is missing; if its stream was compacted since"), RunReader(root, "r") as other:
+        with pytest.raises(PartError, match=r"is missing; restore that object"), RunReader(root, "r") as other:
             [other.read(step) for step in range(40)]
+
+
+def test_a_pass_over_a_snapshot_goes_on_when_the_old_files_go(tmp_path: Path) -> None:
+    catalog, root = make_root(tmp_path / "root"), str(tmp_path / "root")
+    whole, opened = list(SnapshotLoader(root, "raw/*")), iter(SnapshotLoader(root, "raw/*"))
+    found = [next(opened)]
+    take_out(catalog, RULE)
+    remove_old_files(root)
+    found += opened
+    moved = next(number for number, batch in enumerate(found) if batch.redacted is not None)
+    assert_same(found[:moved], whole[:moved])  # what it had mapped
+    assert_same(found[moved:], list(SnapshotLoader(root, "raw/*"))[moved:])
+    part = catalog.stream("raw/python").parts[2]
+    Path(catalog.store.local_path(part.folder) or "", part.shards[0].name).unlink()
+    with pytest.raises(PartError, match="is missing; restore that object"):
+        list(SnapshotLoader(root, "raw/*"))
+
+
+def test_who_looks_at_rows_goes_on_when_the_old_files_go(tmp_path: Path) -> None:
+    catalog, root = make_root(tmp_path / "root"), str(tmp_path / "root")
+    read(catalog, range(30))
+    Runs(catalog).fork("r", "f", at_step=20)
+    take_out(catalog, RULE)
+    kept = documents_of("go", 4)[3].document
+    traces, passages = [Trace(root, "r"), Trace(root, "f")], Passages(Catalog(root))
+    rows = [Place(part.number, 5) for part in catalog.stream("raw/go").parts]
+    for trace in traces:
+        trace.places(25, range(8))  # the streams are known
+    passages.read("raw/python", [Place(catalog.stream("raw/python").parts[0].number, 0)])
+    passages._catalog.stream("raw/go")
+    remove_old_files(root)
+    for trace, fresh in zip(traces, [Trace(root, "r"), Trace(root, "f")], strict=True):
+        assert trace.batch(10, text=True) == fresh.batch(10, text=True)
+        assert trace.batch(25, text=True) == fresh.batch(25, text=True)
+        assert trace.document(kept) == fresh.document(kept) != []
+    assert passages.read("raw/go", rows) == Passages(Catalog(root)).read("raw/go", rows)
 
 
 def test_documents_that_are_being_read_do_not_turn_into_white_space(tmp_path: Path) -> None:
