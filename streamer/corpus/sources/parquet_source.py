@@ -12,7 +12,7 @@ from typing import Any
 from streamer.corpus.recipe import Source
 from streamer.corpus.sources.contents import Contents
 from streamer.corpus.sources.raw_file import RawFile, Share, clean_name, is_wanted
-from streamer.documents.known_columns import COLUMNS, find, has, word
+from streamer.documents.known_columns import COLUMNS, STANDING_COLUMNS, find, has, standing, word
 from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 from streamer.wording import listed
@@ -44,7 +44,7 @@ def read_parquet(path: Path, source: Source, share: Share, *, first: int, nested
     places = count(first)
 
     def own() -> Iterator[tuple[RawFile, str]]:
-        for row_place, row in enumerate(read_parquet_rows(path, COLUMNS, check_columns)):
+        for row_place, row in enumerate(read_parquet_rows(path, (*COLUMNS, *STANDING_COLUMNS), check_columns)):
             file = row_file(row, row_place, lost, source)
             if is_wanted(file.path, source) and share.takes(place := next(places)):
                 file.order = place
@@ -72,4 +72,5 @@ def row_file(row: dict[str, Any], place: int, lost: RawFile, source: Source) -> 
         language=word(row, "language") or None,
         data=data if isinstance(data, bytes) else b"",
         fault=None if isinstance(data, bytes) else DropReason.UNREADABLE,
+        standing=standing(row),
     )

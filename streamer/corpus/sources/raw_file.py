@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from streamer.corpus.recipe import Source
+from streamer.documents.known_columns import UNKNOWN_STANDING, Standing
 from streamer.documents.languages import may_be_source
 from streamer.documents.text import MAX_BYTES, DropReason
 
@@ -16,7 +17,7 @@ class RawFile(msgspec.Struct, kw_only=True):
     """A file as it was found. `fault` says why `data` is empty; `language` is what the source states, if it does.
 
     `encoding`: what the bytes were written in, once they are text. `order`: its place in the source.
-    `replaced`: what was private in the text, by kind.
+    `replaced`: what was private in the text, by kind. `standing`: what decides between its copies.
     """
 
     path: str
@@ -28,6 +29,7 @@ class RawFile(msgspec.Struct, kw_only=True):
     encoding: str = "utf-8"
     order: int = 0
     replaced: str = ""
+    standing: Standing = UNKNOWN_STANDING
 
 
 class Share(NamedTuple):

@@ -185,8 +185,9 @@ class KeptWriter(PipelineStep):  # type: ignore[misc]
                     if language not in writers:
                         path = self.folder / language / f"{rank:05d}"
                         writers[language] = stack.enter_context(SignedWriter(path))
-                    document = to_document(doc.text, doc.metadata["file"])
-                    writers[language].write(Kept(order=doc.metadata["order"], document=document), signature)
+                    file: RawFile = doc.metadata["file"]
+                    kept = Kept(order=doc.metadata["order"], document=to_document(doc.text, file), standing=file.standing)
+                    writers[language].write(kept, signature)
                 yield from batch
 
 
