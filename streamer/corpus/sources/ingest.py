@@ -15,7 +15,7 @@ from streamer.corpus.recipe import UNKNOWN, Source
 from streamer.corpus.sources.archives import TAR_ENDINGS, ZIP_ENDINGS, read_archive
 from streamer.corpus.sources.git_source import is_git, read_git
 from streamer.corpus.sources.parquet_source import read_parquet
-from streamer.corpus.sources.raw_file import WHOLE, RawFile, Share, clean_name, is_wanted, take
+from streamer.corpus.sources.raw_file import WHOLE, RawFile, Share, clean_name, is_wanted, numbered, take
 from streamer.corpus.sources.stated_licence import MOST_BYTES, stated_licence
 from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
@@ -54,14 +54,6 @@ def read_all(path: Path, source: Source, seed: int, share: Share, without: Seque
     if path.is_dir():
         return read_folder(path, source, seed, share, {place.resolve() for place in without})
     return read_container(path, source, share)
-
-
-def numbered(files: Iterable[RawFile], share: Share, *, first: int = 0) -> Iterator[RawFile]:
-    """The files of a share, with their places."""
-    for place, file in enumerate(files, start=first):
-        if share.takes(place):
-            file.order = place
-            yield file
 
 
 def count_files(sources: Iterable[Source]) -> int:
@@ -191,4 +183,4 @@ def read_container(path: Path, source: Source, share: Share, *, first: int = 0, 
         )
     repository = source.repository or clean_name(path.name[: -len(ending)])
     lost = RawFile(path=clean_name(path.name), repository=repository, license=source.license)
-    return numbered(read_archive(path, lost, source), share, first=first)
+    return read_archive(path, lost, source, share, first=first)

@@ -1,9 +1,11 @@
 """A file as a source has it, and whether the recipe wants it."""
 
 import fnmatch
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 import msgspec
+import xxhash
 
 from streamer.corpus.recipe import Source
 from streamer.documents.known_columns import UNKNOWN_STANDING, Standing
@@ -41,8 +43,22 @@ class Share(NamedTuple):
     def takes(self, number: int) -> bool:
         return number % self.size == self.rank
 
+    def among(self, most: int, name: str) -> "Share | None":
+        """The share of what at most so many of the tasks divide, which depends on its name; None for the other tasks."""
+        size = min(most, self.size)
+        rank = (self.rank - xxhash.xxh3_64_intdigest(name.encode("utf-8", "backslashreplace"))) % self.size
+        return Share(rank, size) if rank < size else None
+
 
 WHOLE = Share()
+
+
+def numbered(files: Iterable[RawFile], share: Share, *, first: int = 0) -> Iterator[RawFile]:
+    """The files of a share, with their places."""
+    for place, file in enumerate(files, start=first):
+        if share.takes(place):
+            file.order = place
+            yield file
 
 
 def is_wanted(path: str, source: Source) -> bool:
@@ -68,6 +84,11 @@ def take(file: RawFile, size_bytes: int, read: "Read") -> None:
         file.data = read(MAX_BYTES + 1)
     else:
         file.fault = judge_head(read(HEAD_BYTES))
+
+
+def most_taken(path: str, size_bytes: int) -> int:
+    """How many bytes `take` reads at most of a file of that size."""
+    return 0 if size_bytes > MAX_BYTES else min(size_bytes, MAX_BYTES if may_be_source(path) else HEAD_BYTES)
 
 
 def judge_head(head: bytes) -> DropReason:

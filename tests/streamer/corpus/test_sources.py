@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from streamer.corpus.recipe import Recipe, Source
+from streamer.corpus.sources import archives
 from streamer.corpus.sources.admission import Admission
 from streamer.corpus.sources.contents import Contents
 from streamer.corpus.sources.found_code import find_sources
@@ -106,6 +107,38 @@ def test_an_archive_of_archives_unpacks_to_no_more_than_one(tmp_path: Path, monk
     assert any(what == "too_large" for _, _, what in found)
     assert sum(len(what) for _, _, what in found if what != "too_large") < 6 << 20
     assert not list((tmp_path / "aside").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("ending", "inner", "readers"), [("zip", "d/e.txt", 1), ("zip", "d/e.zip", 2), ("tar.gz", "d/e.txt", 2)]
+)
+def test_tasks_divide_an_archive_and_few_of_them_unpack_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, inner: str, readers: int
+) -> None:
+    """Given one that exceeds what it may unpack to, which must be at the same member for any number of tasks."""
+    monkeypatch.setattr("streamer.corpus.sources.archives.FREE_BYTES", 50_000)
+    monkeypatch.setattr("streamer.corpus.sources.archives.MOST_UNPACKED", 1)
+    members = {f"{number}.py": b"x = 1\n" * number for number in range(400)}
+    packed = {"zip": pack_zip, "tar.gz": pack_tar}[ending]({inner: pack_zip({"a.py": b"y = 1\n"}), **members})
+    (tmp_path / f"pkg.{ending}").write_bytes(packed)
+    source = Source(path=str(tmp_path / f"pkg.{ending}"))
+    whole = list(read_source(source, seed=1))
+    monkeypatch.setattr("streamer.corpus.sources.archives.SHARED_BYTES", len(packed))
+    opened: list[int] = []
+    read = archives.read_member if readers == 1 else archives.read_nested
+    monkeypatch.setattr(archives, read.__name__, lambda *given: opened.append(1) or read(*given))
+    shares = [list(read_source(source, seed=1, share=Share(rank, 5))) for rank in range(5)]
+    assert sorted((file for share in shares for file in share), key=lambda file: file.order) == whole
+    assert whole[-1].fault == DropReason.TOO_LARGE
+    assert 50 < len(whole) < 300
+    if readers == 1:
+        assert len(opened) == len(whole) - 1  # each member once
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    else:
+        assert sum(bool(share) for share in shares) == readers
+        assert len(opened) == readers * (2 if inner.endswith("zip") else 1)
+        monkeypatch.setattr("streamer.corpus.sources.archives.SHARED_BYTES", 1 << 25)
+        assert sum(any(read_source(source, seed=1, share=Share(rank, 5))) for rank in range(5)) == 1
 
 
 def test_a_broken_archive_is_counted_not_raised(tmp_path: Path) -> None:
