@@ -84,7 +84,8 @@ def build(
     tasks = TASKS_EACH * recipe.workers if tasks is None else tasks
     check("tasks", tasks, 1, MOST_TASKS, "change --tasks")
     state = f"{given} {count_builds(catalog)} {len(catalog.redaction_rules())}"
-    without = [place for place in (catalog.store.local_path(""), work) if place is not None]
+    root = catalog.store.local_path("")
+    without = [place for place in (catalog.store.url if root is None else root, work) if place is not None]
     key = key_of(recipe, tasks, state, without=without)
     with WorkFolder(catalog, key, work) as folder:
         how = Execution(tasks, recipe.workers, executor)
@@ -137,7 +138,7 @@ class Build:
         progress: Progress,
         given_tokenizer: str | None,
         execution: Execution,
-        without: list[Path],
+        without: list[Path | str],
     ) -> None:
         self.catalog, self.recipe, self.work, self.progress = catalog, recipe, work, progress
         self.folder, self.execution, self.without = work.path, execution, without
@@ -212,8 +213,9 @@ class Build:
     def read(self) -> None:
         """Files to documents, one spool for each task and language."""
         recipe, kept = self.recipe, self.folder / "kept"
+        self.work.keep_listings(recipe, self.without)
         reading: list[Any] = [
-            SourceReader(recipe, self.tallies("read"), self.without),
+            SourceReader(recipe, self.tallies("read"), self.without, self.folder),
             DecodeFilter(self.rejected),
             LanguageFilter(self.rejected, recipe.notebooks),
             ContentFilter(self.rejected, recipe.filters),

@@ -11,15 +11,17 @@ from typing import Any
 
 from streamer.corpus.recipe import Source
 from streamer.corpus.sources.contents import Contents
-from streamer.corpus.sources.raw_file import RawFile, Share, clean_name, is_wanted
+from streamer.corpus.sources.raw_file import RawFile, Share, is_wanted
 from streamer.documents.known_columns import COLUMNS, STANDING_COLUMNS, find, has, standing, word
 from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 from streamer.wording import listed
 
 
-def read_parquet(path: Path, source: Source, share: Share, *, first: int, nested: bool) -> Iterator[RawFile]:
+def read_parquet(path: Path, lost: RawFile, source: Source, share: Share, *, first: int, nested: bool) -> Iterator[RawFile]:
     """The share's wanted rows as files, whose places begin at `first`; contents are fetched of these alone.
+
+    `lost` has the file's own name, repository and licence; it says what ends the reading.
 
     Raises: CorpusError for a file that is no Parquet or has no content, unless `nested`.
     """
@@ -32,12 +34,12 @@ def read_parquet(path: Path, source: Source, share: Share, *, first: int, nested
             return
         if not has(names, "content_id"):
             raise CorpusError(
-                f"source {path.name} has the columns {listed(names)}; it needs content (or text, or code), or blob_id and a "
+                f"source {lost.path} has the columns {listed(names)}; it needs content (or text, or code), or blob_id and a "
                 "source's `contents`"
             )
         if source.contents is None:
             raise CorpusError(
-                f"source {path.name} has ids of contents (blob_id) and no text; say in the recipe where the contents lie: "
+                f"source {lost.path} has ids of contents (blob_id) and no text; say in the recipe where the contents lie: "
                 '`contents = "s3://BUCKET/FOLDER"`'
             )
 
@@ -50,12 +52,11 @@ def read_parquet(path: Path, source: Source, share: Share, *, first: int, nested
                 file.order = place
                 yield file, find(row, "content_id")
 
-    lost = RawFile(path=clean_name(path.name), repository=source.repository or clean_name(path.stem), license=source.license)
     try:
         yield from (file for file, _ in own()) if source.contents is None else Contents(source.contents).fill(own())
     except (OSError, pa.ArrowException, CorpusError) as error:
         if not nested:
-            raise CorpusError(f"source {path.name} cannot be read as Parquet: {error}") from error
+            raise CorpusError(f"source {lost.path} cannot be read as Parquet: {error}") from error
         lost.fault, lost.order = DropReason.UNREADABLE, next(places)
         if share.takes(lost.order):
             yield lost
