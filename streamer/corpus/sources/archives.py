@@ -89,7 +89,7 @@ def read_archive(path: Path, lost: RawFile, source: Source, share: Share = WHOLE
 
 
 def readers_of(size_bytes: int) -> int:
-    """How many tasks may unpack an archive that can only be unpacked whole."""
+    """How many tasks may unpack an archive that can only be unpacked whole, or fetch what is one object."""
     return min(MOST_READERS, 1 + size_bytes // SHARED_BYTES)
 
 

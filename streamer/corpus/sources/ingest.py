@@ -169,15 +169,17 @@ def is_container(name: str) -> bool:
 
 
 def read_one(tree: ObjectTree, source: Source, share: Share) -> Iterator[RawFile]:
-    """A share of the one object that a source is; tasks that read nothing of a tar do not fetch it."""
+    """A share of the one object that a source is, which few of the tasks fetch and divide."""
     name = clean_name(tree.name)
-    if ending_of(name, source) in TAR_ENDINGS and share.among(readers_of(tree.size_bytes), name) is None:
+    ending_of(name, source)  # before anything is fetched
+    few = share.among(readers_of(tree.size_bytes), name)
+    if few is None:
         return
     with tree.opened(tree.name) as place:
         if isinstance(place, DropReason):
-            yield from numbered([lost_file(name, source, place)], share)
+            yield from numbered([lost_file(name, source, place)], few)
         else:
-            yield from read_container(place, tree.name, source, share)
+            yield from read_container(place, tree.name, source, few)
 
 
 def read_container(

@@ -22,7 +22,7 @@ from faulty_proxy import faulty_proxy
 from streamer import Catalog
 from streamer.corpus.pipeline import build
 from streamer.corpus.recipe import Recipe, Source
-from streamer.corpus.sources import objects
+from streamer.corpus.sources import archives, objects
 from streamer.corpus.sources.ingest import read_source
 from streamer.corpus.sources.objects import list_objects, listing_place
 from streamer.corpus.sources.raw_file import RawFile, Share
@@ -129,15 +129,20 @@ def test_a_bucket_gives_the_files_of_a_folder_in_its_order(bucket: Bucket, folde
 
 
 @pytest.mark.parametrize("name", ["pack-zip.zip", "pack-tar.tar.gz", "rows.parquet", "broken.whl"])
-def test_one_object_is_a_source(bucket: Bucket, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("readers", [1, 2])
+def test_one_object_is_a_source_that_few_tasks_fetch(
+    bucket: Bucket, folder: Path, name: str, readers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = bucket.upload(folder, "mine")
     expected = told(read_source(Source(path=str(folder / name)), seed=1))
+    if readers == 2:
+        monkeypatch.setattr(archives, "SHARED_BYTES", (folder / name).stat().st_size)
     fetched, read_range = [], ObjectStore.read_range
     monkeypatch.setattr(ObjectStore, "read_range", lambda self, *given: fetched.append(1) or read_range(self, *given))
     shares = [list(read_source(Source(path=f"{url}/{name}"), seed=1, share=Share(rank, 3))) for rank in range(3)]
     found = sorted((file for share in shares for file in share), key=lambda file: file.order)
     assert told(iter(found)) == expected
-    assert len(fetched) == (1 if name.endswith("tar.gz") else 3)  # a small tar is one task's
+    assert len(fetched) == readers
 
 
 def test_what_is_too_large_is_not_fetched_and_of_other_files_only_the_head(
