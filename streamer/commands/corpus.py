@@ -21,7 +21,7 @@ def add_corpus(parser: argparse.ArgumentParser) -> None:
         "sources",
         nargs="*",
         metavar="SOURCE",
-        help="folders, archives or Parquet files; paths or addresses in an object store",
+        help="folders, archives, Parquet or JSON Lines files; paths or addresses in an object store",
     )
     ingest.add_argument("--recipe", metavar="FILE", help="settings in TOML; SOURCE takes the place of its sources")
     ingest.add_argument(

@@ -41,7 +41,7 @@ Glob = Annotated[str, msgspec.Meta(max_length=LONGEST_GLOB)]  # one is made into
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A folder, an archive (zip, tar, wheel), a git repository or a Parquet file of source files.
+    """A folder, an archive (zip, tar, wheel), a git repository, or a Parquet or JSON Lines file of source files.
 
     Attributes:
         path: Where the source lies: a path on this machine, or an address in an object store, `s3://BUCKET/PREFIX` for a

@@ -1,1 +1,1 @@
-"""Where raw files come from: folders, archives, git repositories and Parquet files, here or in object stores."""
+"""Where raw files come from: folders, archives, git repositories and files of rows, here or in object stores."""

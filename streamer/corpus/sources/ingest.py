@@ -1,4 +1,4 @@
-"""Files out of folders, archives and Parquet files, here or in an object store, as bytes, with what is known about them.
+"""Files out of folders, archives and files of rows, here or in an object store, as bytes, with what is known about them.
 
 Always holds: a file that cannot be read is yielded with the reason, never raised; no more than 1 MB of a file is read; the
 order is the same on every machine, and the same for a folder and for a copy of it in a bucket.
@@ -16,14 +16,13 @@ from streamer.corpus.sources.archives import TAR_ENDINGS, ZIP_ENDINGS, read_arch
 from streamer.corpus.sources.folder import SKIPPED_FOLDERS, FolderTree, Tree
 from streamer.corpus.sources.git_source import is_git, read_git
 from streamer.corpus.sources.objects import ObjectTree, in_order, is_address, load_objects
-from streamer.corpus.sources.parquet_source import read_parquet
 from streamer.corpus.sources.raw_file import WHOLE, RawFile, Share, clean_name, is_wanted, numbered
+from streamer.corpus.sources.row_source import ROW_ENDINGS, read_row_files
 from streamer.corpus.sources.stated_licence import stated_licence
 from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
 
-PARQUET_ENDINGS = (".parquet",)
 ENTRY_SHIFT = 26  # room for so many bits of files in one entry of a folder
 
 
@@ -96,7 +95,7 @@ def within_budget(source: Source, files: Iterable[RawFile]) -> Iterator[RawFile]
 
 
 class Planned(NamedTuple):
-    """A file of a share that is to be read; of an archive or a Parquet file its own files are."""
+    """A file of a share that is to be read; of an archive or a file of rows its own files are."""
 
     path: str
     file: RawFile
@@ -104,7 +103,7 @@ class Planned(NamedTuple):
 
 
 def read_folder(tree: Tree, source: Source, seed: int, share: Share) -> Iterator[RawFile]:
-    """The files of a folder; Parquet files and archives that lie at its top are opened, each by one task."""
+    """The files of a folder; archives, Parquet and JSON Lines files that lie at its top are opened, each by one task."""
 
     def read(planned: Planned) -> Planned:
         if not planned.is_container and planned.file.fault is None:
@@ -161,11 +160,11 @@ def plan_tree(tree: Tree, top: str, above: RawFile, source: Source, share: Share
             order += 1
 
 
-# archives and Parquet
+# archives and files of rows
 
 
 def is_container(name: str) -> bool:
-    return name.lower().endswith((*ZIP_ENDINGS, *TAR_ENDINGS, *PARQUET_ENDINGS))
+    return name.lower().endswith((*ZIP_ENDINGS, *TAR_ENDINGS, *ROW_ENDINGS))
 
 
 def read_one(tree: ObjectTree, source: Source, share: Share) -> Iterator[RawFile]:
@@ -185,25 +184,25 @@ def read_one(tree: ObjectTree, source: Source, share: Share) -> Iterator[RawFile
 def read_container(
     path: Path, name: str, source: Source, share: Share, *, first: int = 0, nested: bool = False
 ) -> Iterator[RawFile]:
-    """A share of the files of the archive or Parquet file at `path`, which is called `name` in its source.
+    """A share of the files of the archive or file of rows at `path`, which is called `name` in its source.
 
     `nested`: one found in a folder, whose faults are counted, not raised.
     """
     lost = lost_file(clean_name(name), source)
-    if ending_of(name, source) in PARQUET_ENDINGS:
-        return read_parquet(path, lost, source, share, first=first, nested=nested)
+    if ending_of(name, source) in ROW_ENDINGS:
+        return read_row_files(path, lost, source, share, first=first, nested=nested)
     return read_archive(path, lost, source, share, first=first)
 
 
 def lost_file(name: str, source: Source, fault: DropReason | None = None) -> RawFile:
-    """An archive or Parquet file itself, which says what ends its reading."""
+    """An archive or file of rows itself, which says what ends its reading."""
     repository = source.repository or name[: -len(ending_of(name, source))]
     return RawFile(path=name, repository=repository, license=source.license, fault=fault)
 
 
 def ending_of(name: str, source: Source) -> str:
-    """Raises: CorpusError for a name that is none of an archive or a Parquet file."""
-    endings = (*ZIP_ENDINGS, *TAR_ENDINGS, *PARQUET_ENDINGS)
+    """Raises: CorpusError for a name that is none of an archive or a file of rows."""
+    endings = (*ZIP_ENDINGS, *TAR_ENDINGS, *ROW_ENDINGS)
     found = next((ending for ending in endings if name.lower().endswith(ending)), None)
     if found is None:
         raise CorpusError(

@@ -1,6 +1,7 @@
 """Sources in a bucket give what the same files in a folder give, and what goes wrong there is said or counted."""
 
 import http.server
+import json
 import os
 import secrets
 import shutil
@@ -101,6 +102,7 @@ def folder(tmp_path: Path, sources: Path) -> Path:
         {"content": path.read_text(), "path": path.name, "repo_name": "o/xml"} for path in (sources / "xml").rglob("*.py")
     ]
     pq.write_table(pa.Table.from_pylist(rows), root / "rows.parquet")
+    (root / "rows.jsonl").write_text("".join(json.dumps({**row, "repo_name": "o/j"}) + "\n" for row in rows[:5]))
     return root
 
 
@@ -128,7 +130,7 @@ def test_a_bucket_gives_the_files_of_a_folder_in_its_order(bucket: Bucket, folde
         assert len(expected) > 10
 
 
-@pytest.mark.parametrize("name", ["pack-zip.zip", "pack-tar.tar.gz", "rows.parquet", "broken.whl"])
+@pytest.mark.parametrize("name", ["pack-zip.zip", "pack-tar.tar.gz", "rows.parquet", "rows.jsonl", "broken.whl"])
 @pytest.mark.parametrize("readers", [1, 2])
 def test_one_object_is_a_source_that_few_tasks_fetch(
     bucket: Bucket, folder: Path, name: str, readers: int, monkeypatch: pytest.MonkeyPatch
@@ -315,11 +317,11 @@ from streamer.corpus.pipeline import build
 from streamer.corpus.recipe import Recipe
 from streamer.corpus.sources import ingest
 
-def read_parquet(place, *given, **named):
+def read_row_files(place, *given, **named):
     assert place.stat().st_size > 1000  # the fetched object is on the disk
     os.kill(os.getpid(), signal.SIGKILL)
 
-ingest.read_parquet = read_parquet
+ingest.read_row_files = read_row_files
 recipe = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Recipe)
 build(Catalog(sys.argv[2]), recipe, tasks=3)
 """

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import subprocess
 import tarfile
 import tempfile
@@ -184,16 +185,20 @@ GITHUB_CODE = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("ending", ["parquet", "jsonl"])
 @pytest.mark.parametrize(
     ("table", "licenses"),
     [(STACK_1, ["MIT", "Apache-2.0 AND MIT"]), (GITHUB_CODE, ["mit", "apache-2.0"])],
     ids=["The Stack v1", "github-code"],
 )
 def test_columns_of_known_corpora_are_taken_over(
-    tmp_path: Path, table: dict[str, list[object]], licenses: list[str]
+    tmp_path: Path, table: dict[str, list[object]], licenses: list[str], ending: str
 ) -> None:
-    path = tmp_path / "rows.parquet"
-    pq.write_table(pa.table(table), path)
+    path = tmp_path / f"rows.{ending}"
+    if ending == "parquet":
+        pq.write_table(pa.table(table), path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in pa.table(table).to_pylist()))
     source = Source(path=str(path), license="unknown")
     found = [(f.path, f.repository, f.language, f.license, f.data) for f in read_source(source, seed=1)]
     assert found == [
@@ -205,6 +210,26 @@ def test_columns_of_known_corpora_are_taken_over(
         ("src/a.py", "o/r", "python", licenses[0]),
         ("main.go", "p/q", "go", licenses[1]),
     ]
+
+
+def test_lines_that_are_no_rows_are_counted(tmp_path: Path) -> None:
+    lines = [b"{torn", b'{"content": "x = 1", "path": "a.py"}', b"", b'{"path": "b.py"}', b'{"content": "\xff"}', b"[1]"]
+    lines += [b'{"content": "' + b"y" * (1 << 24) + b'"}', b'{"content": "z = 1", "path": "c.py"}']
+    (tmp_path / "mine.jsonl").write_bytes(b"\n".join(lines))
+    (tmp_path / "events.ndjson").write_text('{"event": 1}\n' * 100)
+    assert read(tmp_path) == [
+        ("events", "events.ndjson", "unreadable"), ("mine", "a.py", "x = 1"), ("mine", "b.py", "unreadable"),
+        ("mine", "c.py", "z = 1"), ("mine", "row-0", "unreadable"), ("mine", "row-3", "not_utf8"),
+        ("mine", "row-4", "unreadable"), ("mine", "row-5", "too_large"),
+    ]  # fmt: skip
+    shares = [
+        list(read_source(Source(path=str(tmp_path / "mine.jsonl")), seed=1, share=Share(rank, 3))) for rank in range(3)
+    ]
+    assert [[file.order for file in share] for share in shares] == [[0, 3, 6], [1, 4], [2, 5]]
+    with pytest.raises(
+        CorpusError, match="events.ndjson cannot be read as JSON Lines: .*has the columns event; it needs content"
+    ):
+        read(tmp_path / "events.ndjson")
 
 
 def contents(put: Callable[[str, bytes], object]) -> dict[str, list[object]]:
