@@ -150,10 +150,11 @@ def licence_of(tree: Tree, folder: str, source: Source) -> str:
 def plan_tree(tree: Tree, top: str, above: RawFile, source: Source, share: Share) -> Iterator[Planned]:
     """The wanted files below a folder, of which `above` says what they share; an unreadable folder is one file."""
     order, is_known = above.order, source.repository is not None
+    behind = (above.order >> ENTRY_SHIFT) - above.order  # so that not all folders begin with the same task
     for place, fault in tree.walk(top):
         path = clean_name(place)
         if fault is not None or is_wanted(path, source):
-            if share.takes(order):
+            if share.takes(order + behind):
                 if not is_known:  # a repository of which this task reads something
                     is_known, above.license = True, licence_of(tree, f"{top}/", source)
                 yield Planned(place, msgspec.structs.replace(above, path=path, order=order, fault=fault))

@@ -314,6 +314,15 @@ def test_every_top_entry_of_a_folder_is_a_repository_unless_one_is_named(tmp_pat
     assert {row[0] for row in read(tmp_path, repository="mine")} == {"mine"}
 
 
+def test_the_files_of_many_small_repositories_are_divided_evenly(tmp_path: Path) -> None:
+    for number in range(80):
+        (tmp_path / f"r{number}").mkdir()
+        (tmp_path / f"r{number}" / "a.py").write_text(f"x = {number}\n")
+    shares = [list(read_source(Source(path=str(tmp_path)), seed=1, share=Share(rank, 8))) for rank in range(8)]
+    assert [len(share) for share in shares] == [10] * 8
+    assert len({file.order for share in shares for file in share}) == 80
+
+
 def test_a_budget_ends_a_source(tmp_path: Path) -> None:
     for number in range(10):
         (tmp_path / f"f{number}.py").write_text("x = 1\n" * 100)
