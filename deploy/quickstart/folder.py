@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 
 from deploy.quickstart.errors import QuickstartError
-from streamer.corpus.sources.ingest import SKIPPED_FOLDERS, is_container
+from streamer.corpus.sources.folder import SKIPPED_FOLDERS
+from streamer.corpus.sources.ingest import is_container
 from streamer.corpus.sources.raw_file import clean_name
 from streamer.documents.languages import depends_on_text, detect
 from streamer.documents.text import MAX_BYTES

@@ -17,7 +17,12 @@ from streamer.commands.tokenizers import add_tokenizer
 def add_corpus(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     ingest = actions.add_parser("ingest", help="read, filter, deduplicate, score, pack and publish")
-    ingest.add_argument("sources", nargs="*", metavar="SOURCE", help="folders, archives or Parquet files")
+    ingest.add_argument(
+        "sources",
+        nargs="*",
+        metavar="SOURCE",
+        help="folders, archives, Parquet or JSON Lines files; paths or addresses in an object store",
+    )
     ingest.add_argument("--recipe", metavar="FILE", help="settings in TOML; SOURCE takes the place of its sources")
     ingest.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes", help="change one setting (a TOML value)"

@@ -101,7 +101,8 @@ def build(
     check("tasks", tasks, 1, MOST_TASKS, "change --tasks")
     old = {one.name: one.number for kind in ("documents", "heldout") for one in catalog.match(f"{kind}/*")}
     state = f"{given} {count_ended(catalog)} {len(catalog.redaction_rules())} {old}"
-    without = [place for place in (catalog.store.local_path(""), work) if place is not None]
+    root = catalog.store.local_path("")
+    without = [place for place in (catalog.store.url if root is None else root, work) if place is not None]
     key = key_of(recipe, tasks, state, without=without)
     with WorkFolder(catalog, work) as folder, told(folder.path):
         folder.resume(key)
@@ -163,7 +164,7 @@ class Build:
         progress: Progress,
         given_tokenizer: str | None,
         execution: Execution,
-        without: list[Path],
+        without: list[Path | str],
     ) -> None:
         self.catalog, self.recipe, self.work, self.progress = catalog, recipe, work, progress
         self.folder, self.execution, self.without = work.path, execution, without
@@ -246,8 +247,9 @@ class Build:
     def read(self) -> None:
         """Files to documents, one spool for each task and language."""
         recipe, kept = self.recipe, self.folder / "kept"
+        self.work.keep_listings(recipe, self.without)
         reading: list[Any] = [
-            SourceReader(recipe, self.tallies("read"), self.without),
+            SourceReader(recipe, self.tallies("read"), self.without, self.folder),
             DecodeFilter(self.rejected),
             LanguageFilter(self.rejected, recipe.notebooks),
             ContentFilter(self.rejected, recipe.filters),

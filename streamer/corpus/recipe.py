@@ -41,10 +41,12 @@ Glob = Annotated[str, msgspec.Meta(max_length=LONGEST_GLOB)]  # one is made into
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A folder, an archive (zip, tar, wheel), a git repository or a Parquet file of source files.
+    """A folder, an archive (zip, tar, wheel), a git repository, or a Parquet or JSON Lines file of source files.
 
     Attributes:
-        path: Where the source lies on this machine.
+        path: Where the source lies: a path on this machine, or an address in an object store, `s3://BUCKET/PREFIX` for a
+            folder and `s3://BUCKET/KEY` for one file (also `gs://`, `az://`, `azure://`, `abfs://`). Git repositories are
+            read from a disk alone.
         repository: The name of the one repository that the source is. Without it every entry at the top of a folder is a
             repository of its own, and an archive is one.
         license: The licence that is noted with each document. Without it a repository has the SPDX expression that its

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamer.documents.document import Document
+from streamer.documents.known_columns import UNKNOWN_STANDING, Standing
 from streamer.errors import CorpusError
 
 SPOOL, SIGNATURES = ".spool", ".signatures"
@@ -22,10 +23,11 @@ Record = TypeVar("Record", bound=msgspec.Struct)
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """A document with its place in the order of all sources."""
+    """A document with its place in the order of all sources, and what decides between its copies."""
 
     order: int
     document: Document
+    standing: Standing = UNKNOWN_STANDING
 
 
 def end_file(file: BinaryIO, *, is_whole: bool) -> None:

@@ -15,17 +15,19 @@ from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 
+import msgspec
 import xxhash
 
 from streamer.catalog.catalog import Catalog
 from streamer.corpus.recipe import Recipe, identity_of
 from streamer.corpus.slurm import end_left
 from streamer.corpus.sources.ingest import find_source
+from streamer.corpus.sources.objects import is_address, list_objects, listing_place
 from streamer.corpus.spool import write_through
 from streamer.errors import CorpusError
 from streamer.likeness.decontamination import find_files
 
-FORMAT = "corpus-work/1"
+FORMAT = "corpus-work/2"
 PLACE = "corpus/work"
 NAME = "phasemix-corpus-work"  # below a folder that --work names
 PACKAGES = (
@@ -96,6 +98,12 @@ class WorkFolder:
             aside.replace(path)
         return path.read_bytes()
 
+    def keep_listings(self, recipe: Recipe, without: Sequence[Path | str]) -> None:
+        """Lists the sources in object stores once for all tasks. Raises: CorpusError."""
+        for source in filter(is_address, recipe.sources):
+            name = listing_place(self.path, source).name
+            self.once(name, lambda source=source: msgspec.msgpack.encode(list_objects(source, without)))  # type: ignore[misc]
+
     def remove(self) -> None:
         """Removes the folder, and the folders above it that were made for it and hold nothing else."""
         shutil.rmtree(self.path, ignore_errors=True)
@@ -124,19 +132,23 @@ def place_of(catalog: Catalog) -> Path:
     return Path(cache) / "corpus" / xxhash.xxh3_64_hexdigest(catalog.store.url)
 
 
-def key_of(recipe: Recipe, tasks: int, tokenizer_json: str | None, *, without: Sequence[Path]) -> str:
+def key_of(recipe: Recipe, tasks: int, tokenizer_json: str | None, *, without: Sequence[Path | str]) -> str:
     """What the work of a build depends on: versions, recipe, number of tasks, tokenizer, and the files that are read.
 
     Those are sources, benchmarks, positives, a model of the annotator's and what is opted out. Objects of `contents` are
     named by what they hold, and are not looked at.
 
-    Args: without, folders that may lie in a source, such as the root. Raises: CorpusError for a missing source or benchmark.
+    Args: without, folders and addresses that may lie in a source, such as the root. Raises: CorpusError for a missing source
+        or benchmark.
     """
     versions = " ".join(f"{name} {version(name)}" for name in PACKAGES)
     digest = xxhash.xxh3_128(f"{FORMAT} {versions} {tasks} {tokenizer_json}")
     digest.update(identity_of(recipe))
     for source in recipe.sources:
-        note_files(find_source(source), digest, without)
+        if is_address(source):
+            digest.update(msgspec.json.encode((source.path, list_objects(source, without))))
+        else:
+            note_files(find_source(source), digest, without)
     for benchmark in find_files(recipe.decontamination.sets):
         note_file(benchmark, digest)
     for pattern in recipe.positives:
@@ -149,9 +161,9 @@ def key_of(recipe: Recipe, tasks: int, tokenizer_json: str | None, *, without: S
     return digest.hexdigest()
 
 
-def note_files(path: Path, digest: "xxhash.xxh3_128", without: Sequence[Path]) -> None:
+def note_files(path: Path, digest: "xxhash.xxh3_128", without: Sequence[Path | str]) -> None:
     """Adds name, size and time of change of a file, or of all files below a folder."""
-    left_out = {folder.resolve() for folder in without}
+    left_out = {folder.resolve() for folder in without if isinstance(folder, Path)}
     if not path.is_dir():
         note_file(str(path), digest)
     for place, folders, names in os.walk(path):

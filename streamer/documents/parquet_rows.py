@@ -38,7 +38,7 @@ Row = dict[str, Any]
 def read_parquet_rows(path: Path, columns: Sequence[str], check_columns: Callable[[list[str]], None]) -> Iterator[Row]:
     """The rows of a file, of those of the `columns` that are texts, bytes, numbers, or lists of texts.
 
-    Texts that are no UTF-8 are bytes.
+    Texts that are no UTF-8 are bytes, times are seconds since 1970.
 
     `check_columns` is given the names of all columns. Raises: pa.ArrowException, OSError, what `check_columns` raises.
     """
@@ -78,7 +78,7 @@ def check_footer(path: Path) -> None:
 
 
 def is_flat(schema: pa.Schema, name: str) -> bool:
-    """Whether a column is of texts, bytes or numbers; lists and tables are not read, nor what a null takes space of."""
+    """Whether a column is of texts, bytes, numbers or times: no lists, no tables, nor what a null takes space of."""
     places = schema.get_all_field_indices(name)
     if len(places) != 1:
         return False
@@ -95,6 +95,7 @@ def is_flat(schema: pa.Schema, name: str) -> bool:
         or pa.types.is_integer(kind)
         or pa.types.is_floating(kind)
         or pa.types.is_boolean(kind)
+        or pa.types.is_timestamp(kind)
         or pa.types.is_null(kind)
     )
 
@@ -108,6 +109,8 @@ def to_values(column: pa.Array) -> list[Any]:
     """The values of a column; the library would end the whole batch for one text that is no UTF-8."""
     if pa.types.is_list(column.type):
         return [texts_of(row) for row in column]
+    if pa.types.is_timestamp(column.type):
+        return list(column.cast(pa.timestamp("s", column.type.tz), safe=False).cast(pa.int64()).to_pylist())
     binary = BINARY.get(str(column.type))
     if binary is None:
         return list(column.to_pylist())

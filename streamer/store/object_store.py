@@ -14,8 +14,9 @@ after its parent used an object store is therefore refused.
 import os
 import time
 from collections.abc import Callable
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from streamer import background
 from streamer.errors import StoreError, UnknownOutcomeError
@@ -36,13 +37,33 @@ CONNECTION = {
 CHUNK_BYTES = 4 << 20
 LISTED = 1000  # keys that one answer of S3 and GCS holds; Azure gives 5,000
 FRESH_S = 1.0  # how long the root's identity is taken to be as it was
+BEHIND_THE_END = "status code: 416"  # of a range of an object that is now shorter
 T = TypeVar("T")
 
 _used_by: list[int] = []  # the process in which obstore has threads
 
 
+class StoredObject(NamedTuple):
+    """An object as a store lists it. `mark`: its ETag, or when it was written where it has none."""
+
+    key: str
+    size_bytes: int
+    mark: str
+
+
+def stored(item: Any) -> StoredObject:
+    mark = (item.get("e_tag") or "").strip('"') or item["last_modified"].isoformat()  # Azure lists ETags without the quotes
+    return StoredObject(item["path"], item["size"], mark)
+
+
+Stored = list[StoredObject]  # in the class `list` is a method
+
+
 class ObjectStore:
-    """Objects under a prefix. `config` and `client_options` are obstore's; pickles without connections."""
+    """Objects under a prefix. `config` and `client_options` are obstore's; pickles without connections.
+
+    `noun`: what errors call it.
+    """
 
     def __init__(
         self,
@@ -51,12 +72,14 @@ class ObjectStore:
         config: dict[str, Any] | None = None,
         client_options: dict[str, Any] | None = None,
         retry_s: float = RETRY_S,
+        noun: str = "root",
     ) -> None:
         from obstore.exceptions import BaseError
         from obstore.store import from_url
 
         self.url, self._retry_s, self._has_answered = url.rstrip("/"), retry_s, False
-        self._arguments = {"config": config, "client_options": client_options, "retry_s": retry_s}
+        self._noun = noun
+        self._arguments = {"config": config, "client_options": client_options, "retry_s": retry_s, "noun": noun}
         settings: dict[str, Any] = {
             "config": config or {},
             "client_options": {**CONNECTION, **connection_settings(self.url, os.environ), **(client_options or {})},
@@ -66,7 +89,7 @@ class ObjectStore:
             self._store: Any = from_url(self.url, **settings)
         except (BaseError, ValueError) as error:
             raise StoreError(
-                f"root {url} cannot be opened: {clean(str(error).partition('Debug source:')[0])}; write it as "
+                f"{noun} {url} cannot be opened: {clean(str(error).partition('Debug source:')[0])}; write it as "
                 "scheme://bucket/prefix and give what the platform needs (account, region, credentials) in its environment "
                 "variables"
             ) from error
@@ -149,6 +172,50 @@ class ObjectStore:
             "listed", prefix, lambda: sorted(item["path"] for batch in obstore.list(self._store, prefix) for item in batch)
         )
 
+    def list_objects(self, prefix: str, most: int) -> Stored:
+        """The objects below a prefix, in any order, up to so many. Raises: StoreError."""
+        import obstore
+
+        def list_some() -> Stored:
+            batches = obstore.list(self._store, prefix or None)
+            return [stored(item) for item in islice(chain.from_iterable(batches), most)]
+
+        return self._call("listed", prefix, list_some)
+
+    def find_object(self, key: str) -> StoredObject | None:
+        """The object of a key, without its bytes. Raises: StoreError."""
+        import obstore
+
+        def head() -> StoredObject | None:
+            try:
+                return stored(obstore.head(self._store, key))
+            except FileNotFoundError as error:
+                if is_absent(str(error)):
+                    return None
+                raise
+
+        return self._call("read", key, head)
+
+    def read_range(self, found: StoredObject, start: int, size_bytes: int) -> bytes | None:
+        """So many bytes of an object, at least one; None when it is not as it was found, or is gone. Raises: StoreError."""
+        import obstore
+        from obstore.exceptions import BaseError
+
+        def read() -> bytes | None:
+            try:
+                answer = obstore.get(self._store, found.key, options={"range": (start, start + size_bytes)})
+                return bytes(answer.bytes()) if stored(answer.meta) == found else None
+            except FileNotFoundError as error:
+                if is_absent(str(error)):
+                    return None
+                raise
+            except BaseError as error:
+                if BEHIND_THE_END in str(error):
+                    return None
+                raise
+
+        return self._call("read", found.key, read)
+
     def numbers(self, folder: str, after: int) -> Numbers:
         return self._call("listed", folder, lambda: self._numbers(folder, after))
 
@@ -170,7 +237,7 @@ class ObjectStore:
                     raise  # a file of this machine
                 fault = error.fault if isinstance(error, Passing) else find_fault(self.url, str(error))
                 if not fault.passes or not backoff.wait():
-                    what = f"root {self.url}" if fault.refused else f"{self.url}/{key}"
+                    what = f"{self._noun} {self.url}" if fault.refused else f"{self.url}/{key}"
                     raise StoreError(f"{what} cannot be {verb}: {fault.reason}; {fault.remedy}") from error
             else:
                 self._has_answered = True

@@ -1,1 +1,1 @@
-"""Where raw files come from: folders, archives and Parquet files."""
+"""Where raw files come from: folders, archives, git repositories and files of rows, here or in object stores."""

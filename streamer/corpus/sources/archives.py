@@ -5,6 +5,11 @@ unpacks to are bounded; one that breaks off or exceeds a bound gives its files u
 
 Archives inside archives are opened as deep as a source says; what all of them unpack to counts for the outermost one.
 
+A zip can be read at any member, so tasks divide its members. A tar, and a zip with archives inside, is unpacked whole by
+each task that reads it: that is one task, and one more for every `SHARED_BYTES` of it, since what follows takes longer than
+unpacking. What a member of a zip may unpack to counts by its header, whoever unpacks it, so the bounds end an archive at the
+same member for any number of tasks.
+
 A name of a tar may be as long as a file, a sparse map without end, a header may be packed 1,000 to 1, and members of a zip
 may share their bytes; Python's readers keep every name and every member.
 """
@@ -21,8 +26,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streamer.corpus.recipe import Source
-from streamer.corpus.sources.bounded_file import Allowance, BoundedFile, ForwardFile, TooMuch, open_unpacked
-from streamer.corpus.sources.raw_file import RawFile, Read, clean_name, is_wanted, take
+from streamer.corpus.sources.bounded_file import Allowance, BoundedFile, ForwardFile, TooMuch, open_unpacked, place_of
+from streamer.corpus.sources.raw_file import WHOLE, RawFile, Read, Share, clean_name, is_wanted, most_taken, numbered, take
 from streamer.documents.text import MAX_BYTES, DropReason
 
 MOST_LISTING_BYTES = 1 << 25  # of a zip's list of members: some 300,000 with names of 60 characters
@@ -36,6 +41,7 @@ ZIP_ENDINGS = (".zip", ".whl", ".jar")
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
 FREE_BYTES = 1 << 28  # an archive may unpack to so much, and to so many times its size
 MOST_UNPACKED = 200
+SHARED_BYTES, MOST_READERS = 1 << 25, 8
 PACKING = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack what they are given at once, however large
 FAULTS = (
     OSError, EOFError, MemoryError, NotImplementedError, RuntimeError, ValueError, zlib.error, LZMAError, zipfile.BadZipFile,
@@ -44,29 +50,60 @@ FAULTS = (
 
 
 class Nest(NamedTuple):
-    """Where an archive lies: in which source, and `inside` what (ending in a slash); how deep those inside it are opened."""
+    """Where an archive lies: in which source, and `inside` what (ending in a slash); how deep those inside it are opened.
+
+    `share`: which of its files are read; the others are yielded without their bytes.
+    """
 
     source: Source
     allowance: Allowance
     inside: str
     depth: int
+    share: Share = WHOLE
 
     def opens(self, file: RawFile) -> bool:
         """Whether a member is an archive that is to be opened."""
         return self.depth > 0 and file.fault is None and file.path.lower().endswith((*ZIP_ENDINGS, *TAR_ENDINGS))
 
 
-def read_archive(path: Path, lost: RawFile, source: Source) -> Iterator[RawFile]:
-    """The wanted members of a zip or tar, and of those inside it, as deep as the source says.
+def read_archive(path: Path, lost: RawFile, source: Source, share: Share = WHOLE, *, first: int = 0) -> Iterator[RawFile]:
+    """The share's wanted members of a zip or tar, and of those inside it, as deep as the source says.
 
-    `lost` has the archive's own name, repository and licence; it says what ends the reading.
+    `lost` has the archive's own name, repository and licence; it says what ends the reading. `first` is the place of the
+    first file.
     """
     try:
-        allowance = Allowance(FREE_BYTES + MOST_UNPACKED * path.stat().st_size)
+        size_bytes = path.stat().st_size
     except OSError as error:
-        yield msgspec.structs.replace(lost, fault=fault_of(error))
+        yield from numbered([msgspec.structs.replace(lost, fault=fault_of(error))], share, first=first)
         return
-    yield from read_nested(path, lost, Nest(source, allowance, "", source.depth))
+    unpacked = share
+    if share != WHOLE and not is_divided(path, lost, source):
+        few = share.among(readers_of(size_bytes), lost.path)
+        if few is None:
+            return
+        share, unpacked = few, WHOLE
+    allowance = Allowance(FREE_BYTES + MOST_UNPACKED * size_bytes)
+    files = read_nested(path, lost, Nest(source, allowance, "", source.depth, unpacked))
+    yield from numbered(files, share, first=first)
+
+
+def readers_of(size_bytes: int) -> int:
+    """How many tasks may unpack an archive that can only be unpacked whole, or fetch what is one object."""
+    return min(MOST_READERS, 1 + size_bytes // SHARED_BYTES)
+
+
+def is_divided(path: Path, lost: RawFile, source: Source) -> bool:
+    """Whether tasks divide the members of an archive: of a zip whose members are all to be read as files."""
+    if not lost.path.lower().endswith(ZIP_ENDINGS):
+        return False
+    nest = Nest(source, Allowance(0), "", source.depth)
+    try:
+        with path.open("rb") as opened:
+            members = zipfile.ZipFile(BoundedFile(opened, MOST_LISTING_BYTES)).infolist()
+    except (*FAULTS, TooMuch):
+        return False
+    return not any(nest.opens(named(lost, member.filename)) for member in members)
 
 
 def read_nested(path: Path, lost: RawFile, nest: Nest) -> Iterator[RawFile]:
@@ -81,6 +118,7 @@ def read_zip(path: Path, lost: RawFile, nest: Nest) -> Iterator[RawFile]:
     """Raises: what is in FAULTS, TooMuch."""
     with path.open("rb") as opened:
         archive = zipfile.ZipFile(BoundedFile(opened, MOST_LISTING_BYTES))
+        place = 0
         for member in archive.infolist():
             file = named(lost, nest.inside + member.filename)
             if member.is_dir():
@@ -89,31 +127,27 @@ def read_zip(path: Path, lost: RawFile, nest: Nest) -> Iterator[RawFile]:
                 with archive.open(member) as content:
                     yield from unfold(content.read, file, nest)
             elif is_wanted(file.path, nest.source):
-                if file.fault is None:
-                    nest.allowance.spend(read_member(archive, member, file), late=True)
+                if member.compress_type not in PACKING:
+                    file.fault = DropReason.UNREADABLE
+                is_read = file.fault is None
+                if is_read and nest.share.takes(place):
+                    read_member(archive, member, file)
                 yield file
-                nest.allowance.check()
+                nest.allowance.spend(most_taken(file.path, member.file_size) if is_read else 0)
+                place += 1
 
 
-def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: RawFile) -> int:
-    """Fills in a member, or why it is not read; returns how many bytes were unpacked."""
-    if member.compress_type not in PACKING:
-        file.fault = DropReason.UNREADABLE
-        return 0
-    count = 0
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: RawFile) -> None:
+    """Fills in a member, or why it is not read."""
 
     def read(size: int) -> bytes:
-        nonlocal count
         with archive.open(member) as opened:
-            found = opened.read(size)
-        count = len(found)
-        return found
+            return opened.read(size)
 
     try:
         take(file, member.file_size, read)
     except (*FAULTS, TooMuch):
         file.fault = DropReason.UNREADABLE
-    return count
 
 
 def read_tar(path: Path, lost: RawFile, nest: Nest) -> Iterator[RawFile]:
@@ -143,8 +177,8 @@ def allowed(stream: ForwardFile, content: Any, size: int) -> bytes:
 
 
 def unfold(read: Read, file: RawFile, nest: Nest) -> Iterator[RawFile]:
-    """The files of an archive inside another, which is copied to a file of its own first."""
-    with tempfile.NamedTemporaryFile(prefix="phasemix-archive-") as aside:
+    """The files of an archive inside another, which is copied to a file first, one without a name: a kill leaves none."""
+    with tempfile.TemporaryFile() as aside:
         try:
             while block := read(COPIED_BYTES):
                 nest.allowance.spend(len(block))
@@ -157,7 +191,7 @@ def unfold(read: Read, file: RawFile, nest: Nest) -> Iterator[RawFile]:
             yield file
             return
         inner = Nest(nest.source, nest.allowance, f"{file.path}/", nest.depth - 1)
-        yield from read_nested(Path(aside.name), file, inner)
+        yield from read_nested(place_of(aside), file, inner)
 
 
 def members_of(stream: ForwardFile) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:

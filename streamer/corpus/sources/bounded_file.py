@@ -45,14 +45,9 @@ class Allowance:
     def __init__(self, most_bytes: int) -> None:
         self._left = most_bytes
 
-    def spend(self, count: int, *, late: bool = False) -> None:
-        """Raises: TooMuch, unless `check` is to raise it later."""
-        self._left -= count
-        if not late:
-            self.check()
-
-    def check(self) -> None:
+    def spend(self, count: int) -> None:
         """Raises: TooMuch when more was spent than there was."""
+        self._left -= count
         if self._left < 0:
             raise TooMuch("more bytes than the archive may unpack to")
 
@@ -103,6 +98,11 @@ class ForwardFile:
 
     def seekable(self) -> bool:
         return True
+
+
+def place_of(file: IO[bytes]) -> Path:
+    """A path by which an open file can be opened again, also one without a name."""
+    return Path(f"/proc/self/fd/{file.fileno()}")
 
 
 def open_unpacked(path: Path) -> Any:

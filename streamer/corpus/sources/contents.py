@@ -5,17 +5,15 @@ unpacked is counted as that, and ends nothing.
 """
 
 import zlib
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from streamer.catalog.references import open_reference
+from streamer.corpus.sources.objects import AT_ONCE, in_order
 from streamer.corpus.sources.raw_file import RawFile
 from streamer.documents.text import MAX_BYTES, DropReason
 from streamer.errors import CorpusError, StoreError, StreamError
 
-AT_ONCE = 32  # contents that are under way from an object store
 LONGEST_ID = 256
 GZIP = 16 + zlib.MAX_WBITS
 
@@ -32,18 +30,11 @@ class Contents:
 
     def fill(self, files: Iterable[tuple[RawFile, Any]]) -> Iterator[RawFile]:
         """The files with the contents of their ids. Raises: CorpusError when the store itself fails."""
-        waiting: deque[tuple[RawFile, Future[bytes | DropReason]]] = deque()
-        with ThreadPoolExecutor(AT_ONCE) as threads:
-            for file, content_id in files:
-                waiting.append((file, threads.submit(self.load, content_id)))
-                if len(waiting) == 2 * AT_ONCE:
-                    yield self._filled(*waiting.popleft())
-            while waiting:
-                yield self._filled(*waiting.popleft())
+        return in_order(lambda pair: self._filled(*pair), files, AT_ONCE)
 
-    def _filled(self, file: RawFile, found: "Future[bytes | DropReason]") -> RawFile:
+    def _filled(self, file: RawFile, content_id: Any) -> RawFile:
         try:
-            content = found.result()
+            content = self.load(content_id)
         except StoreError as error:
             raise CorpusError(f"contents {self.address} cannot be read: {error}; run it again once they can be") from error
         if isinstance(content, DropReason):

@@ -1,43 +1,45 @@
-"""Files out of folders, archives and Parquet files, as bytes, with what is known about them.
+"""Files out of folders, archives and files of rows, here or in an object store, as bytes, with what is known about them.
 
-Always holds: a file that cannot be read is yielded with the reason, never raised; links are not followed and nothing
-but plain files is opened; no more than 1 MB of a file is read; the order is the same on every machine.
+Always holds: a file that cannot be read is yielded with the reason, never raised; no more than 1 MB of a file is read; the
+order is the same on every machine, and the same for a folder and for a copy of it in a bucket.
 """
 
 import os
-import stat
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from streamer.corpus.recipe import UNKNOWN, Source
-from streamer.corpus.sources.archives import TAR_ENDINGS, ZIP_ENDINGS, read_archive
+from streamer.corpus.sources.archives import TAR_ENDINGS, ZIP_ENDINGS, read_archive, readers_of
+from streamer.corpus.sources.folder import SKIPPED_FOLDERS, FolderTree, Tree
 from streamer.corpus.sources.git_source import is_git, read_git
-from streamer.corpus.sources.parquet_source import read_parquet
-from streamer.corpus.sources.raw_file import WHOLE, RawFile, Share, clean_name, is_wanted, take
-from streamer.corpus.sources.stated_licence import MOST_BYTES, stated_licence
+from streamer.corpus.sources.objects import ObjectTree, in_order, is_address, load_objects
+from streamer.corpus.sources.raw_file import WHOLE, RawFile, Share, clean_name, is_wanted, numbered
+from streamer.corpus.sources.row_source import ROW_ENDINGS, read_row_files
+from streamer.corpus.sources.stated_licence import stated_licence
 from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
 
-SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", "__pycache__"})
-PARQUET_ENDINGS = (".parquet",)
 ENTRY_SHIFT = 26  # room for so many bits of files in one entry of a folder
 
 
-def read_source(source: Source, *, seed: int, share: Share = WHOLE, without: Sequence[Path] = ()) -> Iterator[RawFile]:
+def read_source(
+    source: Source, *, seed: int, share: Share = WHOLE, without: Sequence[Path | str] = (), work: Path | None = None
+) -> Iterator[RawFile]:
     """The files of a source, or a task's share of them; `order` is the same whatever the share.
 
-    Args: without, folders that are left out where they lie in the source, such as the root that is built into.
+    Args: without, folders and addresses that are left out where they lie in the source, such as the root that is built into;
+        work, the working folder of a build, with the listings of sources in object stores.
 
     Raises: CorpusError when the source itself is not there or is of no known kind.
     """
-    path = find_source(source)
     if source.max_mb is not None:  # what lies within the budget is known only by reading all before it
-        files = within_budget(source, read_all(path, source, seed, WHOLE, without))
+        files = within_budget(source, read_all(source, seed, WHOLE, without, work))
         return (file for file in files if share.takes(file.order))
-    return read_all(path, source, seed, share, without)
+    return read_all(source, seed, share, without, work)
 
 
 def find_source(source: Source) -> Path:
@@ -48,20 +50,17 @@ def find_source(source: Source) -> Path:
     return path
 
 
-def read_all(path: Path, source: Source, seed: int, share: Share, without: Sequence[Path]) -> Iterator[RawFile]:
+def read_all(source: Source, seed: int, share: Share, without: Sequence[Path | str], work: Path | None) -> Iterator[RawFile]:
+    tree: Tree
+    if is_address(source):
+        tree = ObjectTree(source, load_objects(source, without, work), work)
+        return read_one(tree, source, share) if tree.is_one else read_folder(tree, source, seed, share)
+    path = find_source(source)
     if source.revision is not None or is_git(path):
         return read_git(path, source, share)
     if path.is_dir():
-        return read_folder(path, source, seed, share, {place.resolve() for place in without})
-    return read_container(path, source, share)
-
-
-def numbered(files: Iterable[RawFile], share: Share, *, first: int = 0) -> Iterator[RawFile]:
-    """The files of a share, with their places."""
-    for place, file in enumerate(files, start=first):
-        if share.takes(place):
-            file.order = place
-            yield file
+        return read_folder(FolderTree(path, without), source, seed, share)
+    return read_container(path, path.name, source, share)
 
 
 def count_files(sources: Iterable[Source]) -> int:
@@ -95,100 +94,119 @@ def within_budget(source: Source, files: Iterable[RawFile]) -> Iterator[RawFile]
 # folders
 
 
-def read_folder(root: Path, source: Source, seed: int, share: Share, without: Collection[Path]) -> Iterator[RawFile]:
-    """The files below a folder; Parquet files and archives that lie at its top are opened, each by one task."""
-    entries = sorted(os.scandir(root), key=lambda entry: (random_key(seed, entry.name), entry.name))
-    own = (
-        licence_of(root, source) if source.repository else source.license
-    )  # of the one repository, or of files beside others
+class Planned(NamedTuple):
+    """A file of a share that is to be read; of an archive or a file of rows its own files are."""
+
+    path: str
+    file: RawFile
+    is_container: bool = False
+
+
+def read_folder(tree: Tree, source: Source, seed: int, share: Share) -> Iterator[RawFile]:
+    """The files of a folder; archives, Parquet and JSON Lines files that lie at its top are opened, each by one task."""
+
+    def read(planned: Planned) -> Planned:
+        if not planned.is_container and planned.file.fault is None:
+            tree.read(planned.path, planned.file)
+        return planned
+
+    for path, file, is_opened in in_order(read, plan_folder(tree, source, seed, share), tree.at_once):
+        if not is_opened:
+            yield file
+            continue
+        with tree.opened(path) as place:
+            if isinstance(place, DropReason):
+                file.fault = place
+                yield file
+            else:
+                yield from read_container(place, path, source, WHOLE, first=file.order, nested=True)
+
+
+def plan_folder(tree: Tree, source: Source, seed: int, share: Share) -> Iterator[Planned]:
+    """What a task reads of a folder, with the places."""
+    # the licence of the one repository, or of files beside others
+    own = licence_of(tree, "", source) if source.repository else source.license
+    entries = sorted(tree.entries(), key=lambda entry: (random_key(seed, entry.name), entry))
     for number, entry in enumerate(entries):
         name, first = clean_name(entry.name), number << ENTRY_SHIFT
-        repository = source.repository or f"{root.name}/{name}"
-        if entry.is_dir(follow_symlinks=False):
-            if entry.name not in SKIPPED_FOLDERS and Path(entry.path).resolve() not in without:
-                licence = own if source.repository else licence_of(Path(entry.path), source)
-                file = RawFile(path=name, repository=repository, license=licence, order=first)
-                yield from read_tree(entry.path, file, source, share, without)
-        elif entry.is_file(follow_symlinks=False) and is_container(entry.name):
+        repository = source.repository or f"{tree.name}/{name}"
+        file = RawFile(path=name, repository=repository, license=own, order=first)
+        if entry.is_folder:
+            yield from plan_tree(tree, entry.name, file, source, share)
+        elif entry.is_file and is_container(entry.name):
             if share.takes(number):
-                yield from read_container(Path(entry.path), source, WHOLE, first=first, nested=True)
+                yield Planned(entry.name, file, is_container=True)
         elif is_wanted(name, source) and share.takes(number):
-            yield read_file(entry.path, RawFile(path=name, repository=repository, license=own, order=first))
+            yield Planned(entry.name, file)
 
 
-def licence_of(folder: Path, source: Source) -> str:
+def licence_of(tree: Tree, folder: str, source: Source) -> str:
     """The licence of a repository: what the recipe says, else what a description of a package in the folder states."""
-
-    def read(name: str) -> bytes | None:
-        try:
-            with os.fdopen(os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-                return file.read(MOST_BYTES + 1) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
-        except OSError:
-            return None
-
     if source.license != UNKNOWN:
         return source.license
-    return stated_licence(read) or UNKNOWN
+    return stated_licence(lambda name: tree.head(folder + name)) or UNKNOWN
 
 
-def read_tree(folder: str, above: RawFile, source: Source, share: Share, without: Collection[Path]) -> Iterator[RawFile]:
-    """The wanted files below `folder`, of which `above` says what they share; an unreadable folder is one file."""
-    unreadable: list[OSError] = []
-    order, top = above.order, above.path
-    for place, folders, names in os.walk(folder, onerror=unreadable.append):
-        folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
-        if without:
-            folders[:] = [name for name in folders if Path(place, name).resolve() not in without]
-        inside = top + clean_name(place[len(folder) :]).replace(os.sep, "/")
-        for name in sorted(names):
-            path = f"{inside}/{clean_name(name)}"
-            if is_wanted(path, source):
-                if share.takes(order):
-                    file = msgspec.structs.replace(above, path=path, order=order)
-                    yield read_file(os.path.join(place, name), file)
-                order += 1
-    for error in unreadable:
-        lost = top + clean_name(os.fsdecode(error.filename)[len(folder) :])
-        file = msgspec.structs.replace(above, path=lost, fault=DropReason.UNREADABLE)
-        yield from numbered([file], share, first=order)
-        order += 1
+def plan_tree(tree: Tree, top: str, above: RawFile, source: Source, share: Share) -> Iterator[Planned]:
+    """The wanted files below a folder, of which `above` says what they share; an unreadable folder is one file."""
+    order, is_known = above.order, source.repository is not None
+    behind = (above.order >> ENTRY_SHIFT) - above.order  # so that not all folders begin with the same task
+    for place, fault in tree.walk(top):
+        path = clean_name(place)
+        if fault is not None or is_wanted(path, source):
+            if share.takes(order + behind):
+                if not is_known:  # a repository of which this task reads something
+                    is_known, above.license = True, licence_of(tree, f"{top}/", source)
+                yield Planned(place, msgspec.structs.replace(above, path=path, order=order, fault=fault))
+            order += 1
 
 
-def read_file(place: str, file: RawFile) -> RawFile:
-    """Reads one file; of one whose ending is none of the languages' only the head."""
-    try:
-        status = os.lstat(place)
-        if not stat.S_ISREG(status.st_mode):
-            file.fault = DropReason.NOT_A_FILE
-        else:
-            with open(place, "rb", buffering=0) as opened:
-                take(file, status.st_size, opened.read)
-    except OSError:
-        file.fault = DropReason.UNREADABLE
-    return file
-
-
-# archives and Parquet
+# archives and files of rows
 
 
 def is_container(name: str) -> bool:
-    return name.lower().endswith((*ZIP_ENDINGS, *TAR_ENDINGS, *PARQUET_ENDINGS))
+    return name.lower().endswith((*ZIP_ENDINGS, *TAR_ENDINGS, *ROW_ENDINGS))
 
 
-def read_container(path: Path, source: Source, share: Share, *, first: int = 0, nested: bool = False) -> Iterator[RawFile]:
-    """A share of the files of an archive or Parquet file.
+def read_one(tree: ObjectTree, source: Source, share: Share) -> Iterator[RawFile]:
+    """A share of the one object that a source is, which few of the tasks fetch and divide."""
+    name = clean_name(tree.name)
+    ending_of(name, source)  # before anything is fetched
+    few = share.among(readers_of(tree.size_bytes), name)
+    if few is None:
+        return
+    with tree.opened(tree.name) as place:
+        if isinstance(place, DropReason):
+            yield from numbered([lost_file(name, source, place)], few)
+        else:
+            yield from read_container(place, tree.name, source, few)
+
+
+def read_container(
+    path: Path, name: str, source: Source, share: Share, *, first: int = 0, nested: bool = False
+) -> Iterator[RawFile]:
+    """A share of the files of the archive or file of rows at `path`, which is called `name` in its source.
 
     `nested`: one found in a folder, whose faults are counted, not raised.
     """
-    name = path.name.lower()
-    if name.endswith(PARQUET_ENDINGS):
-        return read_parquet(path, source, share, first=first, nested=nested)
-    ending = next((ending for ending in (*ZIP_ENDINGS, *TAR_ENDINGS) if name.endswith(ending)), None)
-    if ending is None:
-        known = ", ".join((*ZIP_ENDINGS, *TAR_ENDINGS, *PARQUET_ENDINGS))
+    lost = lost_file(clean_name(name), source)
+    if ending_of(name, source) in ROW_ENDINGS:
+        return read_row_files(path, lost, source, share, first=first, nested=nested)
+    return read_archive(path, lost, source, share, first=first)
+
+
+def lost_file(name: str, source: Source, fault: DropReason | None = None) -> RawFile:
+    """An archive or file of rows itself, which says what ends its reading."""
+    repository = source.repository or name[: -len(ending_of(name, source))]
+    return RawFile(path=name, repository=repository, license=source.license, fault=fault)
+
+
+def ending_of(name: str, source: Source) -> str:
+    """Raises: CorpusError for a name that is none of an archive or a file of rows."""
+    endings = (*ZIP_ENDINGS, *TAR_ENDINGS, *ROW_ENDINGS)
+    found = next((ending for ending in endings if name.lower().endswith(ending)), None)
+    if found is None:
         raise CorpusError(
-            f"source {source.path} is a file whose name ends in none of {known}; give a folder or one of these"
+            f"source {source.path} is a file whose name ends in none of {', '.join(endings)}; give a folder or one of these"
         )
-    repository = source.repository or clean_name(path.name[: -len(ending)])
-    lost = RawFile(path=clean_name(path.name), repository=repository, license=source.license)
-    return numbered(read_archive(path, lost, source), share, first=first)
+    return found

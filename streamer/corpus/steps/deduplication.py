@@ -1,7 +1,8 @@
 """The second stage, one task a language: drop what was compiled and what is there twice, then hold repositories out.
 
 Always holds: of documents that are duplicates of each other the best one is kept: a source before the output of a build or
-a copy in another project's tree, else the first by repository, path and id. A document counts how many files it stands for.
+a copy in another project's tree, then the one with the most stars, then the earliest, as far as a source states these, else
+the first by repository, path and id. A document counts how many files it stands for.
 Documents are written in the order of the sources.
 """
 
@@ -40,7 +41,7 @@ BUILT = frozenset(OUT_FOLDERS) - {"lib", "types"}
 class Judged(msgspec.Struct):
     """What is known of a language's documents, by their place in its spools: why one is dropped, and for which one."""
 
-    names: list[tuple[int, str, str, str]]
+    names: list[tuple[int, int, float, str, str, str]]
     refusals: dict[int, Refusal]
     kept_for: dict[int, int]
 
@@ -79,7 +80,8 @@ class LanguageDeduplicator(PipelineStep):  # type: ignore[misc]
                 judged.refusals[place] = Refusal(reason=DropReason.BUILD_OUTPUT, values={"source": source})
             digests.append(digest(document.text, language))
             rank = OLD_RANK if is_old else COPY_RANK if is_copy(subject, document) else SOURCE_RANK
-            judged.names.append((rank, document.repository, document.path, document.document))
+            stars, date_s = kept.standing
+            judged.names.append((rank, -stars, date_s, document.repository, document.path, document.document))
         places = [place for place in range(len(digests)) if place not in judged.refusals]
         places.sort(key=judged.names.__getitem__)
         rule = self.recipe.duplicates
@@ -88,7 +90,7 @@ class LanguageDeduplicator(PipelineStep):  # type: ignore[misc]
         for reason, dropped_for in zip((DropReason.EXACT_DUPLICATE, DropReason.NEAR_DUPLICATE), found, strict=True):
             for place in np.flatnonzero(dropped_for >= 0).tolist():
                 judged.kept_for[place] = best = int(dropped_for[place])
-                _, repository, path, _ = judged.names[best]
+                *_, repository, path, _ = judged.names[best]
                 judged.refusals[place] = Refusal(reason=reason, values={"of": f"{repository}: {path}"})
         return judged
 

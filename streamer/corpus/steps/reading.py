@@ -42,16 +42,17 @@ class SourceReader(PipelineStep):  # type: ignore[misc]
 
     type, name = "📖 - READER", "sources"
 
-    def __init__(self, recipe: Recipe, tallies: Path, without: Sequence[Path]) -> None:
+    def __init__(self, recipe: Recipe, tallies: Path, without: Sequence[Path | str], work: Path) -> None:
         super().__init__()
         self.recipe, self.tallies, self.admission = recipe, tallies, Admission(recipe)
-        self.without = without
+        self.without, self.work = without, work
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
         with Tally(self.tallies, rank) as tally:
             for number, source in enumerate(self.recipe.sources):
                 share = Share(rank, world_size)
-                for file in read_source(source, seed=self.recipe.seed, share=share, without=self.without):
+                files = read_source(source, seed=self.recipe.seed, share=share, without=self.without, work=self.work)
+                for file in files:
                     self.admission.judge(file)
                     self.stat_update("files")
                     self.stat_update("source_bytes", value=len(file.data))
@@ -185,8 +186,9 @@ class KeptWriter(PipelineStep):  # type: ignore[misc]
                     if language not in writers:
                         path = self.folder / language / f"{rank:05d}"
                         writers[language] = stack.enter_context(SignedWriter(path))
-                    document = to_document(doc.text, doc.metadata["file"])
-                    writers[language].write(Kept(order=doc.metadata["order"], document=document), signature)
+                    file: RawFile = doc.metadata["file"]
+                    kept = Kept(order=doc.metadata["order"], document=to_document(doc.text, file), standing=file.standing)
+                    writers[language].write(kept, signature)
                 yield from batch
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import subprocess
 import tarfile
 import tempfile
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from streamer.corpus.recipe import Recipe, Source
+from streamer.corpus.sources import archives
 from streamer.corpus.sources.admission import Admission
 from streamer.corpus.sources.contents import Contents
 from streamer.corpus.sources.found_code import find_sources
@@ -108,6 +110,38 @@ def test_an_archive_of_archives_unpacks_to_no_more_than_one(tmp_path: Path, monk
     assert not list((tmp_path / "aside").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("ending", "inner", "readers"), [("zip", "d/e.txt", 1), ("zip", "d/e.zip", 2), ("tar.gz", "d/e.txt", 2)]
+)
+def test_tasks_divide_an_archive_and_few_of_them_unpack_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, inner: str, readers: int
+) -> None:
+    """Given one that exceeds what it may unpack to, which must be at the same member for any number of tasks."""
+    monkeypatch.setattr("streamer.corpus.sources.archives.FREE_BYTES", 50_000)
+    monkeypatch.setattr("streamer.corpus.sources.archives.MOST_UNPACKED", 1)
+    members = {f"{number}.py": b"x = 1\n" * number for number in range(400)}
+    packed = {"zip": pack_zip, "tar.gz": pack_tar}[ending]({inner: pack_zip({"a.py": b"y = 1\n"}), **members})
+    (tmp_path / f"pkg.{ending}").write_bytes(packed)
+    source = Source(path=str(tmp_path / f"pkg.{ending}"))
+    whole = list(read_source(source, seed=1))
+    monkeypatch.setattr("streamer.corpus.sources.archives.SHARED_BYTES", len(packed))
+    opened: list[int] = []
+    read = archives.read_member if readers == 1 else archives.read_nested
+    monkeypatch.setattr(archives, read.__name__, lambda *given: opened.append(1) or read(*given))
+    shares = [list(read_source(source, seed=1, share=Share(rank, 5))) for rank in range(5)]
+    assert sorted((file for share in shares for file in share), key=lambda file: file.order) == whole
+    assert whole[-1].fault == DropReason.TOO_LARGE
+    assert 50 < len(whole) < 300
+    if readers == 1:
+        assert len(opened) == len(whole) - 1  # each member once
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    else:
+        assert sum(bool(share) for share in shares) == readers
+        assert len(opened) == readers * (2 if inner.endswith("zip") else 1)
+        monkeypatch.setattr("streamer.corpus.sources.archives.SHARED_BYTES", 1 << 25)
+        assert sum(any(read_source(source, seed=1, share=Share(rank, 5))) for rank in range(5)) == 1
+
+
 def test_a_broken_archive_is_counted_not_raised(tmp_path: Path) -> None:
     (tmp_path / "broken.zip").write_bytes(b"PK\3\4 nothing")
     (tmp_path / "broken.tar.gz").write_bytes(b"\x1f\x8b nothing")
@@ -151,16 +185,20 @@ GITHUB_CODE = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("ending", ["parquet", "jsonl"])
 @pytest.mark.parametrize(
     ("table", "licenses"),
     [(STACK_1, ["MIT", "Apache-2.0 AND MIT"]), (GITHUB_CODE, ["mit", "apache-2.0"])],
     ids=["The Stack v1", "github-code"],
 )
 def test_columns_of_known_corpora_are_taken_over(
-    tmp_path: Path, table: dict[str, list[object]], licenses: list[str]
+    tmp_path: Path, table: dict[str, list[object]], licenses: list[str], ending: str
 ) -> None:
-    path = tmp_path / "rows.parquet"
-    pq.write_table(pa.table(table), path)
+    path = tmp_path / f"rows.{ending}"
+    if ending == "parquet":
+        pq.write_table(pa.table(table), path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in pa.table(table).to_pylist()))
     source = Source(path=str(path), license="unknown")
     found = [(f.path, f.repository, f.language, f.license, f.data) for f in read_source(source, seed=1)]
     assert found == [
@@ -172,6 +210,26 @@ def test_columns_of_known_corpora_are_taken_over(
         ("src/a.py", "o/r", "python", licenses[0]),
         ("main.go", "p/q", "go", licenses[1]),
     ]
+
+
+def test_lines_that_are_no_rows_are_counted(tmp_path: Path) -> None:
+    lines = [b"{torn", b'{"content": "x = 1", "path": "a.py"}', b"", b'{"path": "b.py"}', b'{"content": "\xff"}', b"[1]"]
+    lines += [b'{"content": "' + b"y" * (1 << 24) + b'"}', b'{"content": "z = 1", "path": "c.py"}']
+    (tmp_path / "mine.jsonl").write_bytes(b"\n".join(lines))
+    (tmp_path / "events.ndjson").write_text('{"event": 1}\n' * 100)
+    assert read(tmp_path) == [
+        ("events", "events.ndjson", "unreadable"), ("mine", "a.py", "x = 1"), ("mine", "b.py", "unreadable"),
+        ("mine", "c.py", "z = 1"), ("mine", "row-0", "unreadable"), ("mine", "row-3", "not_utf8"),
+        ("mine", "row-4", "unreadable"), ("mine", "row-5", "too_large"),
+    ]  # fmt: skip
+    shares = [
+        list(read_source(Source(path=str(tmp_path / "mine.jsonl")), seed=1, share=Share(rank, 3))) for rank in range(3)
+    ]
+    assert [[file.order for file in share] for share in shares] == [[0, 3, 6], [1, 4], [2, 5]]
+    with pytest.raises(
+        CorpusError, match="events.ndjson cannot be read as JSON Lines: .*has the columns event; it needs content"
+    ):
+        read(tmp_path / "events.ndjson")
 
 
 def contents(put: Callable[[str, bytes], object]) -> dict[str, list[object]]:
@@ -254,6 +312,15 @@ def test_every_top_entry_of_a_folder_is_a_repository_unless_one_is_named(tmp_pat
         (f"{tmp_path.name}/two", "two/b.py"),
     ]
     assert {row[0] for row in read(tmp_path, repository="mine")} == {"mine"}
+
+
+def test_the_files_of_many_small_repositories_are_divided_evenly(tmp_path: Path) -> None:
+    for number in range(80):
+        (tmp_path / f"r{number}").mkdir()
+        (tmp_path / f"r{number}" / "a.py").write_text(f"x = {number}\n")
+    shares = [list(read_source(Source(path=str(tmp_path)), seed=1, share=Share(rank, 8))) for rank in range(8)]
+    assert [len(share) for share in shares] == [10] * 8
+    assert len({file.order for share in shares for file in share}) == 80
 
 
 def test_a_budget_ends_a_source(tmp_path: Path) -> None:
