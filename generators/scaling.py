@@ -4,15 +4,16 @@ Always holds: a worker that has not registered for 15 s of Redis's clock is not 
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from generators.queue.redis_job_queue import RedisJobQueue
-from mixer.pool.pool import STATE_EXPIRES_S, PoolRates, PoolState, WorkerState, state_key
+from mixer.pool.pool import STATE_EXPIRES_S, PoolRates, PoolState, Supply, WorkerState, state_key
 
 GONE_MS = 15_000
 MINUTE_MS, MEASURED_MS = 60_000, 5_000  # a rate is one over so long, or at least
+SUPPLY_MS = 10 * MINUTE_MS
 WORKERS = "workers"  # a hash of registrations, below the pool's keys
 
 
@@ -83,8 +84,42 @@ class Rates:
         )
 
 
-def report_pool(queue: RedisJobQueue, rates: Rates, *, accepted: int, says: str) -> PoolState:
+class Supplies:
+    """How fast synthetic tokens come, over the last ten minutes."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[int, dict[str, int]]] = deque()
+
+    def note(self, now_ms: int, missing: Mapping[str, int], published: Mapping[str, int]) -> list[Supply]:
+        """Args: missing and published, tokens by language as they are now."""
+        self._seen.append((now_ms, dict(published)))
+        while len(self._seen) > 2 and now_ms - self._seen[1][0] >= SUPPLY_MS:
+            self._seen.popleft()
+        then_ms, before = self._seen[0]
+        minutes = max(now_ms - then_ms, MEASURED_MS) / MINUTE_MS
+        found = []
+        for language in sorted({*missing, *published}):
+            lacking, there = missing.get(language, 0), published.get(language, 0)
+            rate = (there - before.get(language, 0)) / minutes
+            left = 0.0 if not lacking else lacking / rate * MINUTE_MS / 1000 if rate > 0 else None
+            found.append(
+                Supply(
+                    language=language,
+                    missing_tokens=lacking,
+                    published_tokens=there,
+                    tokens_per_min=round(rate, 1),
+                    time_left_s=None if left is None else round(left, 1),
+                )
+            )
+        return found
+
+
+def report_pool(
+    queue: RedisJobQueue, rates: Rates, *, accepted: int, says: str = "", supply: Sequence[Supply] = ()
+) -> PoolState:
     """Writes the pool's state for 30 s."""
+    ends = queue.ends()
+    ended = ends.delivered + ends.refused + ends.buried
     workers, depth, rejected = load_workers(queue), queue.depth(), dict(queue.rejections())
     state = PoolState(
         workers=workers,
@@ -96,6 +131,8 @@ def report_pool(queue: RedisJobQueue, rates: Rates, *, accepted: int, says: str)
         rates=rates.note(queue.clock_ms(), accepted, rejected),
         dead=queue.count_dead(),
         says=says,
+        files_per_job=round(ends.delivered / ended, 4) if ended else None,
+        supply=list(supply),
         engine_label=", ".join(sorted({worker.engine for worker in workers})),
     )
     queue.ask(queue.client.set, state_key(queue.keys), msgspec.json.encode(state), ex=STATE_EXPIRES_S)

@@ -53,3 +53,13 @@ def without_secrets(url: str) -> str:
     """An address without its user and password."""
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}" if rest else url
+
+
+def duration(seconds: float | None) -> str | None:
+    """`90 s`, `2.5 h`, `12 d`; None for what is not known."""
+    if seconds is None:
+        return None
+    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

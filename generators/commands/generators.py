@@ -127,14 +127,16 @@ def run_status(options: argparse.Namespace) -> int:
     summary = summary_row(catalog, state, accepted)
     workers = [] if state is None else [worker_row(worker) for worker in state.workers]
     rejected = {} if state is None else state.rejected
+    demand = [] if state is None else [supply_row(supply, options.json) for supply in state.supply]
     if options.json:
-        found = {**summary, "workers": workers, "orders": orders, "rejected": rejected}
+        found = {**summary, "workers": workers, "demand": demand, "orders": orders, "rejected": rejected}
         json.dump(found, sys.stdout, indent=1)
         sys.stdout.write("\n")
         return 0
     print_table([summary], as_json=False)
     for title, rows in (
         ("workers", workers),
+        ("demand of runs", demand),
         ("orders", orders),
         ("rejected", [{"reason": reason, "files": count} for reason, count in sorted(rejected.items())]),
     ):
@@ -179,6 +181,7 @@ def summary_row(catalog: Any, state: "PoolState | None", accepted: int) -> dict[
             "running": state.queue_running,
             "unpublished": state.unpublished,
             "dead": state.dead,
+            "files_per_job": state.files_per_job,
             "engine": state.engine_label,
         }
     return row
@@ -193,6 +196,16 @@ def pool_word(catalog: Any, state: "PoolState | None") -> str:
     if not pool.draining(catalog):
         return "live"
     return "draining" if state.queue_waiting or state.queue_running or state.unpublished else "drained"
+
+
+def supply_row(supply: Any, as_json: bool) -> dict[str, Any]:
+    import msgspec
+
+    from streamer.wording import duration
+
+    row = dict(msgspec.structs.asdict(supply))
+    left = row.pop("time_left_s")
+    return row | ({"time_left_s": left} if as_json else {"time_left": duration(left) or "not known"})
 
 
 def worker_row(worker: Any) -> dict[str, Any]:
@@ -261,7 +274,7 @@ def run_dead(options: argparse.Namespace) -> int:
 
 def run_plan(options: argparse.Namespace) -> int:
     from generators.planning.planner import Planner
-    from generators.scaling import Rates, load_workers, models_of, report_pool
+    from generators.scaling import Rates, Supplies, load_workers, models_of, report_pool
     from streamer.catalog.catalog import Catalog
 
     catalog, queue = Catalog(options.root), open_queue(options)
@@ -277,12 +290,13 @@ def run_plan(options: argparse.Namespace) -> int:
 
     planner = Planner(catalog, queue, model=model, demand_glob=options.demand_from, most_queued=options.most_queued, say=say)
 
-    rates = Rates()
+    rates, supplies = Rates(), Supplies()
 
     def tick() -> None:
         queue.own(catalog.store.url)
         planner.tick()
-        report_pool(queue, rates, accepted=planner.accepted, says=planner.says)
+        supply = supplies.note(queue.clock_ms(), planner.missing, planner.published_tokens)
+        report_pool(queue, rates, accepted=planner.accepted, says=planner.says, supply=supply)
 
     return run_always(tick)
 

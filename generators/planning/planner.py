@@ -121,11 +121,17 @@ class Planner:
         self._said: set[str] = set()
         self._brake, self._revivals = Brake(), 0
         self.says = ""  # what keeps it from planning
+        self.missing: dict[str, int] = {}  # tokens that live runs demand, by language
 
     @property
     def accepted(self) -> int:
         """Files that entries of synthetic streams name."""
         return self._published.count()
+
+    @property
+    def published_tokens(self) -> dict[str, int]:
+        """Tokens of synthetic streams, by language."""
+        return self._published.tokens()
 
     def tick(self) -> int:
         """Queues what is wanted now. A pool that drains gets nothing, and is scaled to 0 as soon as nothing is on its way;
@@ -175,7 +181,8 @@ class Planner:
     def wants(self) -> list[Want]:
         """What runs demand first, then orders in their order; only what is not filled."""
         found = []
-        for language, tokens in sorted(self._demand.tokens().items()):
+        self.missing = self._demand.tokens()
+        for language, tokens in sorted(self.missing.items()):
             there = self._published.of(language)
             files = count_files(
                 tokens,

@@ -60,6 +60,10 @@ class AllPublished:
         """The files of a language, or None where it has no stream."""
         return self._streams.get(f"{KIND}/{language}")
 
+    def tokens(self) -> dict[str, int]:
+        """Tokens by language."""
+        return {name.partition("/")[2]: one.tokens for name, one in self._streams.items()}
+
     def by_recipe(self) -> Counter[str]:
         """How many files each version of a recipe wrote, by label."""
         return sum((one.by_recipe for one in self._streams.values()), Counter())

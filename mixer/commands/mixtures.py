@@ -273,6 +273,8 @@ def print_outlook(preview: "Preview", changes: Sequence["ShareChange"]) -> None:
 def print_preview(preview: "Preview") -> None:
     import msgspec
 
+    from streamer.wording import duration
+
     print(headline(preview), end="\n\n")
     print_table([msgspec.to_builtins(row) for row in preview.components], False)
     if 1 < len(preview.keys) < len(preview.streams):
@@ -326,13 +328,3 @@ def warn_of_passes(preview: "Preview") -> str | None:
         f"warning: more than {MOST_PASSES} passes over {said}{more}. A run learns little from further passes. Lower the "
         f"share, publish more, or set max_passes = {MOST_PASSES}"
     )
-
-
-def duration(seconds: float | None) -> str | None:
-    """`90 s`, `2.5 h`, `12 d`."""
-    if seconds is None:
-        return None
-    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"

@@ -39,10 +39,25 @@ class PoolRates(msgspec.Struct, frozen=True, kw_only=True):
     rejected_per_min: dict[str, float] = {}
 
 
+class Supply(msgspec.Struct, frozen=True, kw_only=True):
+    """Synthetic tokens of a language: those that live runs will draw beyond what is published, and how fast they come.
+
+    `tokens_per_min`: published over the last ten minutes; `time_left_s`: until the missing ones are there at that rate, None
+    while none come.
+    """
+
+    language: str
+    missing_tokens: int
+    published_tokens: int
+    tokens_per_min: float = 0.0
+    time_left_s: float | None = None
+
+
 class PoolState(msgspec.Struct, frozen=True, kw_only=True):
     """The pool as it last reported. `unpublished`: files that wait for a part; `dead`: jobs among the dead letters.
 
-    `says`: what keeps the planner from planning, if something does.
+    `says`: what keeps the planner from planning, if something does. `files_per_job`: which share of the jobs that ended gave
+    a file, None before one did. `supply`: of each language that runs draw synthetic samples of.
     """
 
     workers: list[WorkerState]
@@ -54,6 +69,8 @@ class PoolState(msgspec.Struct, frozen=True, kw_only=True):
     unpublished: int = 0
     dead: int = 0
     says: str = ""
+    files_per_job: float | None = None
+    supply: list[Supply] = []
     rates: PoolRates = PoolRates()
 
 

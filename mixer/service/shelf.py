@@ -113,6 +113,15 @@ class Shelf:
         yield "phasemix_pool_jobs", "jobs on their way", ["state"], [
             (["waiting"], state.queue_waiting), (["running"], state.queue_running), (["unpublished"], state.unpublished)
         ]  # fmt: skip
+        backlog = state.queue_waiting + state.queue_running
+        yield "phasemix_pool_backlog", "jobs waiting and running together: what to scale workers by", [], [([], backlog)]
+        yield "phasemix_pool_dead", "jobs among the dead letters", [], [([], state.dead)]
+        yield (
+            "phasemix_pool_missing_tokens",
+            "synthetic tokens that live runs will draw beyond what is published",
+            ["language"],
+            [([one.language], one.missing_tokens) for one in state.supply],
+        )
         yield "phasemix_pool_accepted", "files accepted", [], [([], state.accepted)]
         yield "phasemix_pool_rejected", "files rejected", ["reason"], [([r], n) for r, n in state.rejected.items()]
 

@@ -32,7 +32,8 @@ export async function show(main, address, writes) {
   ], { key: (r) => r.reason, sort: "-total" });
   const nothing = empty("No pool is known: nothing has reported in the last 30 s. Start one, and give it work:",
     "phasemix up --workers 2", "phasemix generators seed --from 'scored/*' --files 1000 --language python");
-  const live = h("div", {}, rates.element, h("div", { class: "columns" }, workers.element, reasons.element));
+  const supply = supplyTable();
+  const live = h("div", {}, rates.element, supply.element, h("div", { class: "columns" }, workers.element, reasons.element));
   const pool = h("div");
   const verdict = field("Show", { kind: "select", options: ["accepted", "rejected"].map((one) => h("option", { selected: one === address.query.get("verdict") }, one)) });
   const files = h("div", { class: "files" });
@@ -47,13 +48,15 @@ export async function show(main, address, writes) {
     const rejected = Object.entries(now?.rejected_per_min ?? {});
     const rows = [["Workers", state ? `${count(state.workers.length)} of ${count(want)} wanted` : `${count(want)} wanted`]];
     if (state) {
-      rows.push(["Waiting", count(state.queue_waiting)], ["Running", count(state.queue_running)], ["Unpublished", count(state.unpublished)], ["Accepted", count(state.accepted)],
+      rows.push(["Waiting", count(state.queue_waiting)], ["Running", count(state.queue_running)], ["Unpublished", count(state.unpublished)], ["Dead", count(state.dead)], ["Accepted", count(state.accepted)],
         ["Accepted a minute", now.accepted_per_min.toFixed(1)], ["Rejected a minute", rejected.reduce((sum, [, rate]) => sum + rate, 0).toFixed(1)]);
     }
     showFacts(cards, rows);
-    say(label, state ? `Engine: ${state.engine_label}` : "");
+    say(label, state ? [`Engine: ${state.engine_label}`, state.says].filter(Boolean).join(". ") : "");
     if (!state) return pool.replaceChildren(nothing);
     if (!live.isConnected) pool.replaceChildren(live);
+    supply.element.hidden = !state.supply.length;
+    supply.update(state.supply);
     workers.update(state.workers);
     const why = Object.entries(state.rejected).map(([reason, total]) => ({ reason, total, rate: now.rejected_per_min[reason] ?? 0 }));
     reasons.update(why, why.length ? "Rejected, by reason" : "Rejected: none so far");
@@ -135,7 +138,18 @@ function workerTable() {
     { name: "accepted", title: "Accepted", number: true, value: (w) => w.accepted, cell: (w) => count(w.accepted) },
     { name: "rejected", title: "Rejected", number: true, value: (w) => w.rejected, cell: (w) => count(w.rejected) },
     { name: "rate", title: "Tokens/s", number: true, value: (w) => w.tokens_per_s, cell: (w) => short(w.tokens_per_s) },
+    { name: "says", title: "Waits for", value: (w) => w.says },
   ], { key: (w) => w.name });
+}
+
+function supplyTable() {
+  return table("Tokens that live runs demand", [
+    { name: "language", title: "Language", value: (s) => s.language },
+    { name: "missing", title: "Missing", number: true, value: (s) => s.missing_tokens, cell: (s) => short(s.missing_tokens) },
+    { name: "published", title: "Published", number: true, value: (s) => s.published_tokens, cell: (s) => short(s.published_tokens) },
+    { name: "rate", title: "A minute", number: true, value: (s) => s.tokens_per_min, cell: (s) => short(s.tokens_per_min) },
+    { name: "left", title: "Time to the goal", number: true, value: (s) => s.time_left_s ?? Infinity, cell: (s) => (s.time_left_s === null ? "not known" : duration(s.time_left_s)) },
+  ], { key: (s) => s.language });
 }
 
 function ago(at_s) {
