@@ -1,6 +1,7 @@
-"""`phasemix streams`: create, publish, list, show, verify, redact, compact."""
+"""`phasemix streams`: create, publish, list, show, card, verify, redact, compact."""
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +15,7 @@ TOKEN_DTYPES = ("int32", "int64", "uint16", "uint32")  # those of streamer.publi
 
 def add_streams(parser: argparse.ArgumentParser) -> Any:
     """Adds the verbs, and returns them for a room above to add its own."""
-    verbs = parser.add_subparsers(required=True, metavar="create|publish|list|show|verify|redact|compact")
+    verbs = parser.add_subparsers(required=True, metavar="create|publish|list|show|card|verify|redact|compact")
     create = verbs.add_parser("create", help="make an empty stream")
     create.add_argument("name", help="the stream, such as synthetic/go")
     create.add_argument("--seq-len", type=int, required=True, metavar="IDS", help="set how many tokens a sample has")
@@ -48,11 +49,16 @@ def add_streams(parser: argparse.ArgumentParser) -> Any:
     show = verbs.add_parser("show", help="one line a part; with the samples in which something is redacted")
     show.add_argument("name")
     show.set_defaults(run=run_show)
+    card = verbs.add_parser(
+        "card", help="the data card of a stream: documents, licences, and how synthetic files came to be"
+    )
+    card.add_argument("name")
+    card.set_defaults(run=run_card)
     verify = verbs.add_parser("verify", help="read everything again; name what is damaged, missing, or named by no entry")
     verify.add_argument("glob", nargs="?", default="*")
     verify.add_argument("--remove", action="store_true", help="remove what no entry names")
     verify.set_defaults(run=run_verify)
-    for verb in (create, publish, listing, show, verify, add_redact(verbs), add_compact(verbs)):
+    for verb in (create, publish, listing, show, card, verify, add_redact(verbs), add_compact(verbs)):
         add_root(verb)
         add_json(verb)
     return verbs
@@ -140,6 +146,29 @@ def run_show(options: argparse.Namespace) -> int:
     if snapshot.redacted_by:
         rows = [{**row, "redacted": row.get("redacted", 0)} for row in rows]
     print_table(rows, options.json)
+    return 0
+
+
+def run_card(options: argparse.Namespace) -> int:
+    import msgspec
+
+    from streamer.catalog.catalog import Catalog
+    from streamer.publishing.card import card_of
+
+    card = msgspec.to_builtins(card_of(Catalog(options.root), options.name))
+    if options.json:
+        json.dump(card, sys.stdout, indent=1)
+        sys.stdout.write("\n")
+        return 0
+    tables = {name: card.pop(name) for name in ("licenses", "largest_repositories")}
+    origins = card.pop("origins") or {}
+    tables |= {name: origins.pop(name) for name in ("recipes", "models", "seed_licenses") if name in origins}
+    for name, value in [*card.items(), *origins.items()]:
+        if value is not None:
+            print(f"{name.replace('_', ' '):20} {value:,}" if isinstance(value, int) else f"{name:20} {value}")
+    for name, counts in tables.items():
+        print(f"\n{name.replace('_', ' ')}")
+        print_table([{"name": key, "documents": count} for key, count in counts.items()], False)
     return 0
 
 

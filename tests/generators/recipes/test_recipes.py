@@ -26,6 +26,10 @@ from generators.recipes.recipe import (
     write_prompt,
 )
 from streamer import Catalog
+from streamer.catalog.redaction import Rule
+from streamer.publishing.card import Origins, card_of
+from streamer.publishing.compacting import compact
+from streamer.publishing.redacting import redact
 
 PROMPT = "{language} {seed} {variation}"
 STDLIB = Path(sysconfig.get_path("stdlib"))
@@ -180,3 +184,31 @@ def test_recipes_are_listed_added_and_shared_by_command(
     for wrong in (["--share", "mine"], ["--share", "mine=much"], ["--share", "other=1"], ["--add", "missing.toml"]):
         assert main([*words, *wrong]) == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_stream_s_card_says_whose_it_is_and_how_its_files_came_to_be(
+    seeded: Catalog, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    origin_file(seeded)
+    card = card_of(seeded, "synthetic/python")
+    assert (card.documents, card.licenses, card.origins is not None) == (1, {"synthetic": 1}, True)
+    assert card.origins == Origins(
+        recipes={"mine/2": 1}, models={"m": 1}, seed_licenses={"MIT": 1}, seed_repositories=1, prompt_tokens=9,
+        written_tokens=21,
+    )  # fmt: skip
+    for name in ("documents/python", "scored/python/q50"):
+        card = card_of(seeded, name)
+        assert (card.licenses, card.largest_repositories) == ({"PSF-2.0": card.documents}, {"stdlib": card.documents})
+        assert card.origins is None
+    half = card_of(seeded, "scored/python/q50").documents
+    assert (half, card_of(seeded, "documents/python").documents) == (5, 10)
+    best = max(seeded.documents("documents/python"), key=lambda document: document.score or 0)
+    redact(seeded, Rule(documents=(best.document,)), [], by=None, why=None, at_s=0.0)
+    compact(seeded, "documents/python")
+    for name, documents in (("documents/python", 9), ("scored/python/q50", 4)):
+        card = card_of(seeded, name)
+        assert (card.documents, card.redacted_documents) == (documents, 1)
+    assert main(["streams", "card", "synthetic/python", "--root", str(root)]) == 0
+    assert "seed licenses" in capsys.readouterr().out
+    assert main(["streams", "card", "synthetic/python", "--root", str(root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["origins"]["recipes"] == {"mine/2": 1}
