@@ -1,4 +1,4 @@
-"""`phasemix generators`: seed, plan, work, publish, scale, status, drain, dead; and recipes, try, show."""
+"""`phasemix generators`: seed, plan, work, publish, scale, status, drain, dead; engine; and recipes, try, show."""
 
 import argparse
 import os
@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from generators.commands.engine import add_engine
 from generators.commands.recipes import add_recipes, add_show, add_try
 from streamer.commands.options import add_json, add_root
 from streamer.commands.table import print_table
@@ -21,7 +22,9 @@ DRAIN_LOOK_S = 0.5
 
 
 def add_generators(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(required=True, metavar="seed|scale|status|recipes|try|show|drain|dead|plan|work|publish")
+    verbs = parser.add_subparsers(
+        required=True, metavar="seed|scale|status|recipes|try|show|drain|dead|engine|plan|work|publish"
+    )
     seed = verbs.add_parser("seed", help="order synthetic files, apart from what runs demand")
     seed.add_argument(
         "--from", required=True, dest="glob", metavar="GLOB", help="streams of seed documents, like 'scored/*'"
@@ -39,6 +42,7 @@ def add_generators(parser: argparse.ArgumentParser) -> None:
     dead = verbs.add_parser("dead", help="jobs that kept failing, and why")
     dead.add_argument("--retry", action="store_true", help="empty the list, so that what is still wanted is planned again")
     dead.set_defaults(run=run_dead)
+    add_engine(verbs)
     add_recipes(verbs)
     add_try(verbs)
     add_show(verbs)

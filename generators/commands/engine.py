@@ -1,0 +1,81 @@
+"""`phasemix generators engine up MODEL`: runs vLLM until it is told to end. Imports nothing heavy."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+LOOK_S, PROBE_S = 0.5, 2.0
+
+
+def add_engine(verbs: Any) -> None:
+    engine = verbs.add_parser("engine", help="run a vLLM server with the flags that suit this machine")
+    actions = engine.add_subparsers(required=True, metavar="up")
+    up = actions.add_parser("up", help="start vLLM, say when it is ready, and run it until Control-C or SIGTERM")
+    up.add_argument("model", metavar="MODEL", help="a folder with a checkpoint, or a name of a hub")
+    up.add_argument("--port", type=int, default=8000, help="listen at this port of 127.0.0.1 (default: 8000)")
+    up.add_argument("--name", help="what the model is called in answers (default: the folder's name)")
+    up.add_argument("--python", metavar="PATH", help="the Python that has vLLM (default: .engine/bin/python, else this one)")
+    up.add_argument("--timeout", type=float, default=1800.0, metavar="SECONDS", help="wait so long until it is ready")
+    up.add_argument("more", nargs="*", metavar="FLAG", help="flags of vLLM, after --")
+    up.set_defaults(run=run_up)
+
+
+def run_up(options: argparse.Namespace) -> int:
+    from generators.engines.vllm_server import find_python, server_of, this_machine
+
+    server = server_of(
+        options.model,
+        python=find_python(options.python),
+        port=options.port,
+        machine=this_machine(),
+        name=options.name,
+        more=options.more,
+    )
+    print(f"phasemix: {' '.join(server.argv)}", file=sys.stderr, flush=True)
+    process = subprocess.Popen(server.argv, env={**os.environ, **server.environment})
+    told = threading.Event()
+
+    def end(*_: object) -> None:
+        told.set()
+        process.terminate()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    try:
+        wait_until_ready(process, server.url, told, options.timeout)
+        code = process.wait()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    return 0 if told.is_set() else code or 1
+
+
+def wait_until_ready(process: "subprocess.Popen[bytes]", url: str, told: threading.Event, timeout_s: float) -> None:
+    """Says when the server answers. Raises: EngineError when it ends before, or does not get ready in time."""
+    from generators.errors import EngineError
+
+    start_s = time.monotonic()
+    while not is_healthy(url):
+        if told.wait(LOOK_S):
+            return
+        if process.poll() is not None:
+            raise EngineError(f"vLLM ended with exit code {process.returncode} before it was ready; the reason stands above")
+        if time.monotonic() - start_s > timeout_s:
+            raise EngineError(f"vLLM is not ready after {timeout_s:g} s; give it longer with --timeout")
+    print(f"ready at {url} after {time.monotonic() - start_s:.0f} s", flush=True)
+
+
+def is_healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url.removesuffix('/v1')}/health", timeout=PROBE_S) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False

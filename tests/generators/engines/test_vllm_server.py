@@ -1,0 +1,50 @@
+"""The command line that runs vLLM, on machines of several kinds; a real one is run by test_vllm."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.command_line import main
+from generators.engines.vllm_server import Machine, find_python, server_of, this_machine
+from generators.errors import EngineError
+
+SMALL = Machine(gpus=0, cores=2, memory_bytes=24 << 30)
+
+
+def words(server_argv: tuple[str, ...]) -> dict[str, str]:
+    return dict(zip(server_argv, server_argv[1:], strict=False))
+
+
+def test_a_cpu_gets_few_sequences_and_a_quarter_of_its_memory(tmp_path: Path) -> None:
+    (tmp_path / "coder-1b").mkdir()
+    found = server_of(str(tmp_path / "coder-1b"), python="py", port=7, machine=SMALL, name=None, more=["--seed", "3"])
+    said = words(found.argv)
+    assert (said["--served-model-name"], said["--max-num-seqs"], said["--dtype"]) == ("coder-1b", "16", "float32")
+    assert found.argv[-2:] == ("--seed", "3")
+    assert (found.environment["VLLM_CPU_KVCACHE_SPACE"], found.environment["HF_HUB_OFFLINE"]) == ("6", "1")
+    assert found.url == "http://127.0.0.1:7/v1"
+
+
+def test_each_gpu_has_a_copy_of_the_model() -> None:
+    machine = Machine(gpus=4, cores=64, memory_bytes=1 << 40)
+    found = server_of("org/coder", python="py", port=8000, machine=machine, name="coder", more=())
+    said = words(found.argv)
+    assert (said["--served-model-name"], said["--data-parallel-size"]) == ("coder", "4")
+    assert not {"--dtype", "--enforce-eager"} & set(found.argv)
+    assert "HF_HUB_OFFLINE" not in found.environment
+
+
+def test_without_vllm_the_way_to_have_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EngineError, match="environment of its own and name the Python of that with --python"):
+        find_python(None)
+    with pytest.raises(EngineError, match="--python nowhere is not there"):
+        find_python("nowhere")
+    assert find_python(sys.executable) == sys.executable
+    assert this_machine().cores > 0
+
+
+def test_a_server_that_ends_at_once_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generators", "engine", "up", str(tmp_path), "--port", "1", "--python", sys.executable]) == 2
+    assert "before it was ready; the reason stands above" in capsys.readouterr().err
