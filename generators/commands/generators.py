@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from generators.commands.engine import add_engine
-from generators.commands.recipes import add_recipes, add_show, add_try
+from generators.commands.files import add_rejected, add_show
+from generators.commands.queues import open_queue
+from generators.commands.recipes import add_recipes, add_try
 from streamer.commands.options import add_json, add_root
 from streamer.commands.table import print_table
 
 if TYPE_CHECKING:
-    from generators.queue.redis_job_queue import RedisJobQueue
     from mixer.pool.pool import PoolState
 
 TICK_S = 0.5
@@ -23,7 +24,7 @@ DRAIN_LOOK_S = 0.5
 
 def add_generators(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(
-        required=True, metavar="seed|scale|status|recipes|try|show|drain|dead|engine|plan|work|publish"
+        required=True, metavar="seed|scale|status|recipes|try|show|rejected|drain|dead|engine|plan|work|publish"
     )
     seed = verbs.add_parser("seed", help="order synthetic files, apart from what runs demand")
     seed.add_argument(
@@ -80,7 +81,7 @@ def add_generators(parser: argparse.ArgumentParser) -> None:
         add_root(verb)
     for verb in (seed, scale, status, drain, dead):
         add_json(verb)
-    for verb in (status, drain, dead, plan, work, publish):
+    for verb in (status, drain, dead, plan, work, publish, add_rejected(verbs)):
         verb.add_argument(
             "--redis",
             default=os.environ.get("PHASEMIX_REDIS"),
@@ -368,17 +369,6 @@ def run_work(options: argparse.Namespace) -> int:
 
     asyncio.run(work())
     return 0
-
-
-def open_queue(options: argparse.Namespace) -> "RedisJobQueue":
-    """Raises: QueueError when no Redis is named."""
-    from generators.errors import QueueError
-    from generators.queue.redis_job_queue import queue_of
-    from streamer.catalog.catalog import Catalog
-
-    if options.redis is None:
-        raise QueueError("no Redis is known: start phasemix up for this root, or name one with --redis or PHASEMIX_REDIS")
-    return queue_of(Catalog(options.root), options.redis)
 
 
 def run_always(tick: Callable[[], None]) -> int:

@@ -1,4 +1,4 @@
-"""`phasemix generators recipes | try | show`: what engines are asked, and what they wrote. Imports nothing heavy."""
+"""`phasemix generators recipes | try`: what engines are asked. Imports nothing heavy."""
 
 import argparse
 import json
@@ -35,14 +35,6 @@ def add_try(verbs: Any) -> None:
     add_root(attempt)
     add_json(attempt)
     attempt.set_defaults(run=run_try)
-
-
-def add_show(verbs: Any) -> None:
-    show = verbs.add_parser("show", help="a file that an engine wrote: its text, and how it came to be")
-    show.add_argument("file", metavar="FILE", help="its id, as phasemix runs trace and the dashboard show it")
-    add_root(show)
-    add_json(show)
-    show.set_defaults(run=run_show)
 
 
 def run_recipes(options: argparse.Namespace) -> int:
@@ -145,20 +137,3 @@ async def ask(options: argparse.Namespace, engine: "Engine") -> "tuple[Job, Comp
         return job, await engine.complete(job)
     finally:
         await engine.close()
-
-
-def run_show(options: argparse.Namespace) -> int:
-    from generators.publishing.published_files import find_file
-    from streamer.catalog.catalog import Catalog
-
-    found = find_file(Catalog(options.root), options.file)
-    if options.json:
-        json.dump(found, sys.stdout, indent=1)
-        sys.stdout.write("\n")
-        return 0
-    origin = found.pop("origin") or {}
-    text = found.pop("text")
-    for name, value in [*found.items(), *origin.items()]:
-        print(f"{name:16} {json.dumps(value) if isinstance(value, dict) else value}")
-    print(f"--- text\n{text}", end="")
-    return 0

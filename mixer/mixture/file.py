@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Sized
 from typing import Any, NamedTuple
 
+from msgspec import UnsetType
+
 from mixer.errors import MixtureError
 from mixer.faults import Fault, Path, check, fits
 from mixer.mixture.grammar import COMPONENT, Extension
@@ -200,6 +202,13 @@ def check_component(component: Component, path: Path) -> None:
     if within == "temperature" and not has:
         title = COMPONENT["temperature"]["title"]
         raise Fault((*path, "within"), f" = 'temperature': temperature is missing; add temperature, {title}, such as 3.0")
+    named = not isinstance(component.like, UnsetType)
+    if named and within != "like":
+        said = f" = {shown(component.like)} says nothing while within = {shown(within)}; "
+        raise Fault((*path, "like"), f'{said}set within = "like", or leave like out')
+    if within == "like" and not named:
+        title = COMPONENT["like"]["title"]
+        raise Fault((*path, "within"), f" = 'like': like is missing; add like, {title}")
     if pins > 1 + 1e-9:
         raise Fault(
             (*path, "pin"), f" = {shown(component.pin)}: its pins sum to {pins:.6g}; at most 1 is possible, lower one"

@@ -19,7 +19,7 @@ from streamer.catalog.names import check_word
 from streamer.wording import plain
 
 SUFFIXES = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
-NEWER_KEYS = ("temperature", "best_share")  # than format mixture/1
+NEWER_KEYS = ("temperature", "best_share", "like")  # than format mixture/1
 END = r"$(?!\n)"  # of a pattern: `$` alone would let a last line break through
 WORD = r"^[a-z0-9][a-z0-9._-]{0,63}"
 Word = Annotated[
@@ -60,10 +60,11 @@ class Component(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         ),
     ] = None
     within: Annotated[
-        Literal["tokens", "equal", "temperature"] | dict[str, Weight],
+        Literal["tokens", "equal", "temperature", "like"] | dict[str, Weight],
         Meta(
-            title="'tokens', 'equal', 'temperature' or a table of weights by stream or key",
-            description="How the component's streams share: by unique tokens, equally, by weights, or keys by tokens^(1/T).",
+            title="'tokens', 'equal', 'temperature', 'like' or a table of weights by stream or key",
+            description="How the component's streams share: by unique tokens, equally, by weights, or keys by tokens^(1/T) "
+            "or by the tokens that other streams have of them.",
             examples=["tokens", {"python": 3, "go": 1}],
         ),
     ] = "tokens"
@@ -107,6 +108,14 @@ class Component(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             title="a number from 0.1 to 1000",
             description="T of within = 'temperature': a key gets tokens^(1/T). 1 is 'tokens', more is flatter.",
             examples=[3.0],
+        ),
+    ] = UNSET
+    like: Annotated[
+        Glob | Annotated[list[Glob], Meta(min_length=1)] | UnsetType,
+        Meta(
+            title="a glob such as 'raw/*', or a list that names at least one",
+            description="The streams of within = 'like': a key gets what they have of its tokens.",
+            examples=["raw/*"],
         ),
     ] = UNSET
     best_share: Annotated[

@@ -8,10 +8,13 @@ How: what is no rational, tokens^(1/T), is a decimal of 50 digits whose steps ar
 
 import fnmatch
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from typing import NamedTuple
+
+from msgspec import UnsetType
 
 from mixer.faults import Fault, Path
 from mixer.mixture.mixture import Component, Mixture, count_tokens, globs
@@ -61,7 +64,7 @@ def resolve(mixture: Mixture, reference: str, snapshots: Sequence[Snapshot]) -> 
         of_run = Fraction(str(component.share))
         rows += [
             (row, share * of_run, component)
-            for row, share in zip(chosen, inner_shares(path, component, chosen), strict=True)
+            for row, share in zip(chosen, inner_shares(path, component, chosen, snapshots), strict=True)
         ]
     if len(shapes) > 1:
         said = ", ".join(f"{name} {dtype} of tokenizer {tokenizer}" for (dtype, tokenizer), name in shapes.items())
@@ -163,9 +166,9 @@ def bin_rank(name: str) -> tuple[int, str]:
     return (-int(found[1]) if found else 1, name)
 
 
-def inner_shares(path: Path, component: Component, rows: list[Row]) -> list[Fraction]:
+def inner_shares(path: Path, component: Component, rows: list[Row], snapshots: Sequence[Snapshot]) -> list[Fraction]:
     """Shares inside a component, summing to 1, pins applied."""
-    weights = weigh(path, component, rows)
+    weights = weigh(path, component, rows, snapshots)
     if not any(weights):
         weights = [Fraction(1)] * len(rows)  # nothing published yet: equal
     groups = pin_groups(path, component, rows)
@@ -202,7 +205,7 @@ def pin_groups(path: Path, component: Component, rows: list[Row]) -> list[str | 
     return [next((pin for pin in (row.name, row.key) if pin in component.pin), None) for row in rows]
 
 
-def weigh(path: Path, component: Component, rows: list[Row]) -> list[Fraction]:
+def weigh(path: Path, component: Component, rows: list[Row], snapshots: Sequence[Snapshot]) -> list[Fraction]:
     """What each stream asks for, before pins."""
     if isinstance(component.within, dict):
         return [Fraction(str(given_weight(path, component.within, row))) for row in rows]
@@ -213,9 +216,32 @@ def weigh(path: Path, component: Component, rows: list[Row]) -> list[Fraction]:
     by_key: dict[str, int] = {}
     for row in rows:
         by_key[row.key] = by_key.get(row.key, 0) + row.gives
-    assert isinstance(component.temperature, float)
-    flat = {key: root(samples, component.temperature) for key, samples in by_key.items()}
-    return [flat[row.key] * row.gives / max(1, by_key[row.key]) for row in rows]
+    if component.within == "like":
+        wanted = weigh_like(path, component, list(by_key), snapshots)
+    else:
+        assert isinstance(component.temperature, float)
+        wanted = {key: root(samples, component.temperature) for key, samples in by_key.items()}
+    streams = Counter(row.key for row in rows)
+    return [
+        wanted[row.key] * (Fraction(row.gives, by_key[row.key]) if by_key[row.key] else Fraction(1, streams[row.key]))
+        for row in rows
+    ]
+
+
+def weigh_like(path: Path, component: Component, keys: list[str], snapshots: Sequence[Snapshot]) -> dict[str, Fraction]:
+    """What the streams of `like` have of each key, in samples. Raises: Fault when they have nothing of one."""
+    assert not isinstance(component.like, UnsetType)
+    others = match(Component(streams=component.like, share=1.0), snapshots)
+    if not others:
+        raise Fault((*path, "like"), f" = {shown(component.like)}: no stream matches; name streams that have tokens")
+    found: Counter[str] = Counter()
+    for snapshot in others:
+        found[snapshot.key] += snapshot.samples
+    for key in keys:
+        if not found[key] and key not in component.pin:
+            said = f"they have no tokens of key {key}; exclude its streams, pin it, or name other streams"
+            raise Fault((*path, "like"), f" = {shown(component.like)}: {said}")
+    return {key: Fraction(found[key]) for key in keys}
 
 
 def given_weight(path: Path, weights: Mapping[str, float], row: Row) -> float:

@@ -1,8 +1,13 @@
 """Files of the pool as people look at them: accepted ones from the parts, rejected ones from Redis, in tokens."""
 
+import json
+from pathlib import Path
+
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given
 
+from deploy.command_line import main
 from generators.publishing.publisher import Publisher
 from generators.queue.job import Job, Reason, accepted_file
 from generators.queue.redis_job_queue import queue_of
@@ -46,3 +51,21 @@ def test_rejected_files_come_from_redis_and_none_where_there_is_none(seeded: Cat
 @given(text=st.text(), language=st.sampled_from([*LANGUAGES, "klingon"]))
 def test_the_tokens_of_a_text_are_the_text(text: str, language: str) -> None:
     assert "".join(piece for _, piece in tokens_of(text, language)) == text
+
+
+def test_rejected_files_are_shown_by_reason(
+    seeded: Catalog, root: Path, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queue = queue_of(seeded, redis_url)
+    for index in range(3):
+        queue.add(job(index))
+    for claim, reason in zip(queue.claim("a", count=3, silent_ms=1), ("empty", "cut_off", "cut_off"), strict=True):
+        queue.reject_job(claim, reason, f"text {claim.job.index}\n")
+    words = ["generators", "rejected", "--root", str(root), "--redis", redis_url]
+    assert main([*words, "--reason", "cut_off", "--json"]) == 0
+    assert [file["text"] for file in json.loads(capsys.readouterr().out)] == ["text 2\n", "text 1\n"]
+    assert main([*words, "--most", "1"]) == 0
+    said = capsys.readouterr().out
+    assert ("text 2" in said, "text 1" in said, "empty" in said) == (True, False, True)
+    assert main([*words, "--reason", "nonsense"]) == 2
+    assert "the reasons there are cut_off, empty" in capsys.readouterr().err

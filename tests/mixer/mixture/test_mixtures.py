@@ -157,7 +157,7 @@ def test_what_format_one_cannot_say_is_written_as_format_two(mixtures: Mixtures)
     mixtures.apply(HEAD + "best_share = 0.5\n")
     bodies = mixtures.catalog.log("mixtures/m").read()
     assert [body["format"] for body in bodies] == ["mixture/1", "mixture/2"]
-    assert set(bodies[0]["mixture"]["component"][0]) == set(COMPONENT) - {"temperature", "best_share"}
+    assert set(bodies[0]["mixture"]["component"][0]) == set(COMPONENT) - {"temperature", "like", "best_share"}
 
 
 SHARES = st.floats(0, 1)
@@ -278,3 +278,22 @@ def test_the_work_of_a_preview_grows_with_its_pins_and_no_faster(root: Path, fil
     preview(1)
     none, some, many = (calls_of(lambda pins=pins: preview(pins)) for pins in (1, 100, 200))
     assert many - none < 2.2 * (some - none) + 1000
+
+
+def test_keys_share_like_the_tokens_of_other_streams_however_many_they_have_themselves(root: Path, fill: Fill) -> None:
+    for name, samples in (("raw/python", 60), ("raw/go", 30), ("raw/c", 10), ("synthetic/python", 5), ("synthetic/c", 80)):
+        fill(name, samples)
+    Catalog(root).create_stream("synthetic/go", seq_len=8, tokenizer=Catalog(root).stream("raw/go").tokenizer)
+    text = HEAD.replace("raw", "synthetic") + 'within = "like"\nlike = "raw/*"\n'
+    mixtures = Mixtures(root)
+    assert shares(mixtures, text) == pytest.approx({"synthetic/c": 0.1, "synthetic/go": 0.3, "synthetic/python": 0.6})
+    pinned = shares(mixtures, text + "pin = { python = 0.8 }\n")
+    assert pinned == pytest.approx({"synthetic/c": 0.05, "synthetic/go": 0.15, "synthetic/python": 0.8})
+
+
+def test_streams_of_one_key_share_what_others_have_of_it_by_their_own_tokens(root: Path, fill: Fill) -> None:
+    for name, samples in (("raw/go", 30), ("raw/c", 10), ("scored/go/q90", 1), ("scored/go/q50", 3), ("scored/c/q50", 50)):
+        fill(name, samples)
+    text = HEAD.replace("raw", "scored") + 'within = "like"\nlike = ["raw/*"]\n'
+    found = shares(Mixtures(root), text)
+    assert found == pytest.approx({"scored/go/q90": 3 / 16, "scored/go/q50": 9 / 16, "scored/c/q50": 1 / 4})

@@ -85,3 +85,16 @@ def test_runs_that_draw_nothing_synthetic_cost_one_look_at_their_log(runs: Runs,
 )  # fmt: skip
 def test_a_glob_is_judged_by_its_fixed_beginning(glob: str, could: bool) -> None:
     assert may_match(glob) == could
+
+
+def test_a_language_of_which_nothing_was_written_is_demanded_as_its_corpus_is_large(
+    runs: Runs, root: Path, fill: Fill
+) -> None:
+    fill("raw/c", 120)
+    Catalog(root).create_stream("synthetic/c", seq_len=8, tokenizer=Catalog(root).stream("raw/c").tokenizer)
+    Mixtures(root).apply(
+        'name = "like"\nseq_len = 8\n[[component]]\nstreams = "synthetic/*"\nshare = 1\nwithin = "like"\nlike = "raw/*"\n'
+        'max_passes = 1\nwhen_dry = "wait"\n'
+    )
+    runs.create("a", mixture="like", seed=1, global_batch=4, num_steps=100)
+    assert demand(root) == {"c": 300 * 8, "go": 90 * 8}

@@ -1,0 +1,73 @@
+"""`phasemix generators show | rejected`: what engines wrote. Imports nothing heavy."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from streamer.commands.options import add_json, add_root
+from streamer.commands.table import print_table
+
+SHOWN_LINES, SHOWN_CHARACTERS = 12, 120  # of a file that was rejected
+
+
+def add_show(verbs: Any) -> None:
+    show = verbs.add_parser("show", help="a file that an engine wrote: its text, and how it came to be")
+    show.add_argument("file", metavar="FILE", help="its id, as phasemix runs trace and the dashboard show it")
+    add_root(show)
+    add_json(show)
+    show.set_defaults(run=run_show)
+
+
+def add_rejected(verbs: Any) -> argparse.ArgumentParser:
+    rejected = verbs.add_parser("rejected", help="the last 200 files that a gate refused, and how they begin")
+    rejected.add_argument("--reason", metavar="REASON", help="those refused for this reason alone, such as cut_off")
+    rejected.add_argument("--most", type=int, default=10, metavar="N", help="show so many of them (default: 10)")
+    add_root(rejected)
+    add_json(rejected)
+    rejected.set_defaults(run=run_rejected)
+    parser: argparse.ArgumentParser = rejected
+    return parser
+
+
+def run_show(options: argparse.Namespace) -> int:
+    from generators.publishing.published_files import find_file
+    from streamer.catalog.catalog import Catalog
+
+    found = find_file(Catalog(options.root), options.file)
+    if options.json:
+        json.dump(found, sys.stdout, indent=1)
+        sys.stdout.write("\n")
+        return 0
+    origin = found.pop("origin") or {}
+    text = found.pop("text")
+    for name, value in [*found.items(), *origin.items()]:
+        print(f"{name:16} {json.dumps(value) if isinstance(value, dict) else value}")
+    print(f"--- text\n{text}", end="")
+    return 0
+
+
+def run_rejected(options: argparse.Namespace) -> int:
+    import msgspec
+
+    from generators.commands.queues import open_queue
+    from generators.errors import QueueError
+
+    kept = open_queue(options).rejected_files()
+    reasons = sorted({file.reason for file in kept})
+    if options.reason is not None and options.reason not in reasons:
+        raise QueueError(
+            f"none of the last {len(kept)} rejected files was refused as {options.reason}; the reasons there are "
+            f"{', '.join(reasons) or 'none'}"
+        )
+    chosen = [file for file in kept if options.reason in (None, file.reason)][: options.most]
+    if options.json:
+        json.dump([msgspec.to_builtins(file) for file in chosen], sys.stdout, indent=1)
+        sys.stdout.write("\n")
+        return 0
+    for file in chosen:
+        print(f"--- {file.reason}: {file.language}, by {file.model} of seed {file.seed}, job {file.id}")
+        print("\n".join(line[:SHOWN_CHARACTERS] for line in file.text.splitlines()[:SHOWN_LINES]))
+    counts = {reason: sum(file.reason == reason for file in kept) for reason in reasons}
+    print_table([{"reason": reason, "of the files kept": count} for reason, count in counts.items()], False)
+    return 0
