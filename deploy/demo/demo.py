@@ -254,6 +254,10 @@ class Demo:
             result = json.loads((self.root / "checkpoints" / phase / "result.json").read_text())
             phases.append(demo_report.report_phase(catalog, phase, phase, result["steps"], result["heldout_bits_per_byte"]))
         synthetic = demo_report.report_synthetic(catalog, "enhanced", phases[2].steps)
+        if synthetic.one_that_joined is not None:
+            self.title("a file that was written while phase 3 trained: where it was drawn, and how it came to be")
+            self.call("runs", "trace", "enhanced", "--document", synthetic.one_that_joined)
+            self.call("generators", "show", synthetic.one_that_joined)
         order = demo_report.order_digests(catalog, "enhanced", phases[2].steps)
         replay_is_equal = demo_report.repeats(redone, after)
         order_is_equal = order == [line.origin for line in after]

@@ -38,6 +38,7 @@ class Synthetic(msgspec.Struct, frozen=True, kw_only=True):
 
     files_trained_on: int
     files_that_joined_under_training: int
+    one_that_joined: str | None  # its id
 
 
 def report_phase(catalog: Catalog, phase: str, run: str, steps: int, bits_per_byte: float | None) -> PhaseReport:
@@ -102,7 +103,9 @@ def report_synthetic(catalog: Catalog, run: str, steps: int) -> Synthetic:
         if number >= seen_first[stream]:
             joined |= found
     assert first.start_step == 0
-    return Synthetic(files_trained_on=len(files), files_that_joined_under_training=len(joined))
+    return Synthetic(
+        files_trained_on=len(files), files_that_joined_under_training=len(joined), one_that_joined=min(joined, default=None)
+    )
 
 
 def first_snapshot(catalog: Catalog, run: str, stream: str) -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,7 +24,9 @@ def add_engine(verbs: Any) -> None:
     up.add_argument("--name", help="what the model is called in answers (default: the folder's name)")
     up.add_argument("--python", metavar="PATH", help="the Python that has vLLM (default: .engine/bin/python, else this one)")
     up.add_argument("--timeout", type=float, default=1800.0, metavar="SECONDS", help="wait so long until it is ready")
-    up.add_argument("more", nargs="*", metavar="FLAG", help="flags of vLLM, after --")
+    up.add_argument(
+        "--flags", default="", metavar="FLAGS", help="flags of vLLM in one word, as in --flags='--max-model-len 8192'"
+    )
     up.set_defaults(run=run_up)
 
 
@@ -36,7 +39,7 @@ def run_up(options: argparse.Namespace) -> int:
         port=options.port,
         machine=this_machine(),
         name=options.name,
-        more=options.more,
+        more=shlex.split(options.flags),
     )
     print(f"phasemix: {' '.join(server.argv)}", file=sys.stderr, flush=True)
     process = subprocess.Popen(server.argv, env={**os.environ, **server.environment})

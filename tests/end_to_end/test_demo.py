@@ -59,6 +59,8 @@ def test_the_demo_keeps_its_promises_and_leaves_nothing(code: Path, tmp_path: Pa
     assert all(0 < phase["bits_per_byte"] < 8 for phase in found["phases"])
     assert found["files_accepted"] > FIRST_FILES
     assert found["files_that_joined_under_training"] > 0
+    assert f"generators show {found['one_that_joined']}" in done.stderr
+    assert "oss-instruct-file/1" in done.stderr.partition("generators show")[2]
     assert found["steps_redone"] > 0
     assert (found["order_is_equal"], found["replay_is_equal"], found["workers"]) == (True, True, 3)
     assert found["engine"] == "rule-based, not a model"

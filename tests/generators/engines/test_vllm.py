@@ -94,7 +94,7 @@ def vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     words = ("generators", "engine", "up", str(checkpoint), "--name", "tiny", "--port", str(port), "--python", str(ENGINE))
-    argv = (sys.executable, "-P", "-m", "phasemix", *words, "--", "--max-model-len", "1024", "--max-num-seqs", "8")
+    argv = (sys.executable, "-P", "-m", "phasemix", *words, "--flags=--max-model-len 1024 --max-num-seqs 8")
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     log = tmp_path / "vllm.log"
     process = processes.start(argv, log=log)
