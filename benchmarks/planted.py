@@ -6,7 +6,8 @@ The files of the sources are written again beside planted ones, and `phasemix co
 root, which tells what became of each: 50 copies of each of eight kinds; of the benchmarks 200 tasks as published and 200
 solutions without comments, each inside a file of the sources, verbatim, renamed or reformatted, and 200 more of shorter
 solutions; 5 secrets of each kind in files that are there anyway. Shorter solutions and copies with a fifth of the names
-or more changed are reported without a target. Every other file that is dropped for a benchmark is printed, to be judged.
+or more changed are reported without a target. Other files that are dropped for a benchmark, or that have a secret replaced,
+are printed, to be judged.
 """
 
 import argparse
@@ -36,7 +37,10 @@ from streamer.corpus.sources.raw_file import RawFile
 from streamer.documents.notebooks import NOTEBOOK
 from streamer.documents.text import DropReason
 from streamer.gates.filters import Filters, LanguageGates
+from streamer.gates.subject import Subject
 from streamer.likeness.decontamination import Decontamination
+from streamer.privacy.replacing import read_counts
+from streamer.privacy.span import Kind
 
 OF_FORM, OF_SECRET, ORDINARY_FILES = 200, 5, 20_000
 PUBLISHED, ALONE, SHORTER = "as published", "code alone", "code alone, shorter"
@@ -89,15 +93,15 @@ def main() -> int:
         copies = [*planted_copies(take(hosts, EACH * len({**COPIES, **FAR_COPIES})), chance)]
         tasks = [*planted_tasks([*read_published(args.benchmarks)], hosts, chance)]
         added = [*to_rows([*copies, *tasks], rows)]
-        secrets = dict(planted_secrets(take(hosts, OF_SECRET * len(ALL_KINDS)), chance))
+        secrets = dict(planted_secrets(hosts, chance))
         write_rows([*map(row_of, files), *added], sources / "files.parquet")
         recipe.write_text(RECIPE.format(sources, args.benchmarks.absolute()))
         command = [sys.executable, "-m", "phasemix", "corpus", "ingest", "--recipe", str(recipe), "--root", str(root)]
         report, _ = ingest([*command, "--workers", str(args.workers), "--json"])
         catalog = Catalog(str(root))
         found = what_became(catalog, report)
-        texts = {(one.repository, one.path): one.text for one in documents(catalog, report, set(secrets))}
-    return tell(rows, found, secrets, texts, len(files), as_json=args.json)
+        texts, false = look_for_secrets(catalog, report, set(secrets), set(rows))
+    return tell(rows, found, secrets, texts, false, len(files), as_json=args.json)
 
 
 def new_hosts(files: list[RawFile]) -> list[Host]:
@@ -156,12 +160,19 @@ def planted_tasks(
 
 
 def planted_secrets(hosts: list[Host], chance: random.Random) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
-    """Changes the files: by repository and path, the kind of the secret that each has, and the secret."""
-    for number, host in enumerate(hosts):
-        kind, lines = ALL_KINDS[number % len(ALL_KINDS)], host.text.splitlines()
+    """Changes files: by repository and path, the kind of the secret that each has, and the secret."""
+    gates = LanguageGates(Filters())
+    for kind in ALL_KINDS * OF_SECRET:
         secret, line = plant(kind, chance)
-        place = chance.randrange(len(lines) + 1)
-        host.file.data = "\n".join([*lines[:place], line, *lines[place:]]).encode()
+        is_planted = False
+        while not is_planted:  # a key of many lines in a string of one is no code any more
+            (host,) = take(hosts, 1)
+            lines = host.text.splitlines()
+            place = chance.randrange(len(lines) + 1)
+            text = "\n".join([*lines[:place], line, *lines[place:]])
+            subject = Subject(text, language=host.language, path=host.file.path, repository=host.file.repository)
+            is_planted = gates.judge(subject) is None
+        host.file.data = text.encode()
         yield (host.file.repository, host.file.path), (kind, secret)
 
 
@@ -186,11 +197,19 @@ def what_became(catalog: Catalog, report: dict[str, Any]) -> dict[tuple[str, str
     }
 
 
-def documents(catalog: Catalog, report: dict[str, Any], wanted: set[tuple[str, str]]) -> Iterator[Any]:
+def look_for_secrets(
+    catalog: Catalog, report: dict[str, Any], secrets: set[tuple[str, str]], rows: set[tuple[str, str]]
+) -> tuple[dict[tuple[str, str], str], list[dict[str, str]]]:
+    """The texts that had a secret planted, by repository and path, and other files in which one was replaced."""
+    texts, false = {}, []
     for language in report["languages"]:
-        for document in catalog.documents(f"documents/{language}"):
-            if (document.repository, document.path) in wanted:
-                yield document
+        for one in catalog.documents(f"documents/{language}"):
+            place = (one.repository, one.path)
+            if place in secrets:
+                texts[place] = one.text
+            elif place not in rows and read_counts(one.replaced).keys() & {Kind.KEY, Kind.PASSWORD}:
+                false.append({"file": f"{one.repository}: {one.path}", "replaced": one.replaced})
+    return texts, false
 
 
 def tell(
@@ -198,6 +217,7 @@ def tell(
     found: dict[tuple[str, str], Any],
     secrets: dict[tuple[str, str], tuple[str, str]],
     texts: dict[tuple[str, str], str],
+    false: list[dict[str, str]],
     files: int,
     *,
     as_json: bool,
@@ -216,7 +236,9 @@ def tell(
         is_gone = text is not None and secret not in text and longest_line(secret) not in text
         counts["secret", kind].update(planted=1, found=is_gone)
         if not is_gone:
-            missed.append({"what": "secret", "kind": kind, "host": place[1], "became": "kept" if text else "dropped"})
+            missed.append(
+                {"what": "secret", "kind": kind, "host": place[1], "became": "kept" if text else found[place].reason}
+            )
     hits = [
         {"file": f"{record.repository}: {record.path}", **record.values}
         for place, record in found.items()
@@ -230,14 +252,19 @@ def tell(
         "changed": min(shares[form, kind] for form in (PUBLISHED, ALONE) for kind in CHANGES if kind != "verbatim"),
         "secrets": min(shares["secret", kind] for kind in ALL_KINDS),
         "hits_in_ordinary": len(hits),
+        "secrets_in_ordinary": len(false),
     }
     targets = {"least_copies": (">=", 0.95), "verbatim": (">=", 1.0), "changed": (">=", 0.95), "secrets": (">=", 1.0),
-               "hits_in_ordinary": ("<=", max(1.0, files / ORDINARY_FILES))}  # fmt: skip
+               "hits_in_ordinary": ("<=", max(1.0, files / ORDINARY_FILES)),
+               "secrets_in_ordinary": ("<=", 5 * files / 1000)}  # fmt: skip
     if not as_json:
         print_table([{"task": "", "language": "", **one} for one in missed], False)
         print_table(hits, False)
+        print_table(false, False)
     title = f"Planted among {files:,} files of the sources"
-    return show(Report(title, table, {**figures, "missed": missed, "hits": hits}, targets), as_json=as_json)
+    return show(
+        Report(title, table, {**figures, "missed": missed, "hits": hits, "false_secrets": false}, targets), as_json=as_json
+    )
 
 
 if __name__ == "__main__":
