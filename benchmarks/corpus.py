@@ -78,8 +78,9 @@ def ingest(command: list[str]) -> tuple[dict[str, Any], dict[str, Memory]]:
     reader = threading.Thread(target=lambda: output.extend(process.stdout or ()), daemon=True)
     reader.start()
     while process.poll() is None:
-        found = zip(peaks.get(stages.now, Memory()), memory_of(process.pid), strict=True)
-        peaks[stages.now] = Memory(*map(max, found))
+        stage = stages.now
+        found = zip(peaks.get(stage, Memory()), memory_of(process.pid), strict=True)
+        peaks[stage] = Memory(*map(max, found))
         time.sleep(LOOK_S)
     process.wait()
     reader.join()
