@@ -153,6 +153,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         check("decontamination.min_function_letters", self.decontamination.min_function_letters, 16, 10**4)
         check("decontamination.min_letters_together", self.decontamination.min_letters_together, 32, 10**4)
         check("decontamination.min_words", self.decontamination.min_words, 16, 10**4)
+        check("decontamination.min_words_whole", self.decontamination.min_words_whole, 16, 10**4)
         check("decontamination.min_overlap", self.decontamination.min_overlap, 0.1, 1)
         check("seq_len", self.seq_len, 2, 2**20)
         check("heldout_share", self.heldout_share, 0, 0.5)

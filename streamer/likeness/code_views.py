@@ -131,7 +131,8 @@ def structure(code: bytes) -> bytes:
     at_words = np.flatnonzero(kinds == WORD)
     words = starts[at_words - 1]
     sizes = np.flatnonzero(is_word[:-1] > is_word[1:]) + 1 - words
-    are_members, are_called = kinds[at_words - 1] == DOT, kinds[at_words + 1] == OPENING
+    before, are_called = kinds[at_words - 1], kinds[at_words + 1] == OPENING
+    are_members = (before == DOT) & (kinds[at_words - 2] != DOT)  # what ends a range, as in 1..n, is a name as others are
     kinds[at_words] = word_kinds(data, words, keys_of(data, words, sizes, are_called), are_members)
     commas = np.flatnonzero(kinds == COMMA)
     kinds[commas[IS_CLOSING[kinds[commas + 1]]]] = NOTHING

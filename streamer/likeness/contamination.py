@@ -33,6 +33,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     min_function_letters: int = 20
     min_letters_together: int = 40
     min_words: int = 26
+    min_words_whole: int = 22
     min_overlap: float = 0.65
 
 
@@ -71,7 +72,7 @@ def index_tasks(tasks: Iterable[Task], rule: Rule) -> Index:
                 known.add(name)
                 passages.append(passage)
         codes = structure(code_of(task))
-        if (codes, "structure") not in known and telling_words(codes) >= rule.min_words:
+        if (codes, "structure") not in known and telling_words(codes) >= min(rule.min_words, rule.min_words_whole):
             known.add((codes, "structure"))
             solutions.append(codes)
             owners.append(number)
@@ -142,7 +143,9 @@ class Contamination:
     def _by_structure(self, codes: Sequence[bytes]) -> dict[int, Match]:
         """The task of which each file has most, for those that have enough of one."""
         rule, best = self._rule, dict[int, Shared]()
-        for one in self._structures.find_all(codes, min_overlap=rule.min_overlap, min_words=rule.min_words):
+        for one in self._structures.find_all(codes, min_overlap=rule.min_overlap):
+            if one.words < (rule.min_words_whole if one.score == 1 else rule.min_words):
+                continue
             if one.file not in best or one.score > best[one.file].score:
                 best[one.file] = one
         tasks = self._index.structures.tasks

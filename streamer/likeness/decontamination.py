@@ -21,6 +21,7 @@ class Decontamination(Rule, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         min_letters_together: The same for words and solution together, where a file has both, each of 16 or more.
         min_words: How many words of a solution's structure a file must have. Names and numbers count, but are not compared;
             comments, strings and parentheses do not count.
+        min_words_whole: The same where all of a solution stands in the file, and not a share of it.
         min_overlap: Which share of a solution's structure a file must have, in one place.
         sets: Paths or globs of the benchmarks: JSONL files, compressed by gzip or not, in the columns of HumanEval, MBPP,
             EvoEval, BigCodeBench, HumanEval-X, MBXP or MultiPL-E, or with columns of the same names. Without them nothing

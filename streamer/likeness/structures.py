@@ -36,11 +36,12 @@ class Structures(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """How much of a structure a file has, by its place among the files."""
+    """How much of a structure a file has, by its place among the files: its share, and how many words that is."""
 
     file: int
     structure: int
     score: float
+    words: float
 
 
 def index_structures(codes: Sequence[bytes], tasks: Sequence[int]) -> Structures:
@@ -84,16 +85,15 @@ class StructureFinder:
         self._totals = np.bincount(structures.owners, self._weights, count)
         self._words = np.bincount(structures.owners, minlength=count) + RUN - 1
 
-    def find_all(self, codes: Sequence[bytes], *, min_overlap: float, min_words: int) -> Iterator[Shared]:
-        """The structures of which files, given by their own structures, have at least that share, and so many words."""
+    def find_all(self, codes: Sequence[bytes], *, min_overlap: float) -> Iterator[Shared]:
+        """The structures of which files, given by their own structures, have at least that share."""
         places, first, after = self._slots.places(window_hashes(BETWEEN.join(codes), RUN))
         starts = np.cumsum([0, *(len(code) + 1 for code in codes)])
         bounds = np.searchsorted(places, starts)
         for file in np.flatnonzero(np.diff(bounds)).tolist():
             own = slice(bounds[file], bounds[file + 1])
             for structure, score in self._scores(places[own], first[own], after[own], min_overlap):
-                if score * self._words[structure] >= min_words:
-                    yield Shared(file, structure, round(min(1.0, score), 4))
+                yield Shared(file, structure, round(min(1.0, score), 4), score * self._words[structure])
 
     def _scores(self, places: Places, first: Places, after: Places, min_overlap: float) -> Iterator[tuple[int, float]]:
         """(structure, score) of one file, from where it has runs that are known, and the rows of these."""

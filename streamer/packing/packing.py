@@ -50,27 +50,26 @@ def pack(
     if seq_len < 2:
         raise CorpusError(f"seq_len {seq_len} is below 2: a sample needs a token to predict from; give at least 2")
     limit = int(np.iinfo(dtype).max)
-    ids = [np.asarray(document, dtype=None if len(document) else np.uint32) for document in documents]
-    highest = max((int(part.max()) for part in ids if part.size), default=0)
-    if max(highest, end_of_document_id) > limit:
-        raise CorpusError(
-            f"token id {max(highest, end_of_document_id)} does not fit {dtype} (at most {limit}); use dtype uint32"
-        )
-    lengths = np.array([part.size + 1 for part in ids], dtype=np.int64)
-    total = int(lengths.sum())
-    samples = -(-total // seq_len)
-    flat = np.full(samples * seq_len, end_of_document_id, dtype=dtype)
+    flat, end = (
+        bytearray(),
+        np.array([end_of_document_id], np.int64),
+    )  # grows in place; all documents' own arrays were twice it
     pieces: list[Piece] = []
     place = 0
-    for index, part in enumerate(ids):
-        flat[place : place + part.size] = part
-        end = place + part.size + 1
-        while place < end:
+    for index, document in enumerate(documents):
+        ids = np.append(np.asarray(document, np.int64), end)
+        if ids.max() > limit:
+            raise CorpusError(f"token id {ids.max()} does not fit {dtype} (at most {limit}); use dtype uint32")
+        flat += ids.astype(dtype).tobytes()
+        stop_at = place + len(ids)
+        while place < stop_at:
             sample, start = divmod(place, seq_len)
-            stop = min(seq_len, start + end - place)
+            stop = min(seq_len, start + stop_at - place)
             pieces.append(Piece(sample, start, stop, index))
             place += stop - start
-    return Packed(flat.reshape(samples, seq_len), pieces, samples * seq_len - total)
+    padding = -place % seq_len
+    flat += end.repeat(padding).astype(dtype).tobytes()
+    return Packed(np.frombuffer(flat, dtype).reshape(-1, seq_len), pieces, padding)
 
 
 def sidecar_rows(packed: Packed, documents: list[Document]) -> list[dict[str, Any]]:

@@ -149,7 +149,7 @@ class PartsWriter(PipelineStep):  # type: ignore[misc]
         columns = {"tokens": f"ndarray:{self.recipe.dtype}:{self.recipe.seq_len}"}
         for number, members in enumerate(cut_parts(order, [ids.length(index) + 1 for index in order], PART_TOKENS)):
             packed = pack(
-                [ids.read(index) for index in members],
+                (ids.read(index) for index in members),
                 seq_len=self.recipe.seq_len,
                 dtype=self.recipe.dtype,
                 end_of_document_id=self.end_of_document_id,

@@ -56,6 +56,11 @@ def test_other_code_has_another_structure(one: bytes, other: bytes) -> None:
     assert view(one) != view(other)
 
 
+@pytest.mark.parametrize("operator", [b"..", b"...", b"..=", b"..<"])
+def test_the_end_of_a_range_is_a_name_and_no_member(operator: bytes) -> None:
+    assert view(b"for i in 2" + operator + b"limit {", "rust") == view(b"for j in 2" + operator + b"count {", "rust")
+
+
 def test_known_functions_are_known_where_they_are_called_alone() -> None:
     assert view(b"len = size") == view(b"a = b")
     assert view(b"len (a)") == view(b"len(a)") != view(b"name(a)")

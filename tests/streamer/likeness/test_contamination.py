@@ -13,10 +13,12 @@ from benchmark_tasks import BODY, ROWS, WHOLE, write_set
 from benchmarks.decontamination import published
 from benchmarks.planted_tasks import inside, plant, reformatted, renamed, without_words
 from streamer.errors import CorpusError
-from streamer.likeness.contamination import Contamination, Match, Rule, index_tasks
+from streamer.likeness.code_views import structure
+from streamer.likeness.contamination import Contamination, Match, Rule, code_of, index_tasks
 from streamer.likeness.contamination_file import FOLDER, decode_index, encode_index, publish_index, read_index
 from streamer.likeness.decontamination import Decontamination, read_sets
-from streamer.likeness.tasks import read_tasks
+from streamer.likeness.structures import telling_words
+from streamer.likeness.tasks import Task, read_tasks
 from streamer.store.store import MemoryStore
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "benchmarks"
@@ -83,7 +85,20 @@ def test_half_a_solution_counts_by_its_share(found: Contamination, tmp_path: Pat
     assert 0.65 <= match.score < 1
     assert msgspec.json.decode(msgspec.json.encode(match)) == ["own_set: Own/0", match.score, "structure"]
     assert contamination(tmp_path, min_overlap=1.0).find(part, "python") is None
-    assert contamination(tmp_path, min_words=90).find(renamed(without_words(WHOLE)), "python") is None
+    assert contamination(tmp_path, min_words=90, min_words_whole=90).find(renamed(without_words(WHOLE)), "python") is None
+
+
+def test_a_short_solution_counts_as_a_whole_alone(tmp_path: Path) -> None:
+    def solution(name: str, change: str) -> str:
+        head = f"def {name}({name}_of):\n    for item in {name}_of:\n"
+        return f"{head}        if item[0] != {name}_of[-1] {change} 2:\n            return item\n"
+
+    task = Task(name="Short/0", language="python", words="", head="", solution=solution("first_odd", "+"))
+    count = telling_words(structure(code_of(task)))
+    for least, is_found in ((count, True), (count + 1, False)):
+        found = Contamination(index_tasks([task], Rule(min_words_whole=least)))
+        assert (found.find(solution("other", "+"), "python") is not None) is is_found
+        assert found.find(solution("other", "-"), "python") is None
 
 
 def test_a_short_task_counts_where_its_words_stand_beside_its_solution(tmp_path: Path) -> None:
