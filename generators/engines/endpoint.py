@@ -33,7 +33,9 @@ WAITING_SHARE, MOST_WAITING = 0.1, 2.0  # so many may wait: a share of those tha
 LARGEST_ANSWER = 32 << 20  # bytes
 MOST_SHOWN = 4096  # characters of an answer that is no completion
 METRICS = "metrics"
-METRIC = re.compile(r"^vllm:num_requests_(running|waiting)\{[^}\n]{0,500}\} ([0-9.e+]{1,24})$", re.MULTILINE)
+METRIC = re.compile(
+    r"^vllm:num_requests_(running|waiting)\{[^}\n]{0,500}\} (\d{1,15}(?:\.\d{1,15})?(?:e\+?\d{1,2})?)$", re.MULTILINE
+)
 TOO_LONG = re.compile(r"maximum context length is (\d{1,9}) tokens", re.IGNORECASE)
 
 
@@ -162,6 +164,8 @@ class Endpoint:
         try:
             status, body, _ = await self._send(session, "GET", METRICS, None, LIST_TIMEOUT_S)
         except EngineError:
+            return
+        if status >= 500:  # it starts or is broken, and may have metrics later
             return
         load = read_load(body) if status == 200 else None
         if load is None:

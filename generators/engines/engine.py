@@ -82,9 +82,12 @@ class Engine:
             raise EngineAwayError(self._away())
 
     async def follow(self) -> None:
-        """Reads the metrics of all endpoints."""
+        """Reads the metrics of all endpoints, and asks those that do not serve the model what they serve now."""
         session = self._get_session()
-        await asyncio.gather(*(endpoint.follow(session) for endpoint in self.endpoints))
+        others = [one for one in self.endpoints if self.model not in one.models and not one.wait_s]
+        await asyncio.gather(
+            *(endpoint.look(session) for endpoint in others), *(endpoint.follow(session) for endpoint in self.endpoints)
+        )
 
     async def complete(self, job: Job) -> Completion:
         """What an engine writes.
@@ -113,7 +116,7 @@ class Engine:
                 continue
             except WrongError as error:
                 if error.is_of_model:
-                    endpoint.models = []  # `check` asks what it serves
+                    endpoint.models = []  # `follow` asks what it serves
                 continue
             except EngineError:
                 continue

@@ -15,6 +15,7 @@ from streamer.catalog.manifest import Snapshot
 from streamer.catalog.names import kind_of
 from streamer.catalog.parts import read_sidecar
 from streamer.documents.notebooks import NOTEBOOK
+from streamer.errors import CorpusError
 from streamer.gates.syntax import parser
 
 NEVER = ("heldout", "synthetic")
@@ -121,8 +122,11 @@ def passages(text: str, language: str, characters: int) -> list[str]:
     if len(text) <= characters:
         return [text]
     data = text.encode("utf-8", "replace")
-    root = parser("python" if language == NOTEBOOK else language).parse(data).root_node
-    ends = [data.find(b"\n", child.end_byte) + 1 or len(data) for child in root.named_children]
+    try:
+        pieces = parser("python" if language == NOTEBOOK else language).parse(data).root_node.named_children
+    except CorpusError:  # a language without a parser
+        pieces = []
+    ends = [data.find(b"\n", child.end_byte) + 1 or len(data) for child in pieces]
     found, begin, end = [], 0, 0
     for stop in sorted({*ends, len(data)}):
         if stop - begin > characters and end > begin:
@@ -130,7 +134,7 @@ def passages(text: str, language: str, characters: int) -> list[str]:
             begin = end
         end = max(end, stop)
     found.append(data[begin:end])
-    return [cut(piece.decode("utf-8", "replace"), characters) for piece in found if piece.strip()]
+    return [cut(piece.decode("utf-8", "replace"), characters) for piece in found if piece.strip()] or [cut(text, characters)]
 
 
 def cut(text: str, characters: int) -> str:

@@ -19,7 +19,7 @@ class Server:
     """An engine whose answers are set from outside; it counts what it is asked."""
 
     def __init__(self) -> None:
-        self.models, self.metrics = ["m"], ""
+        self.models, self.metrics, self.metrics_status = ["m"], "", 404  # the status where there are none
         self.respond: Respond = good
         self.asked: list[dict[str, Any]] = []
         self.key: str | None = None
@@ -38,7 +38,7 @@ class Server:
         return self.respond(asked)
 
     async def measure(self, request: web.Request) -> web.StreamResponse:
-        return web.Response(text=self.metrics) if self.metrics else web.Response(status=404)
+        return web.Response(text=self.metrics) if self.metrics else web.Response(status=self.metrics_status)
 
 
 @asynccontextmanager

@@ -187,6 +187,23 @@ def test_an_engine_that_comes_back_with_another_model_is_known_by_it() -> None:
     ask(server, then=change)
 
 
+@pytest.mark.parametrize("at_first", [[], ["n"]])
+def test_an_endpoint_that_serves_the_model_later_gets_jobs_while_others_work(at_first: list[str]) -> None:
+    first, second = Server(), Server()
+    second.models = at_first
+
+    async def follow(engine: Engine) -> int:
+        assert len(engine.problems) > 0
+        second.models = ["m"]
+        while engine.endpoints[1].models != ["m"]:
+            await engine.follow()
+            await asyncio.sleep(0.005)
+        await asyncio.gather(*(engine.complete(job(index)) for index in range(4)))
+        return len(second.asked)
+
+    assert ask(first, second, then=follow, model="m", concurrency=2) > 0
+
+
 def test_an_answer_of_another_model_than_was_asked_is_not_taken() -> None:
     server = Server()
     server.respond = lambda asked: good(asked, model="swapped")
@@ -294,6 +311,21 @@ def test_an_engine_without_metrics_gets_as_many_as_are_allowed() -> None:
     assert ask(Server(), then=follow, concurrency=200) == 200
 
 
+def test_metrics_that_an_engine_does_not_give_yet_are_asked_for_again() -> None:
+    server = Server()
+    server.metrics_status = 503
+
+    async def follow(engine: Engine) -> list[int]:
+        found = []
+        for metrics in ("", 'vllm:num_requests_running{engine="0"} 0.0\n'):
+            server.metrics = metrics
+            await engine.follow()
+            found.append(engine.room)
+        return found
+
+    assert ask(server, then=follow, concurrency=200) == [endpoints.FIRST_LIMIT, endpoints.FIRST_LIMIT]
+
+
 def test_limits_stay_within_their_bounds_and_give_way() -> None:
     assert next_limit(1, 1, Load(100, 500), 64) == 1
     assert next_limit(1, 1, Load(100, 500), 64, gives_way=True) == 0
@@ -302,6 +334,7 @@ def test_limits_stay_within_their_bounds_and_give_way() -> None:
     assert next_limit(10, 4, Load(4, 0), 64) == 10  # what is not used does not grow
     assert read_load(b"") is None
     assert read_load(b'vllm:num_requests_running{a="b"} 2.0\nvllm:num_requests_running{a="c"} 1e1\n') == Load(12, 0)
+    assert read_load(b'vllm:num_requests_running{a="b"} 1.2.3\nvllm:num_requests_waiting{a="b"} e+\n') is None
 
 
 def test_no_more_are_on_their_way_than_the_limit_says() -> None:

@@ -129,6 +129,8 @@ def test_a_seed_is_cut_between_functions_and_classes_and_each_passage_comes_in_t
     assert [seed.passage(number, 3000) for number in range(len(found) + 1)] == [*found, found[0]]
     assert passages("x = 1\n", "python", 3000) == ["x = 1\n"]
     assert passages("x" * 5000, "python", 3000) == ["x" * 3000]
+    assert passages("\n" * 5000, "python", 3000) == ["\n" * 3000]
+    assert passages("word\n" * 1000, "esperanto", 3000) == ["word\n" * 600]  # a language that has no parser
 
 
 def origin_file(seeded: Catalog) -> str:
