@@ -184,6 +184,8 @@ def redact_build(catalog: Catalog, name: str, build: str, said: dict[str, Any]) 
         snapshot = manifest.snapshot(manifest.length)
         for part in filter(is_of_build, snapshot.parts):
             search_part(catalog, snapshot, part, None, found)
+        if not found.spans:
+            return None
         found.fill = fill_of(catalog, snapshot, found, None)
         return redacted_body(Rule(), found.spans, documents=found.documents, fill=found.fill, said={"build": build, **said})
 
