@@ -1,6 +1,7 @@
 """`phasemix generators engine up MODEL`: runs vLLM until it is told to end. Imports nothing heavy."""
 
 import argparse
+import http.client
 import os
 import shlex
 import signal
@@ -8,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from typing import Any
 
@@ -32,14 +32,19 @@ def add_engine(verbs: Any) -> None:
 
 def run_up(options: argparse.Namespace) -> int:
     from generators.engines.vllm_server import find_python, server_of, this_machine
+    from generators.errors import EngineError
 
+    try:
+        more = shlex.split(options.flags)
+    except ValueError as error:
+        raise EngineError(f"--flags {options.flags} cannot be split into words ({error}); close its quotes") from error
     server = server_of(
         options.model,
         python=find_python(options.python),
         port=options.port,
         machine=this_machine(),
         name=options.name,
-        more=shlex.split(options.flags),
+        more=more,
     )
     print(f"phasemix: {' '.join(server.argv)}", file=sys.stderr, flush=True)
     process = subprocess.Popen(server.argv, env={**os.environ, **server.environment})
@@ -78,7 +83,8 @@ def wait_until_ready(process: "subprocess.Popen[bytes]", url: str, told: threadi
 
 def is_healthy(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url.removesuffix('/v1')}/health", timeout=PROBE_S) as answer:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy of the environment reaches it
+        with opener.open(f"{url.removesuffix('/v1')}/health", timeout=PROBE_S) as answer:
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError, ValueError):
+    except (OSError, http.client.HTTPException):
         return False

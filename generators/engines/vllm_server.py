@@ -17,6 +17,7 @@ from generators.errors import EngineError
 
 OWN = Path(".engine/bin/python")  # what `make engine` makes
 MODULE = "vllm.entrypoints.openai.api_server"
+LIST_TIMEOUT_S = 30.0
 CPU_SEQUENCES = 8  # for each core: more do not raise the tokens a second there
 CPU_CACHE_SHARE = 0.25  # of the memory
 
@@ -43,11 +44,14 @@ def this_machine() -> Machine:
 
 
 def count_gpus() -> int:
-    """How many GPUs the driver lists."""
+    """How many GPUs the driver lists. Raises: EngineError when it does not answer."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return 0
-    found = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=30)
+    try:
+        found = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=LIST_TIMEOUT_S)
+    except (subprocess.TimeoutExpired, OSError) as error:
+        raise EngineError(f"{tool} -L does not list the GPUs ({type(error).__name__}); mend the driver first") from error
     return sum(line.startswith("GPU ") for line in found.stdout.splitlines()) if found.returncode == 0 else 0
 
 

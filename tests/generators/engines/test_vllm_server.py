@@ -1,11 +1,16 @@
 """The command line that runs vLLM, on machines of several kinds; a real one is run by test_vllm."""
 
+import os
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from deploy.command_line import main
+from generators.commands.engine import is_healthy
+from generators.engines import vllm_server
 from generators.engines.vllm_server import Machine, find_python, server_of, this_machine
 from generators.errors import EngineError
 
@@ -48,3 +53,36 @@ def test_without_vllm_the_way_to_have_it_is_said(tmp_path: Path, monkeypatch: py
 def test_a_server_that_ends_at_once_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generators", "engine", "up", str(tmp_path), "--port", "1", "--python", sys.executable]) == 2
     assert "before it was ready; the reason stands above" in capsys.readouterr().err
+
+
+def test_flags_with_an_open_quote_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generators", "engine", "up", str(tmp_path), "--python", sys.executable, "--flags", "--x '"]) == 2
+    assert "--flags --x ' cannot be split into words" in capsys.readouterr().err
+
+
+def test_a_driver_that_hangs_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\nexec sleep 60\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(vllm_server, "LIST_TIMEOUT_S", 0.1)
+    with pytest.raises(EngineError, match="nvidia-smi -L does not list the GPUs"):
+        this_machine()
+
+
+def test_readiness_is_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Health(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/health" else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with HTTPServer(("127.0.0.1", 0), Health) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert is_healthy(f"http://127.0.0.1:{server.server_port}/v1")
+        server.shutdown()
+    assert not is_healthy(f"http://127.0.0.1:{server.server_port}/v1")

@@ -103,7 +103,9 @@ def test_one_that_is_given_up_is_read_no_more_and_built_anew(
     root = broken_off.store.url
     other = broken_off.create_stream("synthetic/go", seq_len=64, tokenizer=broken_off.streams("raw/*")[0].tokenizer)
     assert main(["corpus", "give-up", "--root", root, "--why", "lost"]) == 0
-    assert broken_off.stream("synthetic/go").number == other.number  # nothing is said in the log of a stream without its parts
+    assert (
+        broken_off.stream("synthetic/go").number == other.number
+    )  # nothing is said in the log of a stream without its parts
     assert f"of its {len(given_up)} parts nothing is read any more" in capsys.readouterr().out
     assert main(["corpus", "give-up", "--root", root]) == 2
     assert "there is none to give up" in capsys.readouterr().err
