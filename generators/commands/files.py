@@ -51,12 +51,12 @@ def run_rejected(options: argparse.Namespace) -> int:
     import msgspec
 
     from generators.commands.queues import open_queue
-    from generators.errors import QueueError
+    from generators.errors import GeneratorError
 
     kept = open_queue(options).rejected_files()
     reasons = sorted({file.reason for file in kept})
     if options.reason is not None and options.reason not in reasons:
-        raise QueueError(
+        raise GeneratorError(
             f"none of the last {len(kept)} rejected files was refused as {options.reason}; the reasons there are "
             f"{', '.join(reasons) or 'none'}"
         )

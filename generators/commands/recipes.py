@@ -111,11 +111,14 @@ def run_try(options: argparse.Namespace) -> int:
 
 async def ask(options: argparse.Namespace, engine: "Engine") -> "tuple[Job, Completion]":
     """One job and its answer. Raises: EngineError, OrderError, RecipeError."""
+    from generators.errors import RecipeError
     from generators.planning.seed_documents import find_seed_document
     from generators.queue.job import Job
     from generators.recipes.recipe import find_recipe
     from streamer.catalog.catalog import Catalog
 
+    if options.variation < 1:
+        raise RecipeError(f"--variation must be at least 1 (got {options.variation})")
     catalog = Catalog(options.root)
     recipe, index = find_recipe(catalog, options.recipe), options.variation - 1
     seed = find_seed_document(catalog, options.seed)

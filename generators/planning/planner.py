@@ -140,6 +140,7 @@ class Planner:
         Returns: jobs added.
         """
         self._published.refresh()
+        wants = self.wants()
         if pool.draining(self._catalog):
             if not sum(self._queue.depth()):
                 pool.end_draining(self._catalog)
@@ -149,7 +150,7 @@ class Planner:
         if model is None:
             self._say("no worker has named its model yet; planning waits")
             return 0
-        wants, on_the_way = self.wants(), self._queue.on_the_way()
+        on_the_way = self._queue.on_the_way()
         recipes = [recipe for recipe in recipes_of(self._catalog) if recipe.share]
         purposes, written = Counter[str](), self._published.by_recipe()
         for (purpose, label), count in on_the_way.items():
@@ -173,7 +174,7 @@ class Planner:
                 candidates.begin_again()
 
     def _say(self, line: str) -> None:
-        """Says what keeps the planner from planning, when that has changed."""
+        """Notes what keeps the planner from planning, and tells it when it begins."""
         if line and not self.says:
             self._tell(line)
         self.says = line

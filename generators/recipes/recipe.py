@@ -5,7 +5,7 @@ changes under a root; recipes come with the package, and others are added to a r
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -134,7 +134,10 @@ def read_recipes(bodies: Bodies) -> tuple[dict[str, Recipe], dict[str, Recipe]]:
 
 
 def add_recipe(catalog: Catalog, recipe: Recipe) -> bool:
-    """Adds a recipe to a root; False when it is there. Raises: RecipeError when its version says something else there."""
+    """Adds a recipe to a root; False when it is there.
+
+    Raises: RecipeError when its version says something else there, or when it takes the place of the only one that writes.
+    """
 
     def decide(bodies: Bodies) -> Body | None:
         newest, labels = read_recipes(bodies)
@@ -143,6 +146,7 @@ def add_recipe(catalog: Catalog, recipe: Recipe) -> bool:
             raise RecipeError(f"recipe {recipe.label} of root {catalog.store.url} says something else; raise its version")
         if newest.get(recipe.name) == recipe:
             return None
+        check_one_writes({**newest, recipe.name: recipe}.values())
         return {"format": FORMAT, "event": "added", "recipe": msgspec.to_builtins(recipe)}
 
     return catalog.log(LOG).append(decide) is not None
@@ -163,12 +167,17 @@ def set_shares(catalog: Catalog, shares: dict[str, float]) -> list[Recipe]:
         changed = [
             msgspec.structs.replace(recipe, share=shares.get(recipe.name, recipe.share)) for recipe in newest.values()
         ]
-        if not any(recipe.share for recipe in changed):
-            raise RecipeError("every recipe would have share 0, so that nothing is written; give one a share above it")
+        check_one_writes(changed)
         return None if changed == list(newest.values()) else {"format": FORMAT, "event": "shares", "shares": shares}
 
     catalog.log(LOG).append(decide)
     return recipes_of(catalog)
+
+
+def check_one_writes(recipes: Iterable[Recipe]) -> None:
+    """Raises: RecipeError when none of them has a share."""
+    if not any(recipe.share for recipe in recipes):
+        raise RecipeError("every recipe would have share 0, so that nothing is written; give one a share above 0")
 
 
 def split(count: int, recipes: Sequence[Recipe], *, written: Mapping[str, int]) -> list[tuple[Recipe, int]]:

@@ -98,6 +98,9 @@ def test_demand_of_a_run_is_planned_until_it_is_there(seeded: Catalog) -> None:
     mixture = Mixtures(seeded).apply(MIXTURE)
     Runs(seeded).create("alpha", mixture=mixture, seed=1, global_batch=4, num_steps=20)
     queue = MemoryJobQueue()
+    waiting = Planner(seeded, queue, model=lambda: None, say=[].append)
+    assert waiting.tick() == 0
+    assert waiting.missing["python"] > 0  # said also while no worker lives
     plan = planner(seeded, queue)
     plan.tick()
     assert [want.purpose for want in plan.wants()] == ["demand/python"]

@@ -97,7 +97,12 @@ def test_shares_are_set_by_name_and_one_recipe_must_write(root: Path) -> None:
         set_shares(catalog, {"rewrite": -1})
     with pytest.raises(RecipeError, match="every recipe would have share 0"):
         set_shares(catalog, {"rewrite": 0, "oss-instruct-file": 0})
-    assert {one.name: one.share for one in recipes_of(catalog)} == found
+    add_recipe(catalog, recipe(share=1.0))
+    set_shares(catalog, {"rewrite": 0, "oss-instruct-file": 0})
+    with pytest.raises(RecipeError, match="every recipe would have share 0"):
+        add_recipe(catalog, recipe(version=2, share=0.0))
+    set_shares(catalog, {**found, "mine": 0})
+    assert {one.name: one.share for one in recipes_of(catalog)} == {**found, "mine": 0}
 
 
 @given(
