@@ -7,12 +7,12 @@ import json
 from collections import Counter
 from typing import Any
 
-import pyarrow.compute as pc
-
 from generators.errors import OrderError
 from mixer.pool.files import KIND
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.part_files import read_parquet
+from streamer.catalog.redaction import Span
+from streamer.catalog.sidecar import read_rows
 from streamer.store.log import Bodies
 
 
@@ -80,17 +80,20 @@ class AllPublished:
 def find_file(catalog: Catalog, identity: str) -> dict[str, Any]:
     """A published file: the columns of its document, its stream, and its origin, None for one of an earlier version.
 
-    Raises: OrderError when no stream has it, PartError, StoreError.
+    Raises: OrderError when no stream has it or it was redacted, PartError, StoreError.
     """
     for name in catalog.match_names(f"{KIND}/*"):
         for number, body in enumerate(catalog.stream_log(name).read()):
             if identity in body.get("extra", {}).get("jobs", ()):
                 snapshot = catalog.stream(name)
                 part = next(part for part in snapshot.parts if part.number == number)
-                table = read_parquet(catalog.store, part, part.extra["files"], None)
-                rows = table.filter(pc.equal(table["document"], identity)).to_pylist()
-                if rows:
+                its = ("document", "==", identity)
+                rows = read_parquet(catalog.store, part, part.extra["files"], None, its).to_pylist()
+                spans = read_rows(catalog.store, part, ["sample", "start", "end"], its)
+                places = [] if spans is None else [Span(*span.values()) for span in spans.to_pylist()]
+                redacted = catalog.redacted(name)
+                if rows and not (places and all(redacted.covers(part.number, place) for place in places)):
                     origin = rows[0].pop("origin", None)
                     return {"stream": name, **rows[0], "origin": None if origin is None else json.loads(origin)}
-                raise OrderError(f"file {identity} was redacted and its text is gone from {name}; name another")
+                raise OrderError(f"file {identity} of {name} was redacted; name another")
     raise OrderError(f"no stream {KIND}/* under {catalog.store.url} has file {identity}; name one that a trace shows")

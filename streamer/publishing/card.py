@@ -5,7 +5,7 @@ Always holds: a document counts once, by the part in which it lies, and not at a
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from streamer.catalog.sidecar import read_rows
 MOST_LISTED = 20  # of each kind, by how many documents they have
 COLUMNS = ("document", "repository", "license")
 NOT_STATED = "not stated"
+NO_ORIGIN = {"recipe": "", "model": "", "seed_license": "", "seed_repository": "", "prompt_tokens": 0, "tokens": 0}
 
 
 class Origins(msgspec.Struct, kw_only=True):
@@ -69,13 +70,15 @@ def card_of(catalog: Catalog, name: str) -> Card:
         if rows is None:
             unnamed += 1
             continue
+        present = set[str]()
         for row in rows:
             if row is None:
                 gone += 1
             else:
+                present.add(row["document"])
                 licenses[row["license"] or NOT_STATED] += 1
                 repositories[row["repository"] or NOT_STATED] += 1
-        for origin in origins_of(catalog, part):
+        for origin in origins_of(catalog, part, present):
             recipes[origin["recipe"]] += 1
             models[origin["model"]] += 1
             seed_licenses[origin["seed_license"] or NOT_STATED] += 1
@@ -132,11 +135,11 @@ def once(spans: list[dict[str, Any]], part: PartInfo, redacted: Redacted) -> Ite
         before = here
 
 
-def origins_of(catalog: Catalog, part: PartInfo) -> Iterator[dict[str, Any]]:
-    """How each file of a part came to be, where the part says so."""
+def origins_of(catalog: Catalog, part: PartInfo, present: Container[str]) -> Iterator[dict[str, Any]]:
+    """How each file of a part came to be that is present, where the part says so."""
     name = part.extra.get("files")
     if name is None or "recipes" not in part.extra:
         return
-    for text in read_parquet(catalog.store, part, name, ["origin"])["origin"].to_pylist():
-        found = json.loads(text)
-        yield {"recipe": "", "model": "", "seed_license": "", "seed_repository": "", "prompt_tokens": 0, "tokens": 0} | found
+    for file in read_parquet(catalog.store, part, name, ["document", "origin"]).to_pylist():
+        if file["document"] in present:
+            yield NO_ORIGIN | json.loads(file["origin"])

@@ -219,3 +219,17 @@ def test_a_stream_s_card_says_whose_it_is_and_how_its_files_came_to_be(
     assert "seed licenses" in capsys.readouterr().out
     assert main(["streams", "card", "synthetic/python", "--root", str(root), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["origins"]["recipes"] == {"mine/2": 1}
+
+
+@pytest.mark.parametrize("is_compacted", [False, True])
+def test_a_redacted_file_is_neither_shown_nor_on_the_card(
+    seeded: Catalog, root: Path, capsys: pytest.CaptureFixture[str], is_compacted: bool
+) -> None:
+    identity = origin_file(seeded)
+    redact(seeded, Rule(documents=(identity,)), [], by=None, why=None, at_s=0.0)
+    if is_compacted:
+        compact(seeded, "synthetic/python")
+    assert main(["generators", "show", identity, "--root", str(root)]) == 2
+    assert f"file {identity} of synthetic/python was redacted" in capsys.readouterr().err
+    card = card_of(seeded, "synthetic/python")
+    assert (card.documents, card.redacted_documents, card.origins) == (0, 1, None)
