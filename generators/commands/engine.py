@@ -12,7 +12,7 @@ import time
 import urllib.request
 from typing import Any
 
-LOOK_S, PROBE_S = 0.5, 2.0
+LOOK_S, PROBE_S, END_S = 0.5, 2.0, 30.0
 
 
 def add_engine(verbs: Any) -> None:
@@ -61,8 +61,12 @@ def run_up(options: argparse.Namespace) -> int:
         code = process.wait()
     finally:
         if process.poll() is None:
-            process.kill()
-            process.wait()
+            process.terminate()  # before it is killed, so that it ends its own processes, which hold the GPUs
+            try:
+                process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
     return 0 if told.is_set() else code or 1
 
 

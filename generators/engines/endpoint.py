@@ -1,8 +1,8 @@
 """One OpenAI-compatible endpoint: what it serves, how much it may be asked, and what each of its answers means.
 
 Always holds: every request ends as a completion or as one of the errors below `EngineError`; after a failure the endpoint is
-left alone for a time that grows with each one, and is then tried with a single request; no more requests are on their
-way to it than its limit.
+left alone for a time that grows with each one, and is then tried with a single request; `room` asks for no more requests
+than its limit allows. Jobs that another endpoint failed at may come on top.
 
 How: the limit follows the engine's own metrics, where it has them. vLLM says how many requests wait to be computed: none
 may wait long, and while none waits more are sent.

@@ -61,13 +61,20 @@ def publish_packed(catalog: Catalog, folder: Path, packed: Packed, progress: Pro
 def complete(catalog: Catalog, work: WorkFolder, progress: Progress) -> Packed | None:
     """Completes the build that began to publish, from what lies in the working folder; None where there is none.
 
-    Raises: CorpusError when a document of it was redacted meanwhile, or it does not fit its streams; StoreError, PartError.
+    Raises: CorpusError when a document of it was redacted meanwhile, when it does not fit its streams, or when another
+        version wrote it; StoreError, PartError.
     """
     build = unfinished_build(catalog)
     note = work.path / PACKED
     if build is None or not note.exists():
         return None
-    packed = msgspec.json.decode(note.read_bytes(), type=Packed)
+    try:
+        packed = msgspec.json.decode(note.read_bytes(), type=Packed)
+    except msgspec.DecodeError as error:
+        raise CorpusError(
+            f"{note} cannot be read ({error}), as when another version of phasemix wrote it. Let that version complete "
+            f"build {build}, or take back what it has published: phasemix corpus give-up"
+        ) from error
     if packed.report.build != build:
         return None
     try:

@@ -55,6 +55,15 @@ def test_a_server_that_ends_at_once_is_an_error(tmp_path: Path, capsys: pytest.C
     assert "before it was ready; the reason stands above" in capsys.readouterr().err
 
 
+def test_a_server_that_does_not_get_ready_is_told_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\ntrap 'echo > {tmp_path}/ended; exit' TERM\nwhile :; do sleep 0.1; done\n")
+    python.chmod(0o755)
+    assert main(["generators", "engine", "up", "m", "--port", "1", "--python", str(python), "--timeout", "2"]) == 2
+    assert "vLLM is not ready after 2 s" in capsys.readouterr().err
+    assert (tmp_path / "ended").exists()
+
+
 def test_flags_with_an_open_quote_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generators", "engine", "up", str(tmp_path), "--python", sys.executable, "--flags", "--x '"]) == 2
     assert "--flags --x ' cannot be split into words" in capsys.readouterr().err

@@ -12,6 +12,7 @@ import pytest
 from deploy.command_line import main
 from streamer import Catalog
 from streamer.catalog.redaction import Rule
+from streamer.corpus.completion import PACKED
 from streamer.corpus.parts.report import CorpusReport
 from streamer.corpus.pipeline import build
 from streamer.corpus.recipe import Recipe
@@ -92,6 +93,14 @@ def test_without_its_working_folder_another_recipe_is_refused_with_the_way_out(b
     forget_work(broken_off)
     with pytest.raises(CorpusError, match=r"has parts of build .* which is not done.*: phasemix corpus give-up"):
         build(broken_off, msgspec.structs.replace(mine, seed=5))
+
+
+def test_one_of_another_version_is_refused_with_the_way_out(broken_off: Catalog, mine: Recipe) -> None:
+    there = broken_off.store.local_path(f"{PLACE}/{PACKED}")
+    assert there is not None
+    there.write_text('{"recipe": "of another version"}')
+    with pytest.raises(CorpusError, match=r"packed cannot be read .*: phasemix corpus give-up"):
+        build(broken_off, mine)
 
 
 def test_one_that_is_given_up_is_read_no_more_and_built_anew(
