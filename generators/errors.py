@@ -3,8 +3,8 @@
 PhasemixError
 |- GeneratorError
    |- EngineError          what came of a request, or of all endpoints
-   |  |- JobRefusedError   this job will get no better answer: the only one that ends a job
-   |  |- NoCompletionError an answer that is no completion, which ends the job too
+   |  |- JobRefusedError   this job will get no better answer, which ends it
+   |  |- NoCompletionError an answer that is no completion, which ends the job too; no other error does
    |  |- BusyError         overloaded: ask later
    |  |- AwayError         no answer, or one that says the engine is broken: ask later
    |  |- WrongError        a wrong key, address or model: somebody must mend it

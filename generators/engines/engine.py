@@ -1,7 +1,7 @@
 """One model behind one or more endpoints.
 
 Always holds: a job is asked of the endpoint that has the most room among those that serve its model and may be asked; what
-goes wrong at an endpoint costs a request there and never a job; only a refusal of the job itself ends it.
+goes wrong at an endpoint costs a request there and not the job. That ends when it is refused or its answer is no completion.
 """
 
 import asyncio
