@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import psutil
-import redis
+import psutil  # type: ignore[import-untyped]
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from benchmarks.instant_engine import FILE_CHARACTERS, MODEL, real_functions
+from benchmarks.instant_engine import FILE_CHARACTERS, real_functions
 from benchmarks.report import Report, show
 from deploy.local.redis_server import does_redis_answer, find_redis, redis_address, redis_argv
 from generators.planning.orders import place_order
@@ -73,7 +72,9 @@ def measure(folder: Path, jobs: int, workers: int) -> Report:
         start("planner", *verb, "plan", *where)
         start("publisher", *verb, "publish", *where, "--max-wait", "1")
         for number in range(workers):
-            start(f"worker {number}", *verb, "work", *where, "--engine", f"http://127.0.0.1:{port}/v1", "--name", f"{number}")
+            start(
+                f"worker {number}", *verb, "work", *where, "--engine", f"http://127.0.0.1:{port}/v1", "--name", f"{number}"
+            )
         queue, published = queue_of(catalog, url), AllPublished(catalog)
 
         def count() -> int:
@@ -143,7 +144,7 @@ def fill(root: Path) -> Catalog:
     catalog.append(
         "raw/python", packed.rows, seq_len=SEQ_LEN, tokenizer=catalog.put_tokenizer(tokenizer.to_str()), documents=[]
     )
-    recipe = f'name = "instant"\nversion = 1\nmost_per_seed = 1000000\nprompt = \'\'\'\n{PROMPT}\'\'\'\n'
+    recipe = f"name = \"instant\"\nversion = 1\nmost_per_seed = 1000000\nprompt = '''\n{PROMPT}'''\n"
     add_recipe(catalog, parse_recipe(recipe, name="instant"))
     set_shares(catalog, {recipe.name: float(recipe.name == "instant") for recipe in recipes_of(catalog)})
     return catalog
