@@ -21,6 +21,7 @@ from generators.publishing.published_files import PublishedFiles
 from generators.queue.job import AcceptedFile
 from streamer.catalog.catalog import Catalog
 from streamer.errors import StreamError
+from streamer.packing.encoder import Ids, TextEncoder
 from streamer.packing.packing import Packed, pack, sidecar_rows
 from streamer.packing.tokenizer import end_of_document_id
 from streamer.store.log import Bodies
@@ -39,10 +40,10 @@ class Publisher:
             raise StreamError(f"stream {stream} names no tokenizer, so nothing can be packed for it; use another root")
         self._seq_len, self._dtype = snapshot.seq_len or 0, snapshot.dtype or "uint16"
         self._fingerprint = snapshot.tokenizer
-        self._tokenizer = catalog.load_tokenizer(snapshot.tokenizer)
-        self._end = end_of_document_id(self._tokenizer)
+        tokenizer = catalog.load_tokenizer(snapshot.tokenizer)
+        self._encoder, self._end = TextEncoder(tokenizer.to_str()), end_of_document_id(tokenizer)
         self.published = published or PublishedFiles(catalog, stream)
-        self._ids: dict[str, list[int]] = {}  # of files that wait, by identity
+        self._ids: dict[str, Ids] = {}  # of files that wait, by identity
 
     def publish(
         self, files: list[AcceptedFile], *, overdue: bool = False, most: Mapping[str, int] | None = None
@@ -83,11 +84,11 @@ class Publisher:
     def _packs_well(self, tokens: int) -> bool:
         return -tokens % self._seq_len <= tokens * MOST_PADDING
 
-    def _encode(self, files: list[AcceptedFile]) -> list[list[int]]:
+    def _encode(self, files: list[AcceptedFile]) -> list[Ids]:
         """The token ids of each file, which are kept as long as it waits."""
         new = [file for file in files if file.identity not in self._ids]
-        encoded = self._tokenizer.encode_batch_fast([file.document.text for file in new], add_special_tokens=False)
-        self._ids |= {file.identity: found.ids for file, found in zip(new, encoded, strict=True)}
+        encoded = self._encoder.encode([file.document.text for file in new])
+        self._ids |= {file.identity: ids for file, ids in zip(new, encoded, strict=True)}
         self._ids = {file.identity: self._ids[file.identity] for file in files}
         return list(self._ids.values())
 
