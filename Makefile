@@ -67,7 +67,7 @@ test: install tests/dashboard/node_modules/.package-lock.json
 
 # More of what is random: histories of runs, kills and endings.
 test-deep: install
-	PHASEMIX_HISTORIES=20 PHASEMIX_KILLS=10 .venv/bin/python -m pytest --timeout 7200 tests/mixer tests/faults
+	PHASEMIX_HISTORIES=20 PHASEMIX_KILLS=10 .venv/bin/python -m pytest --timeout 7200 tests/mixer tests/faults tests/generators/test_pool_faults.py
 
 # Pictures of every page, light and dark, on a desk and on a phone: build/screenshots.
 screenshots: install

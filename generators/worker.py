@@ -28,7 +28,6 @@ SILENT_S = 15.0
 MOST_DELIVERIES = 5  # a job whose workers died so often goes to the dead letters
 IDLE_S = 0.2
 TOGETHER_S = 0.02  # jobs that end so close together are followed by one claim
-MOST_UNPUBLISHED = 4096  # beyond this no job is claimed: publishing is behind
 FIRST_WAIT_S, ASK_AGAIN_S = 0.5, 5.0  # between questions to an engine or a Redis that is away, the first and the longest
 
 
@@ -53,6 +52,8 @@ class Worker:
         self._running: dict[asyncio.Task[None], Claim] = {}
         self._held: set[str] = set()  # entries that beats are for
         self._beating = threading.Lock()  # no beat may come after an entry was given back
+        self._ended: list[tuple[Any, ...]] = []  # calls that the queue is to be told
+        self._closing = asyncio.Lock()
         self._away = ""  # why nothing is claimed
         self._said = ""  # the last that was said of it, since a job ended
         self._accepted = self._rejected = self._tokens = 0
@@ -110,14 +111,12 @@ class Worker:
             self._say(f"{self._name}: {error}")
 
     def _claim(self, count: int) -> list[Claim]:
-        if self._queue.depth().unpublished >= MOST_UNPUBLISHED:
-            return []
         return self._queue.claim(self._name, count=count, silent_ms=self._silent_ms)
 
     async def _do(self, claim: Claim) -> None:
         job = claim.job
         if claim.deliveries > MOST_DELIVERIES:
-            await self._tell(self._queue.bury, claim, f"claimed {claim.deliveries} times, and each worker died of it")
+            await self._close(self._queue.bury, claim, f"claimed {claim.deliveries} times, and each worker died of it")
             return
         if not self._engine.serves(job.model):
             await self._give_back(claim, f"a job names model {job.model!r}, the engine serves {self._engine.model!r}")
@@ -131,20 +130,20 @@ class Worker:
         except NoCompletionError as error:
             self._note_away(error)  # the engine is asked again a little later
             self._rejected += 1
-            await self._tell(self._queue.reject_job, claim, str(Reason.NO_COMPLETION), error.text)
+            await self._close(self._queue.reject_job, claim, str(Reason.NO_COMPLETION), error.text)
         except JobRefusedError as error:
-            await self._tell(self._queue.bury, claim, str(error))
+            await self._close(self._queue.bury, claim, str(error))
         except Exception as error:  # of a gate: whatever it is, the job would meet it again
-            await self._tell(self._queue.bury, claim, one_line(f"{type(error).__name__}: {error}"))
+            await self._close(self._queue.bury, claim, one_line(f"{type(error).__name__}: {error}"))
         else:
             self._said = ""
             self._tokens += completion.tokens
             if verdict.text is None:
                 self._rejected += 1
-                await self._tell(self._queue.reject_job, claim, str(verdict.reason), completion.text)
+                await self._close(self._queue.reject_job, claim, str(verdict.reason), completion.text)
             else:
                 self._accepted += 1
-                await self._tell(self._queue.deliver, claim, accepted_file(job, verdict.text, completion))
+                await self._close(self._queue.deliver, claim, accepted_file(job, verdict.text, completion))
 
     async def _give_back(self, claim: Claim, why: str) -> None:
         """Leaves a job to others; one of a model that no engine serves any more is planned anew."""
@@ -152,7 +151,7 @@ class Worker:
         if serves or claim.job.model in await self._tell(self._elsewhere):
             await self._tell(self._release, [claim])
         else:
-            await self._tell(self._queue.withdraw, claim)
+            await self._close(self._queue.withdraw, claim)
         if not serves:
             self._note_away(EngineAwayError(why))
 
@@ -160,6 +159,19 @@ class Worker:
         with self._beating:
             self._held.difference_update(claim.entry for claim in claims)
             self._queue.release(claims)
+
+    async def _close(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Tells the queue how a job ended, together with those that end while the queue is told of others."""
+        self._ended.append((call, *arguments))
+        async with self._closing:
+            ended, self._ended = self._ended, []
+            if ended:
+                await self._tell(self._close_all, ended)
+
+    def _close_all(self, ended: list[tuple[Any, ...]]) -> None:
+        with self._queue.at_once():
+            for call, *arguments in ended:
+                call(*arguments)
 
     async def _tell(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """Calls the queue until it answers, so that no work is lost while Redis restarts."""

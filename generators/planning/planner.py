@@ -12,7 +12,7 @@ from generators.planning.orders import load_orders
 from generators.planning.quota import Want, choose_counts, count_files
 from generators.planning.seed_documents import SeedDocument, load_seed_documents
 from generators.publishing.published_files import AllPublished
-from generators.queue.job import Job
+from generators.queue.job import Job, identity_of
 from generators.queue.job_queue import Ends, JobQueue
 from generators.recipes.recipe import Recipe, recipes_of, split
 from mixer.pool import pool
@@ -21,7 +21,9 @@ from streamer.catalog.catalog import Catalog
 from streamer.errors import PhasemixError
 
 DEMAND = "demand/"
-LOOK = 64  # candidates asked about at once
+AHEAD = 3  # so many times what was claimed since the last tick waits, where that is more than usual
+LOOK = 512  # candidates asked about at once
+MOST_AHEAD = 4096  # jobs that wait at most, however fast they are claimed
 JUDGED = 64  # jobs that ended, after which the pool is judged by them
 LEAST_DELIVERED = 1 / 16  # of these; with fewer something is wrong with the engine or the recipe
 
@@ -49,6 +51,9 @@ class Brake:
         )
 
 
+Done = Callable[[list[str]], tuple[set[str], set[str]]]
+
+
 class Candidates:
     """The jobs that some seed documents can give by a recipe, first files first; skips over what is done for good."""
 
@@ -59,6 +64,12 @@ class Candidates:
     @property
     def used_up(self) -> bool:
         return self._start >= self._count
+
+    def identity(self, place: int) -> str:
+        """The identity of the job at a place, whose text is not cut for it."""
+        index, seed = divmod(place, len(self._seeds))
+        found = self._seeds[seed]
+        return identity_of(found.language, found.document, self._recipe.label, self._model, index)
 
     def job(self, place: int, purpose: str) -> Job:
         index, seed = place // len(self._seeds), self._seeds[place % len(self._seeds)]
@@ -80,21 +91,22 @@ class Candidates:
         """Looks at all of them again: dead letters were revived."""
         self._start = 0
 
-    def queue(self, purpose: str, count: int, *, add: Callable[[Job], bool], done: Callable[[list[str]], set[str]]) -> int:
-        """Queues up to `count` jobs; returns how many."""
+    def queue(self, purpose: str, count: int, *, add: Callable[..., int], done: Done) -> int:
+        """Queues up to `count` jobs; returns how many. `done`: of identities, those done for good and those on their way."""
         queued, place, all_done = 0, self._start, True
         while queued < count and place < self._count:
             stop = min(place + LOOK, self._count)
-            jobs = [self.job(at, purpose) for at in range(place, stop)]
-            finished = done([job.identity for job in jobs])
-            for job in jobs:
-                if job.identity in finished:
+            identities = [self.identity(at) for at in range(place, stop)]
+            finished, planned = done(identities)
+            jobs: list[Job] = []
+            for at, identity in enumerate(identities, start=place):
+                if identity in finished:
                     self._start += all_done
-                elif queued == count:
-                    break
-                else:
-                    all_done = False
-                    queued += add(job)
+                    continue
+                all_done = False
+                if identity not in planned and queued + len(jobs) < count:
+                    jobs.append(self.job(at, purpose))
+            queued += add(*jobs) if jobs else 0
             place = stop
         return queued
 
@@ -120,6 +132,7 @@ class Planner:
         self._published = AllPublished(catalog)
         self._said: set[str] = set()
         self._brake, self._revivals = Brake(), 0
+        self._left = 0  # jobs that waited after the last tick
         self.says = ""  # what keeps it from planning
         self.missing: dict[str, int] = {}  # tokens that live runs demand, by language
 
@@ -139,6 +152,7 @@ class Planner:
 
         Returns: jobs added.
         """
+        on_the_way = self._queue.on_the_way()  # before the log: what is published between the two counts twice, not never
         self._published.refresh()
         wants = self.wants()
         if pool.draining(self._catalog):
@@ -150,7 +164,6 @@ class Planner:
         if model is None:
             self._say("no worker has named its model yet; planning waits")
             return 0
-        on_the_way = self._queue.on_the_way()
         recipes = [recipe for recipe in recipes_of(self._catalog) if recipe.share]
         purposes, written = Counter[str](), self._published.by_recipe()
         for (purpose, label), count in on_the_way.items():
@@ -158,13 +171,16 @@ class Planner:
             written[label] += count
         depth = self._queue.depth()
         self._say(self._brake.note(ends))
-        room = 1 - depth.waiting - depth.running if self.says else self._most_queued - depth.waiting
+        claimed, self._left = self._left - depth.waiting, depth.waiting
+        ahead = min(max(self._most_queued, AHEAD * claimed), max(self._most_queued, MOST_AHEAD))
+        room = 1 - depth.waiting - depth.running if self.says else ahead - depth.waiting
         added = 0
         for want, count in zip(wants, choose_counts(wants, purposes, room=room), strict=True):
             for recipe, files in split(count, recipes, written=written):
                 found = self._queue_jobs(want, recipe, files, model)
                 written[recipe.label] += found
                 added += found
+        self._left += added
         return added
 
     def _note_revivals(self, revivals: int) -> None:
@@ -224,9 +240,10 @@ class Planner:
             return 0
         return candidates.queue(want.purpose, count, add=self._queue.add, done=self._done)
 
-    def _done(self, identities: list[str]) -> set[str]:
+    def _done(self, identities: list[str]) -> tuple[set[str], set[str]]:
         published = {name for name in identities if name in self._published}
-        return published | self._queue.closed([name for name in identities if name not in published])
+        closed, on_the_way = self._queue.known([name for name in identities if name not in published])
+        return published | closed, on_the_way
 
     def _say_once(self, line: str) -> None:
         if line not in self._said:

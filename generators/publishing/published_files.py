@@ -68,9 +68,9 @@ class AllPublished:
         """How many files each version of a recipe wrote, by label."""
         return sum((one.by_recipe for one in self._streams.values()), Counter())
 
-    def count(self, purpose: str | None = None) -> int:
-        """How many files there are, or how many of them were written for a purpose."""
-        found = self._streams.values()
+    def count(self, purpose: str | None = None, *, but: str = "") -> int:
+        """How many files there are, or how many of them were written for a purpose; `but`: a language that is left out."""
+        found = [one for name, one in self._streams.items() if name != f"{KIND}/{but}"]
         return sum(len(one.identities) if purpose is None else one.by_purpose[purpose] for one in found)
 
     def __contains__(self, identity: str) -> bool:

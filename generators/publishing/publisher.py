@@ -8,6 +8,8 @@ How: identities are checked against the whole log before packing, and again by t
 
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from generators.publishing.published_files import PublishedFiles
 from generators.queue.job import AcceptedFile
 from streamer.catalog.catalog import Catalog
 from streamer.errors import StreamError
+from streamer.packing.encoder import Ids, TextEncoder
 from streamer.packing.packing import Packed, pack, sidecar_rows
 from streamer.packing.tokenizer import end_of_document_id
 from streamer.store.log import Bodies
@@ -30,20 +33,24 @@ MOST_PADDING = 1 / 20
 class Publisher:
     """Publishes into one stream, whose seq_len, dtype and tokenizer it takes from the stream."""
 
-    def __init__(self, catalog: Catalog, stream: str) -> None:
+    def __init__(self, catalog: Catalog, stream: str, published: PublishedFiles | None = None) -> None:
         self._catalog, self.stream = catalog, stream
         snapshot = catalog.stream(stream)
         if snapshot.tokenizer is None:
             raise StreamError(f"stream {stream} names no tokenizer, so nothing can be packed for it; use another root")
         self._seq_len, self._dtype = snapshot.seq_len or 0, snapshot.dtype or "uint16"
         self._fingerprint = snapshot.tokenizer
-        self._tokenizer = catalog.load_tokenizer(snapshot.tokenizer)
-        self._end = end_of_document_id(self._tokenizer)
-        self.published = PublishedFiles(catalog, stream)
+        tokenizer = catalog.load_tokenizer(snapshot.tokenizer)
+        self._encoder, self._end = TextEncoder(tokenizer.to_str()), end_of_document_id(tokenizer)
+        self.published = published or PublishedFiles(catalog, stream)
+        self._ids: dict[str, Ids] = {}  # of files that wait, by identity
 
-    def publish(self, files: list[AcceptedFile], *, overdue: bool = False) -> set[str]:
+    def publish(
+        self, files: list[AcceptedFile], *, overdue: bool = False, most: Mapping[str, int] | None = None
+    ) -> set[str]:
         """Publishes what packs well; all of it when `overdue`, the last sample then padded.
 
+        Args: most, how many files of a purpose the stream may have; without bound for others.
         Returns: identities of `files` that are published now, by this call or before; the others wait for more files.
         Raises: StoreError, PartError; the stream is then as it was.
         """
@@ -51,26 +58,41 @@ class Publisher:
             self.published.refresh()
             done = self.published.identities
             waiting = list({file.identity: file for file in files if file.identity not in done}.values())
-            chosen, packed = self._choose(waiting, overdue=overdue)
+            chosen, packed = self._choose(self._within(waiting, most or {}), overdue=overdue)
             if not chosen:
                 return done & {file.identity for file in files}
-            self._append(chosen, packed)
+            self._append(chosen, packed, most or {})
+
+    def _within(self, files: list[AcceptedFile], most: Mapping[str, int]) -> list[AcceptedFile]:
+        """The files that their purposes still want, first ones first."""
+        counts, found = self.published.by_purpose.copy(), []
+        for file in files:
+            if file.purpose not in most or counts[file.purpose] < most[file.purpose]:
+                counts[file.purpose] += 1
+                found.append(file)
+        return found
 
     def _choose(self, files: list[AcceptedFile], *, overdue: bool) -> tuple[list[AcceptedFile], Packed]:
         """The longest run of files from the first whose padding is at most a twentieth, or all when overdue."""
-        ids = [self._tokenizer.encode(file.document.text, add_special_tokens=False).ids for file in files]
-        lengths = [len(part) + 1 for part in ids]
-        count = len(files) if overdue else 0
-        for number in range(len(files), 0, -1):
-            if count:
-                break
-            total = sum(lengths[:number])
-            if -total % self._seq_len <= total * MOST_PADDING:
-                count = number
+        ids = self._encode(files)
+        totals = list(accumulate(len(part) + 1 for part in ids))
+        fits = (number for number in range(len(files), 0, -1) if self._packs_well(totals[number - 1]))
+        count = len(files) if overdue else next(fits, 0)
         packed = pack(ids[:count], seq_len=self._seq_len, dtype=self._dtype, end_of_document_id=self._end)
         return files[:count], packed
 
-    def _append(self, files: list[AcceptedFile], packed: Packed) -> None:
+    def _packs_well(self, tokens: int) -> bool:
+        return -tokens % self._seq_len <= tokens * MOST_PADDING
+
+    def _encode(self, files: list[AcceptedFile]) -> list[Ids]:
+        """The token ids of each file, which are kept as long as it waits."""
+        new = [file for file in files if file.identity not in self._ids]
+        encoded = self._encoder.encode([file.document.text for file in new])
+        self._ids |= {file.identity: ids for file, ids in zip(new, encoded, strict=True)}
+        self._ids = {file.identity: self._ids[file.identity] for file in files}
+        return list(self._ids.values())
+
+    def _append(self, files: list[AcceptedFile], packed: Packed, most: Mapping[str, int]) -> None:
         """One attempt; a race that was lost to one of these files leaves nothing behind."""
         mine = [file.identity for file in files]
         documents = [file.document for file in files]
@@ -85,7 +107,8 @@ class Publisher:
 
         def decide(bodies: Bodies) -> dict[str, Any] | None:
             self.published.note(bodies)
-            return None if self.published.identities & set(mine) else extra
+            is_late = self.published.identities & set(mine) or len(self._within(files, most)) < len(files)
+            return None if is_late else extra
 
         with tempfile.TemporaryDirectory(prefix="phasemix-files-") as aside:
             path = Path(aside) / FILES

@@ -8,6 +8,8 @@ import msgspec
 
 from generators.errors import GeneratorError
 from generators.gates.gates import Accepted
+from generators.publishing.orders import Order, load_orders
+from generators.publishing.published_files import AllPublished
 from generators.publishing.publisher import FILES, Publisher
 from generators.queue.job import AcceptedFile, Reason
 from generators.queue.job_queue import JobQueue, Waiting
@@ -42,20 +44,58 @@ class Publishing:
         self._accepted: dict[str, Accepted] = {}
         self._parts_read: dict[str, int] = {}
         self._contaminations: list[Contamination] | None = None
+        self._published = AllPublished(catalog)
+        self._orders: dict[str, Order] = {}
 
     def tick(self) -> int:
         """Takes what is new and publishes what packs well or waited long. Returns: files published."""
         self._queue.keep(self._name, list(self._held))
-        for waiting in self._queue.take(self._name, count=MOST_HELD - len(self._held), silent_ms=self._silent_ms):
-            self._judge(waiting)
+        found = self._queue.take(self._name, count=MOST_HELD - len(self._held), silent_ms=self._silent_ms)
+        if not found and not self._held:
+            return 0
+        self._published.refresh()
+        self._orders = {order.purpose: order for order in load_orders(self._catalog)}
+        self._hold(found)
         self._leave_out_redacted()
         languages = sorted({waiting.file.document.language for waiting in self._held.values()})
         return sum(self._publish(language) for language in languages)
 
-    def _judge(self, found: Waiting) -> None:
-        waiting = without_private_data(found)
-        language, identity = waiting.file.document.language, waiting.file.identity
-        accepted = self._catch_up(language)
+    def _hold(self, found: list[Waiting]) -> None:
+        """Holds those of the files that came whom somebody wants and no gate refuses."""
+        with self._queue.at_once():
+            accepted = {language: self._catch_up(language) for language in {one.file.document.language for one in found}}
+            for waiting in self._leave_out_unwanted(found):
+                self._judge(without_private_data(waiting), accepted[waiting.file.document.language])
+
+    def _leave_out_unwanted(self, found: list[Waiting]) -> list[Waiting]:
+        """Gives files whose order is filled to another one that is not, and rejects them where there is none."""
+        wanted = []
+        for waiting in found:
+            purpose = waiting.file.purpose
+            if self._is_filled(purpose) and waiting.file.identity not in self._published:
+                purpose = self._other_purpose(purpose, waiting.file.document.language)
+            if purpose:
+                wanted.append(waiting._replace(file=msgspec.structs.replace(waiting.file, purpose=purpose)))
+            else:
+                self._queue.reject_file(waiting, Reason.NOT_WANTED)
+        return wanted
+
+    def _is_filled(self, purpose: str) -> bool:
+        return purpose in self._orders and self._published.count(purpose) >= self._orders[purpose].files
+
+    def _other_purpose(self, purpose: str, language: str) -> str:
+        """An order from the same streams that still wants a file of the language; empty where there is none."""
+        for other, order in self._orders.items():
+            if (
+                order.glob == self._orders[purpose].glob
+                and order.language in (None, language)
+                and not self._is_filled(other)
+            ):
+                return other
+        return ""
+
+    def _judge(self, waiting: Waiting, accepted: Accepted) -> None:
+        identity = waiting.file.identity
         if identity not in accepted:
             if self._is_contaminated(waiting.file.document):
                 self._queue.reject_file(waiting, Reason.CONTAMINATED)
@@ -85,10 +125,22 @@ class Publishing:
             del self._held[waiting.entry]
 
     def _publish(self, language: str) -> int:
+        publisher = self._publisher(language)
         held = [waiting for waiting in self._held.values() if waiting.file.document.language == language]
+        with self._queue.at_once():
+            wanted = {waiting.entry: waiting for waiting in self._leave_out_unwanted(held)}
+        for waiting in held:
+            del self._held[waiting.entry]
+        self._held |= wanted
+        if not wanted:
+            return 0
+        held = list(wanted.values())
         oldest_ms = min(waiting.came_ms for waiting in held)
         overdue = self._queue.clock_ms() - oldest_ms >= self._max_wait_ms
-        done = self._publisher(language).publish([waiting.file for waiting in held], overdue=overdue)
+        most = {
+            purpose: order.files - self._published.count(purpose, but=language) for purpose, order in self._orders.items()
+        }
+        done = publisher.publish([waiting.file for waiting in held], overdue=overdue, most=most)
         gone = [waiting for waiting in held if waiting.file.identity in done]
         if gone:
             self._queue.published(gone)
@@ -100,7 +152,8 @@ class Publishing:
         if language not in self._publishers:
             stream = f"{KIND}/{language}"
             create_like_the_others(self._catalog, stream)
-            self._publishers[language] = Publisher(self._catalog, stream)
+            self._published.refresh()
+            self._publishers[language] = Publisher(self._catalog, stream, self._published.of(language))
         return self._publishers[language]
 
     def _catch_up(self, language: str) -> Accepted:

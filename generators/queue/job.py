@@ -25,6 +25,7 @@ class Reason(StrEnum):
     NEAR_DUPLICATE = "near_duplicate"
     CONTAMINATED = "contaminated"
     REDACTED = "redacted"
+    NOT_WANTED = "not_wanted"  # its order was filled meanwhile; it may be planned again for another
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,8 +51,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def identity(self) -> str:
         """32 hex digits; the seed document's text is named by its id."""
-        words = (self.language, self.seed_document, self.recipe, self.model, str(self.index))
-        return xxhash.xxh3_128_hexdigest("\0".join(words).encode())
+        return identity_of(self.language, self.seed_document, self.recipe, self.model, self.index)
+
+
+def identity_of(language: str, seed_document: str, recipe: str, model: str, index: int) -> str:
+    """The identity of the job that has these."""
+    return xxhash.xxh3_128_hexdigest("\0".join((language, seed_document, recipe, model, str(index))).encode())
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ the publisher refuses doubles, the planner plans again.
 """
 
 from collections import Counter
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from generators.queue.job import AcceptedFile, Job
@@ -36,6 +37,13 @@ class Depth(NamedTuple):
     unpublished: int
 
 
+class Known(NamedTuple):
+    """Of some identities those that were rejected or are dead, and those on their way."""
+
+    closed: set[str]
+    on_the_way: set[str]
+
+
 class Ends(NamedTuple):
     """How jobs ended: with a file that waits to be published, refused by a gate, or buried. `revivals`: of dead letters."""
 
@@ -46,7 +54,7 @@ class Ends(NamedTuple):
 
 
 class DeadJob(NamedTuple):
-    """A job that kept failing, and why."""
+    """A job that kept failing, without its texts, and why."""
 
     job: Job
     why: str
@@ -55,11 +63,16 @@ class DeadJob(NamedTuple):
 class JobQueue(Protocol):
     """What a backend does."""
 
-    def add(self, job: Job) -> bool:
-        """Queues a job; False when it is on its way already or the queue is full."""
+    def at_once(self) -> AbstractContextManager[None]:
+        """What this thread withdraws, delivers, rejects, buries and publishes within is one change at the end."""
+
+    def add(self, *jobs: Job) -> int:
+        """Queues those jobs that are not on their way already, as far as the queue has room; returns how many."""
 
     def claim(self, worker: str, *, count: int, silent_ms: int) -> list[Claim]:
-        """Up to `count` jobs: first those whose claimer was silent for `silent_ms`, then new ones."""
+        """Up to `count` jobs: first those whose claimer was silent for `silent_ms`, then new ones; none while too many files
+        wait to be published.
+        """
 
     def beat(self, worker: str, entries: list[str]) -> None:
         """Says that a worker still has these claims."""
@@ -77,7 +90,10 @@ class JobQueue(Protocol):
         """The job is gone, counted under `reason`; its text is kept for a while, to be looked at."""
 
     def reject_file(self, waiting: Waiting, reason: str) -> None:
-        """The file is gone, counted under `reason`; it is kept for a while, to be looked at."""
+        """The file is gone, counted under `reason`; it is kept for a while, to be looked at.
+
+        One that is not wanted may be planned again.
+        """
 
     def bury(self, claim: Claim, why: str) -> None:
         """The job is gone to the dead letters."""
@@ -109,8 +125,8 @@ class JobQueue(Protocol):
     def on_the_way(self) -> Counter[tuple[str, str]]:
         """Jobs on their way, by purpose and recipe."""
 
-    def closed(self, identities: list[str]) -> set[str]:
-        """Those of `identities` that were rejected or are dead."""
+    def known(self, identities: list[str]) -> Known:
+        """What is known of these."""
 
     def ends(self) -> Ends:
         """How jobs ended so far."""

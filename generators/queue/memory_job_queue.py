@@ -1,9 +1,13 @@
 """A job queue in this process, for tests and single machines; all of it is lost with the process."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from generators.queue.job import AcceptedFile, Job, rejected_file, rejected_job
-from generators.queue.job_queue import Claim, DeadJob, Depth, Ends, Waiting
+import msgspec
+
+from generators.queue.job import AcceptedFile, Job, Reason, rejected_file, rejected_job
+from generators.queue.job_queue import Claim, DeadJob, Depth, Ends, Known, Waiting
 from mixer.pool.files import MOST_KEPT, RejectedFile
 
 
@@ -18,7 +22,8 @@ class MemoryJobQueue:
         self._claimed: dict[str, tuple[Job, int, int]] = {}  # entry -> job, last beat, deliveries
         self._files: dict[str, tuple[AcceptedFile, int]] = {}  # entry -> file, when it came
         self._taken: dict[str, tuple[str, int]] = {}  # entry -> publisher, last beat
-        self._closed: dict[str, str] = {}  # identity -> reason
+        self._closed: set[str] = set()
+        self._rejections: Counter[str] = Counter()
         self._dead: dict[str, DeadJob] = {}
         self._rejected: list[RejectedFile] = []
         self._ends: Counter[str] = Counter()
@@ -27,12 +32,17 @@ class MemoryJobQueue:
         self._next += 1
         return str(self._next)
 
-    def add(self, job: Job) -> bool:
-        if job.identity in self._on_the_way or len(self._waiting) + len(self._claimed) >= self._max_length:
-            return False
-        self._on_the_way[job.identity] = job.purpose, job.recipe
-        self._waiting[self._entry()] = job
-        return True
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        yield
+
+    def add(self, *jobs: Job) -> int:
+        before = len(self._waiting)
+        for job in jobs:
+            if job.identity not in self._on_the_way and len(self._waiting) + len(self._claimed) < self._max_length:
+                self._on_the_way[job.identity] = job.purpose, job.recipe
+                self._waiting[self._entry()] = job
+        return len(self._waiting) - before
 
     def claim(self, worker: str, *, count: int, silent_ms: int) -> list[Claim]:
         found: list[Claim] = []
@@ -76,7 +86,9 @@ class MemoryJobQueue:
 
     def _reject(self, file: RejectedFile) -> None:
         self._on_the_way.pop(file.id, None)
-        self._closed[file.id] = file.reason
+        if file.reason != Reason.NOT_WANTED:
+            self._closed.add(file.id)
+        self._rejections[file.reason] += 1
         self._ends["refused"] += 1
         self._rejected = [file, *self._rejected][:MOST_KEPT]
 
@@ -86,7 +98,7 @@ class MemoryJobQueue:
     def bury(self, claim: Claim, why: str) -> None:
         self._claimed.pop(claim.entry, None)
         self._on_the_way.pop(claim.job.identity, None)
-        self._dead[claim.job.identity] = DeadJob(claim.job, why)
+        self._dead[claim.job.identity] = DeadJob(msgspec.structs.replace(claim.job, text="", prompt=""), why)
         self._ends["buried"] += 1
 
     def dead(self) -> list[DeadJob]:
@@ -127,11 +139,12 @@ class MemoryJobQueue:
     def on_the_way(self) -> Counter[tuple[str, str]]:
         return Counter(self._on_the_way.values())
 
-    def closed(self, identities: list[str]) -> set[str]:
-        return {identity for identity in identities if identity in self._closed or identity in self._dead}
+    def known(self, identities: list[str]) -> Known:
+        closed = {identity for identity in identities if identity in self._closed or identity in self._dead}
+        return Known(closed, {identity for identity in identities if identity in self._on_the_way})
 
     def ends(self) -> Ends:
         return Ends(**{name: self._ends[name] for name in Ends._fields})
 
     def rejections(self) -> Counter[str]:
-        return Counter(self._closed.values())
+        return self._rejections.copy()

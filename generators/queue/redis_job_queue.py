@@ -8,12 +8,16 @@ queue, not an error.
     :on_way    hash    identity to purpose and recipe, from `add` to the end
     :rejected  set     identities; :rejections  hash  reason to count
     :rejected_files  list  the last 200 of them, whose format mixer owns
-    :dead      hash    identity to job and reason
+    :dead      hash    identity to job, without its text, and reason
     :root      string  the address of the root, while a planner or publisher is at work: copies of a root share its identity
     :ends      hash    how many jobs were delivered, refused by a gate, and buried; and how often dead letters were revived
 """
 
+import threading
+import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
 
@@ -21,8 +25,8 @@ import msgspec
 import redis
 
 from generators.errors import QueueError
-from generators.queue.job import AcceptedFile, Job, rejected_file, rejected_job
-from generators.queue.job_queue import Claim, DeadJob, Depth, Ends, Waiting
+from generators.queue.job import AcceptedFile, Job, Reason, rejected_file, rejected_job
+from generators.queue.job_queue import Claim, DeadJob, Depth, Ends, Known, Waiting
 from mixer.pool import pool
 from mixer.pool.files import MOST_KEPT, RejectedFile, rejected_key
 from streamer.catalog.catalog import Catalog
@@ -30,12 +34,14 @@ from streamer.wording import without_secrets
 
 WORKERS, PUBLISHERS = "workers", "publishers"
 OWNED_MS = 30_000
+MOST_UNPUBLISHED = 4096  # beyond this no job is claimed: publishing is behind
+JOB, FILE = msgspec.json.Decoder(Job), msgspec.json.Decoder(AcceptedFile)
 
 
 class RedisJobQueue:
     """Raises: QueueError when Redis does not answer."""
 
-    def __init__(self, url: str, keys: str, *, max_length: int = 1024) -> None:
+    def __init__(self, url: str, keys: str, *, max_length: int = 8192) -> None:
         self.url, self.keys, self._max_length = url, keys, max_length
         try:
             self.client: Any = redis.Redis.from_url(url, socket_timeout=5.0)
@@ -49,9 +55,11 @@ class RedisJobQueue:
             f"{keys}:{name}" for name in names
         )
         self._rejected_files = rejected_key(keys)
+        self._local = threading.local()
         scripts = files("generators.queue").joinpath("lua")
-        self._add, self._give_back = (
-            self.client.register_script(scripts.joinpath(f"{name}.lua").read_text()) for name in ("add_job", "give_back")
+        self._add, self._take, self._give_back = (
+            self.client.register_script(scripts.joinpath(f"{name}.lua").read_text())
+            for name in ("add_jobs", "take", "give_back")
         )
 
     def own(self, url: str) -> None:
@@ -68,17 +76,13 @@ class RedisJobQueue:
 
     # jobs
 
-    def add(self, job: Job) -> bool:
-        words = [job.identity, f"{job.purpose} {job.recipe}", msgspec.json.encode(job), self._max_length]
-        return bool(self.ask(self._add, keys=[self._queue, self._on_way], args=words) == 1)
+    def add(self, *jobs: Job) -> int:
+        words = [word for job in jobs for word in (job.identity, f"{job.purpose} {job.recipe}", msgspec.json.encode(job))]
+        return int(self.ask(self._add, keys=[self._queue, self._on_way], args=[self._max_length, *words]))
 
     def claim(self, worker: str, *, count: int, silent_ms: int) -> list[Claim]:
-        found = []
-        for entry, fields in self._read(self._queue, WORKERS, worker, count, silent_ms):
-            pending = self.ask(self.client.xpending_range, self._queue, WORKERS, entry, entry, 1)
-            deliveries = int(pending[0]["times_delivered"]) if pending else 1
-            found.append(Claim(entry.decode(), msgspec.json.decode(fields[b"job"], type=Job), deliveries))
-        return found
+        found = self._read(self._queue, WORKERS, worker, count, silent_ms, most_unpublished=MOST_UNPUBLISHED)
+        return [Claim(entry.decode(), JOB.decode(data), deliveries) for entry, (_, data), deliveries in found]
 
     def beat(self, worker: str, entries: list[str]) -> None:
         self._beat(self._queue, WORKERS, worker, entries)
@@ -106,14 +110,15 @@ class RedisJobQueue:
         self._change(change)
 
     def reject_job(self, claim: Claim, reason: str, text: str) -> None:
-        self._reject(self._queue, WORKERS, claim.entry, rejected_job(claim.job, reason, text, self.clock_ms()))
+        self._reject(self._queue, WORKERS, claim.entry, rejected_job(claim.job, reason, text, now_ms()))
 
     def bury(self, claim: Claim, why: str) -> None:
         def change(transaction: Any) -> None:
             transaction.xack(self._queue, WORKERS, claim.entry)
             transaction.xdel(self._queue, claim.entry)
             transaction.hdel(self._on_way, claim.job.identity)
-            transaction.hset(self._dead, claim.job.identity, msgspec.json.encode(DeadJob(claim.job, why)))
+            letter = DeadJob(msgspec.structs.replace(claim.job, text="", prompt=""), why)
+            transaction.hset(self._dead, claim.job.identity, msgspec.json.encode(letter))
             transaction.hincrby(self._ends, "buried", 1)
 
         self._change(change)
@@ -136,25 +141,23 @@ class RedisJobQueue:
 
     def take(self, publisher: str, *, count: int, silent_ms: int) -> list[Waiting]:
         found = self._read(self._files, PUBLISHERS, publisher, count, silent_ms)
-        return [
-            Waiting(entry.decode(), msgspec.json.decode(fields[b"file"], type=AcceptedFile), int(entry.split(b"-")[0]))
-            for entry, fields in found
-        ]
+        return [Waiting(entry.decode(), FILE.decode(data), int(entry.split(b"-")[0])) for entry, (_, data), _ in found]
 
     def keep(self, publisher: str, entries: list[str]) -> None:
         self._beat(self._files, PUBLISHERS, publisher, entries)
 
     def reject_file(self, waiting: Waiting, reason: str) -> None:
-        self._reject(self._files, PUBLISHERS, waiting.entry, rejected_file(waiting.file, reason, self.clock_ms()))
+        self._reject(self._files, PUBLISHERS, waiting.entry, rejected_file(waiting.file, reason, now_ms()))
 
     def published(self, waiting: list[Waiting]) -> None:
         def change(transaction: Any) -> None:
-            for entry, file, _ in waiting:
-                transaction.xack(self._files, PUBLISHERS, entry)
-                transaction.xdel(self._files, entry)
-                transaction.hdel(self._on_way, file.identity)
+            entries = [one.entry for one in waiting]
+            transaction.xack(self._files, PUBLISHERS, *entries)
+            transaction.xdel(self._files, *entries)
+            transaction.hdel(self._on_way, *(one.file.identity for one in waiting))
 
-        self._change(change)
+        if waiting:
+            self._change(change)
 
     # what is there
 
@@ -175,17 +178,18 @@ class RedisJobQueue:
         found = (words.decode().partition(" ") for words in self.ask(self.client.hvals, self._on_way))
         return Counter((purpose, recipe) for purpose, _, recipe in found)
 
-    def closed(self, identities: list[str]) -> set[str]:
+    def known(self, identities: list[str]) -> Known:
         if not identities:
-            return set()
+            return Known(set(), set())
 
         def read(transaction: Any) -> None:
             transaction.smismember(self._rejected, identities)
             transaction.hmget(self._dead, identities)
+            transaction.hmget(self._on_way, identities)
 
-        rejected, dead = self._change(read)
-        found = zip(identities, rejected, dead, strict=True)
-        return {identity for identity, is_rejected, is_dead in found if is_rejected or is_dead}
+        rejected, dead, on_way = self._change(read)
+        closed = {name for name, *found in zip(identities, rejected, dead, strict=True) if any(found)}
+        return Known(closed, {name for name, found in zip(identities, on_way, strict=True) if found})
 
     def ends(self) -> Ends:
         counts = {name.decode(): int(count) for name, count in self.ask(self.client.hgetall, self._ends).items()}
@@ -201,18 +205,25 @@ class RedisJobQueue:
 
     # calls
 
-    def _read(self, stream: str, group: str, name: str, count: int, silent_ms: int) -> list[Any]:
-        """Entries for `name`: first those whose holder is silent, then new ones."""
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        transaction = self.client.pipeline(transaction=True)
+        self._local.together = transaction
+        try:
+            yield
+        finally:
+            self._local.together = None
+        if transaction:
+            self.ask(transaction.execute)
 
-        def read() -> list[Any]:
-            _, old, *_ = self.client.xautoclaim(stream, group, name, min_idle_time=silent_ms, start_id="0-0", count=count)
-            old = [(entry, fields) for entry, fields in old if fields]  # 6.2 answers nil for entries that were deleted
-            if count <= len(old):
-                return list(old)
-            answer = self.client.xreadgroup(group, name, {stream: ">"}, count=count - len(old))
-            return [*old, *(answer[0][1] if answer else [])]
-
-        entries: list[Any] = self._grouped(stream, group, read)
+    def _read(
+        self, stream: str, group: str, name: str, count: int, silent_ms: int, *, most_unpublished: int = 1 << 53
+    ) -> list[Any]:
+        """(entry, its one field, deliveries) for `name`: first those whose holder is silent, then new ones."""
+        if count < 1:
+            return []
+        words: list[str | int] = [group, name, count, silent_ms, most_unpublished]
+        entries: list[Any] = self._grouped(stream, group, lambda: self._take(keys=[stream, self._files], args=words))
         return entries
 
     def _beat(self, stream: str, group: str, name: str, entries: list[str]) -> None:
@@ -224,7 +235,8 @@ class RedisJobQueue:
             transaction.xack(stream, group, entry)
             transaction.xdel(stream, entry)
             transaction.hdel(self._on_way, file.id)
-            transaction.sadd(self._rejected, file.id)
+            if file.reason != Reason.NOT_WANTED:
+                transaction.sadd(self._rejected, file.id)
             transaction.hincrby(self._rejections, file.reason, 1)
             transaction.hincrby(self._ends, "refused", 1)
             transaction.lpush(self._rejected_files, msgspec.json.encode(file))
@@ -233,7 +245,11 @@ class RedisJobQueue:
         self._change(change)
 
     def _change(self, change: Any) -> list[Any]:
-        """One MULTI/EXEC of what `change` asks for."""
+        """One MULTI/EXEC of what `change` asks for, or a part of one within `at_once`; then nothing is answered."""
+        together: Any = getattr(self._local, "together", None)
+        if together is not None:
+            change(together)
+            return []
         transaction = self.client.pipeline(transaction=True)
         change(transaction)
         answers: list[Any] = self.ask(transaction.execute)
@@ -271,6 +287,11 @@ class RedisJobQueue:
     def _refused(self, error: redis.RedisError) -> QueueError:
         said = " ".join(str(error).split())[:200]
         return QueueError(f"Redis at {without_secrets(self.url)} refuses: {said}; mend that, and the pool goes on by itself")
+
+
+def now_ms() -> int:
+    """For people to read; what the queue decides by is Redis's clock."""
+    return int(time.time() * 1000)
 
 
 def queue_of(catalog: Catalog, url: str) -> RedisJobQueue:

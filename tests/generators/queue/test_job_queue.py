@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 
@@ -125,8 +126,8 @@ def test_rejected_jobs_and_files_are_counted_by_reason_and_closed(queue_and_wait
         ("cut_off", "half a file", job(0).seed_document, job(0).model),
     ]
     identities = [job(index).identity for index in range(3)]
-    assert queue.closed(identities) == set(identities[:2])
-    assert queue.closed([]) == set()
+    assert queue.known(identities).closed == set(identities[:2])
+    assert queue.known([]).closed == set()
 
 
 def test_the_last_200_rejected_files_are_kept(queue_and_wait: QueueAndWait) -> None:
@@ -143,10 +144,10 @@ def test_a_dead_job_can_be_read_and_revived(queue_and_wait: QueueAndWait) -> Non
     queue.add(job(0))
     (claim,) = queue.claim("a", count=1, silent_ms=SILENT_MS)
     queue.bury(claim, "too long for the engine")
-    assert queue.dead() == [DeadJob(job(0), "too long for the engine")]
-    assert queue.closed([job(0).identity]) == {job(0).identity}
+    assert queue.dead() == [DeadJob(msgspec.structs.replace(job(0), text=""), "too long for the engine")]
+    assert queue.known([job(0).identity]).closed == {job(0).identity}
     assert queue.revive() == 1
-    assert queue.closed([job(0).identity]) == set()
+    assert queue.known([job(0).identity]).closed == set()
     assert queue.add(job(0))
 
 
@@ -190,7 +191,7 @@ def test_what_is_withdrawn_may_be_planned_again_and_ends_are_counted(queue_and_w
     first, *claims = queue.claim("a", count=4, silent_ms=SILENT_MS)
     queue.withdraw(first)
     assert queue.on_the_way() == {(PURPOSE, "file/1"): 3}
-    assert not queue.closed([first.job.identity])
+    assert not queue.known([first.job.identity]).closed
     assert queue.add(first.job)
     queue.deliver(claims[0], accepted_file(claims[0].job, "y = 2\n"))
     queue.reject_job(claims[1], Reason.EMPTY, "")
