@@ -62,27 +62,49 @@ def sign(texts: Sequence[str], languages: Sequence[str], rule: Duplicates = USUA
     return np.concatenate(columns, axis=1)
 
 
+class RecentSignatures:
+    """The signatures of some files of one language, in memory: about 10 KB a file."""
+
+    def __init__(self, rule: Duplicates, language: str) -> None:
+        self._rule, self._language = rule, language
+        self._bands: dict[int, list[int]] = {}
+        self._kept: list[Signatures] = []
+
+    def add(self, signature: Signatures) -> None:
+        for key in self._keys(signature):
+            self._bands.setdefault(key, []).append(len(self._kept))
+        self._kept.append(signature)
+
+    def near(self, signature: Signatures) -> list[int]:
+        """Which of them are near-duplicates of a file, counted from 0 in the order in which they were added."""
+        places = sorted({place for key in self._keys(signature) for place in self._bands.get(key, ())})
+        if not places:
+            return []
+        is_near = are_near(np.stack([self._kept[place] for place in places]), signature, self._rule)
+        return [place for place, near in zip(places, is_near, strict=True) if near]
+
+    def _keys(self, signature: Signatures) -> list[int]:
+        found: list[int] = band_keys(signature[None], self._language, self._rule)[0].tolist()
+        return found
+
+
 class DuplicateIndex:
-    """The files that were kept so far, by language. Memory: about 3 KB a file."""
+    """The files that were kept so far, by language."""
 
     def __init__(self, rule: Duplicates = USUAL) -> None:
         self._rule = rule
         self._exact: set[bytes] = set()
-        self._bands: dict[int, list[int]] = {}
-        self._kept: list[Signatures] = []
+        self._recent: dict[str, RecentSignatures] = {}
 
     def find(self, text: str, language: str, signature: Signatures) -> DropReason | None:
         """What kind of duplicate of a kept file a file is; None for none."""
         if digest(text, language) in self._exact:
             return DropReason.EXACT_DUPLICATE
-        candidates = {place for key in self._keys(language, signature) for place in self._bands.get(key, ())}
-        return DropReason.NEAR_DUPLICATE if candidates and self._is_near(sorted(candidates), signature) else None
+        return DropReason.NEAR_DUPLICATE if self._of(language).near(signature) else None
 
     def keep(self, text: str, language: str, signature: Signatures) -> None:
         self._exact.add(digest(text, language))
-        for key in self._keys(language, signature):
-            self._bands.setdefault(key, []).append(len(self._kept))
-        self._kept.append(signature)
+        self._of(language).add(signature)
 
     def add(self, text: str, language: str, signature: Signatures) -> DropReason | None:
         """Keeps the file and returns None, or says what kind of duplicate of a kept one it is."""
@@ -91,12 +113,8 @@ class DuplicateIndex:
             self.keep(text, language, signature)
         return found
 
-    def _is_near(self, candidates: list[int], signature: Signatures) -> bool:
-        return bool(are_near(np.stack([self._kept[place] for place in candidates]), signature, self._rule).any())
-
-    def _keys(self, language: str, signature: Signatures) -> list[int]:
-        found: list[int] = band_keys(signature[None], language, self._rule)[0].tolist()
-        return found
+    def _of(self, language: str) -> RecentSignatures:
+        return self._recent.setdefault(language, RecentSignatures(self._rule, language))
 
 
 def band_keys(signatures: Signatures, language: str, rule: Duplicates) -> npt.NDArray[np.uint64]:
