@@ -126,6 +126,12 @@ class KnownFiles:
         if key not in self._recent:
             self._note(key, Recent(records_of([document], ACCEPTED, 0), signed.signature, ACCEPTED, -1))
 
+    def forget(self, identities: set[str]) -> None:
+        """Files that were let through are refused after all."""
+        for name in map(name_of, identities):
+            self._recent.pop((ACCEPTED, name), None)
+        self._keep_recent(lambda recent: True)
+
     # what is recent
 
     def _note(self, key: tuple[int, str], recent: Recent) -> None:

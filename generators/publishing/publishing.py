@@ -95,6 +95,7 @@ class Publishing:
         ]
         for waiting in gone:
             self._queue.reject_file(waiting, Reason.REDACTED)
+            self._known[waiting.file.document.language].forget({waiting.file.identity})
             del self._held[waiting.entry]
 
     def _publish(self, language: str) -> int:

@@ -48,6 +48,7 @@ class PoolFile(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     text: str
     tokens: list[tuple[str, str]]
+    values: dict[str, float | str] = {}
 
 
 def rejected_key(keys: str) -> str:

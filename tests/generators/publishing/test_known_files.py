@@ -258,6 +258,21 @@ def test_a_near_duplicate_is_rejected_by_name_and_others_are_published(corpus: C
     assert [file.values for file in queue.rejected_files()] == [{"of": first.identity}, {"of": document(8).document}]
 
 
+def test_a_file_whose_seed_is_redacted_does_not_count(corpus: Catalog) -> None:
+    queue = MemoryJobQueue()
+    publishing = Publishing(corpus, queue, max_wait_s=1000)
+    text = "def one(): return 1\n"  # so short that it waits for others
+    job = deliver(queue, text)
+    assert publishing.tick() == 0
+    (known,) = publishing._known.values()
+    assert twin(known, text) == job.identity
+    rule = Rule(documents=("a" * 32,))
+    redact(corpus, rule, list(search(corpus, rule)), by=None, why=None, at_s=1.0)
+    assert publishing.tick() == 0
+    assert queue.rejections() == {Reason.REDACTED: 1}
+    assert twin(known, text) is None
+
+
 def test_a_language_whose_documents_are_being_read_keeps_no_other_waiting(
     corpus: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
