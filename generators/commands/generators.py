@@ -311,7 +311,7 @@ def run_publish(options: argparse.Namespace) -> int:
     from streamer.catalog.catalog import Catalog
 
     catalog, queue = Catalog(options.root), open_queue(options)
-    publishing = Publishing(catalog, queue, name=options.name, max_wait_s=options.max_wait, silent_s=options.silent)
+    publishing = Publishing(catalog, queue, name=options.name, max_wait_s=options.max_wait, silent_s=options.silent, say=say)
 
     def tick() -> None:
         queue.own(catalog.store.url)

@@ -4,25 +4,29 @@ Always holds: a file leaves the queue only after an entry names it or a gate ref
 again and is published once.
 """
 
+import time
+from collections.abc import Callable
+
 import msgspec
 
 from generators.errors import GeneratorError
-from generators.gates.gates import Accepted
+from generators.publishing.known_files import KnownFiles, batches
 from generators.publishing.orders import Order, load_orders
 from generators.publishing.published_files import AllPublished
-from generators.publishing.publisher import FILES, Publisher
+from generators.publishing.publisher import Publisher
 from generators.queue.job import AcceptedFile, Reason
 from generators.queue.job_queue import JobQueue, Waiting
 from mixer.pool.files import KIND
 from streamer.catalog.catalog import Catalog
-from streamer.catalog.part_files import read_parquet
 from streamer.catalog.redaction import merge
-from streamer.corpus.parts.publication import contaminations
+from streamer.corpus.parts.publication import contaminations, duplicates_rule
 from streamer.documents.document import Document
 from streamer.likeness.contamination import Contamination
 from streamer.privacy.replacing import Privacy, replace
+from streamer.reading.cache import Cache
 
 MOST_HELD = 4096
+SLICE_S = 1.0  # of a tick at most for learning what is known
 
 
 class Publishing:
@@ -36,36 +40,44 @@ class Publishing:
         name: str = "publisher",
         max_wait_s: float = 30.0,
         silent_s: float = 15.0,
+        slice_s: float = SLICE_S,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._catalog, self._queue, self._name = catalog, queue, name
         self._max_wait_ms, self._silent_ms = int(max_wait_s * 1000), int(silent_s * 1000)
         self._held: dict[str, Waiting] = {}
         self._publishers: dict[str, Publisher] = {}
-        self._accepted: dict[str, Accepted] = {}
-        self._parts_read: dict[str, int] = {}
+        self._slice_s, self._say = slice_s, say
+        self._unjudged: dict[str, Waiting] = {}
+        self._known: dict[str, KnownFiles] = {}
         self._contaminations: list[Contamination] | None = None
         self._published = AllPublished(catalog)
         self._orders: dict[str, Order] = {}
 
     def tick(self) -> int:
         """Takes what is new and publishes what packs well or waited long. Returns: files published."""
-        self._queue.keep(self._name, list(self._held))
-        found = self._queue.take(self._name, count=MOST_HELD - len(self._held), silent_ms=self._silent_ms)
-        if not found and not self._held:
+        self._queue.keep(self._name, [*self._held, *self._unjudged])
+        count = MOST_HELD - len(self._held) - len(self._unjudged)
+        for waiting in self._queue.take(self._name, count=count, silent_ms=self._silent_ms):
+            self._unjudged[waiting.entry] = waiting
+        if not self._held and not self._unjudged:
             return 0
         self._published.refresh()
         self._orders = {order.purpose: order for order in load_orders(self._catalog)}
-        self._hold(found)
+        self._hold()
         self._leave_out_redacted()
         languages = sorted({waiting.file.document.language for waiting in self._held.values()})
         return sum(self._publish(language) for language in languages)
 
-    def _hold(self, found: list[Waiting]) -> None:
-        """Holds those of the files that came whom somebody wants and no gate refuses."""
-        with self._queue.at_once():
-            accepted = {language: self._catch_up(language) for language in {one.file.document.language for one in found}}
-            for waiting in self._leave_out_unwanted(found):
-                self._judge(without_private_data(waiting), accepted[waiting.file.document.language])
+    def _hold(self) -> None:
+        """Holds those of the files that came whom somebody wants and no gate refuses, as far as a slice of time allows."""
+        until_s = time.monotonic() + self._slice_s
+        for language in sorted({waiting.file.document.language for waiting in self._unjudged.values()}):
+            known = self._known_files(language)
+            if known.is_ready(until_s):
+                found = [one for one in self._unjudged.values() if one.file.document.language == language]
+                with self._queue.at_once():
+                    self._judge(known, self._leave_out_unwanted(found))
 
     def _leave_out_unwanted(self, found: list[Waiting]) -> list[Waiting]:
         """Gives files whose order is filled to another one that is not, and rejects them where there is none."""
@@ -78,6 +90,8 @@ class Publishing:
                 wanted.append(waiting._replace(file=msgspec.structs.replace(waiting.file, purpose=purpose)))
             else:
                 self._queue.reject_file(waiting, Reason.NOT_WANTED)
+                self._unjudged.pop(waiting.entry, None)
+                self._known_files(waiting.file.document.language).forget({waiting.file.identity})
         return wanted
 
     def _is_filled(self, purpose: str) -> bool:
@@ -94,17 +108,19 @@ class Publishing:
                 return other
         return ""
 
-    def _judge(self, waiting: Waiting, accepted: Accepted) -> None:
-        identity = waiting.file.identity
-        if identity not in accepted:
-            if self._is_contaminated(waiting.file.document):
-                self._queue.reject_file(waiting, Reason.CONTAMINATED)
-                return
-            if accepted.is_near(waiting.file.document.text):
-                self._queue.reject_file(waiting, Reason.NEAR_DUPLICATE)
-                return
-            accepted.add(identity, waiting.file.document.text)
-        self._held[waiting.entry] = waiting
+    def _judge(self, known: KnownFiles, found: list[Waiting]) -> None:
+        """Holds the files of a language that no gate refuses."""
+        for batch in batches(map(without_private_data, found)):
+            for waiting, signed in zip(batch, known.sign([one.file.document for one in batch]), strict=True):
+                twin = known.twin(signed)
+                if self._is_contaminated(waiting.file.document):
+                    self._queue.reject_file(waiting, Reason.CONTAMINATED)
+                elif twin is not None:
+                    self._queue.reject_file(waiting, Reason.NEAR_DUPLICATE, {"of": twin})
+                else:
+                    known.add(signed)
+                    self._held[waiting.entry] = waiting
+                del self._unjudged[waiting.entry]
 
     def _is_contaminated(self, document: Document) -> bool:
         """Whether a file has a task of the benchmarks that the corpus of this root was kept free of."""
@@ -122,6 +138,7 @@ class Publishing:
         ]
         for waiting in gone:
             self._queue.reject_file(waiting, Reason.REDACTED)
+            self._known[waiting.file.document.language].forget({waiting.file.identity})
             del self._held[waiting.entry]
 
     def _publish(self, language: str) -> int:
@@ -156,20 +173,13 @@ class Publishing:
             self._publishers[language] = Publisher(self._catalog, stream, self._published.of(language))
         return self._publishers[language]
 
-    def _catch_up(self, language: str) -> Accepted:
-        """All accepted files of a language, those of other publishers and earlier lives included."""
-        accepted = self._accepted.setdefault(language, Accepted(language))
-        if not self._catalog.stream_log(f"{KIND}/{language}").read():
-            return accepted
-        parts = self._catalog.stream(f"{KIND}/{language}").parts
-        for part in parts[self._parts_read.get(language, 0) :]:
-            if part.extra.get("files") and any(identity not in accepted for identity in part.extra["jobs"]):
-                table = read_parquet(self._catalog.store, part, FILES, ["document", "text"])
-                for row in table.to_pylist():
-                    if row["document"] not in accepted:
-                        accepted.add(row["document"], row["text"])
-        self._parts_read[language] = len(parts)
-        return accepted
+    def _known_files(self, language: str) -> KnownFiles:
+        if language not in self._known:
+            self._catalog.store.opened.check()
+            folder = Cache().folder / "signatures" / str(self._catalog.store.opened.id)
+            rule = duplicates_rule(self._catalog)
+            self._known[language] = KnownFiles(self._catalog, language, rule, folder, say=self._say)
+        return self._known[language]
 
 
 def seed_row(file: AcceptedFile) -> dict[str, str]:

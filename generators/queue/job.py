@@ -168,7 +168,7 @@ def rejected_job(job: Job, reason: str, text: str, at_ms: int) -> RejectedFile:
     )
 
 
-def rejected_file(file: AcceptedFile, reason: str, at_ms: int) -> RejectedFile:
+def rejected_file(file: AcceptedFile, reason: str, at_ms: int, values: dict[str, float | str] | None = None) -> RejectedFile:
     """A file that passed a worker's gates and was then refused."""
     document = file.document
     return RejectedFile(
@@ -179,4 +179,5 @@ def rejected_file(file: AcceptedFile, reason: str, at_ms: int) -> RejectedFile:
         seed=file.origin.seed_document,
         model=document.repository.removeprefix(f"{KIND}/"),
         text=document.text[:MOST_CHARACTERS],
+        values=values or {},
     )

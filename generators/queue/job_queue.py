@@ -89,8 +89,8 @@ class JobQueue(Protocol):
     def reject_job(self, claim: Claim, reason: str, text: str) -> None:
         """The job is gone, counted under `reason`; its text is kept for a while, to be looked at."""
 
-    def reject_file(self, waiting: Waiting, reason: str) -> None:
-        """The file is gone, counted under `reason`; it is kept for a while, to be looked at.
+    def reject_file(self, waiting: Waiting, reason: str, values: dict[str, float | str] | None = None) -> None:
+        """The file is gone, counted under `reason`; it is kept for a while with what was found, to be looked at.
 
         One that is not wanted may be planned again.
         """

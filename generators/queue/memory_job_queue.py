@@ -80,9 +80,9 @@ class MemoryJobQueue:
         self._claimed.pop(claim.entry, None)
         self._reject(rejected_job(claim.job, reason, text, self.now_ms))
 
-    def reject_file(self, waiting: Waiting, reason: str) -> None:
+    def reject_file(self, waiting: Waiting, reason: str, values: dict[str, float | str] | None = None) -> None:
         self._files.pop(waiting.entry, None)
-        self._reject(rejected_file(waiting.file, reason, self.now_ms))
+        self._reject(rejected_file(waiting.file, reason, self.now_ms, values))
 
     def _reject(self, file: RejectedFile) -> None:
         self._on_the_way.pop(file.id, None)

@@ -146,8 +146,8 @@ class RedisJobQueue:
     def keep(self, publisher: str, entries: list[str]) -> None:
         self._beat(self._files, PUBLISHERS, publisher, entries)
 
-    def reject_file(self, waiting: Waiting, reason: str) -> None:
-        self._reject(self._files, PUBLISHERS, waiting.entry, rejected_file(waiting.file, reason, now_ms()))
+    def reject_file(self, waiting: Waiting, reason: str, values: dict[str, float | str] | None = None) -> None:
+        self._reject(self._files, PUBLISHERS, waiting.entry, rejected_file(waiting.file, reason, now_ms(), values))
 
     def published(self, waiting: list[Waiting]) -> None:
         def change(transaction: Any) -> None:

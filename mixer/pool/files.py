@@ -21,7 +21,10 @@ LEXERS = {"jupyter-notebook": "python"}  # where Pygments has another word than 
 
 
 class RejectedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """One element of the list in Redis. `id`: the job's identity; `seed`: the seed document's id."""
+    """One element of the list in Redis. `id`: the job's identity; `seed`: the seed document's id.
+
+    `values`: what the gate found, such as `of`, the document that a near-duplicate nearly equals.
+    """
 
     id: str
     language: str
@@ -30,6 +33,7 @@ class RejectedFile(msgspec.Struct, frozen=True, kw_only=True):
     seed: str
     model: str
     text: str
+    values: dict[str, float | str] = {}
 
 
 class PoolFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +48,7 @@ class PoolFile(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     text: str
     tokens: list[tuple[str, str]]
+    values: dict[str, float | str] = {}
 
 
 def rejected_key(keys: str) -> str:

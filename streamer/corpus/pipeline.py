@@ -367,6 +367,7 @@ class Build:
             source_bytes=self.counts.get("source_bytes", 0),
             dropped=self.dropped(),
             replaced=self.replaced(),
+            duplicates=self.recipe.duplicates,
             documents=self.counts.get("corpus_documents", 0),
             heldout_documents=self.counts.get("heldout_documents", 0),
             text_bytes=self.counts.get("text_bytes", 0),

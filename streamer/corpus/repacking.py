@@ -184,3 +184,15 @@ def read_rows(catalog: Catalog, part: PartInfo) -> npt.NDArray[Any]:
     """(samples, seq_len) of a part. Raises: PartError for a shard that is missing or damaged."""
     shards = (iterate_shard(catalog.store, part, shard, {"tokens"}) for shard in part.shards)
     return np.stack([row["tokens"] for rows in shards for row in rows])
+
+
+def unpacked_documents(catalog: Catalog, stream: str, part: PartInfo) -> Iterator[Document]:
+    """The documents of a part of samples, with the text that their tokens stand for."""
+    name = catalog.stream(stream).tokenizer
+    if name is None:
+        return
+    tokenizer = catalog.load_tokenizer(name)
+    spans = parts.read_sidecar(catalog.store, part).to_pylist()
+    end = tokenizers.end_of_document_id(tokenizer)
+    for document, ids in zip(*unpack(read_rows(catalog, part), spans, end_of_document_id=end), strict=True):
+        yield msgspec.structs.replace(document, text=tokenizer.decode(ids.tolist(), skip_special_tokens=False))

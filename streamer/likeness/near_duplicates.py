@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from streamer.documents.text import DropReason
 from streamer.likeness.code_words import code_words, shingle_hashes
 
 ROWS_IN_BAND = 3
@@ -62,40 +61,29 @@ def sign(texts: Sequence[str], languages: Sequence[str], rule: Duplicates = USUA
     return np.concatenate(columns, axis=1)
 
 
-class DuplicateIndex:
-    """The files that were kept so far, by language. Memory: about 3 KB a file."""
+class RecentSignatures:
+    """The signatures of some files of one language, in memory: about 10 KB a file."""
 
-    def __init__(self, rule: Duplicates = USUAL) -> None:
-        self._rule = rule
-        self._exact: set[bytes] = set()
+    def __init__(self, rule: Duplicates, language: str) -> None:
+        self._rule, self._language = rule, language
         self._bands: dict[int, list[int]] = {}
         self._kept: list[Signatures] = []
 
-    def find(self, text: str, language: str, signature: Signatures) -> DropReason | None:
-        """What kind of duplicate of a kept file a file is; None for none."""
-        if digest(text, language) in self._exact:
-            return DropReason.EXACT_DUPLICATE
-        candidates = {place for key in self._keys(language, signature) for place in self._bands.get(key, ())}
-        return DropReason.NEAR_DUPLICATE if candidates and self._is_near(sorted(candidates), signature) else None
-
-    def keep(self, text: str, language: str, signature: Signatures) -> None:
-        self._exact.add(digest(text, language))
-        for key in self._keys(language, signature):
+    def add(self, signature: Signatures) -> None:
+        for key in self._keys(signature):
             self._bands.setdefault(key, []).append(len(self._kept))
         self._kept.append(signature)
 
-    def add(self, text: str, language: str, signature: Signatures) -> DropReason | None:
-        """Keeps the file and returns None, or says what kind of duplicate of a kept one it is."""
-        found = self.find(text, language, signature)
-        if found is None:
-            self.keep(text, language, signature)
-        return found
+    def near(self, signature: Signatures) -> list[int]:
+        """Which of them are near-duplicates of a file, counted from 0 in the order in which they were added."""
+        places = sorted({place for key in self._keys(signature) for place in self._bands.get(key, ())})
+        if not places:
+            return []
+        is_near = are_near(np.stack([self._kept[place] for place in places]), signature, self._rule)
+        return [place for place, near in zip(places, is_near, strict=True) if near]
 
-    def _is_near(self, candidates: list[int], signature: Signatures) -> bool:
-        return bool(are_near(np.stack([self._kept[place] for place in candidates]), signature, self._rule).any())
-
-    def _keys(self, language: str, signature: Signatures) -> list[int]:
-        found: list[int] = band_keys(signature[None], language, self._rule)[0].tolist()
+    def _keys(self, signature: Signatures) -> list[int]:
+        found: list[int] = band_keys(signature[None], self._language, self._rule)[0].tolist()
         return found
 
 

@@ -18,6 +18,7 @@ from streamer.corpus.progress import Progress
 from streamer.errors import CorpusError
 from streamer.likeness.contamination import Contamination
 from streamer.likeness.contamination_file import read_index
+from streamer.likeness.near_duplicates import USUAL, Duplicates
 from streamer.publishing.heldout import HoldOut, note_choice, read_choice
 from streamer.publishing.redacting import redact_build
 from streamer.store.formats import check_format
@@ -176,3 +177,9 @@ def contaminations(catalog: Catalog) -> list[Contamination]:
     reports = [body["report"] for body in catalog.log(BUILDS).read() if body["event"] == "done"]
     names = dict.fromkeys(report.get("contamination", "") for report in reports)
     return [Contamination(read_index(catalog.store, name)) for name in names if name]
+
+
+def duplicates_rule(catalog: Catalog) -> Duplicates:
+    """When files are near-duplicates by the last ingest of this root that is done; the usual rule without one."""
+    done = [body["report"] for body in catalog.log(BUILDS).read() if body["event"] == "done"]
+    return msgspec.convert(done[-1].get("duplicates", {}), Duplicates) if done else USUAL

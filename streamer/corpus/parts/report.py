@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from streamer.corpus.parts.part_manifest import PartManifest
+from streamer.likeness.near_duplicates import USUAL, Duplicates
 
 
 class LanguageReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +26,7 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     seen it. `student_correlation`: rank correlation of student and annotator on files new to the student.
     `contamination`: the name of the index of benchmarks under `corpus/contamination/` that the files were judged by; empty
     without any. `replaced`: places of documents where something private was replaced, by kind.
+    `duplicates`: the rule by which near-duplicates were told.
     `seconds`: of each step; steps run beside each other, so they may sum to more than `total`.
     """
 
@@ -47,6 +49,7 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     source_bytes: int = 0
     contamination: str = ""
     replaced: dict[str, int] = {}
+    duplicates: Duplicates = USUAL
 
 
 def count_languages(manifests: Iterable[PartManifest]) -> dict[str, LanguageReport]:

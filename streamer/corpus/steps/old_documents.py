@@ -11,19 +11,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from datatrove.data import Document as Passed
 from datatrove.pipeline.base import PipelineStep
 
-from streamer.catalog import parts
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo
 from streamer.corpus.parts.publication import BUILDS, given_up, pending_build
-from streamer.corpus.repacking import read_rows, unpack
+from streamer.corpus.repacking import unpacked_documents
 from streamer.corpus.spool import Kept, SignedWriter
 from streamer.documents.document import Document
 from streamer.likeness.near_duplicates import Duplicates, sign
-from streamer.packing import tokenizer as tokenizers
 
 OLD = "old"
 BATCH_DOCUMENTS = 64
@@ -64,16 +61,4 @@ def old_documents(catalog: Catalog, language: str) -> Iterator[Document]:
     if f"heldout/{language}" in names:
         for part in catalog.stream(f"heldout/{language}").parts:
             if is_old(part):
-                yield from held_out_documents(catalog, f"heldout/{language}", part)
-
-
-def held_out_documents(catalog: Catalog, stream: str, part: PartInfo) -> Iterator[Document]:
-    """The documents of a part of samples, with the text that their tokens stand for."""
-    name = catalog.stream(stream).tokenizer
-    if name is None:
-        return
-    tokenizer = catalog.load_tokenizer(name)
-    spans = parts.read_sidecar(catalog.store, part).to_pylist()
-    end = tokenizers.end_of_document_id(tokenizer)
-    for document, ids in zip(*unpack(read_rows(catalog, part), spans, end_of_document_id=end), strict=True):
-        yield msgspec.structs.replace(document, text=tokenizer.decode(ids.tolist(), skip_special_tokens=False))
+                yield from unpacked_documents(catalog, f"heldout/{language}", part)

@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from generators.gates.gates import Accepted, judge, strip_chatter
+from generators.gates.gates import judge, strip_chatter
 from generators.queue.job import Completion, Job, Reason, Verdict
 from streamer.documents.languages import LANGUAGES
 from streamer.gates.syntax import parses
@@ -49,14 +49,6 @@ def test_a_good_file_passes_and_its_fence_and_chatter_are_gone() -> None:
 )
 def test_a_bad_file_is_refused_by_name(text: str, finish_reason: str, reason: Reason) -> None:
     assert verdict(text, finish_reason=finish_reason) == reason
-
-
-def test_a_near_duplicate_of_an_accepted_file_is_found() -> None:
-    accepted = Accepted("python")
-    accepted.add("one", GOOD)
-    assert "one" in accepted
-    assert accepted.is_near(GOOD.replace("Counts words.", "Counts the words."))
-    assert not accepted.is_near("def double(value: int) -> int:\n    return value + value\n")
 
 
 def test_an_identity_is_of_what_is_wanted_and_not_of_the_text() -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from duplicate_index import DuplicateIndex
 
 from streamer.likeness import clusters
 from streamer.likeness.clusters import SignatureFiles, find_duplicates
-from streamer.likeness.near_duplicates import USUAL, DuplicateIndex, are_near, digest, sign
+from streamer.likeness.near_duplicates import USUAL, are_near, digest, sign
 
 
 def families(seed: int) -> list[str]:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from duplicate_index import DuplicateIndex
 
 from streamer.documents.text import DropReason
 from streamer.likeness.code_words import code_words, find_words, shingle_hashes, without_comments
-from streamer.likeness.near_duplicates import USUAL, DuplicateIndex, Duplicates, sign
+from streamer.likeness.near_duplicates import USUAL, Duplicates, sign
 
 HEADER = "// Copyright 2021 The Authors. All Rights Reserved.\n" + "".join(
     f"// Licensed under the terms number {number}, without warranties or conditions of any kind\n" for number in range(12)
