@@ -24,7 +24,7 @@ import xxhash
 
 from benchmarks.decontamination import read_ordinary
 from benchmarks.near_duplicates import EACH, File, is_host, ours, planted
-from benchmarks.planted_copies import COPIES
+from benchmarks.planted_copies import COPIES, FAR_COPIES
 from benchmarks.report import Report, show
 from generators.publishing.known_files import BATCH, KnownFiles
 from generators.publishing.publishing import Publishing
@@ -60,7 +60,7 @@ def measure(files: list[File], folder: Path, chance: random.Random, synthetic: i
     left_out, documents = new[::LEFT_OUT], [file for place, file in enumerate(new) if place % LEFT_OUT]
     catalog = make_root(folder, documents)
     hosts = [file for file in documents if is_host(file)]
-    chosen = chance.sample(hosts, min(len(hosts), EACH * len(COPIES)))
+    chosen = chance.sample(hosts, min(len(hosts), EACH * len(COPIES | FAR_COPIES)))
     copies = [copy for copy in planted(chosen, chance) if copy.copy_of in COPIES]
     written = [*copies, *left_out]
     chance.shuffle(written)

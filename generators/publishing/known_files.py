@@ -192,6 +192,8 @@ class KnownFiles:
 
         self._out = state, is_out(self._stored.records if self._stored else np.zeros(0, RECORD))
         self._keep_recent(lambda recent: not is_out(recent.record)[0])
+        if self._stored is not None:
+            self._stored.let_go()
 
     # what is on disk
 

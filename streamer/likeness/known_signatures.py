@@ -8,6 +8,7 @@ the key, then the place of the file), which are merged when a new one has at lea
 So a file is looked up by a binary search in a few runs. Whoever writes holds a lock that is the caller's.
 """
 
+import mmap
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -81,11 +82,12 @@ class KnownSignatures:
     def __init__(self, folder: Path, head: Head) -> None:
         self.folder, self.head = folder, head
         self.width = head.rule.permutations + STRUCTURE_VALUES
-        self.records: Records = mapped(folder / f"{head.stem}.records", RECORD, head.rows)
+        self._maps: list[mmap.mmap] = []
+        self.records: Records = mapped(folder / f"{head.stem}.records", RECORD, head.rows, self._maps)
         self.signatures: Signatures = mapped(
-            folder / f"{head.stem}.signatures", np.dtype("<u4"), head.rows * self.width
+            folder / f"{head.stem}.signatures", np.dtype("<u4"), head.rows * self.width, self._maps
         ).reshape(-1, self.width)
-        self._runs = [mapped(folder / run.name, np.dtype("<u8"), run.entries) for run in head.runs]
+        self._runs = [mapped(folder / run.name, np.dtype("<u8"), run.entries, self._maps) for run in head.runs]
 
     def __len__(self) -> int:
         return self.head.rows
@@ -99,7 +101,13 @@ class KnownSignatures:
         for begin in range(0, len(asked), RUN_ROWS):
             block = slice(begin, begin + RUN_ROWS)
             near[block] = are_near(self.signatures[known[block]], signatures[asked[block]], self.head.rule)
+        self.let_go()
         return Pairs(asked[near], known[near])
+
+    def let_go(self) -> None:
+        """Lets the pages go that were looked at; they stay in the system's cache."""
+        for one in self._maps:
+            one.madvise(mmap.MADV_DONTNEED)
 
     def _candidates(self, signatures: Signatures, language: str) -> Pairs:
         """Pairs with a band alike; of a file with very many those that have most bands alike."""
@@ -212,9 +220,15 @@ def is_whole(folder: Path, head: Head) -> bool:
     return True
 
 
-def mapped(path: Path, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
-    """(count,) what a file begins with. Raises: ValueError when it has less, OSError."""
-    return np.asarray(np.memmap(path, dtype, "r", shape=(count,))) if count else np.zeros(0, dtype)
+def mapped(path: Path, dtype: np.dtype[Any], count: int, maps: list[mmap.mmap] | None = None) -> npt.NDArray[Any]:
+    """(count,) what a file begins with. `maps`: where the map is noted. Raises: ValueError when it has less, OSError."""
+    if not count:
+        return np.zeros(0, dtype)
+    with path.open("rb") as file:
+        data = mmap.mmap(file.fileno(), count * dtype.itemsize, access=mmap.ACCESS_READ)
+    if maps is not None:
+        maps.append(data)
+    return np.frombuffer(data, dtype)
 
 
 def write_run(folder: Path, pieces: Iterable[Entries]) -> Run:
