@@ -42,7 +42,7 @@ class Brake:
         while len(self._seen) > 1 and sum(ends[:3]) - sum(self._seen[1][:3]) >= JUDGED:
             self._seen.popleft()
         first = self._seen[0]
-        delivered, refused, buried = (now - then for now, then in zip(ends[:3], first[:3], strict=True))
+        delivered, refused, buried = (max(0, now - then) for now, then in zip(ends[:3], first[:3], strict=True))
         if delivered + refused + buried < JUDGED or delivered >= LEAST_DELIVERED * (delivered + refused + buried):
             return ""
         return (

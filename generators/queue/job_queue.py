@@ -45,7 +45,7 @@ class Known(NamedTuple):
 
 
 class Ends(NamedTuple):
-    """How jobs ended: with a file that waits to be published, refused by a gate, or buried. `revivals`: of dead letters."""
+    """How jobs ended: with a file that no gate has refused, refused by one, or buried. `revivals`: of dead letters."""
 
     delivered: int = 0
     refused: int = 0

@@ -83,13 +83,15 @@ class MemoryJobQueue:
     def reject_file(self, waiting: Waiting, reason: str, values: dict[str, float | str] | None = None) -> None:
         self._files.pop(waiting.entry, None)
         self._reject(rejected_file(waiting.file, reason, self.now_ms, values))
+        if reason != Reason.NOT_WANTED:
+            self._ends["delivered"] -= 1
 
     def _reject(self, file: RejectedFile) -> None:
         self._on_the_way.pop(file.id, None)
         if file.reason != Reason.NOT_WANTED:
             self._closed.add(file.id)
+            self._ends["refused"] += 1
         self._rejections[file.reason] += 1
-        self._ends["refused"] += 1
         self._rejected = [file, *self._rejected][:MOST_KEPT]
 
     def rejected_files(self) -> list[RejectedFile]:

@@ -237,8 +237,10 @@ class RedisJobQueue:
             transaction.hdel(self._on_way, file.id)
             if file.reason != Reason.NOT_WANTED:
                 transaction.sadd(self._rejected, file.id)
+                transaction.hincrby(self._ends, "refused", 1)
+                if stream == self._files:  # it was counted as delivered
+                    transaction.hincrby(self._ends, "delivered", -1)
             transaction.hincrby(self._rejections, file.reason, 1)
-            transaction.hincrby(self._ends, "refused", 1)
             transaction.lpush(self._rejected_files, msgspec.json.encode(file))
             transaction.ltrim(self._rejected_files, 0, MOST_KEPT - 1)
 

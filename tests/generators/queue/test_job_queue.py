@@ -201,6 +201,19 @@ def test_what_is_withdrawn_may_be_planned_again_and_ends_are_counted(queue_and_w
     assert (queue.ends(), queue.count_dead()) == ((1, 1, 1, 1), 0)
 
 
+def test_a_file_that_the_publisher_refuses_counts_once_and_one_that_is_not_wanted_not_as_refused(
+    queue_and_wait: QueueAndWait,
+) -> None:
+    queue, _ = queue_and_wait
+    queue.add(*(job(index) for index in range(3)))
+    for claim in queue.claim("a", count=3, silent_ms=SILENT_MS):
+        queue.deliver(claim, accepted_file(claim.job, "y = 2\n"))
+    first, second, _ = queue.take("p", count=3, silent_ms=SILENT_MS)
+    queue.reject_file(first, Reason.NEAR_DUPLICATE)
+    queue.reject_file(second, Reason.NOT_WANTED)
+    assert queue.ends() == (2, 1, 0, 0)
+
+
 def test_two_roots_share_a_redis_without_seeing_each_other(redis_url: str, tmp_path: Path) -> None:
     one, other = (queue_of(Catalog(tmp_path / name), redis_url) for name in ("one", "other"))
     one.add(job(0))
