@@ -124,7 +124,7 @@ class Worker:
             return
         try:
             completion = await self._engine.complete(job)
-            verdict = await asyncio.to_thread(judge, job, completion)
+            verdict = await asyncio.to_thread(judge, job, completion, max_tokens=self._engine.max_tokens)
         except EngineAwayError as error:
             self._note_away(error)
             await self._give_back(claim, str(error))
