@@ -12,21 +12,23 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from generators.gates.copies import shares_of_seed
 from generators.queue.job import Reason, Verdict
 from streamer.documents.languages import ENDINGS, key_of
-from streamer.documents.notebooks import NOTEBOOK
+from streamer.documents.notebooks import NOTEBOOK, as_script
 from streamer.gates.syntax import parser, parses
 
-FENCE = re.compile(r" {0,3}(`{3,}+|~{3,}+)[ \t]*+([^\n]*?)[ \t]*+$")
+FENCE = re.compile(r" {0,3}(`{3,}+|~{3,}+)[ \t]*+([^\n]*+)$")
 INFO_WORD = re.compile(r"[\w#+-]+")
 REASONING_START = re.compile(r"\s*+<(think|thinking|thought|reasoning)>")
 REASONING_END = re.compile(r"^[ \t]*+</(?:think|thinking|thought|reasoning)>[ \t]*+$", re.MULTILINE)
 MOST_CLOSINGS = 6  # closing lines that are tried for a block
+REVISED = 0.3  # of the runs of five words of an earlier block, which the last one must have
 MOST_BLOCKS = 24  # of an answer; one with more is several files
 OF_NOTEBOOKS = frozenset({"python", "json"})
 DEFINES = re.compile(
     "defin|declar|class|module|method|function|struct|enum|trait|impl|interface|protocol|object|extension|alias|assignment"
-    "|_item|namespace|lexical|export|decorated|template|create|signature|statement$|program|typedef"
+    "|_item|_spec|namespace|lexical|export|decorated|template|create|signature|statement$|program|typedef"
 )
 NO_DEFINITION = re.compile("import|include|using|package|use_|comment|expression|return|if_|for_|while|try_|echo|block")
 NAMES = re.compile("identifier$|^constant$|^name$|^word$|^variable_name$|^object_reference$")
@@ -118,7 +120,7 @@ def read_fence(number: int, line: str) -> Fence | None:
     found = FENCE.match(line) if "```" in line or "~~~" in line else None
     if found is None or (found[1][0] == "`" and "`" in found[2]):
         return None
-    return Fence(number, found[1], found[2])
+    return Fence(number, found[1], found[2].rstrip())
 
 
 def choose_closing(lines: Sequence[str], fences: Sequence[Fence], place: int, language: str) -> int | None:
@@ -159,15 +161,17 @@ def named_language(info: str, asked: str) -> str | None:
 
 
 def is_revised(earlier: str, last: str, language: str) -> bool:
-    """Whether a block defines all that an earlier one does; where that defines nothing, whether it is as long."""
-    names = top_names(earlier, language)
-    return names <= top_names(last, language) if names else len(last) >= len(earlier)
+    """Whether a block defines all that an earlier one does, and has some of its code."""
+    if language == NOTEBOOK:
+        earlier, last, language = as_script(earlier), as_script(last), "python"
+    defines_all = top_names(earlier, language) <= top_names(last, language)
+    return defines_all and shares_of_seed(earlier, last, language).words >= REVISED
 
 
 def top_names(text: str, language: str) -> set[str]:
     """The names that a text defines at its top, in namespaces and exports too."""
     data = text.encode("utf-8", "replace")
-    waiting, found = [parser("python" if language == NOTEBOOK else language).parse(data).root_node], set[str]()
+    waiting, found = [parser(language).parse(data).root_node], set[str]()
     while waiting:
         for node in waiting.pop().named_children:
             if NO_DEFINITION.search(node.type) or not DEFINES.search(node.type):

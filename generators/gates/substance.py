@@ -21,14 +21,22 @@ PYTHON_STUB = re.compile(
     re.MULTILINE,
 )  # fmt: skip
 RUBY_FUNCTION = re.compile(rb"^[ \t]*+def [^\n]++", re.MULTILINE)
-RUBY_STUB = re.compile(rb"^[ \t]*+def [^\n]++\n(?:\s|\x01|nil|raise\b[^\n]*+)*+end\b", re.MULTILINE)
+RUBY_STUB = re.compile(
+    rb"^[ \t]*+def [^\n]++(?:\s{1,40}+(?:\x01|nil|raise\b[^\n]{0,200}+)){0,3}+\s{1,40}+end\b", re.MULTILINE
+)
 NO_NAME = rb"(?:if|for|while|switch|catch|elseif|foreach|using|lock|match|when|guard|synchronized|with|function|fn|func)"
 BRACED = rb"\b(?!" + NO_NAME + rb"\b)\w++ ?"
 BRACED += SIGNATURE + rb"[^(){};=\n]{0,80}+\s*+\{"
 BRACED_FUNCTIONS = re.compile(BRACED), re.compile(BRACED + NOTHING + rb"\}")
 EMPTY_BODY = re.compile(rb"\{\s*+\}$")
 LEAST_EMPTY = 3  # functions without a word in their bodies tell nothing where they are fewer, or others are not
-FUNCTIONS = {"python": (PYTHON_FUNCTION, PYTHON_STUB), "ruby": (RUBY_FUNCTION, RUBY_STUB)}
+SCALA_FUNCTION = re.compile(rb"\bdef \w++")
+SCALA_STUB = re.compile(rb"\bdef \w++[^=\n]{0,200}+=(?: ?\{)?(?:\n[ \t]{1,20}+|[ \t]?)(?:\?\?\?|\x01\n[ \t]{0,20}+\})")
+FUNCTIONS = {
+    "scala": (SCALA_FUNCTION, SCALA_STUB),
+    "python": (PYTHON_FUNCTION, PYTHON_STUB),
+    "ruby": (RUBY_FUNCTION, RUBY_STUB),
+}
 INK = b" \t\r\n\x01"
 NO_DIGITS = str.maketrans("", "", "0123456789")
 TELLING = 8  # characters of a line that is no mere bracket
