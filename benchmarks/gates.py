@@ -3,7 +3,8 @@
 The bad answers are made from real files, `EACH` of a kind and language, by fixed seeds; those of another language are real
 files of each other language in a block without a name. Good are files that the corpus's filters keep, of at least 40 words
 of code, without templates and without the fixtures of syntax highlighters, that `detect` takes for their language. Each is
-wrapped as an answer, and has another file as its seed. A core's rate is of processor time, with files near 4 KB.
+wrapped as an answer, and has a file of another repository as its seed. A core's rate is of processor time, for files near
+4 KB.
 """
 
 import argparse
@@ -37,6 +38,7 @@ SHORTEST, LONGEST, LEAST_CODE = 400, 12_000, 40
 NEAR_4_KB = range(2500, 6000)
 TEMPLATE = re.compile(r"\{%|\{\{ |\bexamplefiles\b")
 PARTS_OF_OTHERS = {("c", "cpp"), ("javascript", "typescript"), ("python", NOTEBOOK), (NOTEBOOK, "python")}
+OPENS = re.compile(r"(?!\s*(?://|\*|#|/\*)).*\S.*\{\s*$|\s*def \w+")
 FENCE = "`````"
 APOLOGY = "I am sorry, but I cannot write the {} file that you ask for. It would need more than I know of the task."
 COMMENT = {"python": "#", "ruby": "#", "shell": "#", NOTEBOOK: "#", "sql": "--"}
@@ -62,7 +64,7 @@ STUBS = {
 
 
 class File(NamedTuple):
-    """A real file, and another one that stands for its seed."""
+    """A real file, and one of another repository that stands for its seed."""
 
     text: str
     seed: str
@@ -72,7 +74,7 @@ def good_files(folder: Path, language: str) -> list[File]:
     """The good files of a language in a random order, notebooks as they are."""
     rows = pq.read_table(folder / f"{language}.parquet", columns=["content", "path", "repo_name"]).to_pylist()
     random.Random(SEED).shuffle(rows)
-    gates, found = LanguageGates(Filters()), []
+    gates, found = LanguageGates(Filters()), list[tuple[str, str]]()
     for row in rows:
         text, path = row["content"], row["path"]
         if not SHORTEST <= len(text) <= LONGEST or TEMPLATE.search(path) or TEMPLATE.search(text):
@@ -81,8 +83,9 @@ def good_files(folder: Path, language: str) -> list[File]:
         subject = Subject(script, language=language, path=path, repository=row["repo_name"])
         size = code_size(bare_code(script.encode(), grammar))
         if size >= LEAST_CODE and detect(path, text) in (None, language) and gates.judge(subject) is None:
-            found.append(text)
-    return [File(text, found[number - len(found) // 2]) for number, text in enumerate(found)]
+            found.append((text, row["repo_name"]))
+    seeds = {repository: next((text for text, other in found if other != repository), "") for _, repository in found}
+    return [File(text, seeds[repository]) for text, repository in found]
 
 
 def fenced(text: str, info: str = "") -> str:
@@ -94,10 +97,11 @@ def ask(language: str, answer: str, seed: str, *, finish_reason: str = "stop") -
     return judge(job, Completion(text=answer, finish_reason=finish_reason, tokens=1), max_tokens=MAX_TOKENS)
 
 
-def without_a_bracket(text: str, chooser: random.Random) -> str:
-    """A file that breaks off before a closing bracket."""
-    places = [found.start() for found in re.finditer(r"[)}\]]", text[: 2 * len(text) // 3])]
-    return text[: chooser.choice(places[len(places) // 4 :])] if len(places) > 4 else f"{text[:99]} (((\n"
+def broken_off(text: str, chooser: random.Random) -> str:
+    """A file that breaks off behind a line that opens something; a short one within a parenthesis."""
+    lines = text.splitlines(keepends=True)
+    places = [number for number, line in enumerate(lines) if OPENS.match(line)]
+    return "".join(lines[: chooser.choice(places[len(places) // 3 :]) + 1]) if places else f"{text.rstrip()} (((\n"
 
 
 def renamed(text: str, language: str) -> str:
@@ -132,7 +136,7 @@ def bad_answers(language: str, file: File, other: File, chooser: random.Random) 
     yield "thinking without an end", f"<think>\n{fenced(text, language)}", seed
     yield "cut off", text[: len(text) // 2], seed
     if language not in (NOTEBOOK, "sql", "python", "shell"):  # what is left of these is often whole
-        yield "broken off", fenced(without_a_bracket(text, chooser), language), seed
+        yield "broken off", fenced(broken_off(text, chooser), language), seed
     yield "comments alone", fenced(start + f"{mark} What is to be written here, and how it is done.\n" * 40), seed
     yield "a word", fenced(start + chooser.choice(re.findall(r"\w{4,}", text))), seed
     if language != "sql":

@@ -11,7 +11,7 @@ from streamer.likeness.code_words import Hashes, code_words, shingle_hashes
 from streamer.likeness.near_duplicates import USUAL
 
 RUN = 16  # words of a run that is compared without names
-LEAST_KINDS = 6  # different ones in such a run; runs of fewer are tables and lists, which tell nothing
+LEAST_KINDS = 4  # different ones in such a run; runs of fewer are tables and lists, which tell nothing
 LEAST_RUNS = 10  # a text of fewer is compared by its words alone
 
 

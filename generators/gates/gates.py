@@ -51,7 +51,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     min_distinct_share: float = 0.15
     min_compressed_share: float = 0.08
     max_shared_words: float = 0.8
-    max_shared_structure: float = 0.7
+    max_shared_structure: float = 0.65
 
 
 USUAL_LIMITS = Limits()

@@ -16,6 +16,7 @@ from streamer.gates.syntax import parses
 
 MOST_BYTES = 1 << 14  # from the top, that are looked at
 MOST_OF_LINE = 400  # bytes, so that no pattern takes more than linear time
+LEAST_UNTYPED = 40  # own marks, from which on a file of TypeScript has a type somewhere
 SURE = 2  # own lines that a text without a fence must have
 MODIFIERS = (
     rb"(?:(?:public|private|protected|internal|abstract|final|static|sealed|partial|open|data|case|implicit|lazy"
@@ -118,7 +119,7 @@ CANNOT = {
     "php": rb"(?!)",
     "csharp": rb"^[ \t]*+#\s*+(?:include|define \w++[ (]|ifdef|ifndef)|^[ \t]*+(?:import|package|typedef"
     rb"|extern \w++ \w++\(|fun"
-    rb"|val|fn|func|def|let|function|export|impl|unsigned)\b|->\w++ ?=|\bthrows\b|=== |@Override|\bfinal\b"
+    rb"|val|fn|func|def|function|export|impl|unsigned)\b|->\w++ ?=|\bthrows\b|=== |@Override|\bfinal\b"
     rb"|^[ \t]*+(?:struct \w++ \*|char \*|void \*)",
     "go": SEMICOLONS + rb"|^[ \t]*+(?:class|def|fn|let|public|private|function|using|#|@)\b",
     "sql": rb"[{][ \t\r]*+$|^[ \t]*+\}|^[ \t]*+(?:import|package|def|fn|func|fun|let|const|class|#\s*+include|#\s*+define"
@@ -205,7 +206,7 @@ def evidence(text: str, code: bytes, language: str) -> Evidence:
         foreign += own + 1
     if language == "c" and header_language(text[:MOST_BYTES]) == "cpp":
         foreign += own + 1
-    if language == "typescript" and not TYPED_LINES.search(code):
+    if language == "typescript" and own >= LEAST_UNTYPED and not TYPED_LINES.search(code):
         foreign += own + 1
     return Evidence(own, foreign)
 

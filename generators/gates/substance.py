@@ -26,12 +26,15 @@ RUBY_STUB = re.compile(
 )
 NO_NAME = rb"(?:if|for|while|switch|catch|elseif|foreach|using|lock|match|when|guard|synchronized|with|function|fn|func)"
 BRACED = rb"\b(?!" + NO_NAME + rb"\b)\w++ ?"
-BRACED += SIGNATURE + rb"[^(){};=\n]{0,80}+\s*+\{"
+BRACED += SIGNATURE + rb"(?! else\b)[^(){};=\n]{0,80}+\s*+\{"
 BRACED_FUNCTIONS = re.compile(BRACED), re.compile(BRACED + NOTHING + rb"\}")
 EMPTY_BODY = re.compile(rb"\{\s*+\}$")
 LEAST_EMPTY = 3  # functions without a word in their bodies tell nothing where they are fewer, or others are not
-SCALA_FUNCTION = re.compile(rb"\bdef \w++")
-SCALA_STUB = re.compile(rb"\bdef \w++[^=\n]{0,200}+=(?: ?\{)?(?:\n[ \t]{1,20}+|[ \t]?)(?:\?\?\?|\x01\n[ \t]{0,20}+\})")
+SCALA_FUNCTION = re.compile(rb"\bdef \w")
+SCALA_STUB = re.compile(
+    rb"^[ \t]*+(?:(?:override|private|protected|final|implicit) )*+def \w++[^=\n?]*+= ?\{?\n? *+(?:\?\?\?|\x01\n)",
+    re.MULTILINE,
+)
 FUNCTIONS = {
     "scala": (SCALA_FUNCTION, SCALA_STUB),
     "python": (PYTHON_FUNCTION, PYTHON_STUB),
