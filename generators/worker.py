@@ -123,7 +123,8 @@ class Worker:
             return
         try:
             completion = await self._engine.complete(job)
-            verdict = await asyncio.to_thread(judge, job, completion)
+            most = min(job.sampling.max_tokens, self._engine.max_tokens)
+            verdict = await asyncio.to_thread(judge, job, completion, max_tokens=most)
         except EngineAwayError as error:
             self._note_away(error)
             await self._give_back(claim, str(error))

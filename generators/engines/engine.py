@@ -40,7 +40,7 @@ class Engine:
         gives_way: bool = False,
     ) -> None:
         self.endpoints = [Endpoint(url, most=concurrency, timeout_s=timeout_s, key=key, gives_way=gives_way) for url in urls]
-        self._wanted, self._max_tokens = model, max_tokens
+        self._wanted, self.max_tokens = model, max_tokens
         self.model = model or ""  # empty before it is known
         self._session: Any = None
         self._failures: OrderedDict[str, tuple[int, int]] = OrderedDict()  # by identity, with what was answered then
@@ -154,7 +154,7 @@ class Engine:
         return {
             "model": job.model,
             "messages": [{"role": "user", "content": prompt}],
-            "max_tokens": min(sampling.max_tokens, self._max_tokens),
+            "max_tokens": min(sampling.max_tokens, self.max_tokens),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": job.index,

@@ -1,6 +1,7 @@
 """Writes a file from a seed by rules, not by a model: some of the seed's declarations under other names, with a heading.
 
-Always holds: deterministic in prompt text alone; names are changed consistently, so what parsed still parses.
+Always holds: deterministic in prompt text alone; names are changed consistently, so what parsed still parses. Functions that
+the seed does not have follow, since a file that is its seed under other names is refused.
 """
 
 import re
@@ -27,6 +28,24 @@ PROSE = {"comment", "line_comment", "block_comment", "string_content", "string_f
 PROSE_WORD = re.compile(rb"[A-Za-z]{3,}")
 HASH_COMMENTS = {"python", "ruby", "shell"}
 MOST_DECLARATIONS = 12
+INTEGERS = {"java": "int ", "c": "int ", "cpp": "int ", "csharp": "int ", "dart": "int ", "php": "$"}  # before a name
+C_LIKE = "int {name}({first}, {second}) {{\n    return {sum};\n}}\n"
+SCRIPT = "function {name}({first}, {second}) {{\n    return {sum};\n}}\n"
+FUNCTIONS = {
+    "python": "def {name}({first}, {second}):\n    return {sum}\n", "c": C_LIKE, "cpp": C_LIKE, "dart": C_LIKE,
+    "java": "class {name} {{\n    static " + C_LIKE.replace("{name}", "total") + "}}\n",
+    "csharp": "class {name} {{\n    static " + C_LIKE.replace("{name}", "total") + "}}\n",
+    "javascript": SCRIPT, "php": SCRIPT,
+    "typescript": SCRIPT.replace(",", ": number,").replace(") {{", ": number): number {{"),
+    "go": "func {name}({first} int, {second} int) int {{\n\treturn {sum}\n}}\n",
+    "sql": "SELECT {sum} AS total FROM {name};\n", "ruby": "def {name}({first}, {second})\n  {sum}\nend\n",
+    "rust": "fn {name}({first}: i64, {second}: i64) -> i64 {{\n    {sum}\n}}\n",
+    "scala": "object {name} {{\n  def total({first}: Int, {second}: Int): Int = {sum}\n}}\n",
+    "kotlin": "fun {name}({first}: Int, {second}: Int): Int = {sum}\n", "shell": "{name}() {{\n  echo $(({sum}))\n}}\n",
+    "swift": "func {name}({first}: Int, {second}: Int) -> Int {{\n    return {sum}\n}}\n",
+}  # fmt: skip
+FEWEST_FUNCTIONS, BYTES_A_FUNCTION = 2, 400  # of the seed's part, for which there is one
+TERMS = range(6, 10)
 
 
 def write_file(prompt: str) -> str:
@@ -38,8 +57,25 @@ def write_file(prompt: str) -> str:
     variation = int(number[1]) if (number := VARIATION.search(prompt)) else 1
     key = xxhash.xxh3_64_intdigest(f"{variation}\0{seed}".encode())
     if language == NOTEBOOK:
-        return heading("python", variation) + rename(as_script(seed), "python", key)
-    return heading(language, variation) + rename(seed, language, key)
+        language, seed = "python", as_script(seed)
+    file = heading(language, variation) + rename(seed, language, key)
+    count = max(FEWEST_FUNCTIONS, len(file) // BYTES_A_FUNCTION)
+    return "\n".join([file, *(write_function(language, hash_of(key, str(number))) for number in range(count))])
+
+
+def write_function(language: str, key: int) -> str:
+    """A function of two numbers whose result is a sum and product of them and others, as the key has it."""
+    first, second = (WORDS[hash_of(key, word) % len(WORDS)] for word in ("first", "second"))
+    mark, before = "$" if language == "php" else "", INTEGERS.get(language, "")
+    terms = []
+    for number in range(TERMS[key % len(TERMS)]):
+        choice = hash_of(key, str(number))
+        term = (f"{mark}{first}", f"{mark}{second}", str(choice // 8 % 1000))[choice % 3]
+        if choice % 4 == 0:
+            term = f"({term} {'+-*'[choice // 64 % 3]} {choice // 512 % 100})"
+        terms += [term, "+-*"[choice // 32 % 3]]
+    name = new_name(b"Total" if FUNCTIONS[language].startswith(("class", "object")) else b"total", key).decode()
+    return FUNCTIONS[language].format(name=name, first=before + first, second=before + second, sum=" ".join(terms[:-1]))
 
 
 def heading(language: str, variation: int) -> str:

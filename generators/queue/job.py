@@ -17,10 +17,25 @@ from streamer.documents.document import Document
 class Reason(StrEnum):
     """Why a file is rejected; each is counted."""
 
-    CUT_OFF = "cut_off"
-    EMPTY = "empty"
     NO_COMPLETION = "no_completion"
+    UNFINISHED_REASONING = "unfinished_reasoning"
+    CUT_OFF = "cut_off"
+    TOO_LARGE = "too_large"
+    EMPTY = "empty"
+    NO_FILE = "no_file"
+    SEVERAL_FILES = "several_files"
+    WRONG_LANGUAGE = "wrong_language"
+    GENERATED = "generated"
+    TOO_MANY_LINES = "too_many_lines"
+    LONG_LINES = "long_lines"
+    FEW_LETTERS = "few_letters"
+    ENCODED_DATA = "encoded_data"
+    DATA = "data"
+    LICENCE_ALONE = "licence_alone"
+    TRIVIAL = "trivial"
     DOES_NOT_PARSE = "does_not_parse"
+    STUBS = "stubs"
+    REPETITIVE = "repetitive"
     COPY_OF_SEED = "copy_of_seed"
     NEAR_DUPLICATE = "near_duplicate"
     CONTAMINATED = "contaminated"
@@ -79,10 +94,11 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """Accepted with the file's text, or rejected with a reason."""
+    """Accepted with the file's text, or rejected with a reason and what was measured or found, by name."""
 
     text: str | None = None
     reason: Reason | None = None
+    values: dict[str, float | str] = {}
 
     @property
     def accepted(self) -> bool:

@@ -17,7 +17,12 @@ from generators.worker import Worker
 from mixer.pool.pool import WorkerState
 from tests.generators.engines.scripted_engine import Server, good, serving
 
-FILE = "```python\ndef double_of_value_{index}(value_{index}):\n    return value_{index} * 2\n```"
+FILE = """```python
+def double_of_value_{index}(value_{index}, least=0):
+    if value_{index} < least:
+        raise ValueError(f"{{value_{index}}} is below {{least}}")
+    return value_{index} * 2
+```"""
 
 
 def job(index: int, *, model: str = "m") -> Job:
@@ -143,7 +148,7 @@ def test_a_job_that_the_engine_refuses_is_dead_with_the_engine_s_reason(status: 
 
 
 def test_a_gate_that_fails_buries_the_job_with_what_it_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> Any:
+    def fail(*_: Any, **__: Any) -> Any:
         raise RecursionError("too deep")
 
     monkeypatch.setattr(workers, "judge", fail)

@@ -1,11 +1,15 @@
 """Each gate refuses what it is for, by its name, and lets a good file through."""
 
+import base64
 import json
+import random
+import re
+import textwrap
 
 import msgspec
 import pytest
 
-from generators.gates.gates import judge, strip_chatter
+from generators.gates.gates import Limits, judge
 from generators.queue.job import Completion, Job, Reason, Verdict
 from streamer.documents.languages import LANGUAGES
 from streamer.gates.syntax import parses
@@ -34,21 +38,55 @@ def verdict(text: str, *, finish_reason: str = "stop") -> Reason | None:
 
 
 def test_a_good_file_passes_and_its_fence_and_chatter_are_gone() -> None:
-    assert verdict(f"Here it is:\n```python\n{GOOD}```\nEnjoy!") is None
-    assert strip_chatter(f"Here it is:\n```python\n{GOOD}```\nEnjoy!") == GOOD
+    found = judge(JOB, Completion(text=f"Here it is:\n```python\n{GOOD}```\nEnjoy!", finish_reason="stop", tokens=1))
+    assert found == Verdict(text=GOOD)
+    assert verdict(GOOD) is None
 
 
-@pytest.mark.parametrize(
-    ("text", "finish_reason", "reason"),
-    [
-        (GOOD, "length", Reason.CUT_OFF),
-        ("```\n\n```", "stop", Reason.EMPTY),
-        ("def broken(:\n", "stop", Reason.DOES_NOT_PARSE),
-        (SEED, "stop", Reason.COPY_OF_SEED),
-    ],
-)
-def test_a_bad_file_is_refused_by_name(text: str, finish_reason: str, reason: Reason) -> None:
-    assert verdict(text, finish_reason=finish_reason) == reason
+DATA = "\n".join(textwrap.wrap(base64.b64encode(random.Random(5).randbytes(3000)).decode(), 76))
+RENAMED = re.sub(r"\b(?!def|return)[a-z]+", lambda word: f"{word[0]}_of_box", SEED)
+FILLER = "def value_{0}(box):\n    return box.items[{0}] + {0}\n\n\n"
+BAD = {
+    "a cut": (GOOD, Reason.CUT_OFF),
+    "an empty block": ("```\n\n```", Reason.EMPTY),
+    "nothing": (" \n", Reason.EMPTY),
+    "code that breaks off, without a block": ("def broken(:\n", Reason.NO_FILE),
+    "code that breaks off": (f"```python\n{GOOD[:-3]}\n```", Reason.DOES_NOT_PARSE),
+    "an apology": ("I cannot write this file for you, but here is how one would begin with it.", Reason.NO_FILE),
+    "its seed": (SEED, Reason.COPY_OF_SEED),
+    "its seed renamed": (RENAMED, Reason.COPY_OF_SEED),
+    "two files": (f"```python\n{GOOD}```\nand\n```python\n{SEED}```", Reason.SEVERAL_FILES),
+    "a block of another language": ("```bash\npip install words\n```", Reason.WRONG_LANGUAGE),
+    "comments alone": (f"```python\n{'# What the file is to do, and how it goes about it.' * 3}\n```", Reason.TRIVIAL),
+    "a word": ("```python\nwords\n```", Reason.TRIVIAL),
+    "stubs": ("```python\n" + "".join(f"def part_{n}(box, key):\n    pass\n\n\n" for n in range(5)) + "```", Reason.STUBS),
+    "equal lines": ("```python\nimport os\n" + "print(os.environ['HOME'])\n" * 1500 + "```", Reason.REPETITIVE),
+    "a pattern again and again": ("```python\n" + "".join(map(FILLER.format, range(900))) + "```", Reason.REPETITIVE),
+    "too much of it": (f"```python\n{GOOD}" + "# and so on\n" * 100_000 + "```", Reason.TOO_LARGE),
+    "encoded data": (f"```python\n{GOOD}\nDATA = '''{DATA}'''\n```", Reason.ENCODED_DATA),
+    "thinking without an end": (f"<think>\nA file that counts: ```python\n{GOOD}```", Reason.UNFINISHED_REASONING),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_refused_by_name(name: str) -> None:
+    text, reason = BAD[name]
+    assert verdict(text, finish_reason="length" if name == "a cut" else "stop") == reason
+
+
+def test_a_refusal_says_what_was_measured() -> None:
+    def values(text: str, **options: int) -> dict[str, float | str]:
+        return judge(JOB, Completion(text=text, finish_reason="stop", tokens=9), **options).values
+
+    assert values(RENAMED)["structure"] == 1.0
+    assert values(GOOD, max_tokens=10) == {"bytes": len(GOOD), "max_bytes": 160}
+    assert values("```bash\nls\n```") == {"info": "shell"}
+
+
+def test_limits_are_those_that_are_given() -> None:
+    answer = Completion(text=GOOD, finish_reason="stop", tokens=1)
+    assert judge(JOB, answer, limits=Limits(min_code_size=1000)).reason == Reason.TRIVIAL
+    assert judge(JOB, answer, limits=Limits(max_shared_words=0.0)).reason == Reason.COPY_OF_SEED
 
 
 def test_an_identity_is_of_what_is_wanted_and_not_of_the_text() -> None:
@@ -71,15 +109,17 @@ def written(text: str) -> Verdict:
 def test_a_notebook_that_was_written_is_kept_as_the_script_that_the_corpus_has() -> None:
     book = {
         "nbformat": 4,
-        "cells": [{"cell_type": "markdown", "source": "Sum"}, {"cell_type": "code", "source": ["x = 1 + 1"]}],
+        "cells": [{"cell_type": "markdown", "source": "Words"}, {"cell_type": "code", "source": GOOD}],
     }
-    assert written(json.dumps(book)).text == "# Sum\n\nx = 1 + 1\n"
-    assert written("# Sum\n\nx = 1 + 1\n").text == "# Sum\n\nx = 1 + 1\n"
+    assert written(json.dumps(book)).text == f"# Words\n\n{GOOD}"
+    assert written(f"```json\n{json.dumps(book)}\n```").text == f"# Words\n\n{GOOD}"
+    assert written(f"```python\n# Words\n\n{GOOD}```").text == f"# Words\n\n{GOOD}"
 
 
 @pytest.mark.parametrize("text", ['{"nbformat": 4, "cells": []}', '{"nbformat": 4, "cells": [{"cell', "def broken(:\n"])
 def test_a_notebook_that_is_broken_or_empty_is_refused(text: str) -> None:
-    assert written(text).reason == Reason.DOES_NOT_PARSE
+    assert written(text).reason in (Reason.NO_FILE, Reason.DOES_NOT_PARSE)
+    assert written(f"```json\n{text}\n```").reason in (Reason.TRIVIAL, Reason.DOES_NOT_PARSE)
 
 
 def test_a_copy_of_a_notebook_is_found_by_its_cells() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generators.engines.rule_based import write_file
-from generators.gates.gates import strip_chatter
+from generators.gates.answers import find_file, without_reasoning
 from streamer.documents.languages import CPP_MARKS, OBJECTIVE_C_MARKS, detect
 from streamer.documents.notebooks import read_notebook
 from streamer.documents.text import MAX_BYTES, Decoded, DropReason, decode
@@ -129,7 +129,8 @@ def look(text: str) -> None:
         language = detect(path, text)
         for gate in GATES:
             getattr(FILTERS, gate).judge(Subject(text, language=language or "c", path=path, repository="r"))
-    strip_chatter(text)
+    without_reasoning(text)
+    find_file(text, "python")
     read_notebook(text)
     write_file(text)
 
