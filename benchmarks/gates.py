@@ -101,7 +101,7 @@ def broken_off(text: str, chooser: random.Random) -> str:
     """A file that breaks off behind a line that opens something; a short one within a parenthesis."""
     lines = text.splitlines(keepends=True)
     places = [number for number, line in enumerate(lines) if OPENS.match(line)]
-    return "".join(lines[: chooser.choice(places[len(places) // 3 :]) + 1]) if places else f"{text.rstrip()} (((\n"
+    return "".join(lines[: chooser.choice(places[len(places) // 3 :]) + 1]) if places else f"{text.rstrip()}\n(((\n"
 
 
 def renamed(text: str, language: str) -> str:

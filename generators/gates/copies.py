@@ -29,7 +29,7 @@ def shares_of_seed(text: str, seed: str, language: str) -> Shares:
     runs = telling_runs(mine.kinds)
     return Shares(
         words=float(np.isin(words, shingle_hashes(theirs.numbers, USUAL.shingle)).mean()),
-        structure=float(np.isin(runs, telling_runs(theirs.kinds)).mean()) if len(runs) >= LEAST_RUNS else 0.0,
+        structure=float(np.isin(runs, shingle_hashes(theirs.kinds, RUN)).mean()) if len(runs) >= LEAST_RUNS else 0.0,
     )
 
 

@@ -23,7 +23,9 @@ from streamer.gates.subject import Subject
 from streamer.gates.syntax import DoesNotParse, parses
 from streamer.likeness.code_views import bare_code
 
-ERROR_SHARES = {  # what of a file its grammar may have no place for, where good files have more than 2 %
+USUAL_ERROR_SHARE = 0.02
+ERROR_SHARES = {  # what of a file its grammar may have no place for, where real files have more than that, or none at all
+    "python": 0.0, "java": 0.0, "php": 0.0, "ruby": 0.0,
     "c": 0.12, "cpp": 0.12, "kotlin": 0.06, "rust": 0.04, "scala": 0.06, "sql": 0.6, "swift": 0.08, "typescript": 0.05,
 }  # fmt: skip
 BRACKETS = (b"()", b"[]", b"{}")
@@ -119,7 +121,7 @@ def does_not_parse(text: str, code: bytes, language: str) -> Verdict | None:
     """The refusal of a text that its grammar has no place for; also of one with errors whose brackets are not in pairs."""
     if parses(text, language):
         return None
-    gate = DoesNotParse(max_error_share=ERROR_SHARES.get(language, 0.02), max_bytes=MAX_BYTES)
+    gate = DoesNotParse(max_error_share=ERROR_SHARES.get(language, USUAL_ERROR_SHARE), max_bytes=MAX_BYTES)
     refusal = gate.judge(Subject(text, language=language))
     if refusal is not None:
         return Verdict(reason=Reason.DOES_NOT_PARSE, values=refusal.values)
