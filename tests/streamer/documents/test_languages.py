@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 
 from generators.engines.rule_based import write_file
 from generators.gates.answers import find_file, without_reasoning
+from generators.gates.language import evidence
+from generators.gates.substance import stub_share
 from streamer.documents.languages import CPP_MARKS, OBJECTIVE_C_MARKS, detect
 from streamer.documents.notebooks import read_notebook
 from streamer.documents.text import MAX_BYTES, Decoded, DropReason, decode
 from streamer.gates.filters import GATES, Filters
 from streamer.gates.lines import Data
 from streamer.gates.subject import Subject
+from streamer.likeness.code_views import bare_code
 
 # what the marks mean, in patterns that go back over blank lines and long words
 OBVIOUS_CPP = re.compile(
@@ -131,6 +134,10 @@ def look(text: str) -> None:
             getattr(FILTERS, gate).judge(Subject(text, language=language or "c", path=path, repository="r"))
     without_reasoning(text)
     find_file(text, "python")
+    for language in ("python", "java", "shell", "sql", "typescript"):
+        code = bare_code(text.encode(), language)
+        evidence(text, code, language)
+        stub_share(code, language)
     read_notebook(text)
     write_file(text)
 
