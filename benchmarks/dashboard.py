@@ -4,6 +4,7 @@ From the navigation's start to the mark that the page sets when table and both c
 service on one machine. `cold_ms` is the very first time, the library not yet fetched.
 """
 
+import os
 import shutil
 import socket
 import statistics
@@ -53,10 +54,11 @@ def serving(root: Path) -> Iterator[str]:
     """The address of a service that answers, in a process of its own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        words = [str(root), "redis://127.0.0.1:1/0", str(listener.fileno()), "loopback"]
+        words = [str(root), str(listener.fileno()), "loopback"]
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.local.service_process", *words],
             pass_fds=[listener.fileno()],
+            env={**os.environ, "PHASEMIX_REDIS": "redis://127.0.0.1:1/0"},
             stderr=subprocess.DEVNULL,
         )
     try:

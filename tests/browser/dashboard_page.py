@@ -39,9 +39,10 @@ def serving(root: Path, *, tokens: Path | None = None, port: int = 0) -> Iterato
     """The address of a service that answers, in a process of its own."""
     with socket.create_server(("127.0.0.1", port)) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        words = [str(root), "redis://127.0.0.1:1/0", str(listener.fileno()), "loopback"]
+        words = [str(root), str(listener.fileno()), "loopback"]
         argv = [sys.executable, "-m", "deploy.local.service_process", *words, *([str(tokens)] if tokens else [])]
-        process = subprocess.Popen(argv, pass_fds=[listener.fileno()])
+        environment = {**os.environ, "PHASEMIX_REDIS": "redis://127.0.0.1:1/0"}
+        process = subprocess.Popen(argv, pass_fds=[listener.fileno()], env=environment)
     try:
         urllib.request.urlopen(f"{address}/health", timeout=PATIENCE_S).close()
         yield address
