@@ -25,6 +25,7 @@ from streamer.wording import one_line
 BEAT_S = 3.0
 FOLLOW_S = 1.0  # between looks at the metrics of an engine
 SILENT_S = 15.0
+START_S = 10.0  # so long the engine may take to answer when the worker starts
 MOST_DELIVERIES = 5  # a job whose workers died so often goes to the dead letters
 IDLE_S = 0.2
 TOGETHER_S = 0.02  # jobs that end so close together are followed by one claim
@@ -64,7 +65,7 @@ class Worker:
 
         Raises: EngineError when the engine does not answer at the start.
         """
-        await self._engine.check()
+        await self._wait_for_engine()
         await self._engine.follow()
         others = [asyncio.create_task(each) for each in (self._beat_always(), self._follow_always(), stop.wait())]
         try:
@@ -82,6 +83,17 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*others, *left, return_exceptions=True)
             await asyncio.to_thread(self._release, list(left.values()))
+
+    async def _wait_for_engine(self) -> None:
+        """An engine that was started together with the worker has a while to answer. Raises: EngineError."""
+        until_s = time.monotonic() + START_S
+        while True:
+            try:
+                return await self._engine.check()
+            except EngineAwayError:
+                if time.monotonic() >= until_s:
+                    raise
+                await asyncio.sleep(max(IDLE_S, min(1.0, self._engine.wait_s)))
 
     async def _fill(self) -> None:
         """Claims as many jobs as can be started now; none while the engine or Redis is away, or publishing is behind."""
