@@ -176,10 +176,19 @@ class Planner:
         room = 1 - depth.waiting - depth.running if self.says else ahead - depth.waiting
         added = 0
         for want, count in zip(wants, choose_counts(wants, purposes, room=room), strict=True):
-            for recipe, files in split(count, recipes, written=written):
-                found = self._queue_jobs(want, recipe, files, model)
-                written[recipe.label] += found
-                added += found
+            left, usable = count, recipes
+            while left and usable:  # what a recipe cannot give, for want of seeds, the others do
+                short = set()
+                for recipe, files in split(left, usable, written=written):
+                    found = self._queue_jobs(want, recipe, files, model)
+                    written[recipe.label] += found
+                    left -= found
+                    if found < files:
+                        short.add(recipe.name)
+                if not short:
+                    break
+                usable = [recipe for recipe in usable if recipe.name not in short]
+            added += count - left
         self._left += added
         return added
 

@@ -282,3 +282,16 @@ def test_jobs_say_what_their_recipe_asks_and_where_their_seed_comes_from(seeded:
     first = next(job for job in jobs if job.index == 0 and job.seed_document == again.seed_document)
     assert first.identity != again.identity
     assert len(first.text) <= 6000
+
+
+def test_what_a_recipe_without_seeds_cannot_give_the_others_do(seeded: Catalog) -> None:
+    queue = MemoryJobQueue()
+    mine = parse_recipe(
+        'name = "mine"\nversion = 1\nshare = 9\nmost_per_seed = 1\nprompt = "{language} {seed} {variation}"\n', name="mine"
+    )
+    add_recipe(seeded, mine)
+    place_order(seeded, "scored/*", files=40)
+    plan = planner(seeded, queue)
+    plan.tick()
+    assert queue.on_the_way() == {("order/0", "mine/1"): 5, ("order/0", "oss-instruct-file/1"): 35}
+    assert plan.tick() == 0
