@@ -5,9 +5,11 @@ Always holds: a file counts as accepted when an entry names its identity, and ne
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from generators.errors import OrderError
+from generators.publishing.identities import Identities
 from mixer.pool.files import KIND
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.part_files import read_parquet
@@ -21,7 +23,7 @@ class PublishedFiles:
 
     def __init__(self, catalog: Catalog, stream: str) -> None:
         self._log, self._read = catalog.stream_log(stream), 0
-        self.identities: set[str] = set()
+        self.identities = Identities()
         self.by_purpose: Counter[str] = Counter()
         self.by_recipe: Counter[str] = Counter()
         self.tokens = 0
@@ -36,8 +38,8 @@ class PublishedFiles:
             with bodies.understood(self._read):
                 body = bodies[self._read]
                 extra: dict[str, Any] = body["extra"] if body["event"] == "part" else {}  # a new place brings no files
-                self.identities |= set(extra.get("jobs", ()))
-                self.by_purpose.update(extra.get("purposes", ()))
+                self.identities.add(extra.get("jobs", ()))
+                self.by_purpose.update(extra.get("purposes", ()))  # counts; entries of earlier versions have a list
                 self.by_recipe.update(extra.get("recipes", {}))
                 self.tokens += extra.get("tokens", 0)
             self._read += 1
@@ -73,8 +75,10 @@ class AllPublished:
         found = [one for name, one in self._streams.items() if name != f"{KIND}/{but}"]
         return sum(len(one.identities) if purpose is None else one.by_purpose[purpose] for one in found)
 
-    def __contains__(self, identity: str) -> bool:
-        return any(identity in found.identities for found in self._streams.values())
+    def among(self, identities: Iterable[str]) -> set[str]:
+        """Those of some identities that are published."""
+        asked = list(identities)
+        return set[str]().union(*(found.identities.among(asked) for found in self._streams.values()))
 
 
 def find_file(catalog: Catalog, identity: str) -> dict[str, Any]:
@@ -85,8 +89,8 @@ def find_file(catalog: Catalog, identity: str) -> dict[str, Any]:
     for name in catalog.match_names(f"{KIND}/*"):
         for number, body in enumerate(catalog.stream_log(name).read()):
             if identity in body.get("extra", {}).get("jobs", ()):
-                snapshot = catalog.stream(name)
-                part = next(part for part in snapshot.parts if part.number == number)
+                catalog.stream(name)
+                part = catalog.manifest(name).part_of(number)
                 its = ("document", "==", identity)
                 rows = read_parquet(catalog.store, part, part.extra["files"], None, its).to_pylist()
                 spans = read_rows(catalog.store, part, ["sample", "start", "end"], its)

@@ -18,17 +18,17 @@ MERGED_BYTES = 1 << 24  # of a shard that parts share, at most
 SMALL_BYTES = MERGED_BYTES // 2
 
 
-def merge(catalog: Catalog, name: str, *, newest: bool = False) -> Compacted:
-    """Merges the small parts of a stream that lie one behind the other, of which at least two go into one shard.
+def merge(catalog: Catalog, name: str, *, newest: bool = False, least: int = 2) -> Compacted:
+    """Merges the small parts of a stream that lie one behind the other. What is redacted in them is left out.
 
-    `newest`: only those behind the last folder that is large enough. What is redacted in them is left out.
+    Args: newest, only those behind the last folder that is large enough; least, of how many folders, or nothing is done.
     Raises: StreamError, LogError, PartError, StoreError; what is done then stays, and the next call goes on.
     """
-    remove_left(catalog, name)
     snapshot = catalog.stream(name)
-    if snapshot.kind != "tokens":
+    found = list(takewhile(is_small, reversed(snapshot.parts)))[::-1] if newest else list(snapshot.parts)
+    if snapshot.kind != "tokens" or len({part.folder for part in found}) < least:
         return Compacted(name, 0, 0)
-    found = list(takewhile(is_small, reversed(snapshot.parts)))[::-1] if newest else snapshot.parts
+    remove_left(catalog, name)
     merged = 0
     for group in grouped(found):
         snapshot, in_files = find_redactions(catalog, name)
