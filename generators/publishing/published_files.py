@@ -70,10 +70,15 @@ class AllPublished:
         """How many files each version of a recipe wrote, by label."""
         return sum((one.by_recipe for one in self._streams.values()), Counter())
 
-    def count(self, purpose: str | None = None, *, but: str = "") -> int:
-        """How many files there are, or how many of them were written for a purpose; `but`: a language that is left out."""
-        found = [one for name, one in self._streams.items() if name != f"{KIND}/{but}"]
-        return sum(len(one.identities) if purpose is None else one.by_purpose[purpose] for one in found)
+    def by_stream(self, purpose: str) -> Counter[str]:
+        """How many files each stream has that were written for a purpose."""
+        return Counter({name: one.by_purpose[purpose] for name, one in self._streams.items()})
+
+    def count(self, purpose: str | None = None) -> int:
+        """How many files there are, or how many of them were written for a purpose."""
+        if purpose is not None:
+            return self.by_stream(purpose).total()
+        return sum(len(one.identities) for one in self._streams.values())
 
     def among(self, identities: Iterable[str]) -> set[str]:
         """Those of some identities that are published."""

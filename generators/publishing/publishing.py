@@ -5,11 +5,13 @@ again and is published once.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
 
 from generators.errors import GeneratorError
+from generators.publishing.allotments import Allotments
 from generators.publishing.known_files import KnownFiles, batches
 from generators.publishing.orders import Order, load_orders
 from generators.publishing.published_files import AllPublished
@@ -63,6 +65,7 @@ class Publishing:
         self._contaminations: list[Contamination] | None = None
         self._published = AllPublished(catalog)
         self._orders: dict[str, Order] = {}
+        self._allotments = Allotments(catalog)
 
     def tick(self) -> int:
         """Takes what is new and publishes what packs well or waited long. Returns: files published."""
@@ -169,9 +172,8 @@ class Publishing:
         overdue = waited_ms >= longest_ms
         if not (overdue or is_full or tokens >= PART_TOKENS):
             return 0
-        most = {
-            purpose: order.files - self._published.count(purpose, but=language) for purpose, order in self._orders.items()
-        }
+        counts = publisher.published.by_purpose + Counter(waiting.file.purpose for waiting in held)
+        most = {purpose: self._most(order, language, counts[purpose]) for purpose, order in self._orders.items()}
         done = publisher.publish([waiting.file for waiting in held], overdue=overdue, most=most)
         gone = [waiting for waiting in held if waiting.file.identity in done]
         if gone:
@@ -180,6 +182,13 @@ class Publishing:
                 del self._held[waiting.entry]
             self._merge(publisher.stream)
         return len({waiting.file.identity for waiting in gone})
+
+    def _most(self, order: Order, language: str, wanted: int) -> int:
+        """How many files of an order the stream of a language may have; `wanted`: how many it would have."""
+        if order.language is not None:
+            return order.files
+        published = self._published.by_stream(order.purpose)
+        return self._allotments.allot(order, f"{KIND}/{language}", wanted=wanted, published=published)
 
     def _merge(self, stream: str) -> None:
         """Merges the newest parts of a stream where they are many and small. That it cannot be holds up nothing."""
