@@ -25,6 +25,7 @@ import msgspec
 import redis
 
 from generators.errors import QueueError
+from generators.queue import job_queue
 from generators.queue.job import AcceptedFile, Job, Reason, rejected_file, rejected_job
 from generators.queue.job_queue import Claim, DeadJob, Depth, Ends, Known, Waiting
 from mixer.pool import pool
@@ -113,12 +114,17 @@ class RedisJobQueue:
         self._reject(self._queue, WORKERS, claim.entry, rejected_job(claim.job, reason, text, now_ms()))
 
     def bury(self, claim: Claim, why: str) -> None:
+        is_full = self.count_dead() >= job_queue.MOST_DEAD
+
         def change(transaction: Any) -> None:
             transaction.xack(self._queue, WORKERS, claim.entry)
             transaction.xdel(self._queue, claim.entry)
             transaction.hdel(self._on_way, claim.job.identity)
             letter = DeadJob(msgspec.structs.replace(claim.job, text="", prompt=""), why)
-            transaction.hset(self._dead, claim.job.identity, msgspec.json.encode(letter))
+            if is_full:
+                transaction.hset(*self._place_of(claim.job.identity), b"")
+            else:
+                transaction.hset(self._dead, claim.job.identity, msgspec.json.encode(letter))
             transaction.hincrby(self._ends, "buried", 1)
 
         self._change(change)
