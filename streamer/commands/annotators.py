@@ -1,12 +1,13 @@
 """`phasemix annotator`: train, evaluate, score. Imports nothing heavy before a command runs."""
 
 import argparse
+from typing import Any
 
 from streamer.commands.options import add_json, add_root
 from streamer.commands.table import print_table
 
 
-def add_annotator(parser: argparse.ArgumentParser) -> None:
+def add_annotator(parser: argparse.ArgumentParser) -> Any:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     train = actions.add_parser("train", help="train a head on good files against random documents")
     train.add_argument("--positives", nargs="*", default=[], metavar="GLOB", help="good files (default: standard library)")
@@ -25,6 +26,7 @@ def add_annotator(parser: argparse.ArgumentParser) -> None:
         add_root(action)
         add_json(action)
         action.set_defaults(run=run)
+    return actions
 
 
 def run_annotator_train(args: argparse.Namespace) -> int:
