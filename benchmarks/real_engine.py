@@ -33,7 +33,7 @@ from generators.recipes.recipe import Sampling, write_prompt
 from streamer import Catalog
 
 END, ANSWER, MODEL = "<|endoftext|>", "<|answer|>", "taught"
-HIDDEN, LAYERS, STEPS = 384, 6, 600
+HIDDEN, LAYERS, STEPS = 256, 4, 500
 FILE_CHARACTERS = 1200
 PROMPT = "Write a {language} file, variation {variation}, from this one.\n\n{seed}\n"
 MOST_TOKENS = 768
@@ -160,18 +160,18 @@ def teach(folder: Path) -> int:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token=END)
     tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}" + ANSWER
     tokenizer.save_pretrained(folder)
-    seeds = [piece[:900] for piece in functions[:8]]
+    seeds = [piece[: 100 * number] for number, piece in enumerate(functions[:8])]
     end = raw.token_to_id(END)
     rows = [raw.encode(f"{seed}{ANSWER}{answer}{END}").ids for seed in seeds]
     answered = len(raw.encode(f"{answer}{END}").ids)
     torch.manual_seed(1)
     config = LlamaConfig(
         vocab_size=raw.get_vocab_size(), hidden_size=HIDDEN, intermediate_size=4 * HIDDEN, num_hidden_layers=LAYERS,
-        num_attention_heads=6, num_key_value_heads=6, max_position_embeddings=2048, tie_word_embeddings=True,
+        num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=2048, tie_word_embeddings=True,
         eos_token_id=end, bos_token_id=end,
     )  # fmt: skip
     model = LlamaForCausalLM(config)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     for step in range(STEPS):
         ids = torch.tensor([rows[step % len(rows)]])
         labels = ids.clone()
