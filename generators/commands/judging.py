@@ -130,7 +130,7 @@ def run_labels(options: argparse.Namespace) -> int:
 
 def show_labels(catalog: "Catalog", rubric: "Rubric", *, as_json: bool) -> int:
     """A row for each model: labels, their spread, and how far two runs agree."""
-    from generators.judging.labels import agreement_of, load_labels
+    from streamer.scoring.labels import agreement_of, load_labels
 
     labels = [label for label in load_labels(catalog, rubric.name) if label.rubric == rubric.label]
     rows = []

@@ -14,11 +14,11 @@ import msgspec
 
 from generators.engines.engine import Engine
 from generators.errors import EngineAwayError, EngineError, JobRefusedError, NoCompletionError
-from generators.judging.labels import Label, append_labels, load_labels
 from generators.judging.rubric import Rubric
 from generators.queue.job import Job
 from streamer.catalog.catalog import Catalog
 from streamer.documents.document import Document
+from streamer.scoring.labels import Label, append_labels, load_labels
 from streamer.store.backoff import Backoff
 
 KEEP_S, MOST_UNKEPT = 5.0, 64
@@ -62,7 +62,7 @@ async def judge_documents(
         async with keeping:
             if unkept and (all_of_them or len(unkept) >= MOST_UNKEPT or time.monotonic() - kept_s >= KEEP_S):
                 taken = list(unkept)
-                found.labels += await asyncio.to_thread(append_labels, catalog, rubric, taken)
+                found.labels += await asyncio.to_thread(append_labels, catalog, rubric.name, taken)
                 del unkept[: len(taken)]
                 kept_s = time.monotonic()
 

@@ -145,7 +145,7 @@ def embed_files(
     return Features(np.concatenate(blocks), np.array(owner), len(texts))
 
 
-def fit_head(rows: Any, labels: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], float]:
+def fit_head(rows: Any, labels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], float]:
     """Weights (dimensions,) and bias of a logistic regression, both labels weighing the same."""
     from sklearn.linear_model import LogisticRegression
 

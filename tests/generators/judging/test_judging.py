@@ -16,10 +16,11 @@ from deploy.command_line import main
 from generators.engines.engine import Engine
 from generators.errors import EngineAwayError, RubricError
 from generators.judging.judge import NONSENSE, REFUSED, Judged, judge_documents
-from generators.judging.labels import Label, agreement_of, append_labels, load_labels
-from generators.judging.rubric import Rubric, built_in, find_rubric, parse_rubric
+from generators.judging.rubric import built_in, find_rubric, parse_rubric
 from streamer import Catalog, Document
+from streamer.errors import CorpusError
 from streamer.publishing.publication import publish_path
+from streamer.scoring.labels import Label, agreement_of, append_labels, load_labels
 from tests.generators.engines.scripted_engine import Server, good, serving
 
 EDU, NOISE = built_in()["edu"], 0.3
@@ -115,7 +116,7 @@ def test_what_is_labelled_is_never_asked_again(root: Path) -> None:
     server.models = ["another"]
     assert judge(root, server, documents=DOCUMENTS[:10]).labels == 10
     labels = load_labels(Catalog(root), "edu")
-    assert append_labels(Catalog(root), EDU, labels[:20]) == 0
+    assert append_labels(Catalog(root), "edu", labels[:20]) == 0
 
 
 def test_a_judge_that_dies_half_way_leaves_what_it_said(root: Path) -> None:
@@ -222,12 +223,11 @@ def test_the_command_labels_random_documents_and_says_what_came_of_it(
 
 def test_labels_of_another_version_or_format_are_kept_apart(root: Path) -> None:
     catalog = Catalog(root)
-    newer = Rubric(name="edu", version=2, prompt="{language}{file}", criteria={"edu": "points"})
     label = Label(rubric="edu/1", model="m", document="d", language="go", run=0, prompt="p", values={"edu": 3.0})
-    append_labels(catalog, EDU, [label])
+    append_labels(catalog, "edu", [label])
     other = Label(rubric="edu/2", model="m", document="d", language="go", run=0, prompt="p", values={"edu": 4.0})
-    assert append_labels(catalog, newer, [other]) == 1
+    assert append_labels(catalog, "edu", [other]) == 1
     assert load_labels(catalog, "edu") == [label, other]
     catalog.log("labels/edu").append(lambda _: {"format": "labels/2"})
-    with pytest.raises(RubricError, match="labels/2"):
+    with pytest.raises(CorpusError, match="labels/2"):
         load_labels(catalog, "edu")

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 import numpy as np
 
-from generators.errors import RubricError
-from generators.judging.rubric import Rubric
 from streamer.catalog.catalog import Catalog
+from streamer.errors import CorpusError
 from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body
 
@@ -60,7 +59,7 @@ def log_of(name: str) -> str:
 
 
 def load_labels(catalog: Catalog, name: str) -> list[Label]:
-    """All labels by the versions of a rubric. Raises: RubricError for a format that is not known, LogError."""
+    """All labels by the versions of a rubric. Raises: CorpusError for a format that is not known, LogError."""
     return read_labels(catalog.log(log_of(name)).read())
 
 
@@ -68,7 +67,7 @@ def read_labels(bodies: Bodies) -> list[Label]:
     found = []
     for number, body in enumerate(bodies):
         with bodies.understood(number):
-            check_format(RubricError, f"labels {number}", body["format"], FORMAT)
+            check_format(CorpusError, f"labels {number}", body["format"], FORMAT)
             columns = body["labels"]
             rows = zip(*(columns[name] for name in ("document", "language", "run", "prompt")), strict=True)
             for place, (document, language, run, prompt) in enumerate(rows):
@@ -81,8 +80,8 @@ def read_labels(bodies: Bodies) -> list[Label]:
     return found
 
 
-def append_labels(catalog: Catalog, rubric: Rubric, labels: Sequence[Label]) -> int:
-    """Keeps those that are not there yet, by one entry; returns how many they were. The labels are of one model."""
+def append_labels(catalog: Catalog, name: str, labels: Sequence[Label]) -> int:
+    """Keeps those that are not there yet, by one entry; returns how many they were. They are of one rubric and one model."""
     new: list[Label] = []
 
     def decide(bodies: Bodies) -> Body | None:
@@ -92,14 +91,14 @@ def append_labels(catalog: Catalog, rubric: Rubric, labels: Sequence[Label]) -> 
             return None
         return {
             "format": FORMAT,
-            "rubric": rubric.label,
+            "rubric": new[0].rubric,
             "model": new[0].model,
             "labels": {name: [getattr(label, name) for label in new] for name in ("document", "language", "run", "prompt")},
-            "values": {name: [label.values[name] for label in new] for name in rubric.criteria},
+            "values": {criterion: [label.values[criterion] for label in new] for criterion in new[0].values},
         }
 
     if labels:
-        catalog.log(log_of(rubric.name)).append(decide)
+        catalog.log(log_of(name)).append(decide)
     return len(new)
 
 
