@@ -51,15 +51,6 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     matched_solutions: int
 
 
-def evaluate(name: str, solutions: Scored, documents: Scored, *, seed: int = 0) -> list[Figures]:
-    """The figures of a set over all languages, and of each language that both have files of."""
-    languages = sorted(set(solutions.languages.tolist()) & set(documents.languages.tolist()))
-    found = [compare(name, None, solutions, documents, seed=seed)]
-    return found + [
-        compare(name, language, solutions.of(language), documents.of(language), seed=seed) for language in languages
-    ]
-
-
 def compare(name: str, language: str | None, solutions: Scored, documents: Scored, *, seed: int) -> Figures:
     """Both have at least one file."""
     low, high = interval(solutions.scores, documents.scores, seed=seed)

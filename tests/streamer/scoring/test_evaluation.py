@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from streamer.scoring.evaluation import Scored, compare, evaluate, interval, matched_auc, roc_auc, scored, wins
+from streamer.scoring.evaluation import Scored, compare, interval, matched_auc, roc_auc, wins
 
 
 def files(scores: list[float], lengths: list[int], language: str = "python") -> Scored:
@@ -50,13 +50,3 @@ def test_pairs_are_those_of_nearly_equal_length() -> None:
     other = files([0.0, 2.0, 1.0, 0.5, 5.0, 9.0], [80, 125, 101, 126, 1000, 79])
     assert matched_auc(good, other) == (pytest.approx((1 + (0 + 0.5) / 2) / 2), 3, 1)
     assert matched_auc(good, files([1.0], [10**6])) == (None, 0, 0)
-
-
-def test_figures_are_given_for_each_language_that_both_have() -> None:
-    good = scored(np.array([3.0, 1.0, 4.0]), ["abc", "de", "f"], ["python", "go", "rust"])
-    other = scored(np.array([2.0, 2.0, 2.0]), ["a", "b", "c"], ["python", "go", "java"])
-    found = {one.language: one for one in evaluate("bench", good, other)}
-    assert list(found) == [None, "go", "python"]
-    assert [one.auc for one in found.values()] == [pytest.approx(2 / 3), 0.0, 1.0]
-    assert found[None].solutions == 3
-    assert evaluate("bench", good, other) == evaluate("bench", good, other, seed=0)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from two_kinds import NGRAMS, bad, good
 
 from streamer import Catalog
 from streamer.catalog.redaction import Rule
@@ -17,17 +18,6 @@ from streamer.scoring.annotator_recipe import AnnotatorRecipe, built_in, load_re
 from streamer.scoring.labels import Label, append_labels
 from streamer.scoring.positives import read_files, read_streams
 from streamer.scoring.trained import gather, is_seen, load, score, train, versions
-
-NGRAMS = 'name = "mine"\nembedder = "ngrams"\nsection_tokens = 32\nfiles = 30\n[[positives]]\nfiles = ["good/*.py"]\n'
-
-
-def good(number: int) -> str:
-    head = f'"""Adds {number}."""\n\n\ndef add_{number}(value: int) -> int:\n'
-    return head + f'    """Adds {number} to a value."""\n    return value + {number}\n'
-
-
-def bad(number: int) -> str:
-    return "".join(f"INSERT INTO t{number} VALUES ({row}, 'x{row * number}');\n" for row in range(3 + number % 5))
 
 
 @pytest.fixture
