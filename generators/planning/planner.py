@@ -83,6 +83,7 @@ class Candidates:
             purpose=purpose,
             prompt=self._recipe.prompt,
             sampling=self._recipe.sampling,
+            limits=self._recipe.limits(seed.language),
             repository=seed.repository,
             license=seed.license,
         )

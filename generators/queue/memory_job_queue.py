@@ -9,7 +9,7 @@ import msgspec
 from generators.queue import job_queue
 from generators.queue.job import AcceptedFile, Job, Reason, rejected_file, rejected_job
 from generators.queue.job_queue import Claim, DeadJob, Depth, Ends, Known, Waiting
-from mixer.pool.files import MOST_KEPT, RejectedFile
+from mixer.pool.files import MOST_KEPT, RejectedFile, Values
 
 
 class MemoryJobQueue:
@@ -77,11 +77,11 @@ class MemoryJobQueue:
         self._files[self._entry()] = (file, self.now_ms)
         self._ends["delivered"] += 1
 
-    def reject_job(self, claim: Claim, reason: str, text: str) -> None:
+    def reject_job(self, claim: Claim, reason: str, text: str, values: Values | None = None) -> None:
         self._claimed.pop(claim.entry, None)
-        self._reject(rejected_job(claim.job, reason, text, self.now_ms))
+        self._reject(rejected_job(claim.job, reason, text, self.now_ms, values))
 
-    def reject_file(self, waiting: Waiting, reason: str, values: dict[str, float | str] | None = None) -> None:
+    def reject_file(self, waiting: Waiting, reason: str, values: Values | None = None) -> None:
         self._files.pop(waiting.entry, None)
         self._reject(rejected_file(waiting.file, reason, self.now_ms, values))
         if reason != Reason.NOT_WANTED:

@@ -29,7 +29,7 @@ from generators.queue import job_queue
 from generators.queue.job import AcceptedFile, Job, Reason, rejected_file, rejected_job
 from generators.queue.job_queue import Claim, DeadJob, Depth, Ends, Known, Waiting
 from mixer.pool import pool
-from mixer.pool.files import MOST_KEPT, RejectedFile, rejected_key
+from mixer.pool.files import MOST_KEPT, RejectedFile, Values, rejected_key
 from streamer.catalog.catalog import Catalog
 from streamer.wording import without_secrets
 
@@ -110,8 +110,8 @@ class RedisJobQueue:
 
         self._change(change)
 
-    def reject_job(self, claim: Claim, reason: str, text: str) -> None:
-        self._reject(self._queue, WORKERS, claim.entry, rejected_job(claim.job, reason, text, now_ms()))
+    def reject_job(self, claim: Claim, reason: str, text: str, values: Values | None = None) -> None:
+        self._reject(self._queue, WORKERS, claim.entry, rejected_job(claim.job, reason, text, now_ms(), values))
 
     def bury(self, claim: Claim, why: str) -> None:
         is_full = self.count_dead() >= job_queue.MOST_DEAD
@@ -152,7 +152,7 @@ class RedisJobQueue:
     def keep(self, publisher: str, entries: list[str]) -> None:
         self._beat(self._files, PUBLISHERS, publisher, entries)
 
-    def reject_file(self, waiting: Waiting, reason: str, values: dict[str, float | str] | None = None) -> None:
+    def reject_file(self, waiting: Waiting, reason: str, values: Values | None = None) -> None:
         self._reject(self._files, PUBLISHERS, waiting.entry, rejected_file(waiting.file, reason, now_ms(), values))
 
     def published(self, waiting: list[Waiting]) -> None:

@@ -157,6 +157,16 @@ function ago(at_s) {
   return seconds < 60 ? "just now" : `${duration(seconds < 3600 ? seconds - (seconds % 60) : seconds)} ago`;
 }
 
+function measures(values) {
+  const words = { min: "at least", least: "at least", max: "at most" };
+  const side = (name) => (name.split("_")[0] in words ? name.split("_")[0] : null);
+  const rows = Object.entries(values).filter(([name]) => !side(name)).map(([name, value]) => {
+    const limit = Object.keys(words).find((one) => `${one}_${name}` in values);
+    return h("li", {}, `${name.replaceAll("_", " ")} ${value}${limit ? ` (${words[limit]} ${values[`${limit}_${name}`]})` : ""}`);
+  });
+  return rows.length ? h("ul", { class: "quiet", "aria-label": "What the gates measured" }, ...rows) : null;
+}
+
 function drawFile(file) {
   const spans = () => file.tokens.map(([kind, text]) => (TOKEN_CLASS.test(kind) ? h("span", { class: `t-${kind}` }, text) : text));
   const code = h("code");
@@ -164,6 +174,7 @@ function drawFile(file) {
   const about = [file.id.slice(0, 8), `${file.text.trimEnd().split("\n").length} lines`, file.reason && file.reason.replaceAll("_", " "), file.at_s && ago(file.at_s)].filter(Boolean).join(" · ");
   return h("details", { "data-id": file.id, "data-verdict": file.verdict, toggle: fill },
     h("summary", {}, h("span", { class: "badge", "data-tone": file.verdict === "accepted" ? "more" : "bad" }, file.verdict), ` ${file.language} `, h("span", { class: "quiet" }, about)),
-    h("p", { class: "quiet" }, `id ${file.id} · seed document ${file.seed} · ${file.model} · ${when(file.at_s)}`),
+    h("p", { class: "quiet" }, [`id ${file.id}`, `seed document ${file.seed}`, file.recipe, file.model, when(file.at_s)].filter(Boolean).join(" · ")),
+    measures(file.values),
     h("pre", { class: "file", tabindex: 0 }, code));
 }
