@@ -89,11 +89,15 @@ def run_try(options: argparse.Namespace) -> int:
 
     from generators.engines.engine import API_KEY, Engine
     from generators.gates.gates import judge
+    from generators.gates.quality import Floors
     from generators.recipes.recipe import write_prompt
 
     engine = Engine([options.engine], model=options.model, key=os.environ.get(API_KEY))
     job, completion = asyncio.run(ask(options, engine))
     verdict = judge(job, completion)
+    if verdict.text is not None:
+        scored = Floors().judge(verdict.text, job.limits)
+        verdict = msgspec.structs.replace(scored, values={**verdict.values, **scored.values})
     found = {
         "prompt": write_prompt(job.prompt, language=job.language, seed=job.text, variation=job.index + 1),
         "reasoning": completion.reasoning,

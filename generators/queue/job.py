@@ -41,6 +41,7 @@ class Reason(StrEnum):
     COPY_OF_SEED = "copy_of_seed"
     NEAR_DUPLICATE = "near_duplicate"
     CONTAMINATED = "contaminated"
+    LOW_SCORE = "low_score"
     REDACTED = "redacted"
     NOT_WANTED = "not_wanted"  # its order was filled meanwhile; it may be planned again for another
 
@@ -133,12 +134,18 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AcceptedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that passed a worker's gates, with its job's identity and purpose."""
+    """A file that passed a worker's gates, with its job's identity and purpose. `limits`: for the gates that follow."""
 
     identity: str
     purpose: str
     document: Document
     origin: Origin
+    limits: Limits = Limits()
+
+    def measured(self, values: Values) -> "AcceptedFile":
+        """The file with what further gates have measured."""
+        origin = msgspec.structs.replace(self.origin, values={**self.origin.values, **values})
+        return msgspec.structs.replace(self, origin=origin)
 
 
 def accepted_file(
@@ -172,7 +179,7 @@ def accepted_file(
         values=values or {},
         **known,
     )
-    return AcceptedFile(identity=job.identity, purpose=job.purpose, document=document, origin=origin)
+    return AcceptedFile(identity=job.identity, purpose=job.purpose, document=document, origin=origin, limits=job.limits)
 
 
 def rejected_job(job: Job, reason: str, text: str, at_ms: int, values: Values | None = None) -> RejectedFile:

@@ -28,6 +28,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         min_compressed_share: To which share of its size a file may be compressed.
         max_shared_words: Which share of the runs of five words the seed may have.
         max_shared_structure: Which share of the runs of 16 words without names the seed may have.
+        annotator: The file of the annotator that scores files: the absolute path of what `phasemix annotator train --out`
+            wrote, on every machine where a publisher runs.
+        least_score: Which score a file must have, from 0 to 1.
     """
 
     max_bytes_per_token: Annotated[int, Meta(ge=1, le=1 << 20, title="an integer from 1 to 1,048,576")] = 16
@@ -38,6 +41,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     min_compressed_share: Share = 0.08
     max_shared_words: Share = 0.8
     max_shared_structure: Share = 0.65
+    annotator: Annotated[str, Meta(pattern=r"^(/.{1,4000})?$", title="the absolute path of a file")] = ""
+    least_score: Share = 0.0
 
 
 def limits_of(gates: Mapping[str, Any], language: str | None = None) -> Limits:
@@ -51,13 +56,17 @@ def limits_of(gates: Mapping[str, Any], language: str | None = None) -> Limits:
         said = f" = {shown(laid_over)}: it must be a table of limits; write [gates.{language}]"
         raise Fault(("gates", str(language)), said)
     try:
-        return check({**own, **laid_over}, Limits)
+        found = check({**own, **laid_over}, Limits)
     except Fault as fault:
         key = fault.path[0]
         place = ("gates", str(language)) if key in laid_over else ("gates",)
         is_known = key in Limits.__struct_fields__
         near = "" if is_known or "did you mean" in fault.said else did_you_mean(str(key), LANGUAGES)
         raise Fault((*place, *fault.path), fault.said + near, of=(*place, *fault.of)) from None
+    if bool(found.annotator) != bool(found.least_score):
+        said = ": a floor needs both least_score, above 0, and the annotator that scores; give both or neither"
+        raise Fault(("gates",) if language is None else ("gates", language), said)
+    return found
 
 
 def check_gates(gates: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from generators.recipes.limits import Limits, check_gates, limits_of
 from mixer.faults import Fault, check, dotted
 from mixer.mixture.places import line_of
 from streamer.catalog.catalog import Catalog
+from streamer.documents.languages import LANGUAGES
 from streamer.documents.toml_text import parse_toml, read_text
 from streamer.errors import TomlError
 from streamer.store.formats import check_format
@@ -107,12 +108,19 @@ def parse_recipe(text: str, *, name: str) -> Recipe:
 
 
 def load_recipe(path: str | Path) -> Recipe:
-    """A recipe from a TOML file. Raises: RecipeError."""
+    """A recipe from a TOML file. Raises: RecipeError, CorpusError when an annotator that it names cannot be read."""
     try:
         text = read_text(path)
     except (OSError, UnicodeDecodeError, TomlError) as error:
         raise RecipeError(f"recipe {path} cannot be read ({error}); give a TOML file") from error
-    return parse_recipe(text, name=f"recipe {path}")
+    recipe = parse_recipe(text, name=f"recipe {path}")
+    annotators = {recipe.limits(language).annotator for language in LANGUAGES} - {""}
+    if annotators:
+        from streamer.scoring import annotator
+
+        for place in sorted(annotators):
+            annotator.load(place)
+    return recipe
 
 
 def built_in() -> list[Recipe]:
