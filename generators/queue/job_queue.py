@@ -133,6 +133,9 @@ class JobQueue(Protocol):
     def ends(self) -> Ends:
         """How jobs ended so far."""
 
+    def ends_by_recipe(self) -> dict[tuple[str, str], Ends]:
+        """The same of each language and version of a recipe."""
+
     def rejections(self) -> Counter[str]:
         """Rejected jobs by reason."""
 
