@@ -91,12 +91,13 @@ def run_try(options: argparse.Namespace) -> int:
     from generators.gates.gates import judge
     from generators.gates.quality import Floors
     from generators.recipes.recipe import write_prompt
+    from streamer.catalog.catalog import Catalog
 
     engine = Engine([options.engine], model=options.model, key=os.environ.get(API_KEY))
     job, completion = asyncio.run(ask(options, engine))
     verdict = judge(job, completion)
     if verdict.text is not None:
-        scored = Floors().judge(verdict.text, job.limits)
+        scored = Floors(Catalog(options.root)).judge(verdict.text, job.limits)
         verdict = msgspec.structs.replace(scored, values={**verdict.values, **scored.values})
     found = {
         "prompt": write_prompt(job.prompt, language=job.language, seed=job.text, variation=job.index + 1),

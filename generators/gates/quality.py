@@ -7,20 +7,22 @@ from collections.abc import Callable
 
 from generators.queue.job import Reason, Verdict
 from generators.recipes.limits import Limits
+from streamer.catalog.catalog import Catalog
 
 
 class Floors:
-    """The annotators that were asked for, by the paths of their files."""
+    """The annotators of a root that were asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
         self._scores: dict[str, Callable[[str], float]] = {}
 
     def load(self, limits: Limits) -> None:
         """Loads the annotator that limits name, if they do. Raises: CorpusError when that cannot be done here."""
         if limits.annotator and limits.annotator not in self._scores:
-            from streamer.scoring.annotator import load_scorer
+            from streamer.scoring.trained import load_scorer
 
-            self._scores[limits.annotator] = load_scorer(limits.annotator)
+            self._scores[limits.annotator] = load_scorer(self._catalog, limits.annotator)
 
     def judge(self, text: str, limits: Limits) -> Verdict:
         """Refuses a file below the floor as `low_score`. Raises: CorpusError as `load` does."""

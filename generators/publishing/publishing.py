@@ -67,7 +67,7 @@ class Publishing:
         self._published = AllPublished(catalog)
         self._orders: dict[str, Order] = {}
         self._allotments = Allotments(catalog)
-        self._floors, self._said = Floors(), set[str]()
+        self._floors, self._said = Floors(catalog), set[str]()
 
     def tick(self) -> int:
         """Takes what is new and publishes what packs well or waited long. Returns: files published."""

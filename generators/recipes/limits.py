@@ -13,6 +13,7 @@ from mixer.faults import Fault, check
 from streamer.documents.languages import LANGUAGES
 from streamer.wording import did_you_mean, shown
 
+VERSION = "a version of an annotator, such as 'hq@1'"
 Share = Annotated[float, Meta(ge=0, le=1, title="a number from 0 to 1")]
 
 
@@ -28,9 +29,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         min_compressed_share: To which share of its size a file may be compressed.
         max_shared_words: Which share of the runs of five words the seed may have.
         max_shared_structure: Which share of the runs of 16 words without names the seed may have.
-        annotator: The file of the annotator that scores files: the absolute path of what `phasemix annotator train --out`
-            wrote, on every machine where a publisher runs.
-        least_score: Which score a file must have, from 0 to 1.
+        annotator: The version of an annotator of the root that scores files, such as `hq@1`.
+        least_score: Which score a file must have, on the annotator's scale: from 0 to 1, or that of its rubric.
     """
 
     max_bytes_per_token: Annotated[int, Meta(ge=1, le=1 << 20, title="an integer from 1 to 1,048,576")] = 16
@@ -41,8 +41,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     min_compressed_share: Share = 0.08
     max_shared_words: Share = 0.8
     max_shared_structure: Share = 0.65
-    annotator: Annotated[str, Meta(pattern=r"^(/.{1,4000})?$", title="the absolute path of a file")] = ""
-    least_score: Share = 0.0
+    annotator: Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9-]{0,63}@[1-9][0-9]{0,8})?$", title=VERSION)] = ""
+    least_score: Annotated[float, Meta(ge=0, le=1000, title="a number from 0 to 1,000")] = 0.0
 
 
 def limits_of(gates: Mapping[str, Any], language: str | None = None) -> Limits:

@@ -108,19 +108,12 @@ def parse_recipe(text: str, *, name: str) -> Recipe:
 
 
 def load_recipe(path: str | Path) -> Recipe:
-    """A recipe from a TOML file. Raises: RecipeError, CorpusError when an annotator that it names cannot be read."""
+    """A recipe from a TOML file. Raises: RecipeError."""
     try:
         text = read_text(path)
     except (OSError, UnicodeDecodeError, TomlError) as error:
         raise RecipeError(f"recipe {path} cannot be read ({error}); give a TOML file") from error
-    recipe = parse_recipe(text, name=f"recipe {path}")
-    annotators = {recipe.limits(language).annotator for language in LANGUAGES} - {""}
-    if annotators:
-        from streamer.scoring import annotator
-
-        for place in sorted(annotators):
-            annotator.load(place)
-    return recipe
+    return parse_recipe(text, name=f"recipe {path}")
 
 
 def built_in() -> list[Recipe]:
@@ -153,8 +146,13 @@ def read_recipes(bodies: Bodies) -> tuple[dict[str, Recipe], dict[str, Recipe]]:
 def add_recipe(catalog: Catalog, recipe: Recipe) -> bool:
     """Adds a recipe to a root; False when it is there.
 
-    Raises: RecipeError when its version says something else there, or when it takes the place of the only one that writes.
+    Raises: RecipeError when its version says something else there, or when it takes the place of the only one that writes;
+    CorpusError when the root lacks an annotator that it names.
     """
+    for label in sorted({recipe.limits(language).annotator for language in LANGUAGES} - {""}):
+        from streamer.scoring import trained
+
+        trained.load(catalog, label)
 
     def decide(bodies: Bodies) -> Body | None:
         newest, labels = read_recipes(bodies)
