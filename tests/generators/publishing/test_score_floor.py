@@ -74,7 +74,7 @@ def test_a_file_below_the_floor_is_refused_with_its_score_and_others_keep_theirs
     use(seeded, least=0.5)
     queue = MemoryJobQueue()
     first, second = deliver(seeded, queue, good(77), bad(77))
-    assert Publishing(seeded, queue, max_wait_s=0).tick() == 1
+    assert Publishing(seeded, queue, max_wait_s=0, slice_s=600.0).tick() == 1
     (refused,) = queue.rejected_files()
     expected = [round(float(one), 4) for one in score(load(seeded, "kept@1"), [good(77), bad(77)])]
     assert (refused.id, refused.reason) == (second, Reason.LOW_SCORE)
@@ -88,7 +88,7 @@ def test_files_wait_for_an_annotator_that_cannot_be_loaded_and_others_are_publis
     seeded: Catalog, annotator: AnnotatorRecipe
 ) -> None:
     queue, said = MemoryJobQueue(), list[str]()
-    publishing = Publishing(seeded, queue, max_wait_s=0, say=said.append)
+    publishing = Publishing(seeded, queue, max_wait_s=0, slice_s=600.0, say=said.append)
     floor = Limits(annotator="kept@1", least_score=0.01)
     (scored,) = deliver(seeded, queue, good(5), limits=floor)
     deliver(seeded, queue, "def other(value):\n    return [value] * 3\n")
