@@ -41,8 +41,8 @@ SLICE_S = 1.0  # of a tick at most for learning what is known
 class Publishing:
     """Publishes what waits, as soon as it makes a large part or waited long.
 
-    `max_wait_s`: so long waits a file whose stream is small; of a stream that has `SHARE_OF_STREAM` times the tokens that
-    wait `LONGER` times as long, so that its parts stay few.
+    `max_wait_s`: so long waits a file whose stream is small, or after which none is on its way; of a stream that has
+    `SHARE_OF_STREAM` times the tokens that wait `LONGER` times as long, so that its parts stay few.
     """
 
     def __init__(
@@ -83,7 +83,8 @@ class Publishing:
         self._leave_out_redacted()
         is_full = len(self._held) > MOST_HELD // 2
         languages = sorted({waiting.file.document.language for waiting in self._held.values()})
-        return sum(self._publish(language, is_full=is_full) for language in languages)
+        is_last = not any(self._queue.depth()[:2])
+        return sum(self._publish(language, is_full=is_full, is_last=is_last) for language in languages)
 
     def _hold(self) -> None:
         """Holds those of the files that came whom somebody wants and no gate refuses, as far as a slice of time allows."""
@@ -177,7 +178,8 @@ class Publishing:
             self._known[waiting.file.document.language].forget({waiting.file.identity})
             del self._held[waiting.entry]
 
-    def _publish(self, language: str, *, is_full: bool) -> int:
+    def _publish(self, language: str, *, is_full: bool, is_last: bool) -> int:
+        """Publishes what of a language is due. `is_last`: no job is on its way that more could come of."""
         publisher = self._publisher(language)
         held = [waiting for waiting in self._held.values() if waiting.file.document.language == language]
         with self._queue.at_once():
@@ -190,8 +192,8 @@ class Publishing:
         held = list(wanted.values())
         waited_ms = self._queue.clock_ms() - min(waiting.came_ms for waiting in held)
         tokens = sum(len(waiting.file.document.text) for waiting in held) // CHARACTERS_A_TOKEN
-        longest_ms = self._max_wait_ms * (1 if tokens * SHARE_OF_STREAM >= publisher.published.tokens else LONGER)
-        overdue = waited_ms >= longest_ms
+        is_many = tokens * SHARE_OF_STREAM >= publisher.published.tokens or is_last
+        overdue = waited_ms >= self._max_wait_ms * (1 if is_many else LONGER)
         if not (overdue or is_full or tokens >= PART_TOKENS):
             return 0
         counts = publisher.published.by_purpose + Counter(waiting.file.purpose for waiting in held)
