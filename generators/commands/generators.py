@@ -326,7 +326,7 @@ def run_work(options: argparse.Namespace) -> int:
     import asyncio
 
     from generators.engines.engine import API_KEY, Engine
-    from generators.errors import GeneratorError
+    from generators.errors import GeneratorError, QueueError
     from generators.scaling import load_workers, models_of, register, unregister
     from generators.worker import Worker
 
@@ -338,10 +338,17 @@ def run_work(options: argparse.Namespace) -> int:
     queue = open_queue(options)
     queue.depth()
 
-    async def work() -> None:
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    async def work() -> int:
+        stop, loop, me = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
+        assert me is not None
+
+        def tell() -> None:
+            if stop.is_set():
+                me.cancel()
+            stop.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, tell)
         engine = Engine(
             options.engine,
             model=options.model,
@@ -363,11 +370,17 @@ def run_work(options: argparse.Namespace) -> int:
         )
         try:
             await worker.run(stop, drain_s=options.drain)
+        except asyncio.CancelledError:  # told a second time
+            return 130
         finally:
             await engine.close()
-            unregister(queue, options.name)
+        unregister(queue, options.name)
+        return 0
 
-    asyncio.run(work())
+    try:
+        return asyncio.run(work())
+    except QueueError as error:
+        say(f"{options.name}: has ended, and others take over what it had once it was silent for a while. {error}")
     return 0
 
 
@@ -381,7 +394,7 @@ def run_always(tick: Callable[[], None]) -> int:
             tick()
             first, said = False, ""
         except QueueError as error:
-            if first:
+            if first and not stop.is_set():
                 raise
             if str(error) != said:
                 said = str(error)
@@ -391,10 +404,16 @@ def run_always(tick: Callable[[], None]) -> int:
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
+    """An event that the first SIGTERM or SIGINT sets; the second ends the command where it stands."""
     stop = threading.Event()
+
+    def tell(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, tell)
     return stop
 
 
