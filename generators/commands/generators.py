@@ -2,10 +2,12 @@
 
 import argparse
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from generators.commands.engine import add_engine
@@ -18,7 +20,8 @@ from streamer.commands.table import print_table
 if TYPE_CHECKING:
     from mixer.pool.pool import PoolState
 
-TICK_S = 0.5
+TICK_S, LONGEST_WAIT_S = 0.5, 5.0
+NUMBER = re.compile(r"[\d,]+")
 DRAIN_LOOK_S = 0.5
 
 
@@ -385,21 +388,27 @@ def run_work(options: argparse.Namespace) -> int:
 
 
 def run_always(tick: Callable[[], None]) -> int:
-    """Ticks until told to end. What goes wrong at the first tick ends it; later, a Redis that is away is waited for."""
-    from generators.errors import QueueError
+    """Ticks until told to end. What goes wrong at the first tick ends it; later it is said once and tried again, such as a
+    Redis that is away or a disk that is full.
+    """
+    from streamer.errors import PhasemixError
+    from streamer.store.backoff import Backoff
+    from streamer.wording import one_line
 
-    stop, first, said = stop_on_signals(), True, ""
+    stop, first, said, backoff = stop_on_signals(), True, "", Backoff(first_s=TICK_S, longest_s=LONGEST_WAIT_S)
     while not stop.is_set():
+        wait_s = TICK_S
         try:
             tick()
-            first, said = False, ""
-        except QueueError as error:
+            first, said, backoff = False, "", Backoff(first_s=TICK_S, longest_s=LONGEST_WAIT_S)
+        except PhasemixError as error:
             if first and not stop.is_set():
                 raise
-            if str(error) != said:
-                said = str(error)
-                say(said)
-        stop.wait(TICK_S)
+            if NUMBER.sub("", str(error)) != said:
+                said = NUMBER.sub("", str(error))
+                say(one_line(error))
+            wait_s = backoff.next_wait_s() or LONGEST_WAIT_S
+        stop.wait(wait_s)
     return 0
 
 
@@ -418,4 +427,6 @@ def stop_on_signals() -> threading.Event:
 
 
 def say(line: str) -> None:
-    print(line, flush=True)
+    """Prints a line, unless the disk of the log is full."""
+    with suppress(OSError):
+        print(line, flush=True)
