@@ -24,7 +24,7 @@ class PublishedFiles:
         self.identities: set[str] = set()
         self.by_purpose: Counter[str] = Counter()
         self.by_recipe: Counter[str] = Counter()
-        self.tokens = 0
+        self.tokens = self.padding_tokens = 0
 
     def refresh(self) -> None:
         """Reads the entries that are new."""
@@ -40,6 +40,7 @@ class PublishedFiles:
                 self.by_purpose.update(extra.get("purposes", ()))
                 self.by_recipe.update(extra.get("recipes", {}))
                 self.tokens += extra.get("tokens", 0)
+                self.padding_tokens += extra.get("padding_tokens", 0)
             self._read += 1
 
 

@@ -27,6 +27,7 @@ from streamer.store.log import Bodies
 
 FILES = "files.parquet"
 MOST_PADDING = 1 / 20
+FREE_PADDING = 64  # samples of padding that a stream may have, however few tokens it holds
 
 
 class Publisher:
@@ -43,6 +44,12 @@ class Publisher:
         self._encoder, self._end = TextEncoder(tokenizer.to_str()), end_of_document_id(tokenizer)
         self.published = published or PublishedFiles(catalog, stream)
         self._ids: dict[str, Ids] = {}  # of files that wait, by identity
+
+    @property
+    def may_pad(self) -> bool:
+        """Whether the stream has so little padding that its files need not wait for others to fill a sample."""
+        free, found = FREE_PADDING * self._seq_len, self.published
+        return found.padding_tokens < max(free, found.tokens * MOST_PADDING)
 
     def publish(
         self, files: list[AcceptedFile], *, overdue: bool = False, most: Mapping[str, int] | None = None

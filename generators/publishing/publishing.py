@@ -26,11 +26,14 @@ from streamer.privacy.replacing import Privacy, replace
 from streamer.reading.cache import Cache
 
 MOST_HELD = 4096
+SOON_MS = 8_000  # so long a file waits at most while its stream has little padding
 SLICE_S = 1.0  # of a tick at most for learning what is known
 
 
 class Publishing:
-    """Publishes what waits. `max_wait_s`: a file that waited so long is published even if the last sample gets padding."""
+    """Publishes what waits. `max_wait_s`: a file that waited so long is published even if the last sample gets padding; one
+    of a stream with little padding after `SOON_MS`.
+    """
 
     def __init__(
         self,
@@ -153,7 +156,8 @@ class Publishing:
             return 0
         held = list(wanted.values())
         oldest_ms = min(waiting.came_ms for waiting in held)
-        overdue = self._queue.clock_ms() - oldest_ms >= self._max_wait_ms
+        wait_ms = min(self._max_wait_ms, SOON_MS) if publisher.may_pad else self._max_wait_ms
+        overdue = self._queue.clock_ms() - oldest_ms >= wait_ms
         most = {
             purpose: order.files - self._published.count(purpose, but=language) for purpose, order in self._orders.items()
         }
