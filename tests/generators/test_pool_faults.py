@@ -45,7 +45,7 @@ from streamer.catalog.shard_rows import local_copy
 
 TIMES = int(os.environ.get("PHASEMIX_KILLS", "1"))
 SEED = int(os.environ.get("PHASEMIX_FAULT_SEED", "0"))
-EVENTS, FILES_WANTED, ORDERS = 30 * TIMES, 540 * TIMES, 6
+EVENTS, FILES_WANTED, ORDERS = 26 * TIMES, 480 * TIMES, 6
 STREAM, RUN = "synthetic/python", "draws"
 MISTAKE = 2  # the exit code of a process that cannot begin, and says why in one line
 PATIENCE_S = 120.0 + 60 * TIMES
@@ -98,6 +98,7 @@ class History:
             **{f"worker-{name}": lambda name=name: self._worker(f"worker-{name}") for name in "ab"},  # type: ignore[misc]
             **{f"publisher-{name}": lambda name=name: self._publisher(f"publisher-{name}") for name in "ab"},  # type: ignore[misc]
         }
+        self.deck: list[str] = []
         self.happened: Counter[str] = Counter()
         self.endings: Counter[tuple[str, int]] = Counter()
 
@@ -123,15 +124,19 @@ class History:
                     wait_for(lambda: does_redis_answer(self.redis_url))
 
     def happen(self) -> None:
-        """One event."""
-        kills = [f"kill {name}" for name in self.starts]
-        networks = [f"{fault} {name}" for fault in ("cut", "stall") for name in self.proxies]
-        full = [f"full {disk.name}" for disk in self.disks] + [f"limit {name}" for name in ("planner", "publisher-a")]
-        moods = [f"mood {mood}" for mood in MOODS]
-        event = self.random.choice([*kills, *networks, *full, *moods, "wipe", "wipe", "freeze", "memory"])
+        """One event. Each kind comes once before any comes again."""
+        if not self.deck:
+            self.deck = [f"kill {name}" for name in self.starts]
+            self.deck += [f"{fault} {name}" for fault in ("cut", "stall") for name in self.proxies]
+            self.deck += [f"full {disk.name}" for disk in self.disks]
+            self.deck += [f"limit {name}" for name in ("planner", "publisher-a")]
+            self.deck += [f"mood {mood}" for mood in MOODS]
+            self.deck += ["wipe", "wipe", "freeze", "memory"]
+            self.random.shuffle(self.deck)
+        event = self.deck.pop()
         self.happened[event] += 1
         what, _, which = event.partition(" ")
-        pause_s = 0.2 + 0.6 * self.random.random()
+        pause_s = 0.1 + 0.5 * self.random.random()
         if what == "kill":
             self.running[which].kill()
             self.running[which].wait()
@@ -262,8 +267,8 @@ def history(disks: list[Path], seeded: Catalog, root: Path) -> Iterator[History]
                 process.wait()
 
 
-def check_training(history: History, root: Path, published: Counter[str]) -> None:
-    """What the training had is what its run gives anew, and what the trace says of it."""
+def check_training(history: History, root: Path, published: Counter[str]) -> int:
+    """What the training had is what its run gives anew, and what the trace says of it. Returns: batches that it had."""
     lines, trace = read_lines(history.batches), Trace(root, RUN)
     with RunReader(root, RUN) as reader:
         steps = max(step for step, _ in lines) + 1
@@ -277,6 +282,7 @@ def check_training(history: History, root: Path, published: Counter[str]) -> Non
             written |= {span.document for row in rows if row.stream == STREAM for span in row.documents or ()}
     assert written
     assert written <= published.keys()
+    return steps
 
 
 def test_every_file_is_published_once_and_every_order_filled_exactly(history: History, root: Path) -> None:
@@ -312,16 +318,8 @@ def test_every_file_is_published_once_and_every_order_filled_exactly(history: Hi
         for row in read_parquet(history.catalog.store, part, FILES, ["document"])["document"].to_pylist()
     ]
     assert Counter(rows) == published
-    check_training(history, root, published)
+    steps = check_training(history, root, published)
+    parts = len(history.catalog.stream(STREAM).parts)
+    print(f"{published.total()} files in {parts} parts, {steps} batches; {history.happened}; {history.endings}")
     assert {code for _, code in history.endings} <= {-signal.SIGKILL, MISTAKE, STORE_FAULT}, history.endings
     assert main(["streams", "verify", "--root", str(root), "--json"]) == 0
-    print(
-        "FIGURES",
-        history.happened,
-        history.endings,
-        published.total(),
-        orders.by_recipe(),
-        orders.count("demand/python"),
-        len(history.catalog.stream(STREAM).parts),
-        time.monotonic() - history.t0,
-    )

@@ -14,7 +14,7 @@ from aiohttp import web
 MODEL = "moody"
 MOODS = ("500", "429", "garbage", "hang")
 WORDS = 40  # of a file, of which no two have many
-WRITING_S = 0.2
+WRITING_S = 0.15
 
 
 def write(key: bytes) -> str:
