@@ -86,6 +86,13 @@ def test_without_redis_the_first_signal_ends_all_of_them_in_order_with_one_line(
     assert "others take over what it had" in said[2][-1]
 
 
+def test_a_worker_that_still_waits_for_its_engine_ends_in_order(seeded: Catalog, root: Path, redis_url: str) -> None:
+    process = Pool(root, redis_url, 1).worker("worker-1")  # where nothing listens
+    wait_until(lambda: catches_sigterm(process.pid))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+
+
 def trickle(listener: socket.socket) -> None:
     """A Redis that never comes to the end of an answer, nor falls silent."""
     with contextlib.suppress(OSError):  # of a client that has ended
