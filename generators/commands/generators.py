@@ -74,10 +74,7 @@ def add_generators(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--drain", type=float, default=25.0, metavar="SECONDS", help="for jobs in flight after SIGTERM")
     work.set_defaults(run=run_work)
     publish = verbs.add_parser("publish", help="run the publisher (`phasemix up` does)")
-    publish.add_argument(
-        "--max-wait", type=float, default=30.0, metavar="SECONDS",
-        help="publish a file after so long, though its part is padded; one of a stream with little padding after 8 s",
-    )  # fmt: skip
+    publish.add_argument("--max-wait", type=float, default=8.0, metavar="SECONDS", help="then a part is padded")
     publish.add_argument("--name", default="publisher")
     publish.set_defaults(run=run_publish)
     for verb in (work, publish):

@@ -250,7 +250,7 @@ class Planner:
         return candidates.queue(want.purpose, count, add=self._queue.add, done=self._done)
 
     def _done(self, identities: list[str]) -> tuple[set[str], set[str]]:
-        published = {name for name in identities if name in self._published}
+        published = self._published.among(identities)
         closed, on_the_way = self._queue.known([name for name in identities if name not in published])
         return published | closed, on_the_way
 

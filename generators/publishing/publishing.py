@@ -5,11 +5,13 @@ again and is published once.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
 
 from generators.errors import GeneratorError
+from generators.publishing.allotments import Allotments
 from generators.publishing.known_files import KnownFiles, batches
 from generators.publishing.orders import Order, load_orders
 from generators.publishing.published_files import AllPublished
@@ -21,18 +23,25 @@ from streamer.catalog.catalog import Catalog
 from streamer.catalog.redaction import merge
 from streamer.corpus.parts.publication import contaminations, duplicates_rule
 from streamer.documents.document import Document
+from streamer.errors import PhasemixError
 from streamer.likeness.contamination import Contamination
 from streamer.privacy.replacing import Privacy, replace
+from streamer.publishing import merging
 from streamer.reading.cache import Cache
 
 MOST_HELD = 4096
-SOON_MS = 8_000  # so long a file waits at most while its stream has little padding
+MAX_WAIT_S, LONGER, SHARE_OF_STREAM = 8.0, 8, 1000
+PART_TOKENS = 1 << 21
+CHARACTERS_A_TOKEN = 4  # about
+MOST_SMALL = 64  # folders of parts, until they are merged
 SLICE_S = 1.0  # of a tick at most for learning what is known
 
 
 class Publishing:
-    """Publishes what waits. `max_wait_s`: a file that waited so long is published even if the last sample gets padding; one
-    of a stream with little padding after `SOON_MS`.
+    """Publishes what waits, as soon as it makes a large part or waited long.
+
+    `max_wait_s`: so long waits a file whose stream is small; of a stream that has `SHARE_OF_STREAM` times the tokens that
+    wait `LONGER` times as long, so that its parts stay few.
     """
 
     def __init__(
@@ -41,7 +50,7 @@ class Publishing:
         queue: JobQueue,
         *,
         name: str = "publisher",
-        max_wait_s: float = 30.0,
+        max_wait_s: float = MAX_WAIT_S,
         silent_s: float = 15.0,
         slice_s: float = SLICE_S,
         say: Callable[[str], None] = lambda line: None,
@@ -56,6 +65,7 @@ class Publishing:
         self._contaminations: list[Contamination] | None = None
         self._published = AllPublished(catalog)
         self._orders: dict[str, Order] = {}
+        self._allotments = Allotments(catalog)
 
     def tick(self) -> int:
         """Takes what is new and publishes what packs well or waited long. Returns: files published."""
@@ -69,8 +79,9 @@ class Publishing:
         self._orders = {order.purpose: order for order in load_orders(self._catalog)}
         self._hold()
         self._leave_out_redacted()
+        is_full = len(self._held) > MOST_HELD // 2
         languages = sorted({waiting.file.document.language for waiting in self._held.values()})
-        return sum(self._publish(language) for language in languages)
+        return sum(self._publish(language, is_full=is_full) for language in languages)
 
     def _hold(self) -> None:
         """Holds those of the files that came whom somebody wants and no gate refuses, as far as a slice of time allows."""
@@ -84,10 +95,10 @@ class Publishing:
 
     def _leave_out_unwanted(self, found: list[Waiting]) -> list[Waiting]:
         """Gives files whose order is filled to another one that is not, and rejects them where there is none."""
-        wanted = []
+        wanted, published = [], self._published.among(waiting.file.identity for waiting in found)
         for waiting in found:
             purpose = waiting.file.purpose
-            if self._is_filled(purpose) and waiting.file.identity not in self._published:
+            if self._is_filled(purpose) and waiting.file.identity not in published:
                 purpose = self._other_purpose(purpose, waiting.file.document.language)
             if purpose:
                 wanted.append(waiting._replace(file=msgspec.structs.replace(waiting.file, purpose=purpose)))
@@ -144,7 +155,7 @@ class Publishing:
             self._known[waiting.file.document.language].forget({waiting.file.identity})
             del self._held[waiting.entry]
 
-    def _publish(self, language: str) -> int:
+    def _publish(self, language: str, *, is_full: bool) -> int:
         publisher = self._publisher(language)
         held = [waiting for waiting in self._held.values() if waiting.file.document.language == language]
         with self._queue.at_once():
@@ -155,19 +166,36 @@ class Publishing:
         if not wanted:
             return 0
         held = list(wanted.values())
-        oldest_ms = min(waiting.came_ms for waiting in held)
-        wait_ms = min(self._max_wait_ms, SOON_MS) if publisher.may_pad else self._max_wait_ms
-        overdue = self._queue.clock_ms() - oldest_ms >= wait_ms
-        most = {
-            purpose: order.files - self._published.count(purpose, but=language) for purpose, order in self._orders.items()
-        }
+        waited_ms = self._queue.clock_ms() - min(waiting.came_ms for waiting in held)
+        tokens = sum(len(waiting.file.document.text) for waiting in held) // CHARACTERS_A_TOKEN
+        longest_ms = self._max_wait_ms * (1 if tokens * SHARE_OF_STREAM >= publisher.published.tokens else LONGER)
+        overdue = waited_ms >= longest_ms
+        if not (overdue or is_full or tokens >= PART_TOKENS):
+            return 0
+        counts = publisher.published.by_purpose + Counter(waiting.file.purpose for waiting in held)
+        most = {purpose: self._most(order, language, counts[purpose]) for purpose, order in self._orders.items()}
         done = publisher.publish([waiting.file for waiting in held], overdue=overdue, most=most)
         gone = [waiting for waiting in held if waiting.file.identity in done]
         if gone:
             self._queue.published(gone)
             for waiting in gone:
                 del self._held[waiting.entry]
+            self._merge(publisher.stream)
         return len({waiting.file.identity for waiting in gone})
+
+    def _most(self, order: Order, language: str, wanted: int) -> int:
+        """How many files of an order the stream of a language may have; `wanted`: how many it would have."""
+        if order.language is not None:
+            return order.files
+        published = self._published.by_stream(order.purpose)
+        return self._allotments.allot(order, f"{KIND}/{language}", wanted=wanted, published=published)
+
+    def _merge(self, stream: str) -> None:
+        """Merges the newest parts of a stream where they are many and small. That it cannot be holds up nothing."""
+        try:
+            merging.merge(self._catalog, stream, newest=True, least=MOST_SMALL)
+        except PhasemixError as error:
+            self._say(f"small parts of {stream} are not merged: {error}")
 
     def _publisher(self, language: str) -> Publisher:
         if language not in self._publishers:

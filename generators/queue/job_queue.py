@@ -12,6 +12,8 @@ from typing import NamedTuple, Protocol
 from generators.queue.job import AcceptedFile, Job
 from mixer.pool.files import RejectedFile
 
+MOST_DEAD = 10_000  # letters that are kept
+
 
 class Claim(NamedTuple):
     """A claimed job. `entry` names the claim to the queue; `deliveries` counts how often the job was claimed."""
@@ -96,7 +98,7 @@ class JobQueue(Protocol):
         """
 
     def bury(self, claim: Claim, why: str) -> None:
-        """The job is gone to the dead letters."""
+        """The job is gone to the dead letters; where there are `MOST_DEAD`, it ends as a rejected one does."""
 
     def dead(self) -> list[DeadJob]:
         """The dead letters."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import msgspec
 
+from generators.queue import job_queue
 from generators.queue.job import AcceptedFile, Job, Reason, rejected_file, rejected_job
 from generators.queue.job_queue import Claim, DeadJob, Depth, Ends, Known, Waiting
 from mixer.pool.files import MOST_KEPT, RejectedFile
@@ -100,7 +101,10 @@ class MemoryJobQueue:
     def bury(self, claim: Claim, why: str) -> None:
         self._claimed.pop(claim.entry, None)
         self._on_the_way.pop(claim.job.identity, None)
-        self._dead[claim.job.identity] = DeadJob(msgspec.structs.replace(claim.job, text="", prompt=""), why)
+        if len(self._dead) < job_queue.MOST_DEAD:
+            self._dead[claim.job.identity] = DeadJob(msgspec.structs.replace(claim.job, text="", prompt=""), why)
+        else:
+            self._closed.add(claim.job.identity)
         self._ends["buried"] += 1
 
     def dead(self) -> list[DeadJob]:

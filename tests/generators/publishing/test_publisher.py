@@ -10,7 +10,6 @@ import pytest
 from tokenizers import Tokenizer
 
 from benchmarks.planted_secrets import plant
-from generators.publishing import publisher as publisher_module
 from generators.publishing.publisher import FILES, Publisher
 from generators.publishing.publishing import Publishing
 from generators.queue.job import AcceptedFile, Job, Origin, accepted_file
@@ -101,24 +100,6 @@ def test_few_files_wait_until_they_are_overdue_and_the_sidecar_tells_padding(cat
     place = catalog.store.local_path(f"{part.folder}/{FILES}")
     assert place is not None
     assert pq.read_table(place).to_pylist()[0]["text"] == "x"
-
-
-def test_a_file_waits_a_few_seconds_for_others_and_long_where_its_stream_has_much_padding(
-    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publisher_module, "FREE_PADDING", 1)  # a sample of 16 tokens
-    queue, waited = MemoryJobQueue(), []
-    publishing = Publishing(catalog, queue)
-    for number, text in enumerate("abc"):
-        job = Job(language="python", seed_document="s", recipe="r", model="m", index=number, text="", purpose="order/0")
-        assert queue.add(job)
-        (claim,) = queue.claim("worker", count=1, silent_ms=10_000)
-        queue.deliver(claim, accepted_file(job, text))
-        came_ms = queue.now_ms
-        while not publishing.tick():
-            queue.now_ms += 1000
-        waited.append((queue.now_ms - came_ms) // 1000)
-    assert waited == [8, 8, 30]
 
 
 def test_a_written_file_is_published_without_what_is_private(catalog: Catalog) -> None:

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from generators.errors import QueueError
+from generators.queue import job_queue
 from generators.queue.job import Job, Reason, accepted_file
 from generators.queue.job_queue import DeadJob, JobQueue
 from generators.queue.memory_job_queue import MemoryJobQueue
@@ -149,6 +150,21 @@ def test_a_dead_job_can_be_read_and_revived(queue_and_wait: QueueAndWait) -> Non
     assert queue.revive() == 1
     assert queue.known([job(0).identity]).closed == set()
     assert queue.add(job(0))
+
+
+def test_no_more_dead_letters_are_kept_than_somebody_would_read(
+    queue_and_wait: QueueAndWait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_queue, "MOST_DEAD", 2)
+    queue, _ = queue_and_wait
+    for index in range(3):
+        queue.add(job(index))
+        (claim,) = queue.claim("a", count=1, silent_ms=SILENT_MS)
+        queue.bury(claim, "refused")
+    identities = {job(index).identity for index in range(3)}
+    assert queue.known(sorted(identities)).closed == identities
+    assert [queue.count_dead(), queue.ends().buried, queue.revive()] == [2, 3, 2]
+    assert queue.known(sorted(identities)).closed == {job(2).identity}
 
 
 def test_a_wiped_redis_is_an_empty_queue(redis_url: str) -> None:
