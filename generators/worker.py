@@ -157,10 +157,11 @@ class Worker:
             self._tokens += completion.tokens
             if verdict.text is None:
                 self._rejected += 1
-                await self._close(self._queue.reject_job, claim, str(verdict.reason), completion.text)
+                await self._close(self._queue.reject_job, claim, str(verdict.reason), completion.text, verdict.values)
             else:
                 self._accepted += 1
-                await self._close(self._queue.deliver, claim, accepted_file(job, verdict.text, completion))
+                file = accepted_file(job, verdict.text, completion, values=verdict.values)
+                await self._close(self._queue.deliver, claim, file)
 
     async def _give_back(self, claim: Claim, why: str) -> None:
         """Leaves a job to others; one of a model that no engine serves any more is planned anew."""

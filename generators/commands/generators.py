@@ -136,8 +136,11 @@ def run_status(options: argparse.Namespace) -> int:
     workers = [] if state is None else [worker_row(worker) for worker in state.workers]
     rejected = {} if state is None else state.rejected
     demand = [] if state is None else [supply_row(supply, options.json) for supply in state.supply]
+    runs = [] if state is None else [run_row(supply, options.json) for supply in state.runs]
+    recipes = [] if state is None else [recipe_row(supply) for supply in state.recipes]
     if options.json:
-        found = {**summary, "workers": workers, "demand": demand, "orders": orders, "rejected": rejected}
+        tables = {"workers": workers, "demand": demand, "runs": runs, "recipes": recipes, "orders": orders}
+        found = {**summary, **tables, "rejected": rejected}
         json.dump(found, sys.stdout, indent=1)
         sys.stdout.write("\n")
         return 0
@@ -145,6 +148,8 @@ def run_status(options: argparse.Namespace) -> int:
     for title, rows in (
         ("workers", workers),
         ("demand of runs", demand),
+        ("runs that draw more than is published", runs),
+        ("recipes", recipes),
         ("orders", orders),
         ("rejected", [{"reason": reason, "files": count} for reason, count in sorted(rejected.items())]),
     ):
@@ -214,6 +219,24 @@ def supply_row(supply: Any, as_json: bool) -> dict[str, Any]:
     row = dict(msgspec.structs.asdict(supply))
     left = row.pop("time_left_s")
     return row | ({"time_left_s": left} if as_json else {"time_left": duration(left) or "not known"})
+
+
+def run_row(supply: Any, as_json: bool) -> dict[str, Any]:
+    import msgspec
+
+    from streamer.wording import duration
+
+    row = dict(msgspec.structs.asdict(supply))
+    if as_json:
+        return row
+    return row | {"starves_in": duration(row.pop("starves_in_s")) or "never"}
+
+
+def recipe_row(supply: Any) -> dict[str, Any]:
+    import msgspec
+
+    row = dict(msgspec.structs.asdict(supply))
+    return row | {"files_per_job": round(supply.accepted / supply.ended, 4) if supply.ended else None}
 
 
 def worker_row(worker: Any) -> dict[str, Any]:
@@ -303,8 +326,10 @@ def run_plan(options: argparse.Namespace) -> int:
     def tick() -> None:
         queue.own(catalog.store.url)
         planner.tick()
-        supply = supplies.note(queue.clock_ms(), planner.missing, planner.published_tokens)
-        report_pool(queue, rates, accepted=planner.accepted, says=planner.says, supply=supply)
+        supply, runs = supplies.note(queue.clock_ms(), planner.needs, planner.published_tokens)
+        report_pool(
+            queue, rates, accepted=planner.accepted, says=planner.says, supply=supply, runs=runs, costs=planner.costs
+        )
 
     return run_always(tick)
 

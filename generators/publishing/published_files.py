@@ -26,6 +26,8 @@ class PublishedFiles:
         self.identities = Identities()
         self.by_purpose: Counter[str] = Counter()
         self.by_recipe: Counter[str] = Counter()
+        self.written: Counter[str] = Counter()  # by recipe, the tokens of engines for what is published,
+        self.packed: Counter[str] = Counter()  # and how many of the stream's these are; of entries since these are counted
         self.tokens = 0
 
     def refresh(self) -> None:
@@ -41,6 +43,9 @@ class PublishedFiles:
                 self.identities.add(extra.get("jobs", ()))
                 self.by_purpose.update(extra.get("purposes", ()))  # counts; entries of earlier versions have a list
                 self.by_recipe.update(extra.get("recipes", {}))
+                for recipe, (written, packed) in extra.get("costs", {}).items():
+                    self.written[recipe] += written
+                    self.packed[recipe] += packed
                 self.tokens += extra.get("tokens", 0)
             self._read += 1
 
@@ -65,6 +70,14 @@ class AllPublished:
     def tokens(self) -> dict[str, int]:
         """Tokens by language."""
         return {name.partition("/")[2]: one.tokens for name, one in self._streams.items()}
+
+    def costs(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """By language and version of a recipe: the tokens that engines wrote for published files, and those published."""
+        return {
+            (name.partition("/")[2], recipe): (one.written[recipe], packed)
+            for name, one in self._streams.items()
+            for recipe, packed in one.packed.items()
+        }
 
     def by_recipe(self) -> Counter[str]:
         """How many files each version of a recipe wrote, by label."""

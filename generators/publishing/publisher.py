@@ -99,6 +99,7 @@ class Publisher:
             "jobs": mine,
             "purposes": dict(Counter(file.purpose for file in files)),
             "recipes": dict(Counter(file.origin.recipe for file in files)),
+            "costs": self._costs(files),
             "files": FILES,
             "tokens": packed.tokens,
             "padding_tokens": packed.padding_tokens,
@@ -123,6 +124,14 @@ class Publisher:
                 decide=decide,
             )
         return found is not None
+
+    def _costs(self, files: list[AcceptedFile]) -> dict[str, tuple[int, int]]:
+        """Of each recipe the tokens that engines wrote, and those that are published."""
+        written, published = Counter[str](), Counter[str]()
+        for file in files:
+            written[file.origin.recipe] += file.origin.tokens
+            published[file.origin.recipe] += len(self._ids[file.identity]) + 1
+        return {recipe: (written[recipe], published[recipe]) for recipe in published}
 
 
 def table_of(files: list[AcceptedFile]) -> pa.Table:

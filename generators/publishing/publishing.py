@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from generators.errors import GeneratorError
+from generators.gates.quality import Floors
 from generators.publishing.allotments import Allotments
 from generators.publishing.known_files import KnownFiles, batches
 from generators.publishing.orders import Order, load_orders
@@ -18,13 +19,13 @@ from generators.publishing.published_files import AllPublished
 from generators.publishing.publisher import Publisher
 from generators.queue.job import AcceptedFile, Reason
 from generators.queue.job_queue import JobQueue, Waiting
-from mixer.pool.files import KIND
+from mixer.pool.files import KIND, Values
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.redaction import merge
 from streamer.corpus.parts.publication import contaminations, duplicates_rule
 from streamer.documents.document import Document
-from streamer.errors import PhasemixError
-from streamer.likeness.contamination import Contamination
+from streamer.errors import CorpusError, PhasemixError
+from streamer.likeness.contamination import Contamination, Match
 from streamer.privacy.replacing import Privacy, replace
 from streamer.publishing import merging
 from streamer.reading.cache import Cache
@@ -66,6 +67,7 @@ class Publishing:
         self._published = AllPublished(catalog)
         self._orders: dict[str, Order] = {}
         self._allotments = Allotments(catalog)
+        self._floors, self._said = Floors(catalog), set[str]()
 
     def tick(self) -> int:
         """Takes what is new and publishes what packs well or waited long. Returns: files published."""
@@ -91,7 +93,20 @@ class Publishing:
             if known.is_ready(until_s):
                 found = [one for one in self._unjudged.values() if one.file.document.language == language]
                 with self._queue.at_once():
-                    self._judge(known, self._leave_out_unwanted(found))
+                    self._judge(known, self._scorable(self._leave_out_unwanted(found)), until_s)
+
+    def _scorable(self, found: list[Waiting]) -> list[Waiting]:
+        """Those whose annotators are here; the others wait until theirs is, which is said once."""
+        missing = dict[str, str]()
+        for limits in {waiting.file.limits.annotator: waiting.file.limits for waiting in found}.values():
+            try:
+                self._floors.load(limits)
+            except CorpusError as error:
+                missing[limits.annotator] = str(error)
+        for line in sorted({*missing.values()} - self._said):
+            self._say(f"files wait for an annotator: {line}")
+        self._said |= {*missing.values()}
+        return [waiting for waiting in found if waiting.file.limits.annotator not in missing]
 
     def _leave_out_unwanted(self, found: list[Waiting]) -> list[Waiting]:
         """Gives files whose order is filled to another one that is not, and rejects them where there is none."""
@@ -122,25 +137,32 @@ class Publishing:
                 return other
         return ""
 
-    def _judge(self, known: KnownFiles, found: list[Waiting]) -> None:
-        """Holds the files of a language that no gate refuses."""
+    def _judge(self, known: KnownFiles, found: list[Waiting], until_s: float) -> None:
+        """Holds the files of a language that no gate refuses; until that time where they are scored, which takes long."""
         for batch in batches(map(without_private_data, found)):
             for waiting, signed in zip(batch, known.sign([one.file.document for one in batch]), strict=True):
-                twin = known.twin(signed)
-                if self._is_contaminated(waiting.file.document):
-                    self._queue.reject_file(waiting, Reason.CONTAMINATED)
+                twin, likeness = known.nearest(signed)
+                measured: Values = {"likeness": round(likeness, 4), "max_likeness": known.rule.threshold}
+                if (task := self._find_task(waiting.file.document)) is not None:
+                    found_of_task: Values = {"task": task.task, "share_of_task": round(task.score, 4), "found": task.found}
+                    self._queue.reject_file(waiting, Reason.CONTAMINATED, found_of_task)
                 elif twin is not None:
-                    self._queue.reject_file(waiting, Reason.NEAR_DUPLICATE, {"of": twin})
+                    self._queue.reject_file(waiting, Reason.NEAR_DUPLICATE, {"of": twin, **measured})
+                elif (scored := self._floors.judge(waiting.file.document.text, waiting.file.limits)).reason is not None:
+                    self._queue.reject_file(waiting, scored.reason, scored.values)
                 else:
                     known.add(signed)
-                    self._held[waiting.entry] = waiting
+                    self._held[waiting.entry] = waiting._replace(file=waiting.file.measured({**measured, **scored.values}))
                 del self._unjudged[waiting.entry]
+                if waiting.file.limits.annotator and time.monotonic() >= until_s:
+                    return
 
-    def _is_contaminated(self, document: Document) -> bool:
-        """Whether a file has a task of the benchmarks that the corpus of this root was kept free of."""
+    def _find_task(self, document: Document) -> Match | None:
+        """A task of the benchmarks that the corpus of this root was kept free of, if a file has one."""
         if self._contaminations is None:
             self._contaminations = contaminations(self._catalog)
-        return any(one.find(document.text, document.language) is not None for one in self._contaminations)
+        matches = (one.find(document.text, document.language) for one in self._contaminations)
+        return next((match for match in matches if match is not None), None)
 
     def _leave_out_redacted(self) -> None:
         """Rejects the files that wait and are redacted, or whose seed document is."""

@@ -10,7 +10,8 @@ queue, not an error.
     :rejected_files  list  the last 200 of them, whose format mixer owns
     :dead      hash    identity to job, without its text, and reason
     :root      string  the address of the root, while a planner or publisher is at work: copies of a root share its identity
-    :ends      hash    how many jobs were delivered, refused by a gate, and buried; and how often dead letters were revived
+    :ends      hash    how many jobs were delivered, refused by a gate, and buried, also of each language and recipe; and how
+                       often dead letters were revived
 """
 
 import threading
@@ -29,7 +30,7 @@ from generators.queue import job_queue
 from generators.queue.job import AcceptedFile, Job, Reason, rejected_file, rejected_job
 from generators.queue.job_queue import Claim, DeadJob, Depth, Ends, Known, Waiting
 from mixer.pool import pool
-from mixer.pool.files import MOST_KEPT, RejectedFile, rejected_key
+from mixer.pool.files import MOST_KEPT, RejectedFile, Values, rejected_key
 from streamer.catalog.catalog import Catalog
 from streamer.wording import without_secrets
 
@@ -104,14 +105,14 @@ class RedisJobQueue:
     def deliver(self, claim: Claim, file: AcceptedFile) -> None:
         def change(transaction: Any) -> None:
             transaction.xadd(self._files, {"file": msgspec.json.encode(file)})
-            transaction.hincrby(self._ends, "delivered", 1)
+            self._end(transaction, "delivered", file.document.language, file.origin.recipe)
             transaction.xack(self._queue, WORKERS, claim.entry)
             transaction.xdel(self._queue, claim.entry)
 
         self._change(change)
 
-    def reject_job(self, claim: Claim, reason: str, text: str) -> None:
-        self._reject(self._queue, WORKERS, claim.entry, rejected_job(claim.job, reason, text, now_ms()))
+    def reject_job(self, claim: Claim, reason: str, text: str, values: Values | None = None) -> None:
+        self._reject(self._queue, WORKERS, claim.entry, rejected_job(claim.job, reason, text, now_ms(), values))
 
     def bury(self, claim: Claim, why: str) -> None:
         is_full = self.count_dead() >= job_queue.MOST_DEAD
@@ -125,7 +126,7 @@ class RedisJobQueue:
                 transaction.hset(*self._place_of(claim.job.identity), b"")
             else:
                 transaction.hset(self._dead, claim.job.identity, msgspec.json.encode(letter))
-            transaction.hincrby(self._ends, "buried", 1)
+            self._end(transaction, "buried", claim.job.language, claim.job.recipe)
 
         self._change(change)
 
@@ -152,7 +153,7 @@ class RedisJobQueue:
     def keep(self, publisher: str, entries: list[str]) -> None:
         self._beat(self._files, PUBLISHERS, publisher, entries)
 
-    def reject_file(self, waiting: Waiting, reason: str, values: dict[str, float | str] | None = None) -> None:
+    def reject_file(self, waiting: Waiting, reason: str, values: Values | None = None) -> None:
         self._reject(self._files, PUBLISHERS, waiting.entry, rejected_file(waiting.file, reason, now_ms(), values))
 
     def published(self, waiting: list[Waiting]) -> None:
@@ -199,8 +200,17 @@ class RedisJobQueue:
         return Known(closed, {name for name, found in zip(identities, on_way, strict=True) if found})
 
     def ends(self) -> Ends:
-        counts = {name.decode(): int(count) for name, count in self.ask(self.client.hgetall, self._ends).items()}
-        return Ends(**{name: counts.get(name, 0) for name in Ends._fields})
+        counts = self.ask(self.client.hmget, self._ends, Ends._fields)
+        return Ends(*(int(count or 0) for count in counts))
+
+    def ends_by_recipe(self) -> dict[tuple[str, str], Ends]:
+        found: dict[tuple[str, str], dict[str, int]] = {}
+        for name, count in self.ask(self.client.hgetall, self._ends).items():
+            how, _, words = name.decode().partition(" ")
+            if words:
+                language, _, recipe = words.partition(" ")
+                found.setdefault((language, recipe), {})[how] = int(count)
+        return {words: Ends(**counts) for words, counts in found.items()}
 
     def rejections(self) -> Counter[str]:
         counts = self.ask(self.client.hgetall, self._rejections)
@@ -248,14 +258,18 @@ class RedisJobQueue:
             transaction.hdel(self._on_way, file.id)
             if file.reason != Reason.NOT_WANTED:
                 transaction.hset(*self._place_of(file.id), b"")
-                transaction.hincrby(self._ends, "refused", 1)
+                self._end(transaction, "refused", file.language, file.recipe)
                 if stream == self._files:  # it was counted as delivered
-                    transaction.hincrby(self._ends, "delivered", -1)
+                    self._end(transaction, "delivered", file.language, file.recipe, -1)
             transaction.hincrby(self._rejections, file.reason, 1)
             transaction.lpush(self._rejected_files, msgspec.json.encode(file))
             transaction.ltrim(self._rejected_files, 0, MOST_KEPT - 1)
 
         self._change(change)
+
+    def _end(self, transaction: Any, how: str, language: str, recipe: str, count: int = 1) -> None:
+        for name in (how, f"{how} {language} {recipe}"):
+            transaction.hincrby(self._ends, name, count)
 
     def _change(self, change: Any) -> list[Any]:
         """One MULTI/EXEC of what `change` asks for, or a part of one within `at_once`; then nothing is answered."""

@@ -256,12 +256,15 @@ def apply_ridge(features: Features, weights: npt.NDArray[np.float64], bias: floa
     return np.asarray(sums / np.maximum(1, np.bincount(features.owner, minlength=features.files)), np.float64)
 
 
-def score(trained: Trained, texts: Sequence[str], progress: Progress = lambda *_: None) -> Scores:
+def score(
+    trained: Trained, texts: Sequence[str], progress: Progress = lambda *_: None, *, embedder: Embedder | None = None
+) -> Scores:
     """(texts,) scores: of a logistic head between 0 and 1, of a ridge on its rubric's scale.
 
+    Args: embedder, what `load_embedder` gave for the annotator, where it is at hand.
     Raises: CorpusError when the embedder is not here or is another one.
     """
-    embedder = load_embedder(trained.recipe.embedder, section_tokens=trained.recipe.section_tokens)
+    embedder = embedder or load_embedder(trained.recipe.embedder, section_tokens=trained.recipe.section_tokens)
     if embedder.fingerprint != trained.fingerprint:
         raise CorpusError(
             f"annotator {trained.label} was trained on {trained.embedder} with fingerprint {trained.fingerprint}; here it "
@@ -277,6 +280,17 @@ def score(trained: Trained, texts: Sequence[str], progress: Progress = lambda *_
         )
     apply = apply_head if trained.recipe.head == "logistic" else apply_ridge
     return apply(features, trained.weights.astype(np.float64), trained.bias)
+
+
+def load_scorer(catalog: Catalog, label: str) -> Callable[[str], float]:
+    """What gives a text its score, by an annotator of a root that is loaded once.
+
+    Raises: CorpusError when there is none, or its embedder is not here or is another one.
+    """
+    trained = load(catalog, label)
+    embedder = load_embedder(trained.recipe.embedder, section_tokens=trained.recipe.section_tokens)
+    score(trained, ["text"], embedder=embedder)  # whether they fit
+    return lambda text: float(score(trained, [text], embedder=embedder)[0])
 
 
 def load(catalog: Catalog, label: str) -> Trained:

@@ -115,11 +115,15 @@ def test_rejected_jobs_and_files_are_counted_by_reason_and_closed(queue_and_wait
     for index in (0, 1):
         queue.add(job(index))
     first, second = queue.claim("a", count=2, silent_ms=SILENT_MS)
-    queue.reject_job(first, Reason.CUT_OFF, "half a file")
+    queue.reject_job(first, Reason.CUT_OFF, "half a file", {"tokens": 9, "max_tokens": 8})
     queue.deliver(second, accepted_file(second.job, "y = 2\n"))
     (waiting,) = queue.take("p", count=1, silent_ms=SILENT_MS)
-    queue.reject_file(waiting, Reason.NEAR_DUPLICATE)
+    queue.reject_file(waiting, Reason.NEAR_DUPLICATE, {"of": "another", "likeness": 0.75})
     assert queue.depth() == (0, 0, 0)
+    assert [(file.recipe, file.values) for file in queue.rejected_files()] == [
+        ("file/1", {"of": "another", "likeness": 0.75}),
+        ("file/1", {"tokens": 9, "max_tokens": 8}),
+    ]
     assert queue.rejections() == {"cut_off": 1, "near_duplicate": 1}
     kept = [(file.reason, file.text, file.seed, file.model) for file in queue.rejected_files()]
     assert kept == [
@@ -215,6 +219,7 @@ def test_what_is_withdrawn_may_be_planned_again_and_ends_are_counted(queue_and_w
     assert (queue.ends(), queue.count_dead()) == ((1, 1, 1, 0), 1)
     queue.revive()
     assert (queue.ends(), queue.count_dead()) == ((1, 1, 1, 1), 0)
+    assert queue.ends_by_recipe() == {("python", "file/1"): (1, 1, 1, 0)}
 
 
 def test_a_file_that_the_publisher_refuses_counts_once_and_one_that_is_not_wanted_not_as_refused(
@@ -228,6 +233,11 @@ def test_a_file_that_the_publisher_refuses_counts_once_and_one_that_is_not_wante
     queue.reject_file(first, Reason.NEAR_DUPLICATE)
     queue.reject_file(second, Reason.NOT_WANTED)
     assert queue.ends() == (2, 1, 0, 0)
+    other = job(3)
+    queue.add(msgspec.structs.replace(other, language="go", recipe="rewrite/2"))
+    (claim,) = queue.claim("a", count=1, silent_ms=SILENT_MS)
+    queue.reject_job(claim, Reason.EMPTY, "")
+    assert queue.ends_by_recipe() == {("python", "file/1"): (2, 1, 0, 0), ("go", "rewrite/2"): (0, 1, 0, 0)}
 
 
 def test_two_roots_share_a_redis_without_seeing_each_other(redis_url: str, tmp_path: Path) -> None:
