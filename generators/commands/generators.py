@@ -2,10 +2,12 @@
 
 import argparse
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from generators.commands.engine import add_engine
@@ -18,7 +20,8 @@ from streamer.commands.table import print_table
 if TYPE_CHECKING:
     from mixer.pool.pool import PoolState
 
-TICK_S = 0.5
+TICK_S, LONGEST_WAIT_S = 0.5, 5.0
+NUMBER = re.compile(r"[\d,]+")
 DRAIN_LOOK_S = 0.5
 
 
@@ -351,7 +354,7 @@ def run_work(options: argparse.Namespace) -> int:
     import asyncio
 
     from generators.engines.engine import API_KEY, Engine
-    from generators.errors import GeneratorError
+    from generators.errors import GeneratorError, QueueError
     from generators.scaling import load_workers, models_of, register, unregister
     from generators.worker import Worker
 
@@ -363,10 +366,17 @@ def run_work(options: argparse.Namespace) -> int:
     queue = open_queue(options)
     queue.depth()
 
-    async def work() -> None:
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    async def work() -> int:
+        stop, loop, me = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
+        assert me is not None
+
+        def tell() -> None:
+            if stop.is_set():
+                me.cancel()
+            stop.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, tell)
         engine = Engine(
             options.engine,
             model=options.model,
@@ -388,40 +398,60 @@ def run_work(options: argparse.Namespace) -> int:
         )
         try:
             await worker.run(stop, drain_s=options.drain)
+        except asyncio.CancelledError:  # told a second time
+            return 130
         finally:
             await engine.close()
-            unregister(queue, options.name)
+        unregister(queue, options.name)
+        return 0
 
-    asyncio.run(work())
+    try:
+        return asyncio.run(work())
+    except QueueError as error:
+        say(f"{options.name}: has ended, and others take over what it had once it was silent for a while. {error}")
     return 0
 
 
 def run_always(tick: Callable[[], None]) -> int:
-    """Ticks until told to end. What goes wrong at the first tick ends it; later, a Redis that is away is waited for."""
-    from generators.errors import QueueError
+    """Ticks until told to end. What goes wrong at the first tick ends it; later it is said once and tried again, such as a
+    Redis that is away or a disk that is full.
+    """
+    from streamer.errors import PhasemixError
+    from streamer.store.backoff import Backoff
+    from streamer.wording import one_line
 
-    stop, first, said = stop_on_signals(), True, ""
+    stop, first, said, backoff = stop_on_signals(), True, "", Backoff(first_s=TICK_S, longest_s=LONGEST_WAIT_S)
     while not stop.is_set():
+        wait_s = TICK_S
         try:
             tick()
-            first, said = False, ""
-        except QueueError as error:
-            if first:
+            first, said, backoff = False, "", Backoff(first_s=TICK_S, longest_s=LONGEST_WAIT_S)
+        except PhasemixError as error:
+            if first and not stop.is_set():
                 raise
-            if str(error) != said:
-                said = str(error)
-                say(said)
-        stop.wait(TICK_S)
+            if NUMBER.sub("", str(error)) != said:
+                said = NUMBER.sub("", str(error))
+                say(one_line(error))
+            wait_s = backoff.next_wait_s() or LONGEST_WAIT_S
+        stop.wait(wait_s)
     return 0
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
+    """An event that the first SIGTERM or SIGINT sets; the second ends the command where it stands."""
     stop = threading.Event()
+
+    def tell(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, tell)
     return stop
 
 
 def say(line: str) -> None:
-    print(line, flush=True)
+    """Prints a line, unless the disk of the log is full."""
+    with suppress(OSError):
+        print(line, flush=True)

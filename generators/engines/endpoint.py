@@ -149,6 +149,7 @@ class Endpoint:
     def failed(self, error: EngineError) -> EngineError:
         """Leaves the endpoint alone for a time, unless the fault is the job's. Returns the error."""
         if not isinstance(error, JobRefusedError):
+            self._has_metrics |= isinstance(error, AwayError)  # another engine may come back
             if self._backoff is None:
                 self._backoff = Backoff(first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)
             if not self.wait_s:  # requests that were on their way together fail together, and count once

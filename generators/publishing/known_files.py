@@ -86,7 +86,8 @@ class KnownFiles:
     ) -> None:
         self._catalog, self._language, self.rule, self._say, self._clock = catalog, language, rule, say, clock
         self._folder = folder / language
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._unusable():
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._streams = tuple(f"{kind}/{language}" for kind in ("documents", "heldout", KIND))
         self._stored: KnownSignatures | None = None
         self._recent: dict[tuple[int, str], Recent] = {}

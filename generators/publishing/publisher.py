@@ -6,11 +6,9 @@ an identity which the log already has is never appended, whoever wrote that entr
 How: identities are checked against the whole log before packing, and again by the append itself after each lost race.
 """
 
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +18,7 @@ import pyarrow.parquet as pq
 from generators.publishing.published_files import PublishedFiles
 from generators.queue.job import AcceptedFile
 from streamer.catalog.catalog import Catalog
+from streamer.catalog.parts import folder_aside
 from streamer.errors import StreamError
 from streamer.packing.encoder import Ids, TextEncoder
 from streamer.packing.packing import Packed, pack, sidecar_rows
@@ -111,8 +110,8 @@ class Publisher:
             is_late = self.published.identities.among(mine) or len(self._within(files, most)) < len(files)
             return None if is_late else extra
 
-        with tempfile.TemporaryDirectory(prefix="phasemix-files-") as aside:
-            path = Path(aside) / FILES
+        with folder_aside() as aside:
+            path = aside / FILES
             pq.write_table(table_of(files), path, compression="zstd")
             found = self._catalog.append_when(
                 self.stream,

@@ -25,6 +25,7 @@ from generators.queue.memory_job_queue import MemoryJobQueue
 from streamer import Catalog, Document
 from streamer.catalog.redaction import Rule
 from streamer.corpus.parts.publication import BUILDS, FORMAT, duplicates_rule
+from streamer.errors import StoreError
 from streamer.likeness.known_signatures import HEAD, RECORD, SignatureWriter, read_known
 from streamer.likeness.near_duplicates import USUAL, Duplicates, RecentSignatures
 from streamer.packing.packing import pack, sidecar_rows
@@ -335,3 +336,9 @@ def test_the_index_on_disk_finds_what_the_one_in_memory_finds(tmp_path: Path, se
     assert pairs == [(place, near) for place, one in enumerate(in_memory) for near in one.places]
     assert found.likeness.tolist() == [one.likeness for one in in_memory]
     assert len(pairs) > 100
+
+
+def test_a_cache_that_cannot_be_written_is_said(corpus: Catalog, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot be used: Not a directory; make it a folder of your own"):
+        KnownFiles(corpus, "python", USUAL, tmp_path / "file" / "index")
