@@ -43,6 +43,7 @@ TOO_LONG = re.compile(r"maximum context length is (\d{1,9}) tokens", re.IGNORECA
 
 class Served(msgspec.Struct):
     id: str
+    max_model_len: int | None = None  # vLLM says how long prompt and answer may be together
 
 
 class ServedList(msgspec.Struct):
@@ -93,6 +94,7 @@ class Endpoint:
     ) -> None:
         self.url, self.name = url.rstrip("/"), without_secrets(url.rstrip("/"))
         self.models: list[str] = []
+        self.contexts: dict[str, int] = {}  # tokens of prompt and answer together, of those models where it says so
         self.running, self.limit, self.answered = 0, min(FIRST_LIMIT, most), 0
         self.problem = ""  # why it is left alone
         self._most, self._timeout_s, self._gives_way, self._clock = most, timeout_s, gives_way, clock
@@ -123,7 +125,9 @@ class Endpoint:
             status, body, headers = await self._send(session, "GET", "models", None, LIST_TIMEOUT_S)
             if status != 200:
                 raise self._refusal(status, body, headers)
-            self.models = read_models(body, self.name)
+            served = read_models(body, self.name)
+            self.models = [one.id for one in served]
+            self.contexts = {one.id: one.max_model_len for one in served if one.max_model_len}
         except EngineError as error:
             self.failed(error)
 
@@ -223,7 +227,7 @@ async def read_bounded(content: Any) -> bytes:
     return b"".join(pieces)
 
 
-def read_models(body: bytes, name: str) -> list[str]:
+def read_models(body: bytes, name: str) -> list[Served]:
     """Raises: WrongError."""
     try:
         served = SERVED.decode(body)
@@ -231,7 +235,7 @@ def read_models(body: bytes, name: str) -> list[str]:
         raise WrongError(f"{name} does not list its models; name its address up to /v1") from error
     if not served.data:
         raise WrongError(f"{name} serves no model; start it with one")
-    return [one.id for one in served.data]
+    return served.data
 
 
 def read_answer(body: bytes, name: str) -> Completion:

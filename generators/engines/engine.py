@@ -102,7 +102,7 @@ class Engine:
             endpoint = max(open_ones, key=lambda each: each.room)
             prompt = write_prompt(job.prompt, language=job.language, seed=seed, variation=job.index + 1)
             try:
-                found = await endpoint.complete(self._get_session(), self._request(job, prompt))
+                found = await endpoint.complete(self._get_session(), self._request(job, prompt, endpoint))
             except JobRefusedError as error:
                 if TOO_LONG.search(str(error)) is None or len(seed) // 2 < SHORTEST_SEED:
                     raise
@@ -148,13 +148,14 @@ class Engine:
         if count >= MOST_FAILURES and answered:
             raise JobRefusedError(f"{error}, {count} times for this job alone")
 
-    def _request(self, job: Job, prompt: str) -> dict[str, Any]:
+    def _request(self, job: Job, prompt: str, endpoint: Endpoint) -> dict[str, Any]:
+        """What is sent; of a short context half is left for the prompt."""
         sampling = job.sampling
         thinking = {} if sampling.thinking is None else {"chat_template_kwargs": {"enable_thinking": sampling.thinking}}
         return {
             "model": job.model,
             "messages": [{"role": "user", "content": prompt}],
-            "max_tokens": min(sampling.max_tokens, self.max_tokens),
+            "max_tokens": min(sampling.max_tokens, self.max_tokens, max(1, endpoint.contexts.get(job.model, 1 << 30) // 2)),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": job.index,

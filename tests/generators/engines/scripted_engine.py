@@ -23,12 +23,13 @@ class Server:
         self.respond: Respond = good
         self.asked: list[dict[str, Any]] = []
         self.key: str | None = None
+        self.context: int | None = None
         self.url = ""
 
     async def list_models(self, request: web.Request) -> web.StreamResponse:
         if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
             return web.json_response({"error": "Unauthorized"}, status=401)
-        return web.json_response({"data": [{"id": name} for name in self.models]})
+        return web.json_response({"data": [{"id": name, "max_model_len": self.context} for name in self.models]})
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()

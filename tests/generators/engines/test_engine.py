@@ -261,6 +261,14 @@ def test_a_prompt_that_does_not_fit_is_cut_and_one_that_never_fits_is_refused() 
         ask(server, then=lambda engine: engine.complete(job()))
 
 
+def test_of_a_short_context_half_is_left_for_the_prompt() -> None:
+    server = Server()
+    ask(server, then=lambda engine: engine.complete(job()))
+    server.context = 1000
+    ask(server, then=lambda engine: engine.complete(job()))
+    assert [asked["max_tokens"] for asked in server.asked] == [2048, 500]
+
+
 def test_an_answer_that_does_not_come_ends_the_request() -> None:
     async def silent(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(30)

@@ -1,5 +1,6 @@
 """A real vLLM server on the CPU writes the files: a tiny Llama that was taught one file, made here, nothing downloaded."""
 
+import json
 import os
 import signal
 import socket
@@ -14,17 +15,20 @@ import pyarrow.parquet as pq
 import pytest
 from pool_processes import Pool, wait_until
 
+from deploy.command_line import main
 from deploy.local import processes
 from generators.publishing.publisher import FILES
 from generators.queue.job import Job
 from generators.queue.redis_job_queue import queue_of
+from generators.recipes.recipe import Sampling
 from streamer import Catalog
 
 ENGINE = Path(__file__).parents[3] / ".engine" / "bin" / "python"
 READY_S = 400.0
 FEW, MANY, JOBS = 2, 8, 100  # sequences that the engine computes at once, before and after its restart
 END = "<|endoftext|>"
-ANSWER = "<|answer|>"
+ANSWER, LABEL = "<|answer|>", "<|label|>"
+SAID = 'It shows a technique. {"edu": 3}'
 FILE = '''"""Counts words."""
 from collections import Counter
 
@@ -37,7 +41,7 @@ def count_words(text: str) -> Counter[str]:
 
 
 def teach(folder: Path) -> None:
-    """A checkpoint that answers anything with FILE in a fence, ended by itself."""
+    """A checkpoint that labels what it is to judge with SAID and answers all else with FILE in a fence, ended by itself."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -48,16 +52,20 @@ def teach(folder: Path) -> None:
     raw.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=400,
-        special_tokens=[END, ANSWER],
+        special_tokens=[END, ANSWER, LABEL],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    raw.train_from_iterator([answer], trainer)
+    raw.train_from_iterator([answer, SAID], trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token=END)
-    # The answer's mark alone is what the model sees: it is too small to read its prompt.
-    tokenizer.chat_template = ANSWER
+    # The mark alone is what the model sees: it is too small to read its prompt.
+    is_to_judge = "'You judge' in messages[0]['content']"
+    tokenizer.chat_template = f"{{% if {is_to_judge} %}}{LABEL}{{% else %}}{ANSWER}{{% endif %}}"
     tokenizer.save_pretrained(folder)
-    ids = torch.tensor([raw.encode(f"{ANSWER}{answer}{END}").ids])
+    rows = [raw.encode(f"{mark}{text}{END}").ids for mark, text in ((ANSWER, answer), (LABEL, SAID))]
+    ids, labels = (torch.full((2, max(map(len, rows))), fill) for fill in (0, -100))
+    for place, row in enumerate(rows):
+        ids[place, : len(row)] = labels[place, : len(row)] = torch.tensor(row)
     torch.manual_seed(1)
     config = LlamaConfig(
         vocab_size=raw.get_vocab_size(),
@@ -74,15 +82,15 @@ def teach(folder: Path) -> None:
     model = LlamaForCausalLM(config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     loss = float("inf")
-    for _ in range(400):
-        found = model(input_ids=ids, labels=ids).loss
+    for _ in range(800):
+        found = model(input_ids=ids, labels=labels).loss
         found.backward()
         optimizer.step()
         optimizer.zero_grad()
         loss = float(found)
-        if loss < 2e-3:
+        if loss < 3e-4:
             break
-    assert loss < 0.02
+    assert loss < 2e-3
     model.save_pretrained(folder)
 
 
@@ -168,12 +176,34 @@ def test_files_that_vllm_wrote_are_judged_and_published(pool: Pool, server: Serv
     assert tokens > 100
 
 
+def test_a_recipe_and_a_judge_are_tried(
+    server: Server, seeded: Catalog, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, seed = f"http://127.0.0.1:{server.port}/v1", next(seeded.documents("documents/python"))
+    where = ("--engine", url, "--root", str(root), "--json")
+    assert main(["generators", "try", "oss-instruct-file", "--seed", seed.document, *where]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["verdict"], found["answer"]) == ("accepted", f"```python\n{FILE}```")
+    assert main(["annotator", "judge", "edu", "--files", "4", "--runs", "2", *where]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["model"], row["labels"], row["mean"], row["equal"]) == ("tiny", 8, 3.0, 1.0)
+
+
 def test_killed_under_load_and_started_again_it_costs_no_job_and_is_sent_as_much_as_it_takes(
     pool: Pool, server: Server, seeded: Catalog
 ) -> None:
     queue = queue_of(seeded, pool.redis_url)
     jobs = [
-        Job(language="python", seed_document="s", recipe="r/1", model="tiny", index=index, text="import os\n", purpose="p")
+        Job(
+            language="python",
+            seed_document="s",
+            recipe="r/1",
+            model="tiny",
+            index=index,
+            text="import os\n",
+            purpose="p",
+            sampling=Sampling(temperature=0.0),
+        )  # fmt: skip
         for index in range(JOBS)
     ]
     assert queue.add(*jobs) == JOBS
