@@ -62,6 +62,8 @@ numbers = itertools.count()
 class Sandbox:
     """Runs programs within limits. `readable`: files and folders that they may read, beside the system and this Python.
 
+    Where root runs them, they are of a user whom nobody else is, and may read what all users may.
+
     Args: accept_unsandboxed, run them with the limits of processes alone where no sandbox can be made; only a person who
     types it may decide that.
     Raises: SandboxError when no sandbox can be made here.
@@ -143,7 +145,7 @@ def run(
             filter=held(closing, make_filter(known_machine())),
             uid=FIRST_UID + (os.getpid() * 64 + next(numbers)) % UIDS if os.geteuid() == 0 else None,
         )
-        command = by_unshare(request) if way == UNSHARE else by_bubblewrap(request)
+        command = by_bubblewrap(request) if way == BUBBLEWRAP else by_unshare(find_program("unshare"), request)
         process = start(closing, command, entrance, (writing, request.filter, *request.files.values()), "/")
         return Supervision(process, status, limits).follow()
 
@@ -152,14 +154,11 @@ def start(
     closing: contextlib.ExitStack, command: Sequence[str], stdin: int, passed: Sequence[int], folder: str
 ) -> "subprocess.Popen[bytes]":
     """Starts a maker of sandboxes. Raises: SandboxError when it is not installed."""
-    program = shutil.which(command[0])
-    if program is None:
-        raise SandboxError(f"{command[0]} is not installed")
     environment = ENVIRONMENT if folder == "/" else ENVIRONMENT | {"HOME": folder, "TMPDIR": folder}
     try:
         return closing.enter_context(
             subprocess.Popen(
-                [program, *command[1:]],
+                [find_program(command[0]), *command[1:]],
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -171,6 +170,14 @@ def start(
         )
     except (OSError, ValueError) as error:
         raise SandboxError(f"{command[0]} could not be started: {error}") from error
+
+
+def find_program(name: str) -> str:
+    """The path of a program. Raises: SandboxError when it is not installed."""
+    found = shutil.which(name)
+    if found is None:
+        raise SandboxError(f"{name} is not installed")
+    return found
 
 
 def held(closing: contextlib.ExitStack, content: str | bytes) -> int:

@@ -76,12 +76,12 @@ def by_bubblewrap(request: Request) -> list[str]:
     words += ["--new-session", "--die-with-parent", "--hostname", "sandbox"]
     words += ["--unshare-user", "--as-pid-1"] if request.uid is None else []
     words += ["--json-status-fd", str(request.status), "--seccomp", str(request.filter)]
+    words += ["--proc", "/proc", "--dev", "/dev"]
+    words += ["--perms", "0777", "--size", str(SHARED_BYTES), "--tmpfs", "/dev/shm"]
     for parent in parents(request.readable):
         words += ["--perms", "0755", "--dir", parent]
     for path in request.readable:
         words += ["--symlink", str(Path(path).readlink()), path] if is_link(path) else ["--ro-bind-try", path, path]
-    words += ["--proc", "/proc", "--dev", "/dev"]
-    words += ["--perms", "0777", "--size", str(SHARED_BYTES), "--tmpfs", "/dev/shm"]
     words += ["--perms", "0777", "--size", str(request.limits.disk_bytes), "--tmpfs", FOLDER]
     for folder in parents(request.files):
         words += ["--perms", "0777", "--dir", f"{FOLDER}/{folder}"]
@@ -93,20 +93,26 @@ def by_bubblewrap(request: Request) -> list[str]:
     return [*words, *without_privileges(request), *limited(request.limits), *reaper, *request.words]
 
 
-def by_unshare(request: Request) -> list[str]:
-    """The command line of util-linux's `unshare`, with a script that mounts what bubblewrap would."""
-    words = ["setpriv", "--pdeathsig", "KILL", "unshare", "--ipc", "--pid", "--net", "--uts", "--cgroup", "--mount"]
+def by_unshare(program: str, request: Request) -> list[str]:
+    """The command line of util-linux's `unshare`, at the path `program`, with a script that mounts what bubblewrap would."""
+    words = ["setpriv", "--pdeathsig", "KILL", program, "--ipc", "--pid", "--net", "--uts", "--cgroup", "--mount"]
     words += ["--fork", "--kill-child", "--map-root-user"] if request.uid is None else ["--fork", "--kill-child"]
     return [*words, "setsid", "sh", "-ec", "\n".join(script(request))]
 
 
 def script(request: Request) -> Iterator[str]:
     """The lines of the script that makes the root and starts the program as a child of the namespace's first process."""
-    root = next(place for place in MOUNT_POINTS if not any(is_within(path, place) for path in request.readable))
+    free = (place for place in MOUNT_POINTS if not any(is_within(path, place) for path in request.readable))
+    root = next(free, MOUNT_POINTS[0])
     yield f'read pid rest < /proc/self/stat; echo "{{\\"child-pid\\": $pid}}" > /proc/self/fd/{request.status}'
     yield "PATH=$PATH:/usr/sbin:/sbin; mount --make-rprivate /"
     yield f"mount -t tmpfs -o mode=755,size=1m none {root}"
     yield f"cd {root}"
+    yield f"mkdir proc dev old .{FOLDER}; mount -t proc -o nosuid,nodev,noexec proc proc"
+    yield f"mount -t tmpfs -o mode=755,size=1m none dev; mkdir dev/shm; touch {' '.join(f'dev/{name}' for name in DEVICES)}"
+    yield from (f"mount --bind /dev/{name} dev/{name}" for name in DEVICES)
+    yield "ln -s /proc/self/fd dev/fd"
+    yield f"mount -t tmpfs -o nosuid,nodev,mode=777,size={SHARED_BYTES} none dev/shm"
     for path in request.readable:
         quoted, place = shlex.quote(path), shlex.quote(path[1:])
         if is_link(path):
@@ -114,11 +120,7 @@ def script(request: Request) -> Iterator[str]:
         elif Path(path).exists():
             make = "mkdir -p" if Path(path).is_dir() else f"mkdir -p $(dirname {place}); touch"
             yield f"{make} {place}; mount --bind {quoted} {place}; mount -o remount,bind,ro,nosuid,nodev {place}"
-    yield f"mkdir proc dev old .{FOLDER}; mount -t proc -o nosuid,nodev,noexec proc proc"
-    yield f"mount -t tmpfs -o mode=755,size=1m none dev; mkdir dev/shm; touch {' '.join(f'dev/{name}' for name in DEVICES)}"
-    yield from (f"mount --bind /dev/{name} dev/{name}" for name in DEVICES)
-    yield "ln -s /proc/self/fd dev/fd"
-    yield f"mount -t tmpfs -o nosuid,nodev,mode=777,size={SHARED_BYTES} none dev/shm; mount -o remount,bind,ro dev"
+    yield "mount -o remount,bind,ro dev"
     yield f"mount -t tmpfs -o nosuid,nodev,mode=777,size={request.limits.disk_bytes} none .{FOLDER}; umask 0"
     yield from (f"mkdir -p .{FOLDER}/{shlex.quote(folder)}" for folder in parents(request.files))
     yield from (f"cat /proc/self/fd/{fd} > .{FOLDER}/{shlex.quote(name)}" for name, fd in request.files.items())

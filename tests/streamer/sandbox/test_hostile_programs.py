@@ -509,7 +509,7 @@ print(subprocess.run(["unshare", "-Ur", "true"], stderr=subprocess.DEVNULL).retu
 def test_privileges_cannot_be_got(run: Run) -> None:
     code = """
 mine = os.getuid()
-for number in {0, 1, mine + 1} - {mine}:
+for number in (mine + 1, mine + 2):
     attempt("user", os.setresuid, number, number, number)
     attempt("group", os.setresgid, number, number, number)
 attempt("groups", os.setgroups, [0])
@@ -524,7 +524,7 @@ found = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(*(found[name].strip() for name in ("CapInh", "CapPrm", "CapEff", "CapAmb", "NoNewPrivs")))
 """
     outcome = run(code)
-    assert refusals(outcome) >= 10
+    assert refusals(outcome) == 10
     assert outcome.stdout.split()[-5:] == [*[b"0" * 16] * 4, b"1"]
 
 
