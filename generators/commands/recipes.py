@@ -78,12 +78,13 @@ def run_try(options: argparse.Namespace) -> int:
     import msgspec
 
     from generators.engines.engine import API_KEY, Engine
+    from generators.gates.execution import execute
     from generators.gates.gates import judge
     from generators.recipes.recipe import write_prompt
 
     engine = Engine([options.engine], model=options.model, key=os.environ.get(API_KEY))
     job, completion = asyncio.run(ask(options, engine))
-    verdict = judge(job, completion)
+    verdict = execute(job, judge(job, completion))
     found = {
         "prompt": write_prompt(job.prompt, language=job.language, seed=job.text, variation=job.index + 1),
         "reasoning": completion.reasoning,
@@ -134,6 +135,7 @@ async def ask(options: argparse.Namespace, engine: "Engine") -> "tuple[Job, Comp
             purpose="try",
             prompt=recipe.prompt,
             sampling=recipe.sampling,
+            execute_s=recipe.execute_s,
             repository=seed.repository,
             license=seed.license,
         )

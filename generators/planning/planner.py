@@ -83,6 +83,7 @@ class Candidates:
             purpose=purpose,
             prompt=self._recipe.prompt,
             sampling=self._recipe.sampling,
+            execute_s=self._recipe.execute_s,
             repository=seed.repository,
             license=seed.license,
         )

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     STUBS = "stubs"
     REPETITIVE = "repetitive"
     COPY_OF_SEED = "copy_of_seed"
+    DOES_NOT_RUN = "does_not_run"
     NEAR_DUPLICATE = "near_duplicate"
     CONTAMINATED = "contaminated"
     REDACTED = "redacted"
@@ -48,7 +49,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     `text`: as much of the seed document as the prompt has, `repository` and `license` are the seed's; `index`: the n-th file
     wanted of it, from 0; `purpose`: whom it is for, `order/3` or `demand/python`. `recipe`: name and version, `prompt` its
-    template. What recipe, model, seed and index do not say is no part of the identity.
+    template, `execute_s`: how long its file is run, None for not at all. What recipe, model, seed and index do not say is no
+    part of the identity.
     """
 
     language: str
@@ -60,6 +62,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     purpose: str
     prompt: str = ""
     sampling: Sampling = Sampling()
+    execute_s: float | None = None
     repository: str = ""
     license: str = ""
 

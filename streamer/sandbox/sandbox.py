@@ -199,9 +199,7 @@ def check_name(name: str) -> None:
     """Raises: SandboxError when a file's name is no plain path within the folder."""
     path = PurePosixPath(name)
     if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name or str(path) != name:
-        raise SandboxError(
-            f"file {name!r} of a program is no path within its folder; name it like answer.py or tests/one.py"
-        )
+        raise SandboxError(f"the name {name!r} of a program's file must be a plain path within its folder, like answer.py")
 
 
 def known_machine() -> Machine:

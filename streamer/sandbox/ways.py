@@ -21,7 +21,7 @@ FOLDER = "/sandbox"  # where the program starts and may write; /tmp leads there
 SHARED_BYTES = 16 << 20  # of /dev/shm
 MOST_OPEN = 256  # files of a process
 FIRST_UID, UIDS = 40_000, 20_000  # users that programs of root run as; below 2**16, where containers often end
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
+SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
 DEVICES = ("null", "zero", "full", "random", "urandom")
 MOUNT_POINTS = ("/mnt", "/media", "/srv", "/opt", "/home", "/tmp")
 ENVIRONMENT = {
@@ -66,7 +66,7 @@ def readable_paths() -> list[str]:
     for prefix in (sys.prefix, sys.base_prefix):
         for place in (Path(prefix), Path(prefix).resolve()):
             found |= dict.fromkeys(str(place / name) for name in ("bin", "lib", "lib64", "pyvenv.cfg"))
-    return list(found)
+    return [path for path in found if Path(path).exists() and not is_within(path, "/usr")] + ["/usr"]
 
 
 def by_bubblewrap(request: Request) -> list[str]:
@@ -81,7 +81,7 @@ def by_bubblewrap(request: Request) -> list[str]:
     for parent in parents(request.readable):
         words += ["--perms", "0755", "--dir", parent]
     for path in request.readable:
-        words += ["--symlink", str(Path(path).readlink()), path] if is_link(path) else ["--ro-bind-try", path, path]
+        words += ["--symlink", str(Path(path).readlink()), path] if is_link(path) else ["--ro-bind", path, path]
     words += ["--perms", "0777", "--size", str(request.limits.disk_bytes), "--tmpfs", FOLDER]
     for folder in parents(request.files):
         words += ["--perms", "0777", "--dir", f"{FOLDER}/{folder}"]
@@ -117,7 +117,7 @@ def script(request: Request) -> Iterator[str]:
         quoted, place = shlex.quote(path), shlex.quote(path[1:])
         if is_link(path):
             yield f"mkdir -p $(dirname {place}); cp -P {quoted} {place}"
-        elif Path(path).exists():
+        else:
             make = "mkdir -p" if Path(path).is_dir() else f"mkdir -p $(dirname {place}); touch"
             yield f"{make} {place}; mount --bind {quoted} {place}; mount -o remount,bind,ro,nosuid,nodev {place}"
     yield "mount -o remount,bind,ro dev"
@@ -174,7 +174,8 @@ def parents(paths: Sequence[str] | Mapping[str, int]) -> list[str]:
 
 
 def is_link(path: str) -> bool:
-    return Path(path).is_symlink() and path in SYSTEM
+    """Whether a path is one of the links that distributions and virtual environments have to a folder beside."""
+    return Path(path).is_symlink() and (path in SYSTEM or path.endswith("/lib64"))
 
 
 def has_own_tmp(request: Request) -> bool:

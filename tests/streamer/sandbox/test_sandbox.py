@@ -81,7 +81,7 @@ def test_a_program_that_is_not_there_ends_as_in_a_shell(sandbox: Sandbox) -> Non
 
 @pytest.mark.parametrize("name", ["../left", "/left", "", ".", "a/../../b", "a//b", "a/", "a\0b"])
 def test_files_outside_of_the_folder_are_refused(sandbox: Sandbox, name: str) -> None:
-    with pytest.raises(SandboxError, match="no path within its folder"):
+    with pytest.raises(SandboxError, match="plain path within its folder"):
         sandbox.run(["true"], files={name: "x"})
 
 
