@@ -33,7 +33,7 @@ def check_execution(recipes: Iterable[Recipe]) -> None:
 
 
 def execute(job: Job, verdict: Verdict) -> Verdict:
-    """The verdict on an accepted file after it was run, if its job wants that. Raises: SandboxError when it cannot be run."""
+    """The verdict on an accepted file after it was run, if its job wants that. Raises: SandboxError when it cannot be."""
     if verdict.text is None or job.execute_s is None or job.language != EXECUTED:
         return verdict
     sandbox = Sandbox(Limits(wall_s=job.execute_s, cpu_s=job.execute_s))
