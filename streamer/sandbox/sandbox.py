@@ -124,30 +124,30 @@ def run(
     for name in files:
         check_name(name)
     with contextlib.ExitStack() as closing:
-        entrance = held(closing, stdin)
+        given = held(closing, stdin)
         if way == NONE:
             folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="phasemix-", ignore_cleanup_errors=True))
             for name, content in files.items():
                 place = Path(folder, name)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(as_bytes(content))
-            process = start(closing, by_limits_alone(words, limits), entrance, (), folder)
-            return Supervision(process, None, limits).follow()
-        status, writing = os.pipe()
-        closing.callback(os.close, status)
-        closing.callback(os.close, writing)
+            process = start(closing, by_limits_alone(words, limits), given, (), folder)
+            return Supervision(process, limits, None, None).follow()
+        (status, telling), (waiting, gate) = opened(closing), opened(closing)
+        os.set_blocking(status, False)
         request = Request(
             words=words,
+            stdin=given,
             files={name: held(closing, content) for name, content in files.items()},
             readable=readable,
             limits=limits,
-            status=writing,
+            status=telling,
             filter=held(closing, make_filter(known_machine())),
             uid=FIRST_UID + (os.getpid() * 64 + next(numbers)) % UIDS if os.geteuid() == 0 else None,
         )
         command = by_bubblewrap(request) if way == BUBBLEWRAP else by_unshare(find_program("unshare"), request)
-        process = start(closing, command, entrance, (writing, request.filter, *request.files.values()), "/")
-        return Supervision(process, status, limits).follow()
+        process = start(closing, command, waiting, (telling, given, request.filter, *request.files.values()), "/")
+        return Supervision(process, limits, status, gate).follow()
 
 
 def start(
@@ -178,6 +178,14 @@ def find_program(name: str) -> str:
     if found is None:
         raise SandboxError(f"{name} is not installed")
     return found
+
+
+def opened(closing: contextlib.ExitStack) -> tuple[int, int]:
+    """A pipe: where to read, and where to write."""
+    ends = os.pipe()
+    for number in ends:
+        closing.callback(os.close, number)
+    return ends
 
 
 def held(closing: contextlib.ExitStack, content: str | bytes) -> int:

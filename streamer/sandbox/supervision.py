@@ -4,8 +4,9 @@ Always holds: what judges the program stays outside of its namespaces, in the th
 returns, the program and all that it started have ended; nothing that the program can do makes it wait longer than the
 limit of time and a little.
 
-How: the end of the first process of a namespace is the end of all in it, which the kernel sees to. What the processes use
-is read from the sandbox's own `/proc` and folders, through the root of that first process.
+How: a program waits at a gate until its sandbox is made and known to end together with this process; where that fails, the
+gate closes, and the program never starts. The end of the first process of a namespace is the end of all in it, which the
+kernel sees to. What the processes use is read from the sandbox's own `/proc` and folders, through the root of that process.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from typing import NamedTuple
 
 from streamer.errors import SandboxError
 from streamer.sandbox.outcome import End, Limits, Outcome
-from streamer.sandbox.ways import FOLDER, read_status
+from streamer.sandbox.ways import FIRST, FOLDER, READY, read_status
 
 LOOK_S = 0.02
 START_S = 20.0  # so long a sandbox may take to be made
@@ -40,10 +41,13 @@ class Usage(NamedTuple):
 
 
 class Supervision:
-    """One started program. `status`: the file to which its way tells of it, None where nothing does."""
+    """One started program. `status`: the file to which the maker of its sandbox tells of it; `gate`: what the program waits
+    for a line of before it starts. Both are None where there is no sandbox.
+    """
 
-    def __init__(self, process: "subprocess.Popen[bytes]", status: int | None, limits: Limits) -> None:
-        self._process, self._status, self._limits = process, status, limits
+    def __init__(self, process: "subprocess.Popen[bytes]", limits: Limits, status: int | None, gate: int | None) -> None:
+        self._process, self._limits, self._status, self._gate = process, limits, status, gate
+        self._is_started = gate is None
         self._started_s = time.monotonic()
         self._told = b""
         self._first: int | None = None  # the sandbox's first process
@@ -62,9 +66,6 @@ class Supervision:
             for name, pipe in (("stdout", process.stdout), ("stderr", process.stderr)):
                 os.set_blocking(pipe.fileno(), False)
                 selector.register(pipe.fileno(), selectors.EVENT_READ, name)
-            if self._status is not None:
-                os.set_blocking(self._status, False)
-                selector.register(self._status, selectors.EVENT_READ, "status")
             ended = os.pidfd_open(process.pid)
             closing.callback(os.close, ended)
             selector.register(ended, selectors.EVENT_READ, "ended")
@@ -74,43 +75,56 @@ class Supervision:
     def _watch(self, selector: selectors.BaseSelector) -> None:
         looked_s = time.monotonic()
         while self._process.returncode is None:
-            wait_s = max(0.0, min(looked_s + LOOK_S, self._started_s + self._limits.wall_s) - time.monotonic())
-            for key, _ in selector.select(wait_s):
+            until_s = self._started_s + (self._limits.wall_s if self._is_started else START_S)
+            for key, _ in selector.select(max(0.0, min(looked_s + LOOK_S, until_s) - time.monotonic())):
                 if key.data == "ended":
                     self._process.wait()
-                elif not self._read(key.data, key.fd):
+                elif self._read(key.data, key.fd) == 0:
                     selector.unregister(key.fd)
             now_s = time.monotonic()
-            if self._end is None and now_s - looked_s >= LOOK_S:
+            if self._is_started and self._end is None and now_s - looked_s >= LOOK_S:
                 looked_s = now_s
                 self._end = self._limit_reached()
-            if self._end is None and now_s - self._started_s >= self._limits.wall_s:
+            if self._end is None and now_s >= until_s:
                 self._end = End.OUT_OF_TIME
             if self._end is not None:
                 self.kill()
         self.kill()
         for key in list(selector.get_map().values()):  # what was written before the end
-            while key.data != "ended" and self._read(key.data, key.fd):
+            while key.data != "ended" and self._end is not End.TOO_MUCH_OUTPUT and self._read(key.data, key.fd) > 0:
                 pass
 
-    def _read(self, name: str, fd: int) -> bool:
-        """Reads once; False when there is no more, for now or for ever."""
+    def _read(self, name: str, fd: int) -> int:
+        """Reads once: how many bytes there were, 0 at the end, -1 where there are none yet."""
         try:
             data = os.read(fd, READ_BYTES)
         except BlockingIOError:
-            return False
-        if name == "status":
-            self._told += data
-            self._find_first()
-        elif self._end is not End.TOO_MUCH_OUTPUT:
-            written = self._written[name]
-            written += data[: self._limits.output_bytes - len(written) + 1]
-            if len(written) > self._limits.output_bytes:
-                del written[self._limits.output_bytes :]
-                self._end = self._end or End.TOO_MUCH_OUTPUT
-        return bool(data)
+            return -1
+        count = len(data)
+        if name == "stdout" and data and not self._is_started:
+            self._start()
+            data = data[len(READY) :]
+        written = self._written[name]
+        room = self._limits.output_bytes - len(written)
+        written += data[:room]
+        if len(data) > room:
+            self._end = self._end or End.TOO_MUCH_OUTPUT
+        return count
 
-    def _find_first(self) -> None:
+    def _start(self) -> None:
+        """Lets the program start, whose sandbox is made and ends with this process from now on."""
+        assert self._gate is not None
+        self._read_status()
+        if self._first_file is not None:
+            self._is_started, self._started_s = True, time.monotonic()
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._gate, READY)
+
+    def _read_status(self) -> None:
+        """Finds the sandbox's first process, if its maker has told it by now."""
+        assert self._status is not None
+        with contextlib.suppress(BlockingIOError):
+            self._told += os.read(self._status, READ_BYTES)
         if self._first is None and (number := read_status(self._told).get("child-pid")):
             with contextlib.suppress(OSError):
                 self._first_file, self._first = os.pidfd_open(number), number
@@ -120,22 +134,22 @@ class Supervision:
         """The limit that the processes have reached by now."""
         try:
             usage = self._look()
-        except OSError:  # there is no root of the sandbox yet, or no longer
+        except OSError:  # it has ended meanwhile
             return None
         self._cpu_s, self._memory_bytes = max(self._cpu_s, usage.cpu_s), max(self._memory_bytes, usage.memory_bytes)
         if usage.memory_bytes > self._limits.memory_bytes:
             return End.OUT_OF_MEMORY
         if usage.cpu_s > self._limits.cpu_s:
             return End.OUT_OF_CPU
-        if usage.processes > self._limits.processes:
+        if usage.processes > self._limits.processes + FIRST:
             return End.TOO_MANY_PROCESSES
         return End.TOO_MANY_FILES if usage.files > self._limits.files else None
 
     def _look(self) -> Usage:
-        """Raises: OSError when the sandbox has no root of its own now."""
+        """Raises: OSError when the sandbox has no root any more."""
+        if self._first is None:
+            raise FileNotFoundError("there is no sandbox")
         root = f"/proc/{self._first}/root"
-        if self._first is None or os.stat(root).st_dev == os.stat("/").st_dev:
-            raise FileNotFoundError(root)
         states = list(read_states(f"{root}/proc"))
         memory = sum(state.memory_bytes for state in states)
         if memory > self._limits.memory_bytes:  # pages that processes share are counted once for each of them
@@ -150,12 +164,15 @@ class Supervision:
 
     def kill(self) -> None:
         """Kills all that the program started, and waits until it has ended."""
+        if self._status is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        elif self._first_file is None:
+            self._read_status()
         if self._first_file is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._first_file, signal.SIGKILL)
-        elif self._process.returncode is None or self._status is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()  # not only waited for: it may have something to say, and nobody reads it
         self._process.wait()
         if self._first_file is not None:
             with selectors.DefaultSelector() as selector:
@@ -173,10 +190,13 @@ class Supervision:
             pipe.close()
 
     def _outcome(self) -> Outcome:
-        code, written = self._process.returncode, self._written
-        if self._status is not None and self._end is None and "exit-code" not in read_status(self._told):
+        written = self._written
+        if not self._is_started:
             said = written["stderr"].decode("utf-8", "replace").strip().rpartition("\n")[2]
-            raise SandboxError(f"the sandbox could not be made: {said or f'its maker ended with {code}'}")
+            raise SandboxError(f"the sandbox could not be made: {said or f'its maker ended as {self._process.returncode}'}")
+        if self._status is not None:
+            self._read_status()
+        code = read_status(self._told).get("exit-code", self._process.returncode)  # another may have waited for the process
         number = -code if code < 0 else code - 128 if 128 < code <= 128 + 64 else None
         end = self._end or (End.EXITED if number is None else End.SIGNALLED)
         return Outcome(

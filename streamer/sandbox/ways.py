@@ -9,6 +9,7 @@ because the kernel counts the processes of no others. Decides only: nothing is s
 """
 
 import json
+import resource
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from streamer.sandbox.outcome import Limits
 
 FOLDER = "/sandbox"  # where the program starts and may write; /tmp leads there
 SHARED_BYTES = 16 << 20  # of /dev/shm
+FIRST = 1  # process of a sandbox, which waits for the program
 MOST_OPEN = 256  # files of a process
 FIRST_UID, UIDS = 40_000, 20_000  # users that programs of root run as; below 2**16, where containers often end
 SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
@@ -32,7 +34,11 @@ ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
 }
-REAPER = ("sh", "-c", '"$@"; exit $?', "sh")  # the first process of a namespace, which waits for the program
+STDIN = "/stdin"  # what the program reads as its standard input, which is the gate until then
+READY = b"\n"  # what says that the sandbox is made, and what opens the gate
+GATE = f"echo; read -r line || exit 1; exec < {STDIN}; "
+GATED = ("sh", "-c", GATE + 'exec "$@"', "sh")
+REAPER = ("sh", "-c", GATE + '"$@"; exit $?', "sh")  # the first process of a namespace, which waits for the program
 FILTERED = """
 import ctypes, os, sys
 number, *words = sys.argv[1:]
@@ -52,6 +58,7 @@ class Request(NamedTuple):
     """A program to start: its words and files, and the numbers of open files, `status` to write to, the others to read."""
 
     words: Sequence[str]
+    stdin: int
     files: Mapping[str, int]
     readable: Sequence[str]
     limits: Limits
@@ -87,10 +94,11 @@ def by_bubblewrap(request: Request) -> list[str]:
         words += ["--perms", "0777", "--dir", f"{FOLDER}/{folder}"]
     for name, number in request.files.items():
         words += ["--perms", "0666", "--file", str(number), f"{FOLDER}/{name}"]
+    words += ["--perms", "0444", "--file", str(request.stdin), STDIN]
     words += [] if has_own_tmp(request) else ["--symlink", FOLDER, "/tmp"]
     words += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", FOLDER, "--"]
-    reaper = REAPER if request.uid is None else ()  # bubblewrap's own is out of reach of another user's program alone
-    return [*words, *without_privileges(request), *limited(request.limits), *reaper, *request.words]
+    start = REAPER if request.uid is None else GATED  # bubblewrap's reaper is out of reach of another user's program alone
+    return [*words, *without_privileges(request), *limited(request.limits), *start, *request.words]
 
 
 def by_unshare(program: str, request: Request) -> list[str]:
@@ -105,8 +113,8 @@ def script(request: Request) -> Iterator[str]:
     free = (place for place in MOUNT_POINTS if not any(is_within(path, place) for path in request.readable))
     root = next(free, MOUNT_POINTS[0])
     yield f'read pid rest < /proc/self/stat; echo "{{\\"child-pid\\": $pid}}" > /proc/self/fd/{request.status}'
-    yield "PATH=$PATH:/usr/sbin:/sbin; mount --make-rprivate /"
-    yield f"mount -t tmpfs -o mode=755,size=1m none {root}"
+    yield "umask 022; PATH=$PATH:/usr/sbin:/sbin; mount --make-rprivate /"
+    yield f"mount -t tmpfs -o mode=755 none {root}"
     yield f"cd {root}"
     yield f"mkdir proc dev old .{FOLDER}; mount -t proc -o nosuid,nodev,noexec proc proc"
     yield f"mount -t tmpfs -o mode=755,size=1m none dev; mkdir dev/shm; touch {' '.join(f'dev/{name}' for name in DEVICES)}"
@@ -124,13 +132,12 @@ def script(request: Request) -> Iterator[str]:
     yield f"mount -t tmpfs -o nosuid,nodev,mode=777,size={request.limits.disk_bytes} none .{FOLDER}; umask 0"
     yield from (f"mkdir -p .{FOLDER}/{shlex.quote(folder)}" for folder in parents(request.files))
     yield from (f"cat /proc/self/fd/{fd} > .{FOLDER}/{shlex.quote(name)}" for name, fd in request.files.items())
-    yield "" if has_own_tmp(request) else f"ln -s {FOLDER} tmp"
+    yield f"cat /proc/self/fd/{request.stdin} > .{STDIN}" + ("" if has_own_tmp(request) else f"; ln -s {FOLDER} tmp")
     yield "umask 022; pivot_root . old; umount -l old; rmdir old; mount -o remount,bind,ro /"
     yield "ip link set lo up 2> /dev/null || true"
-    yield f'cd {FOLDER}; echo "{{\\"exit-code\\": 0}}" > /proc/self/fd/{request.status}'
     filtered = [sys.executable, "-I", "-S", "-c", FILTERED, str(request.filter)]
     words = [*without_privileges(request, again=True), *filtered, *limited(request.limits), *REAPER, *request.words]
-    yield f"exec {shlex.join(words)}"
+    yield f"cd {FOLDER}; exec {shlex.join(words)}"
 
 
 def by_limits_alone(words: Sequence[str], limits: Limits) -> list[str]:
@@ -151,20 +158,21 @@ def without_privileges(request: Request, *, again: bool = False) -> list[str]:
 
 
 def limited(limits: Limits) -> list[str]:
-    """What sets the kernel's limits for each process."""
-    cpu_s = int(limits.cpu_s) + 1
+    """What sets the kernel's limits for each process, none above the caller's own."""
     most = {
         "as": 2 * limits.memory_bytes,
         "core": 0,
-        "cpu": cpu_s,
+        "cpu": int(limits.cpu_s) + 1,
         "fsize": limits.disk_bytes,
         "memlock": 0,
         "msgqueue": 0,
         "nofile": MOST_OPEN,
-        "nproc": limits.processes,
+        "nproc": limits.processes + FIRST,
         "rtprio": 0,
     }
-    return ["prlimit", *(f"--{name}={most}" for name, most in most.items()), "--"]
+    own = {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name.upper()}"))[1] for name in most}
+    least = {name: min(most[name], hard) if hard != resource.RLIM_INFINITY else most[name] for name, hard in own.items()}
+    return ["prlimit", *(f"--{name}={value}" for name, value in least.items()), "--"]
 
 
 def parents(paths: Sequence[str] | Mapping[str, int]) -> list[str]:
@@ -187,7 +195,7 @@ def is_within(path: str, folder: str) -> bool:
 
 
 def read_status(text: bytes) -> dict[str, int]:
-    """What a way has told until now: `child-pid`, and `exit-code` once the program was started."""
+    """What the maker of a sandbox has told until now: `child-pid`, and `exit-code` where it tells that."""
     found: dict[str, int] = {}
     rest, decoder = text.decode("utf-8", "replace").strip(), json.JSONDecoder()
     while rest:

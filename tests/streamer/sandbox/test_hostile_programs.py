@@ -433,6 +433,27 @@ sandbox.run([sys.executable, "-I", "-S", "-c", "import time; time.sleep(1000)", 
     wait_until(lambda: processes_with(mark) == [])
 
 
+def test_a_caller_that_is_killed_while_sandboxes_are_made_leaves_none(way: str) -> None:
+    mark = f"hostile-{uuid.uuid4().hex}"
+    caller = f"""
+import sys
+from streamer.sandbox.outcome import Limits
+from streamer.sandbox.sandbox import Sandbox
+sandbox = Sandbox(Limits(wall_s=0.01))
+sandbox.way = {way!r}
+print("begins", flush=True)
+while True:
+    sandbox.run([sys.executable, "-I", "-S", "-c", "import time; time.sleep(1000)", {mark!r}])
+"""
+    for number in range(15):
+        with subprocess.Popen([sys.executable, "-c", caller], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"begins\n"
+            time.sleep(0.013 * number)
+            process.kill()
+    wait_until(lambda: processes_with(mark) == [])
+
+
 def test_no_dead_process_is_left_to_a_caller_that_inherits_them(way: str) -> None:
     caller = f"""
 import ctypes, os, sys

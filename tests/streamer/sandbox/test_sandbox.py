@@ -1,6 +1,7 @@
 """The sandbox: what it is given, what it refuses, and what happens where none can be made."""
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,27 @@ def test_files_that_do_not_fit_are_said() -> None:
     sandbox = made_or_skipped(Limits(wall_s=60, disk_bytes=1 << 20))
     with pytest.raises(SandboxError, match="could not be made"):
         sandbox.run(["true"], files={"big": bytes(2 << 20)})
+
+
+@pytest.mark.parametrize("command", ["ulimit -n 100", "ulimit -v 3000000", "umask 077"])
+def test_a_caller_with_limits_of_its_own_runs_programs_within_them(sandbox: Sandbox, command: str) -> None:
+    caller = """
+import sys
+from streamer.sandbox.sandbox import Sandbox
+print(Sandbox().run([sys.executable, "-c", "print(open('a/b').read())"], files={"a/b": "read"}).stdout)
+"""
+    done = subprocess.run(
+        ["sh", "-c", f'{command}; "$@"', "sh", sys.executable, "-c", caller], capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("b'read\\n'\n", "")
+
+
+def test_one_process_may_be_all_that_is_allowed() -> None:
+    sandbox = made_or_skipped(Limits(wall_s=60, processes=1))
+    code = "import os, time; time.sleep(0.2); print('alone', flush=True); os.fork(); time.sleep(1000)"
+    outcome = sandbox.run([sys.executable, "-c", code])
+    assert outcome.stdout == b"alone\n"
+    assert outcome.end is End.TOO_MANY_PROCESSES or b"BlockingIOError" in outcome.stderr
 
 
 def test_usage_is_told(sandbox: Sandbox) -> None:
