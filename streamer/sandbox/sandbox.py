@@ -200,7 +200,7 @@ def held(closing: contextlib.ExitStack, content: str | bytes) -> int:
 
 
 def as_bytes(content: str | bytes) -> bytes:
-    return content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+    return content.encode("utf-8", "replace") if isinstance(content, str) else content
 
 
 def check_name(name: str) -> None:
