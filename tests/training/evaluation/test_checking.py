@@ -32,7 +32,7 @@ def evalplus() -> EvalPlus:
     if not PYTHON.exists() and "CI" not in os.environ:
         pytest.skip(f"{PYTHON} is missing; make benchmarks installs it")
     try:
-        return EvalPlus(PYTHON, least_time_s=4.0)
+        return EvalPlus(PYTHON)
     except SandboxError as error:
         pytest.skip(str(error))
 
