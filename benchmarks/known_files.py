@@ -175,7 +175,7 @@ def judge(known: KnownFiles, documents: list[Document]) -> None:
             for place, one in enumerate(documents[first : first + BATCH])
         ]
         for signed in known.sign(named):
-            if known.twin(signed) is None:
+            if known.nearest(signed).twin is None:
                 known.add(signed)
 
 

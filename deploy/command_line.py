@@ -20,7 +20,7 @@ NOUNS = {
     "doctor": ("deploy.commands", "look at root, disk, Redis, engine and versions, and say what to mend"),
     "corpus": ("streamer.commands.corpus", "read, filter, deduplicate, score and publish source files"),
     "tokenizer": ("streamer.commands.corpus", "train or show a tokenizer"),
-    "annotator": ("streamer.commands.corpus", "train, evaluate and apply the quality annotator"),
+    "annotator": ("generators.commands.judging", "train, evaluate and apply quality annotators; have a model judge files"),
     "streams": ("mixer.commands.streams", "create, publish, list, show, verify and export streams"),
     "mixtures": ("mixer.commands.mixtures", "list, show, apply, edit, diff and preview mixtures"),
     "runs": ("mixer.commands.runs", "create, list, show, switch and trace runs"),
@@ -37,6 +37,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "corpus ingest": ("corpus",),
     "tokenizer train": ("corpus",),
     "annotator": ("corpus",),
+    "annotator judge": ("corpus", "generators"),
     "generators": ("generators",),
     "train": ("train",),
 }

@@ -12,6 +12,7 @@ PhasemixError
    |- QueueError           a queue that cannot be reached
    |- OrderError           a standing order that names no documents or wants nothing
    |- RecipeError          a recipe with an unknown key, or one that a root does not have
+   |- RubricError          a rubric with an unknown key, or labels that cannot be read
 """
 
 from streamer.errors import PhasemixError
@@ -75,3 +76,7 @@ class OrderError(GeneratorError):
 
 class RecipeError(GeneratorError):
     """A recipe with an unknown key, or one that a root does not have."""
+
+
+class RubricError(GeneratorError):
+    """A rubric with an unknown key, or labels that cannot be read."""

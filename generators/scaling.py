@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from generators.queue.job_queue import Ends
 from generators.queue.redis_job_queue import RedisJobQueue
-from mixer.pool.pool import STATE_EXPIRES_S, PoolRates, PoolState, Supply, WorkerState, state_key
+from mixer.pool.pool import STATE_EXPIRES_S, PoolRates, PoolState, RecipeSupply, RunSupply, Supply, WorkerState, state_key
+from mixer.runs.demand import Need, tokens_of
 
 GONE_MS = 15_000
 MINUTE_MS, MEASURED_MS = 60_000, 5_000  # a rate is one over so long, or at least
@@ -85,22 +87,22 @@ class Rates:
 
 
 class Supplies:
-    """How fast synthetic tokens come, over the last ten minutes."""
+    """How fast synthetic tokens come, and how fast runs draw them, over the last ten minutes."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[int, dict[str, int]]] = deque()
+        self._seen: deque[tuple[int, dict[str, int], dict[str, int]]] = deque()
 
-    def note(self, now_ms: int, missing: Mapping[str, int], published: Mapping[str, int]) -> list[Supply]:
-        """Args: missing and published, tokens by language as they are now."""
-        self._seen.append((now_ms, dict(published)))
+    def note(self, now_ms: int, needs: Sequence[Need], published: Mapping[str, int]) -> tuple[list[Supply], list[RunSupply]]:
+        """Args: needs, of live runs, and published, tokens by language, as they are now."""
+        self._seen.append((now_ms, dict(published), {need.run: need.end_step for need in needs}))
         while len(self._seen) > 2 and now_ms - self._seen[1][0] >= SUPPLY_MS:
             self._seen.popleft()
-        then_ms, before = self._seen[0]
+        then_ms, before, _ = self._seen[0]
         minutes = max(now_ms - then_ms, MEASURED_MS) / MINUTE_MS
-        found = []
+        missing, rates, found = tokens_of(needs), dict[str, float](), list[Supply]()
         for language in sorted({*missing, *published}):
             lacking, there = missing.get(language, 0), published.get(language, 0)
-            rate = (there - before.get(language, 0)) / minutes
+            rates[language] = rate = (there - before.get(language, 0)) / minutes
             left = 0.0 if not lacking else lacking / rate * MINUTE_MS / 1000 if rate > 0 else None
             found.append(
                 Supply(
@@ -111,11 +113,52 @@ class Supplies:
                     time_left_s=None if left is None else round(left, 1),
                 )
             )
-        return found
+        return found, [self._run_supply(now_ms, need, rates[need.language]) for need in needs]
+
+    def _run_supply(self, now_ms: int, need: Need, tokens_per_min: float) -> RunSupply:
+        """`tokens_per_min`: of the stream that the run draws from."""
+        then_ms, before = next((at_ms, steps[need.run]) for at_ms, _, steps in self._seen if need.run in steps)
+        steps_per_min = (need.end_step - before) / (max(now_ms - then_ms, MEASURED_MS) / MINUTE_MS)
+        starves_in_s = need.starves_in_s(steps_per_min / 60, tokens_per_min / 60)
+        return RunSupply(
+            run=need.run,
+            language=need.language,
+            left_tokens=max(0, need.left_samples) * need.seq_len,
+            drawn_per_min=round(steps_per_min * need.samples_per_step * need.seq_len, 1),
+            starves_in_s=None if starves_in_s is None else round(starves_in_s, 1),
+        )
+
+
+def recipe_supplies(
+    ends: Mapping[tuple[str, str], Ends], costs: Mapping[tuple[str, str], tuple[int, int]]
+) -> list[RecipeSupply]:
+    """Args: by language and version of a recipe, how jobs ended, and the tokens written for published ones, and these."""
+    found = []
+    for language, recipe in sorted({*ends, *costs}):
+        delivered, refused, buried, _ = ends.get((language, recipe), Ends())
+        written, published = costs.get((language, recipe), (0, 0))
+        found.append(
+            RecipeSupply(
+                language=language,
+                recipe=recipe,
+                ended=delivered + refused + buried,
+                accepted=delivered,
+                published_tokens=published,
+                written_per_token=round(written / published, 3) if written and published else None,
+            )
+        )
+    return found
 
 
 def report_pool(
-    queue: RedisJobQueue, rates: Rates, *, accepted: int, says: str = "", supply: Sequence[Supply] = ()
+    queue: RedisJobQueue,
+    rates: Rates,
+    *,
+    accepted: int,
+    says: str = "",
+    supply: Sequence[Supply] = (),
+    runs: Sequence[RunSupply] = (),
+    costs: Mapping[tuple[str, str], tuple[int, int]] | None = None,
 ) -> PoolState:
     """Writes the pool's state for 30 s."""
     ends = queue.ends()
@@ -133,6 +176,8 @@ def report_pool(
         says=says,
         files_per_job=round(ends.delivered / ended, 4) if ended else None,
         supply=list(supply),
+        runs=list(runs),
+        recipes=recipe_supplies(queue.ends_by_recipe(), costs or {}),
         engine_label=", ".join(sorted({worker.engine for worker in workers})),
     )
     queue.ask(queue.client.set, state_key(queue.keys), msgspec.json.encode(state), ex=STATE_EXPIRES_S)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from generators.engines.engine import Engine
@@ -66,11 +67,12 @@ class Worker:
         self._beat_at_s, self._beat_tokens = time.monotonic(), 0
 
     async def run(self, stop: asyncio.Event, *, drain_s: float = 25.0) -> None:
-        """Until told to stop; then what is in flight has `drain_s` to end, and the rest is given back.
+        """Until told to stop; then what is in flight has `drain_s` to end, and the rest is given back. When it is
+        cancelled, all of it is given back at once.
 
-        Raises: EngineError when the engine does not answer at the start.
+        Raises: EngineError when the engine does not answer at the start, QueueError when nothing can be given back.
         """
-        await self._wait_for_engine()
+        await self._wait_for_engine(stop)
         await self._engine.follow()
         others = [asyncio.create_task(each) for each in (self._beat_always(), self._follow_always(), stop.wait())]
         try:
@@ -90,16 +92,18 @@ class Worker:
             self._executions.shutdown(wait=False, cancel_futures=True)
             await asyncio.to_thread(self._release, list(left.values()))
 
-    async def _wait_for_engine(self) -> None:
+    async def _wait_for_engine(self, stop: asyncio.Event) -> None:
         """An engine that was started together with the worker has a while to answer. Raises: EngineError."""
         until_s = time.monotonic() + START_S
-        while True:
+        while not stop.is_set():
             try:
-                return await self._engine.check()
+                await self._engine.check()
+                return
             except EngineAwayError:
                 if time.monotonic() >= until_s:
                     raise
-                await asyncio.sleep(max(IDLE_S, min(1.0, self._engine.wait_s)))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), max(IDLE_S, min(1.0, self._engine.wait_s)))
 
     async def _fill(self) -> None:
         """Claims as many jobs as can be started now; none while the engine or Redis is away, or publishing is behind."""
@@ -161,16 +165,17 @@ class Worker:
             self._tokens += completion.tokens
             if verdict.text is None:
                 self._rejected += 1
-                await self._close(self._queue.reject_job, claim, str(verdict.reason), completion.text)
+                await self._close(self._queue.reject_job, claim, str(verdict.reason), completion.text, verdict.values)
             else:
                 self._accepted += 1
-                await self._close(self._queue.deliver, claim, accepted_file(job, verdict.text, completion))
+                file = accepted_file(job, verdict.text, completion, values=verdict.values)
+                await self._close(self._queue.deliver, claim, file)
 
     async def _give_back(self, claim: Claim, why: str) -> None:
         """Leaves a job to others; one of a model that no engine serves any more is planned anew."""
         serves = self._engine.serves(claim.job.model)
         if serves or claim.job.model in await self._tell(self._elsewhere):
-            await self._tell(self._release, [claim])
+            await self._close(self._release, [claim])
         else:
             await self._close(self._queue.withdraw, claim)
         if not serves:

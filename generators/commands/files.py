@@ -3,10 +3,13 @@
 import argparse
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamer.commands.options import add_json, add_root
 from streamer.commands.table import print_table
+
+if TYPE_CHECKING:
+    from mixer.pool.files import Values
 
 SHOWN_LINES, SHOWN_CHARACTERS = 12, 120  # of a file that was rejected
 
@@ -30,6 +33,18 @@ def add_rejected(verbs: Any) -> argparse.ArgumentParser:
     return parser
 
 
+def measures(values: "Values") -> list[str]:
+    """What gates measured, a line each, with the limit beside its figure."""
+    words = {"min": "at least", "least": "at least", "max": "at most"}
+    limits = {name: side for name in values if (side := name.partition("_")[0]) in words}
+    found = []
+    for name, value in values.items():
+        if name not in limits:
+            beside = [f"{words[limits[one]]} {values[one]}" for one in limits if one.partition("_")[2] == name]
+            found.append(f"{name} {value}" + (f" ({', '.join(beside)})" if beside else ""))
+    return found
+
+
 def run_show(options: argparse.Namespace) -> int:
     from generators.publishing.published_files import find_file
     from streamer.catalog.catalog import Catalog
@@ -41,8 +56,11 @@ def run_show(options: argparse.Namespace) -> int:
         return 0
     origin = found.pop("origin") or {}
     text = found.pop("text")
+    measured = origin.pop("values", {})
     for name, value in [*found.items(), *origin.items()]:
         print(f"{name:16} {json.dumps(value) if isinstance(value, dict) else value}")
+    for line in measures(measured):
+        print(f"{'measured':16} {line}")
     print(f"--- text\n{text}", end="")
     return 0
 
@@ -66,7 +84,8 @@ def run_rejected(options: argparse.Namespace) -> int:
         sys.stdout.write("\n")
         return 0
     for file in chosen:
-        print(f"--- {file.reason}: {file.language}, by {file.model} of seed {file.seed}, job {file.id}")
+        print(f"--- {file.reason}: {file.language} by {file.recipe}, {file.model}, of seed {file.seed}, job {file.id}")
+        print("".join(f"    {line}\n" for line in measures(file.values)), end="")
         print("\n".join(line[:SHOWN_CHARACTERS] for line in file.text.splitlines()[:SHOWN_LINES]))
     counts = {reason: sum(file.reason == reason for file in kept) for reason in reasons}
     print_table([{"reason": reason, "of the files kept": count} for reason, count in counts.items()], False)

@@ -2,10 +2,12 @@
 
 import argparse
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from generators.commands.engine import add_engine
@@ -18,7 +20,8 @@ from streamer.commands.table import print_table
 if TYPE_CHECKING:
     from mixer.pool.pool import PoolState
 
-TICK_S = 0.5
+TICK_S, LONGEST_WAIT_S = 0.5, 5.0
+NUMBER = re.compile(r"[\d,]+")
 DRAIN_LOOK_S = 0.5
 
 
@@ -71,7 +74,7 @@ def add_generators(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--drain", type=float, default=25.0, metavar="SECONDS", help="for jobs in flight after SIGTERM")
     work.set_defaults(run=run_work)
     publish = verbs.add_parser("publish", help="run the publisher (`phasemix up` does)")
-    publish.add_argument("--max-wait", type=float, default=30.0, metavar="SECONDS", help="then a part is padded")
+    publish.add_argument("--max-wait", type=float, default=8.0, metavar="SECONDS", help="then a part is padded")
     publish.add_argument("--name", default="publisher")
     publish.set_defaults(run=run_publish)
     for verb in (work, publish):
@@ -133,8 +136,11 @@ def run_status(options: argparse.Namespace) -> int:
     workers = [] if state is None else [worker_row(worker) for worker in state.workers]
     rejected = {} if state is None else state.rejected
     demand = [] if state is None else [supply_row(supply, options.json) for supply in state.supply]
+    runs = [] if state is None else [run_row(supply, options.json) for supply in state.runs]
+    recipes = [] if state is None else [recipe_row(supply) for supply in state.recipes]
     if options.json:
-        found = {**summary, "workers": workers, "demand": demand, "orders": orders, "rejected": rejected}
+        tables = {"workers": workers, "demand": demand, "runs": runs, "recipes": recipes, "orders": orders}
+        found = {**summary, **tables, "rejected": rejected}
         json.dump(found, sys.stdout, indent=1)
         sys.stdout.write("\n")
         return 0
@@ -142,6 +148,8 @@ def run_status(options: argparse.Namespace) -> int:
     for title, rows in (
         ("workers", workers),
         ("demand of runs", demand),
+        ("runs that draw more than is published", runs),
+        ("recipes", recipes),
         ("orders", orders),
         ("rejected", [{"reason": reason, "files": count} for reason, count in sorted(rejected.items())]),
     ):
@@ -211,6 +219,24 @@ def supply_row(supply: Any, as_json: bool) -> dict[str, Any]:
     row = dict(msgspec.structs.asdict(supply))
     left = row.pop("time_left_s")
     return row | ({"time_left_s": left} if as_json else {"time_left": duration(left) or "not known"})
+
+
+def run_row(supply: Any, as_json: bool) -> dict[str, Any]:
+    import msgspec
+
+    from streamer.wording import duration
+
+    row = dict(msgspec.structs.asdict(supply))
+    if as_json:
+        return row
+    return row | {"starves_in": duration(row.pop("starves_in_s")) or "never"}
+
+
+def recipe_row(supply: Any) -> dict[str, Any]:
+    import msgspec
+
+    row = dict(msgspec.structs.asdict(supply))
+    return row | {"files_per_job": round(supply.accepted / supply.ended, 4) if supply.ended else None}
 
 
 def worker_row(worker: Any) -> dict[str, Any]:
@@ -300,8 +326,10 @@ def run_plan(options: argparse.Namespace) -> int:
     def tick() -> None:
         queue.own(catalog.store.url)
         planner.tick()
-        supply = supplies.note(queue.clock_ms(), planner.missing, planner.published_tokens)
-        report_pool(queue, rates, accepted=planner.accepted, says=planner.says, supply=supply)
+        supply, runs = supplies.note(queue.clock_ms(), planner.needs, planner.published_tokens)
+        report_pool(
+            queue, rates, accepted=planner.accepted, says=planner.says, supply=supply, runs=runs, costs=planner.costs
+        )
 
     return run_always(tick)
 
@@ -326,7 +354,7 @@ def run_work(options: argparse.Namespace) -> int:
     import asyncio
 
     from generators.engines.engine import API_KEY, Engine
-    from generators.errors import GeneratorError
+    from generators.errors import GeneratorError, QueueError
     from generators.gates.execution import check_execution
     from generators.recipes.recipe import recipes_of
     from generators.scaling import load_workers, models_of, register, unregister
@@ -342,10 +370,17 @@ def run_work(options: argparse.Namespace) -> int:
     queue = open_queue(options)
     queue.depth()
 
-    async def work() -> None:
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    async def work() -> int:
+        stop, loop, me = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
+        assert me is not None
+
+        def tell() -> None:
+            if stop.is_set():
+                me.cancel()
+            stop.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, tell)
         engine = Engine(
             options.engine,
             model=options.model,
@@ -367,40 +402,60 @@ def run_work(options: argparse.Namespace) -> int:
         )
         try:
             await worker.run(stop, drain_s=options.drain)
+        except asyncio.CancelledError:  # told a second time
+            return 130
         finally:
             await engine.close()
-            unregister(queue, options.name)
+        unregister(queue, options.name)
+        return 0
 
-    asyncio.run(work())
+    try:
+        return asyncio.run(work())
+    except QueueError as error:
+        say(f"{options.name}: has ended, and others take over what it had once it was silent for a while. {error}")
     return 0
 
 
 def run_always(tick: Callable[[], None]) -> int:
-    """Ticks until told to end. What goes wrong at the first tick ends it; later, a Redis that is away is waited for."""
-    from generators.errors import QueueError
+    """Ticks until told to end. What goes wrong at the first tick ends it; later it is said once and tried again, such as a
+    Redis that is away or a disk that is full.
+    """
+    from streamer.errors import PhasemixError
+    from streamer.store.backoff import Backoff
+    from streamer.wording import one_line
 
-    stop, first, said = stop_on_signals(), True, ""
+    stop, first, said, backoff = stop_on_signals(), True, "", Backoff(first_s=TICK_S, longest_s=LONGEST_WAIT_S)
     while not stop.is_set():
+        wait_s = TICK_S
         try:
             tick()
-            first, said = False, ""
-        except QueueError as error:
-            if first:
+            first, said, backoff = False, "", Backoff(first_s=TICK_S, longest_s=LONGEST_WAIT_S)
+        except PhasemixError as error:
+            if first and not stop.is_set():
                 raise
-            if str(error) != said:
-                said = str(error)
-                say(said)
-        stop.wait(TICK_S)
+            if NUMBER.sub("", str(error)) != said:
+                said = NUMBER.sub("", str(error))
+                say(one_line(error))
+            wait_s = backoff.next_wait_s() or LONGEST_WAIT_S
+        stop.wait(wait_s)
     return 0
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
+    """An event that the first SIGTERM or SIGINT sets; the second ends the command where it stands."""
     stop = threading.Event()
+
+    def tell(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, tell)
     return stop
 
 
 def say(line: str) -> None:
-    print(line, flush=True)
+    """Prints a line, unless the disk of the log is full."""
+    with suppress(OSError):
+        print(line, flush=True)

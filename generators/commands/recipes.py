@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from generators.commands.files import measures
 from streamer.commands.options import add_json, add_root
 from streamer.commands.table import print_table
 
@@ -65,11 +66,20 @@ def run_recipes(options: argparse.Namespace) -> int:
             "seeds": recipe.seeds or "as wanted",
             "most_per_seed": recipe.most_per_seed,
             "max_tokens": recipe.sampling.max_tokens,
+            "gates": recipe.gates if options.json else gate_words(recipe.gates),
         }
         for recipe in recipes
     ]
     print_table(rows, options.json)
     return 0
+
+
+def gate_words(gates: dict[str, Any]) -> str:
+    """A recipe's own limits on one line, those of a language behind its name."""
+    words = (
+        f"{name}: {gate_words(value)}" if isinstance(value, dict) else f"{name}={value}" for name, value in gates.items()
+    )
+    return ", ".join(words) or "usual"
 
 
 def run_try(options: argparse.Namespace) -> int:
@@ -80,11 +90,16 @@ def run_try(options: argparse.Namespace) -> int:
     from generators.engines.engine import API_KEY, Engine
     from generators.gates.execution import execute
     from generators.gates.gates import judge
+    from generators.gates.quality import Floors
     from generators.recipes.recipe import write_prompt
+    from streamer.catalog.catalog import Catalog
 
     engine = Engine([options.engine], model=options.model, key=os.environ.get(API_KEY))
     job, completion = asyncio.run(ask(options, engine))
     verdict = execute(job, judge(job, completion))
+    if verdict.text is not None:
+        scored = Floors(Catalog(options.root)).judge(verdict.text, job.limits)
+        verdict = msgspec.structs.replace(scored, values={**verdict.values, **scored.values})
     found = {
         "prompt": write_prompt(job.prompt, language=job.language, seed=job.text, variation=job.index + 1),
         "reasoning": completion.reasoning,
@@ -95,6 +110,8 @@ def run_try(options: argparse.Namespace) -> int:
         "tokens": completion.tokens,
         "verdict": "accepted" if verdict.accepted else str(verdict.reason),
         "sampling": msgspec.to_builtins(job.sampling),
+        "values": verdict.values,
+        "limits": msgspec.structs.asdict(job.limits),
     }
     if options.json:
         json.dump(found, sys.stdout, indent=1)
@@ -107,6 +124,7 @@ def run_try(options: argparse.Namespace) -> int:
         f"--- {found['verdict']}: {job.model}, {completion.prompt_tokens:,} tokens read, {completion.tokens:,} written, "
         f"ended by {completion.finish_reason}"
     )
+    print("\n".join(measures(verdict.values)))
     return 0
 
 
@@ -135,6 +153,7 @@ async def ask(options: argparse.Namespace, engine: "Engine") -> "tuple[Job, Comp
             purpose="try",
             prompt=recipe.prompt,
             sampling=recipe.sampling,
+            limits=recipe.limits(seed.language),
             execute_s=recipe.execute_s,
             repository=seed.repository,
             license=seed.license,

@@ -9,6 +9,7 @@ may wait long, and while none waits more are sent.
 """
 
 import asyncio
+import json
 import re
 import time
 from collections import Counter
@@ -36,6 +37,7 @@ METRICS = "metrics"
 METRIC = re.compile(
     r"^vllm:num_requests_(running|waiting)\{[^}\n]{0,500}\} (\d{1,15}(?:\.\d{1,15})?(?:e\+?\d{1,2})?)$", re.MULTILINE
 )
+HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
 TOO_LONG = re.compile(r"maximum context length is (\d{1,9}) tokens", re.IGNORECASE)
 
 
@@ -147,6 +149,7 @@ class Endpoint:
     def failed(self, error: EngineError) -> EngineError:
         """Leaves the endpoint alone for a time, unless the fault is the job's. Returns the error."""
         if not isinstance(error, JobRefusedError):
+            self._has_metrics |= isinstance(error, AwayError)  # another engine may come back
             if self._backoff is None:
                 self._backoff = Backoff(first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)
             if not self.wait_s:  # requests that were on their way together fail together, and count once
@@ -234,7 +237,7 @@ def read_models(body: bytes, name: str) -> list[str]:
 def read_answer(body: bytes, name: str) -> Completion:
     """Raises: NoCompletionError."""
     try:
-        answer = ANSWER.decode(body)
+        answer = decode_answer(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise no_completion(name, one_line(error), body) from None
     if not answer.choices:
@@ -248,6 +251,19 @@ def read_answer(body: bytes, name: str) -> Completion:
         prompt_tokens=usage.prompt_tokens,
         model=answer.model or "",
     )
+
+
+def decode_answer(body: bytes) -> Answer:
+    """Raises: msgspec.DecodeError, UnicodeDecodeError, RecursionError."""
+    try:
+        return ANSWER.decode(body)
+    except msgspec.DecodeError:
+        if not HALF_CHARACTER.search(body):
+            raise
+        try:
+            return msgspec.convert(json.loads(body), Answer)  # has half characters, which the gates refuse by name
+        except ValueError as error:
+            raise msgspec.DecodeError(str(error)) from None
 
 
 def no_completion(name: str, why: str, body: bytes) -> NoCompletionError:

@@ -8,13 +8,13 @@ before, and replaces secrets.
 
 from collections.abc import Iterator
 
-import msgspec
-
 from generators.gates.answers import find_file, without_reasoning
 from generators.gates.copies import shares_of_seed
 from generators.gates.language import evidence
 from generators.gates.substance import code_share, code_size, compressed_share, distinct_share, stub_share
 from generators.queue.job import Completion, Job, Reason, Verdict
+from generators.recipes.limits import Limits
+from mixer.pool.files import Values
 from streamer.documents.notebooks import NOTEBOOK, as_script
 from streamer.documents.text import MAX_BYTES
 from streamer.gates.filters import Filters, LanguageGates
@@ -32,51 +32,32 @@ BRACKETS = (b"()", b"[]", b"{}")
 UNPAIRED = frozenset({"shell", "sql"})  # `a)` opens a case, and dialects have what no grammar knows
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The thresholds of the gates that look at nothing but the file and its seed.
-
-    Attributes:
-        max_bytes_per_token: How many bytes an answer may have for each token that it was allowed.
-        min_code_size: How many words and signs of code a file must have.
-        min_code_share: Which share of a file must be code that is no white space.
-        max_stub_share: Which share of the functions may have a body that does nothing.
-        min_distinct_share: Which share of the lines must be no repetition of another one.
-        min_compressed_share: To which share of its size a file may be compressed.
-        max_shared_words: Which share of the runs of five words the seed may have.
-        max_shared_structure: Which share of the runs of 16 words without names the seed may have.
-    """
-
-    max_bytes_per_token: int = 16
-    min_code_size: int = 16
-    min_code_share: float = 0.02
-    max_stub_share: float = 0.5
-    min_distinct_share: float = 0.15
-    min_compressed_share: float = 0.08
-    max_shared_words: float = 0.8
-    max_shared_structure: float = 0.65
-
-
-USUAL_LIMITS = Limits()
 CORPUS = LanguageGates(
     Filters(vendored=Vendored(on=False), build_output=BuildOutput(on=False), does_not_parse=DoesNotParse(on=False))
 )
 
 
-def judge(job: Job, completion: Completion, *, max_tokens: int | None = None, limits: Limits = USUAL_LIMITS) -> Verdict:
-    """The verdict of the gates that need no other file. `KnownFiles` tells near-duplicates, for the publisher.
+def judge(job: Job, completion: Completion, *, max_tokens: int | None = None) -> Verdict:
+    """The verdict of the gates that need no other file, by the job's limits. `KnownFiles` tells near-duplicates.
 
     Args: max_tokens, how long the answer was allowed to be, for the gate of its size.
+    Returns: what the gate that refuses has measured, or all of them, with each limit beside its figure.
     """
-    text = without_reasoning(completion.text)
-    if text is None or (completion.reasoning and not completion.text.strip()):
-        return Verdict(reason=Reason.UNFINISHED_REASONING, values={"tokens": completion.tokens})
-    if completion.finish_reason != "stop":
-        return Verdict(reason=Reason.CUT_OFF, values={"tokens": completion.tokens})
-    size, most = len(text.encode("utf-8", "replace")), MAX_BYTES
+    text, tokens = without_reasoning(completion.text), {"tokens": completion.tokens}
     if max_tokens is not None:
-        most = min(most, limits.max_bytes_per_token * max_tokens)
+        tokens["max_tokens"] = max_tokens
+    if text is None or (completion.reasoning and not completion.text.strip()):
+        return Verdict(reason=Reason.UNFINISHED_REASONING, values={**tokens})
+    if completion.finish_reason != "stop":
+        return Verdict(reason=Reason.CUT_OFF, values={**tokens})
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:  # half a character, as JSON can say it
+        return Verdict(reason=Reason.LONE_SURROGATE, values={"at_character": error.start})
+    most = MAX_BYTES if max_tokens is None else min(MAX_BYTES, job.limits.max_bytes_per_token * max_tokens)
+    measured: Values = {"bytes": size, "max_bytes": most}
     if size > most:
-        return Verdict(reason=Reason.TOO_LARGE, values={"bytes": size, "max_bytes": most})
+        return Verdict(reason=Reason.TOO_LARGE, values=measured)
     found = find_file(text, job.language)
     if isinstance(found, Verdict):
         return found
@@ -85,36 +66,46 @@ def judge(job: Job, completion: Completion, *, max_tokens: int | None = None, li
         file, seed, language = as_script(file), as_script(seed), "python"
         if not file:
             return Verdict(reason=Reason.DOES_NOT_PARSE, values={"notebook": "broken or empty"})
-    refused = next(refusals(file, seed, language, limits, is_fenced=found.is_fenced), None)
-    return refused or Verdict(text=file)
+    for verdict in verdicts(file, seed, language, job.limits, is_fenced=found.is_fenced):
+        if verdict.reason is not None:
+            return verdict
+        measured |= verdict.values
+    return Verdict(text=file, values=measured)
 
 
-def refusals(text: str, seed: str, language: str, limits: Limits, *, is_fenced: bool) -> Iterator[Verdict]:
-    """The refusals of a file by the gates that look into it, found one after the other."""
-    data = text.encode("utf-8", "replace")
+def verdicts(text: str, seed: str, language: str, limits: Limits, *, is_fenced: bool) -> Iterator[Verdict]:
+    """What the gates that look into a file say of it, one after the other."""
+    data = text.encode()
     code = bare_code(data, language)
     told = evidence(text, code, language)
     wrong = (
         Verdict(reason=Reason.WRONG_LANGUAGE, values=told.values) if told.is_wrong else does_not_parse(text, code, language)
     )
-    if not is_fenced and (wrong is not None or not told.is_sure):
-        yield Verdict(reason=Reason.NO_FILE, values=told.values)
+    is_unclear = not is_fenced and (wrong is not None or not told.is_sure)
+    yield Verdict(reason=Reason.NO_FILE if is_unclear else None, values=told.values)
     if (refusal := CORPUS.judge(Subject(text, language=language))) is not None:
         yield Verdict(reason=Reason(refusal.reason), values=refusal.values)
-    measures = code_size(code), code_share(code, data)
-    if measures[0] < limits.min_code_size or measures[1] < limits.min_code_share:
-        yield Verdict(reason=Reason.TRIVIAL, values={"code_size": measures[0], "code_share": round(measures[1], 3)})
+    yield limited(Reason.TRIVIAL, limits, min_code_size=code_size(code), min_code_share=code_share(code, data))
     if wrong is not None:
         yield wrong
-    if (share := stub_share(code, language)) > limits.max_stub_share:
-        yield Verdict(reason=Reason.STUBS, values={"stub_share": round(share, 3)})
-    distinct, compressed = distinct_share(text), compressed_share(data)
-    if distinct < limits.min_distinct_share or compressed < limits.min_compressed_share:
-        values = {"distinct_share": round(distinct, 3), "compressed_share": round(compressed, 3)}
-        yield Verdict(reason=Reason.REPETITIVE, values=dict(values))
+    yield limited(Reason.STUBS, limits, max_stub_share=stub_share(code, language))
+    yield limited(
+        Reason.REPETITIVE, limits, min_distinct_share=distinct_share(text), min_compressed_share=compressed_share(data)
+    )
     words, structure = shares_of_seed(text, seed, language)
-    if words >= limits.max_shared_words or structure >= limits.max_shared_structure:
-        yield Verdict(reason=Reason.COPY_OF_SEED, values={"words": round(words, 3), "structure": round(structure, 3)})
+    yield limited(Reason.COPY_OF_SEED, limits, max_shared_words=words, max_shared_structure=structure)
+
+
+def limited(reason: Reason, limits: Limits, **figures: float) -> Verdict:
+    """Refused for the reason if one of the figures is outside its limit, by whose name it is given."""
+    values: Values = {}
+    is_outside = False
+    for name, figure in figures.items():
+        side, _, measure = name.partition("_")
+        limit = getattr(limits, name)
+        is_outside |= figure < limit if side == "min" else figure > limit
+        values |= {measure: round(figure, 4), name: limit}
+    return Verdict(reason=reason if is_outside else None, values=values)
 
 
 def does_not_parse(text: str, code: bytes, language: str) -> Verdict | None:

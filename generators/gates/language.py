@@ -11,6 +11,7 @@ Measured on files of each language given as each other one: docs/benchmarks.md, 
 import re
 from typing import NamedTuple
 
+from mixer.pool.files import Values
 from streamer.documents.languages import header_language
 from streamer.gates.syntax import parses
 
@@ -191,8 +192,8 @@ class Evidence(NamedTuple):
         return self.own >= SURE and not self.is_wrong
 
     @property
-    def values(self) -> dict[str, float | str]:
-        return {"own": self.own, "foreign": self.foreign}
+    def values(self) -> Values:
+        return {"own_lines": self.own, "foreign_lines": self.foreign}
 
 
 def evidence(text: str, code: bytes, language: str) -> Evidence:

@@ -16,7 +16,7 @@ from generators.queue.job import Job, identity_of
 from generators.queue.job_queue import Ends, JobQueue
 from generators.recipes.recipe import Recipe, recipes_of, split
 from mixer.pool import pool
-from mixer.runs.demand import Demand
+from mixer.runs.demand import Demand, Need, tokens_of
 from streamer.catalog.catalog import Catalog
 from streamer.errors import PhasemixError
 
@@ -83,6 +83,7 @@ class Candidates:
             purpose=purpose,
             prompt=self._recipe.prompt,
             sampling=self._recipe.sampling,
+            limits=self._recipe.limits(seed.language),
             execute_s=self._recipe.execute_s,
             repository=seed.repository,
             license=seed.license,
@@ -135,7 +136,7 @@ class Planner:
         self._brake, self._revivals = Brake(), 0
         self._left = 0  # jobs that waited after the last tick
         self.says = ""  # what keeps it from planning
-        self.missing: dict[str, int] = {}  # tokens that live runs demand, by language
+        self.needs: list[Need] = []  # of live runs
 
     @property
     def accepted(self) -> int:
@@ -146,6 +147,11 @@ class Planner:
     def published_tokens(self) -> dict[str, int]:
         """Tokens of synthetic streams, by language."""
         return self._published.tokens()
+
+    @property
+    def costs(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """As `AllPublished.costs`."""
+        return self._published.costs()
 
     def tick(self) -> int:
         """Queues what is wanted now. A pool that drains gets nothing, and is scaled to 0 as soon as nothing is on its way;
@@ -208,8 +214,8 @@ class Planner:
     def wants(self) -> list[Want]:
         """What runs demand first, then orders in their order; only what is not filled."""
         found = []
-        self.missing = self._demand.tokens()
-        for language, tokens in sorted(self.missing.items()):
+        self.needs = self._demand.needs()
+        for language, tokens in sorted(tokens_of(self.needs).items()):
             there = self._published.of(language)
             files = count_files(
                 tokens,
@@ -251,7 +257,7 @@ class Planner:
         return candidates.queue(want.purpose, count, add=self._queue.add, done=self._done)
 
     def _done(self, identities: list[str]) -> tuple[set[str], set[str]]:
-        published = {name for name in identities if name in self._published}
+        published = self._published.among(identities)
         closed, on_the_way = self._queue.known([name for name in identities if name not in published])
         return published | closed, on_the_way
 

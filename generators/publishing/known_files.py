@@ -45,11 +45,21 @@ COLUMNS = ("document", "repository", "license")  # by which documents are redact
 
 
 class Signed(NamedTuple):
-    """A document with its signature, and the ids of the files on disk that it nearly equals."""
+    """A document with its signature, the ids of the files on disk that it nearly equals, and its likeness to the nearest."""
 
     document: Document
     signature: Signatures
     twins: list[str]
+    likeness: float
+
+
+class Nearest(NamedTuple):
+    """The id of a known file that a document nearly equals, None where there is none or it is known itself; and which share
+    of its runs of words the known file has that is most like it, as far as one has a band alike.
+    """
+
+    twin: str | None
+    likeness: float
 
 
 class Recent(NamedTuple):
@@ -74,9 +84,10 @@ class KnownFiles:
         say: Callable[[str], None] = lambda line: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._catalog, self._language, self._rule, self._say, self._clock = catalog, language, rule, say, clock
+        self._catalog, self._language, self.rule, self._say, self._clock = catalog, language, rule, say, clock
         self._folder = folder / language
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._unusable():
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._streams = tuple(f"{kind}/{language}" for kind in ("documents", "heldout", KIND))
         self._stored: KnownSignatures | None = None
         self._recent: dict[tuple[int, str], Recent] = {}
@@ -105,19 +116,22 @@ class KnownFiles:
 
     def sign(self, documents: list[Document]) -> list[Signed]:
         """Documents that are to be judged. What is let through meanwhile need not be signed anew."""
-        signatures = sign([one.text for one in documents], [self._language] * len(documents), self._rule)
+        signatures = sign([one.text for one in documents], [self._language] * len(documents), self.rule)
         twins: list[list[str]] = [[] for _ in documents]
+        likeness = [0.0] * len(documents)
         if self._stored is not None:
-            asked, known = self._stored.find(signatures, self._language, self._out[1])
-            for place, name in zip(asked.tolist(), self._stored.records["name"][known].tolist(), strict=True):
+            found = self._stored.find(signatures, self._language, self._out[1])
+            likeness = found.likeness.tolist()
+            names = self._stored.records["name"][found.known].tolist()
+            for place, name in zip(found.asked.tolist(), names, strict=True):
                 twins[place].append(name.decode(errors="replace"))
-        return [Signed(*one) for one in zip(documents, signatures, twins, strict=True)]
+        return [Signed(*one) for one in zip(documents, signatures, twins, likeness, strict=True)]
 
-    def twin(self, signed: Signed) -> str | None:
-        """The id of a known file that a document nearly equals; None where there is none, or it is known itself."""
-        own = name_of(signed.document.document)
-        found = [*signed.twins, *(self._names[place] for place in self._bands.near(signed.signature))]
-        return None if not found or own in found else found[0]
+    def nearest(self, signed: Signed) -> Nearest:
+        """What is known that is like a document."""
+        own, near = name_of(signed.document.document), self._bands.near(signed.signature)
+        found = [*signed.twins, *(self._names[place] for place in near.places)]
+        return Nearest(None if not found or own in found else found[0], max(signed.likeness, near.likeness))
 
     def add(self, signed: Signed) -> None:
         """A document was let through."""
@@ -142,7 +156,7 @@ class KnownFiles:
     def _keep_recent(self, kept: Callable[[Recent], bool]) -> None:
         """Forgets the recent files but some."""
         before, self._recent = self._recent, {}
-        self._bands, self._names = RecentSignatures(self._rule, self._language), []
+        self._bands, self._names = RecentSignatures(self.rule, self._language), []
         for key, recent in before.items():
             if kept(recent):
                 self._note(key, recent)
@@ -199,7 +213,7 @@ class KnownFiles:
 
     def _reload(self) -> None:
         """Opens the index that lies on disk now, if its streams are still those that it was made of."""
-        found = read_known(self._folder, self._rule, is_checked=self._stored is not None)
+        found = read_known(self._folder, self.rule, is_checked=self._stored is not None)
         seen = [0, 0, 0]
         for stream, name in enumerate(self._streams):
             if found is not None and name in found.head.done:
@@ -231,7 +245,7 @@ class KnownFiles:
             self._say(f"reading about {of:,} files of {self._language}, to tell near-duplicates of them")
             with (
                 self._unusable(),
-                closing(SignatureWriter(self._folder, self._stored, self._rule, self._language)) as writer,
+                closing(SignatureWriter(self._folder, self._stored, self.rule, self._language)) as writer,
             ):
                 done = dict(self._stored.head.done) if self._stored is not None else {}
                 for stream, snapshot in enumerate(snapshots):
@@ -258,7 +272,7 @@ class KnownFiles:
         """Records and signatures, a row for each document; those of recent ones are known."""
         found = [self._recent.get((stream, name_of(one.document))) for one in documents]
         new = [one.text for one, recent in zip(documents, found, strict=True) if recent is None]
-        rows = iter(sign(new, [self._language] * len(new), self._rule))
+        rows = iter(sign(new, [self._language] * len(new), self.rule))
         signatures = np.stack([next(rows) if recent is None else recent.signature for recent in found])
         return records_of(documents, stream, part.number), signatures
 

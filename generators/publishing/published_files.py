@@ -5,9 +5,11 @@ Always holds: a file counts as accepted when an entry names its identity, and ne
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from generators.errors import OrderError
+from generators.publishing.identities import Identities
 from mixer.pool.files import KIND
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.part_files import read_parquet
@@ -21,9 +23,11 @@ class PublishedFiles:
 
     def __init__(self, catalog: Catalog, stream: str) -> None:
         self._log, self._read = catalog.stream_log(stream), 0
-        self.identities: set[str] = set()
+        self.identities = Identities()
         self.by_purpose: Counter[str] = Counter()
         self.by_recipe: Counter[str] = Counter()
+        self.written: Counter[str] = Counter()  # by recipe, the tokens of engines for what is published,
+        self.packed: Counter[str] = Counter()  # and how many of the stream's these are; of entries since these are counted
         self.tokens = 0
 
     def refresh(self) -> None:
@@ -36,9 +40,12 @@ class PublishedFiles:
             with bodies.understood(self._read):
                 body = bodies[self._read]
                 extra: dict[str, Any] = body["extra"] if body["event"] == "part" else {}  # a new place brings no files
-                self.identities |= set(extra.get("jobs", ()))
-                self.by_purpose.update(extra.get("purposes", ()))
+                self.identities.add(extra.get("jobs", ()))
+                self.by_purpose.update(extra.get("purposes", ()))  # counts; entries of earlier versions have a list
                 self.by_recipe.update(extra.get("recipes", {}))
+                for recipe, (written, packed) in extra.get("costs", {}).items():
+                    self.written[recipe] += written
+                    self.packed[recipe] += packed
                 self.tokens += extra.get("tokens", 0)
             self._read += 1
 
@@ -64,17 +71,32 @@ class AllPublished:
         """Tokens by language."""
         return {name.partition("/")[2]: one.tokens for name, one in self._streams.items()}
 
+    def costs(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """By language and version of a recipe: the tokens that engines wrote for published files, and those published."""
+        return {
+            (name.partition("/")[2], recipe): (one.written[recipe], packed)
+            for name, one in self._streams.items()
+            for recipe, packed in one.packed.items()
+        }
+
     def by_recipe(self) -> Counter[str]:
         """How many files each version of a recipe wrote, by label."""
         return sum((one.by_recipe for one in self._streams.values()), Counter())
 
-    def count(self, purpose: str | None = None, *, but: str = "") -> int:
-        """How many files there are, or how many of them were written for a purpose; `but`: a language that is left out."""
-        found = [one for name, one in self._streams.items() if name != f"{KIND}/{but}"]
-        return sum(len(one.identities) if purpose is None else one.by_purpose[purpose] for one in found)
+    def by_stream(self, purpose: str) -> Counter[str]:
+        """How many files each stream has that were written for a purpose."""
+        return Counter({name: one.by_purpose[purpose] for name, one in self._streams.items()})
 
-    def __contains__(self, identity: str) -> bool:
-        return any(identity in found.identities for found in self._streams.values())
+    def count(self, purpose: str | None = None) -> int:
+        """How many files there are, or how many of them were written for a purpose."""
+        if purpose is not None:
+            return self.by_stream(purpose).total()
+        return sum(len(one.identities) for one in self._streams.values())
+
+    def among(self, identities: Iterable[str]) -> set[str]:
+        """Those of some identities that are published."""
+        asked = list(identities)
+        return set[str]().union(*(found.identities.among(asked) for found in self._streams.values()))
 
 
 def find_file(catalog: Catalog, identity: str) -> dict[str, Any]:
@@ -85,8 +107,8 @@ def find_file(catalog: Catalog, identity: str) -> dict[str, Any]:
     for name in catalog.match_names(f"{KIND}/*"):
         for number, body in enumerate(catalog.stream_log(name).read()):
             if identity in body.get("extra", {}).get("jobs", ()):
-                snapshot = catalog.stream(name)
-                part = next(part for part in snapshot.parts if part.number == number)
+                catalog.stream(name)
+                part = catalog.manifest(name).part_of(number)
                 its = ("document", "==", identity)
                 rows = read_parquet(catalog.store, part, part.extra["files"], None, its).to_pylist()
                 spans = read_rows(catalog.store, part, ["sample", "start", "end"], its)

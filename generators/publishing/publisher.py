@@ -6,11 +6,9 @@ an identity which the log already has is never appended, whoever wrote that entr
 How: identities are checked against the whole log before packing, and again by the append itself after each lost race.
 """
 
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +18,7 @@ import pyarrow.parquet as pq
 from generators.publishing.published_files import PublishedFiles
 from generators.queue.job import AcceptedFile
 from streamer.catalog.catalog import Catalog
+from streamer.catalog.parts import folder_aside
 from streamer.errors import StreamError
 from streamer.packing.encoder import Ids, TextEncoder
 from streamer.packing.packing import Packed, pack, sidecar_rows
@@ -48,7 +47,8 @@ class Publisher:
     def publish(
         self, files: list[AcceptedFile], *, overdue: bool = False, most: Mapping[str, int] | None = None
     ) -> set[str]:
-        """Publishes what packs well; all of it when `overdue`, the last sample then padded.
+        """Publishes the longest run of files, from the first, that packs well; when `overdue` and none does, all of them,
+        the last sample then padded.
 
         Args: most, how many files of a purpose the stream may have; without bound for others.
         Returns: identities of `files` that are published now, by this call or before; the others wait for more files.
@@ -56,12 +56,11 @@ class Publisher:
         """
         while True:
             self.published.refresh()
-            done = self.published.identities
+            done = self.published.identities.among(file.identity for file in files)
             waiting = list({file.identity: file for file in files if file.identity not in done}.values())
             chosen, packed = self._choose(self._within(waiting, most or {}), overdue=overdue)
-            if not chosen:
-                return done & {file.identity for file in files}
-            self._append(chosen, packed, most or {})
+            if not chosen or self._append(chosen, packed, most or {}):
+                return done | {file.identity for file in chosen}
 
     def _within(self, files: list[AcceptedFile], most: Mapping[str, int]) -> list[AcceptedFile]:
         """The files that their purposes still want, first ones first."""
@@ -73,11 +72,11 @@ class Publisher:
         return found
 
     def _choose(self, files: list[AcceptedFile], *, overdue: bool) -> tuple[list[AcceptedFile], Packed]:
-        """The longest run of files from the first whose padding is at most a twentieth, or all when overdue."""
+        """The longest run of files from the first whose padding is at most a twentieth, or else all when overdue."""
         ids = self._encode(files)
         totals = list(accumulate(len(part) + 1 for part in ids))
         fits = (number for number in range(len(files), 0, -1) if self._packs_well(totals[number - 1]))
-        count = len(files) if overdue else next(fits, 0)
+        count = next(fits, len(files) if overdue else 0)
         packed = pack(ids[:count], seq_len=self._seq_len, dtype=self._dtype, end_of_document_id=self._end)
         return files[:count], packed
 
@@ -92,14 +91,15 @@ class Publisher:
         self._ids = {file.identity: self._ids[file.identity] for file in files}
         return list(self._ids.values())
 
-    def _append(self, files: list[AcceptedFile], packed: Packed, most: Mapping[str, int]) -> None:
-        """One attempt; a race that was lost to one of these files leaves nothing behind."""
+    def _append(self, files: list[AcceptedFile], packed: Packed, most: Mapping[str, int]) -> bool:
+        """One attempt; False, and nothing is left behind, where a race was lost to one of these files."""
         mine = [file.identity for file in files]
         documents = [file.document for file in files]
         extra = {
             "jobs": mine,
-            "purposes": [file.purpose for file in files],
+            "purposes": dict(Counter(file.purpose for file in files)),
             "recipes": dict(Counter(file.origin.recipe for file in files)),
+            "costs": self._costs(files),
             "files": FILES,
             "tokens": packed.tokens,
             "padding_tokens": packed.padding_tokens,
@@ -107,13 +107,13 @@ class Publisher:
 
         def decide(bodies: Bodies) -> dict[str, Any] | None:
             self.published.note(bodies)
-            is_late = self.published.identities & set(mine) or len(self._within(files, most)) < len(files)
+            is_late = self.published.identities.among(mine) or len(self._within(files, most)) < len(files)
             return None if is_late else extra
 
-        with tempfile.TemporaryDirectory(prefix="phasemix-files-") as aside:
-            path = Path(aside) / FILES
+        with folder_aside() as aside:
+            path = aside / FILES
             pq.write_table(table_of(files), path, compression="zstd")
-            self._catalog.append_when(
+            found = self._catalog.append_when(
                 self.stream,
                 packed.rows,
                 seq_len=self._seq_len,
@@ -123,6 +123,15 @@ class Publisher:
                 files={FILES: path},
                 decide=decide,
             )
+        return found is not None
+
+    def _costs(self, files: list[AcceptedFile]) -> dict[str, tuple[int, int]]:
+        """Of each recipe the tokens that engines wrote, and those that are published."""
+        written, published = Counter[str](), Counter[str]()
+        for file in files:
+            written[file.origin.recipe] += file.origin.tokens
+            published[file.origin.recipe] += len(self._ids[file.identity]) + 1
+        return {recipe: (written[recipe], published[recipe]) for recipe in published}
 
 
 def table_of(files: list[AcceptedFile]) -> pa.Table:

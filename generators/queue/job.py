@@ -9,8 +9,9 @@ from enum import StrEnum
 import msgspec
 import xxhash
 
+from generators.recipes.limits import Limits
 from generators.recipes.recipe import Sampling
-from mixer.pool.files import KIND, MOST_CHARACTERS, RejectedFile
+from mixer.pool.files import KIND, MOST_CHARACTERS, RejectedFile, Values
 from streamer.documents.document import Document
 
 
@@ -21,6 +22,7 @@ class Reason(StrEnum):
     UNFINISHED_REASONING = "unfinished_reasoning"
     CUT_OFF = "cut_off"
     TOO_LARGE = "too_large"
+    LONE_SURROGATE = "lone_surrogate"
     EMPTY = "empty"
     NO_FILE = "no_file"
     SEVERAL_FILES = "several_files"
@@ -40,6 +42,7 @@ class Reason(StrEnum):
     DOES_NOT_RUN = "does_not_run"
     NEAR_DUPLICATE = "near_duplicate"
     CONTAMINATED = "contaminated"
+    LOW_SCORE = "low_score"
     REDACTED = "redacted"
     NOT_WANTED = "not_wanted"  # its order was filled meanwhile; it may be planned again for another
 
@@ -49,8 +52,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     `text`: as much of the seed document as the prompt has, `repository` and `license` are the seed's; `index`: the n-th file
     wanted of it, from 0; `purpose`: whom it is for, `order/3` or `demand/python`. `recipe`: name and version, `prompt` its
-    template, `execute_s`: how long its file is run, None for not at all. What recipe, model, seed and index do not say is no
-    part of the identity.
+    template, `limits` what holds for the language, `execute_s` how long its file is run, None for not at all. What recipe,
+    model, seed and index do not say is no part of the identity.
     """
 
     language: str
@@ -62,6 +65,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     purpose: str
     prompt: str = ""
     sampling: Sampling = Sampling()
+    limits: Limits = Limits()
     execute_s: float | None = None
     repository: str = ""
     license: str = ""
@@ -97,11 +101,11 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """Accepted with the file's text, or rejected with a reason and what was measured or found, by name."""
+    """Accepted with the file's text, or rejected with a reason; and what was measured or found."""
 
     text: str | None = None
     reason: Reason | None = None
-    values: dict[str, float | str] = {}
+    values: Values = {}
 
     @property
     def accepted(self) -> bool:
@@ -128,20 +132,26 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int = 0
     asked_at_s: float = 0.0
     answered_at_s: float = 0.0
-    values: dict[str, float] = {}
+    values: Values = {}
 
 
 class AcceptedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that passed a worker's gates, with its job's identity and purpose."""
+    """A file that passed a worker's gates, with its job's identity and purpose. `limits`: for the gates that follow."""
 
     identity: str
     purpose: str
     document: Document
     origin: Origin
+    limits: Limits = Limits()
+
+    def measured(self, values: Values) -> "AcceptedFile":
+        """The file with what further gates have measured."""
+        origin = msgspec.structs.replace(self.origin, values={**self.origin.values, **values})
+        return msgspec.structs.replace(self, origin=origin)
 
 
 def accepted_file(
-    job: Job, text: str, completion: Completion | None = None, *, values: dict[str, float] | None = None
+    job: Job, text: str, completion: Completion | None = None, *, values: Values | None = None
 ) -> AcceptedFile:
     """The synthetic document that a job gave; its id is the job's identity."""
     document = Document(
@@ -171,10 +181,10 @@ def accepted_file(
         values=values or {},
         **known,
     )
-    return AcceptedFile(identity=job.identity, purpose=job.purpose, document=document, origin=origin)
+    return AcceptedFile(identity=job.identity, purpose=job.purpose, document=document, origin=origin, limits=job.limits)
 
 
-def rejected_job(job: Job, reason: str, text: str, at_ms: int) -> RejectedFile:
+def rejected_job(job: Job, reason: str, text: str, at_ms: int, values: Values | None = None) -> RejectedFile:
     """What a job gave, kept to be looked at."""
     return RejectedFile(
         id=job.identity,
@@ -182,12 +192,14 @@ def rejected_job(job: Job, reason: str, text: str, at_ms: int) -> RejectedFile:
         at_s=at_ms / 1000,
         reason=reason,
         seed=job.seed_document,
+        recipe=job.recipe,
         model=job.model,
-        text=text[:MOST_CHARACTERS],
+        text=text[:MOST_CHARACTERS].encode(errors="replace").decode(),
+        values=values or {},
     )
 
 
-def rejected_file(file: AcceptedFile, reason: str, at_ms: int, values: dict[str, float | str] | None = None) -> RejectedFile:
+def rejected_file(file: AcceptedFile, reason: str, at_ms: int, values: Values | None = None) -> RejectedFile:
     """A file that passed a worker's gates and was then refused."""
     document = file.document
     return RejectedFile(
@@ -196,6 +208,7 @@ def rejected_file(file: AcceptedFile, reason: str, at_ms: int, values: dict[str,
         at_s=at_ms / 1000,
         reason=reason,
         seed=file.origin.seed_document,
+        recipe=file.origin.recipe,
         model=document.repository.removeprefix(f"{KIND}/"),
         text=document.text[:MOST_CHARACTERS],
         values=values or {},

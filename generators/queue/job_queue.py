@@ -10,7 +10,9 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from generators.queue.job import AcceptedFile, Job
-from mixer.pool.files import RejectedFile
+from mixer.pool.files import RejectedFile, Values
+
+MOST_DEAD = 10_000  # letters that are kept
 
 
 class Claim(NamedTuple):
@@ -86,17 +88,17 @@ class JobQueue(Protocol):
     def deliver(self, claim: Claim, file: AcceptedFile) -> None:
         """The job's file is written: it waits to be published."""
 
-    def reject_job(self, claim: Claim, reason: str, text: str) -> None:
-        """The job is gone, counted under `reason`; its text is kept for a while, to be looked at."""
+    def reject_job(self, claim: Claim, reason: str, text: str, values: Values | None = None) -> None:
+        """The job is gone, counted under `reason`; its text is kept for a while with what was measured, to be looked at."""
 
-    def reject_file(self, waiting: Waiting, reason: str, values: dict[str, float | str] | None = None) -> None:
+    def reject_file(self, waiting: Waiting, reason: str, values: Values | None = None) -> None:
         """The file is gone, counted under `reason`; it is kept for a while with what was found, to be looked at.
 
         One that is not wanted may be planned again.
         """
 
     def bury(self, claim: Claim, why: str) -> None:
-        """The job is gone to the dead letters."""
+        """The job is gone to the dead letters; where there are `MOST_DEAD`, it ends as a rejected one does."""
 
     def dead(self) -> list[DeadJob]:
         """The dead letters."""
@@ -130,6 +132,9 @@ class JobQueue(Protocol):
 
     def ends(self) -> Ends:
         """How jobs ended so far."""
+
+    def ends_by_recipe(self) -> dict[tuple[str, str], Ends]:
+        """The same of each language and version of a recipe."""
 
     def rejections(self) -> Counter[str]:
         """Rejected jobs by reason."""

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 
 import msgspec
 
+from generators.queue import job_queue
 from generators.queue.job import AcceptedFile, Job, Reason, rejected_file, rejected_job
 from generators.queue.job_queue import Claim, DeadJob, Depth, Ends, Known, Waiting
-from mixer.pool.files import MOST_KEPT, RejectedFile
+from mixer.pool.files import MOST_KEPT, RejectedFile, Values
 
 
 class MemoryJobQueue:
@@ -27,6 +28,7 @@ class MemoryJobQueue:
         self._dead: dict[str, DeadJob] = {}
         self._rejected: list[RejectedFile] = []
         self._ends: Counter[str] = Counter()
+        self._ends_by_recipe: dict[tuple[str, str], Counter[str]] = {}
 
     def _entry(self) -> str:
         self._next += 1
@@ -74,23 +76,24 @@ class MemoryJobQueue:
     def deliver(self, claim: Claim, file: AcceptedFile) -> None:
         self._claimed.pop(claim.entry, None)
         self._files[self._entry()] = (file, self.now_ms)
-        self._ends["delivered"] += 1
+        self._end("delivered", file.document.language, file.origin.recipe)
 
-    def reject_job(self, claim: Claim, reason: str, text: str) -> None:
+    def reject_job(self, claim: Claim, reason: str, text: str, values: Values | None = None) -> None:
         self._claimed.pop(claim.entry, None)
-        self._reject(rejected_job(claim.job, reason, text, self.now_ms))
+        self._reject(rejected_job(claim.job, reason, text, self.now_ms, values))
 
-    def reject_file(self, waiting: Waiting, reason: str, values: dict[str, float | str] | None = None) -> None:
+    def reject_file(self, waiting: Waiting, reason: str, values: Values | None = None) -> None:
         self._files.pop(waiting.entry, None)
-        self._reject(rejected_file(waiting.file, reason, self.now_ms, values))
+        file = rejected_file(waiting.file, reason, self.now_ms, values)
+        self._reject(file)
         if reason != Reason.NOT_WANTED:
-            self._ends["delivered"] -= 1
+            self._end("delivered", file.language, file.recipe, -1)
 
     def _reject(self, file: RejectedFile) -> None:
         self._on_the_way.pop(file.id, None)
         if file.reason != Reason.NOT_WANTED:
             self._closed.add(file.id)
-            self._ends["refused"] += 1
+            self._end("refused", file.language, file.recipe)
         self._rejections[file.reason] += 1
         self._rejected = [file, *self._rejected][:MOST_KEPT]
 
@@ -100,8 +103,11 @@ class MemoryJobQueue:
     def bury(self, claim: Claim, why: str) -> None:
         self._claimed.pop(claim.entry, None)
         self._on_the_way.pop(claim.job.identity, None)
-        self._dead[claim.job.identity] = DeadJob(msgspec.structs.replace(claim.job, text="", prompt=""), why)
-        self._ends["buried"] += 1
+        if len(self._dead) < job_queue.MOST_DEAD:
+            self._dead[claim.job.identity] = DeadJob(msgspec.structs.replace(claim.job, text="", prompt=""), why)
+        else:
+            self._closed.add(claim.job.identity)
+        self._end("buried", claim.job.language, claim.job.recipe)
 
     def dead(self) -> list[DeadJob]:
         return list(self._dead.values())
@@ -147,6 +153,13 @@ class MemoryJobQueue:
 
     def ends(self) -> Ends:
         return Ends(**{name: self._ends[name] for name in Ends._fields})
+
+    def ends_by_recipe(self) -> dict[tuple[str, str], Ends]:
+        return {words: Ends(**counts) for words, counts in self._ends_by_recipe.items()}
+
+    def _end(self, how: str, language: str, recipe: str, count: int = 1) -> None:
+        self._ends[how] += count
+        self._ends_by_recipe.setdefault((language, recipe), Counter())[how] += count
 
     def rejections(self) -> Counter[str]:
         return self._rejections.copy()

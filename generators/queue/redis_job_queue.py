@@ -6,11 +6,12 @@ queue, not an error.
     :queue     stream  jobs; group "workers"; what is closed or delivered is deleted, so XLEN is what is left
     :files     stream  files that wait to be published; group "publishers"
     :on_way    hash    identity to purpose and recipe, from `add` to the end
-    :rejected  set     identities; :rejections  hash  reason to count
+    :rejected:XXXX  hash  the identities, but for their first four digits, of rejected jobs; :rejections  reason to count
     :rejected_files  list  the last 200 of them, whose format mixer owns
     :dead      hash    identity to job, without its text, and reason
     :root      string  the address of the root, while a planner or publisher is at work: copies of a root share its identity
-    :ends      hash    how many jobs were delivered, refused by a gate, and buried; and how often dead letters were revived
+    :ends      hash    how many jobs were delivered, refused by a gate, and buried, also of each language and recipe; and how
+                       often dead letters were revived
 """
 
 import threading
@@ -25,10 +26,11 @@ import msgspec
 import redis
 
 from generators.errors import QueueError
+from generators.queue import job_queue
 from generators.queue.job import AcceptedFile, Job, Reason, rejected_file, rejected_job
 from generators.queue.job_queue import Claim, DeadJob, Depth, Ends, Known, Waiting
 from mixer.pool import pool
-from mixer.pool.files import MOST_KEPT, RejectedFile, rejected_key
+from mixer.pool.files import MOST_KEPT, RejectedFile, Values, rejected_key
 from streamer.catalog.catalog import Catalog
 from streamer.wording import without_secrets
 
@@ -103,23 +105,28 @@ class RedisJobQueue:
     def deliver(self, claim: Claim, file: AcceptedFile) -> None:
         def change(transaction: Any) -> None:
             transaction.xadd(self._files, {"file": msgspec.json.encode(file)})
-            transaction.hincrby(self._ends, "delivered", 1)
+            self._end(transaction, "delivered", file.document.language, file.origin.recipe)
             transaction.xack(self._queue, WORKERS, claim.entry)
             transaction.xdel(self._queue, claim.entry)
 
         self._change(change)
 
-    def reject_job(self, claim: Claim, reason: str, text: str) -> None:
-        self._reject(self._queue, WORKERS, claim.entry, rejected_job(claim.job, reason, text, now_ms()))
+    def reject_job(self, claim: Claim, reason: str, text: str, values: Values | None = None) -> None:
+        self._reject(self._queue, WORKERS, claim.entry, rejected_job(claim.job, reason, text, now_ms(), values))
 
     def bury(self, claim: Claim, why: str) -> None:
+        is_full = self.count_dead() >= job_queue.MOST_DEAD
+
         def change(transaction: Any) -> None:
             transaction.xack(self._queue, WORKERS, claim.entry)
             transaction.xdel(self._queue, claim.entry)
             transaction.hdel(self._on_way, claim.job.identity)
             letter = DeadJob(msgspec.structs.replace(claim.job, text="", prompt=""), why)
-            transaction.hset(self._dead, claim.job.identity, msgspec.json.encode(letter))
-            transaction.hincrby(self._ends, "buried", 1)
+            if is_full:
+                transaction.hset(*self._place_of(claim.job.identity), b"")
+            else:
+                transaction.hset(self._dead, claim.job.identity, msgspec.json.encode(letter))
+            self._end(transaction, "buried", claim.job.language, claim.job.recipe)
 
         self._change(change)
 
@@ -146,7 +153,7 @@ class RedisJobQueue:
     def keep(self, publisher: str, entries: list[str]) -> None:
         self._beat(self._files, PUBLISHERS, publisher, entries)
 
-    def reject_file(self, waiting: Waiting, reason: str, values: dict[str, float | str] | None = None) -> None:
+    def reject_file(self, waiting: Waiting, reason: str, values: Values | None = None) -> None:
         self._reject(self._files, PUBLISHERS, waiting.entry, rejected_file(waiting.file, reason, now_ms(), values))
 
     def published(self, waiting: list[Waiting]) -> None:
@@ -183,17 +190,27 @@ class RedisJobQueue:
             return Known(set(), set())
 
         def read(transaction: Any) -> None:
-            transaction.smismember(self._rejected, identities)
             transaction.hmget(self._dead, identities)
             transaction.hmget(self._on_way, identities)
+            for identity in identities:
+                transaction.hexists(*self._place_of(identity))
 
-        rejected, dead, on_way = self._change(read)
+        dead, on_way, *rejected = self._change(read)
         closed = {name for name, *found in zip(identities, rejected, dead, strict=True) if any(found)}
         return Known(closed, {name for name, found in zip(identities, on_way, strict=True) if found})
 
     def ends(self) -> Ends:
-        counts = {name.decode(): int(count) for name, count in self.ask(self.client.hgetall, self._ends).items()}
-        return Ends(**{name: counts.get(name, 0) for name in Ends._fields})
+        counts = self.ask(self.client.hmget, self._ends, Ends._fields)
+        return Ends(*(int(count or 0) for count in counts))
+
+    def ends_by_recipe(self) -> dict[tuple[str, str], Ends]:
+        found: dict[tuple[str, str], dict[str, int]] = {}
+        for name, count in self.ask(self.client.hgetall, self._ends).items():
+            how, _, words = name.decode().partition(" ")
+            if words:
+                language, _, recipe = words.partition(" ")
+                found.setdefault((language, recipe), {})[how] = int(count)
+        return {words: Ends(**counts) for words, counts in found.items()}
 
     def rejections(self) -> Counter[str]:
         counts = self.ask(self.client.hgetall, self._rejections)
@@ -204,6 +221,10 @@ class RedisJobQueue:
         return [msgspec.json.decode(data, type=RejectedFile) for data in kept]
 
     # calls
+
+    def _place_of(self, identity: str) -> tuple[str, bytes]:
+        """The hash and the field of a rejected identity. Small hashes take a quarter of what one set does."""
+        return f"{self._rejected}:{identity[:4]}", bytes.fromhex(identity[4:])
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
@@ -236,15 +257,19 @@ class RedisJobQueue:
             transaction.xdel(stream, entry)
             transaction.hdel(self._on_way, file.id)
             if file.reason != Reason.NOT_WANTED:
-                transaction.sadd(self._rejected, file.id)
-                transaction.hincrby(self._ends, "refused", 1)
+                transaction.hset(*self._place_of(file.id), b"")
+                self._end(transaction, "refused", file.language, file.recipe)
                 if stream == self._files:  # it was counted as delivered
-                    transaction.hincrby(self._ends, "delivered", -1)
+                    self._end(transaction, "delivered", file.language, file.recipe, -1)
             transaction.hincrby(self._rejections, file.reason, 1)
             transaction.lpush(self._rejected_files, msgspec.json.encode(file))
             transaction.ltrim(self._rejected_files, 0, MOST_KEPT - 1)
 
         self._change(change)
+
+    def _end(self, transaction: Any, how: str, language: str, recipe: str, count: int = 1) -> None:
+        for name in (how, f"{how} {language} {recipe}"):
+            transaction.hincrby(self._ends, name, count)
 
     def _change(self, change: Any) -> list[Any]:
         """One MULTI/EXEC of what `change` asks for, or a part of one within `at_once`; then nothing is answered."""

@@ -8,12 +8,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
 from generators.errors import RecipeError
+from generators.recipes.limits import Limits, check_gates, limits_of
+from mixer.faults import Fault, check, dotted
+from mixer.mixture.places import line_of
 from streamer.catalog.catalog import Catalog
+from streamer.documents.languages import LANGUAGES
 from streamer.documents.toml_text import parse_toml, read_text
 from streamer.errors import TomlError
 from streamer.store.formats import check_format
@@ -57,6 +61,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         execute_s: For how long a written Python file is run in the sandbox, which it must end in by itself and without an
             error. Unset, none is run.
         sampling: How the engine chooses tokens.
+        gates: What files must keep to where that differs from the usual: `generators.recipes.limits.Limits`, and in a table
+            of a language, `[gates.sql]`, what differs for that one.
     """
 
     name: Name
@@ -68,18 +74,23 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     seed_characters: Annotated[int, msgspec.Meta(ge=200, le=10**6)] = 6000
     execute_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] | None = None
     sampling: Sampling = Sampling()
+    gates: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
         missing = [place for place in PLACES if place not in self.prompt]
         if missing:
-            raise RecipeError(
-                f"prompt of recipe {self.name} has no {' and no '.join(missing)}; write them where they belong"
-            )
+            said = f" of recipe {self.name} has no {' and no '.join(missing)}; write them where they belong"
+            raise Fault(("prompt",), said)
+        check_gates(self.gates)
 
     @property
     def label(self) -> str:
         """Name and version, as identities have it."""
         return f"{self.name}/{self.version}"
+
+    def limits(self, language: str) -> Limits:
+        """What its files of a language must keep to."""
+        return limits_of(self.gates, language)
 
 
 def write_prompt(template: str, *, language: str, seed: str, variation: int) -> str:
@@ -90,14 +101,13 @@ def write_prompt(template: str, *, language: str, seed: str, variation: int) -> 
 
 
 def parse_recipe(text: str, *, name: str) -> Recipe:
-    """A recipe from TOML. Raises: RecipeError that names the key."""
+    """A recipe from TOML. Raises: RecipeError that names line and key."""
     try:
-        return msgspec.convert(parse_toml(text), Recipe)
-    except (TomlError, msgspec.ValidationError) as error:
-        known = Recipe.__struct_fields__
-        unknown = str(error).partition("unknown field `")[2].partition("`")[0]
-        near = did_you_mean(unknown, [*known, *Sampling.__struct_fields__]) if unknown else ""
-        raise RecipeError(f"{name}: {error}; the keys are {', '.join(known)}{near}") from error
+        return check(parse_toml(text), Recipe)
+    except TomlError as error:
+        raise RecipeError(f"{name}: {error}") from error
+    except Fault as fault:
+        raise RecipeError(f"{name}:{line_of(text, fault.path)}: {dotted(fault.of) or 'the recipe'}{fault.said}") from fault
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -139,8 +149,13 @@ def read_recipes(bodies: Bodies) -> tuple[dict[str, Recipe], dict[str, Recipe]]:
 def add_recipe(catalog: Catalog, recipe: Recipe) -> bool:
     """Adds a recipe to a root; False when it is there.
 
-    Raises: RecipeError when its version says something else there, or when it takes the place of the only one that writes.
+    Raises: RecipeError when its version says something else there, or when it takes the place of the only one that writes;
+    CorpusError when the root lacks an annotator that it names.
     """
+    for label in sorted({recipe.limits(language).annotator for language in LANGUAGES} - {""}):
+        from streamer.scoring import trained
+
+        trained.load(catalog, label)
 
     def decide(bodies: Bodies) -> Body | None:
         newest, labels = read_recipes(bodies)

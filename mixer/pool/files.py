@@ -4,6 +4,7 @@ Always holds: an accepted file is one that an entry of a stream names; rejected 
 lose them. A text goes out as pairs of class and text that together are the text, never as markup.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,13 +18,14 @@ from streamer.catalog.part_files import read_parquet
 KIND = "synthetic"
 MOST_KEPT = 200
 MOST_CHARACTERS = 1 << 16
+Values = dict[str, int | float | str]  # what gates measured, by name; a limit is called min_, max_ or least_ and that name
 LEXERS = {"jupyter-notebook": "python"}  # where Pygments has another word than we
 
 
 class RejectedFile(msgspec.Struct, frozen=True, kw_only=True):
     """One element of the list in Redis. `id`: the job's identity; `seed`: the seed document's id.
 
-    `values`: what the gate found, such as `of`, the document that a near-duplicate nearly equals.
+    `values`: what the gate measured or found, such as `of`, the document that a near-duplicate nearly equals.
     """
 
     id: str
@@ -33,7 +35,8 @@ class RejectedFile(msgspec.Struct, frozen=True, kw_only=True):
     seed: str
     model: str
     text: str
-    values: dict[str, float | str] = {}
+    recipe: str = ""
+    values: Values = {}
 
 
 class PoolFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +51,8 @@ class PoolFile(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     text: str
     tokens: list[tuple[str, str]]
-    values: dict[str, float | str] = {}
+    recipe: str = ""
+    values: Values = {}
 
 
 def rejected_key(keys: str) -> str:
@@ -92,9 +96,9 @@ def accepted_files(catalog: Catalog, limit: int) -> list[PoolFile]:
 
 def read_files(catalog: Catalog, part: PartInfo, at_s: float, limit: int) -> Iterator[PoolFile]:
     """The last `limit` files of a part, last first."""
-    columns = ["document", "text", "language", "path", "repository"]
-    table = read_parquet(catalog.store, part, part.extra["files"], columns)
+    table = read_parquet(catalog.store, part, part.extra["files"], None)
     for row in table.slice(max(0, len(table) - limit)).to_pylist()[::-1]:
+        origin = json.loads(row.get("origin") or "{}")  # which files of earlier versions lack
         yield file_of(
             "accepted",
             id=row["document"],
@@ -104,6 +108,8 @@ def read_files(catalog: Catalog, part: PartInfo, at_s: float, limit: int) -> Ite
             seed=row["path"].split("/")[-2],
             model=row["repository"].removeprefix(f"{KIND}/"),
             text=row["text"],
+            recipe=origin.get("recipe", ""),
+            values=origin.get("values", {}),
         )
 
 

@@ -53,11 +53,40 @@ class Supply(msgspec.Struct, frozen=True, kw_only=True):
     time_left_s: float | None = None
 
 
+class RecipeSupply(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version of a recipe gives of a language: of the jobs that `ended`, as far as Redis remembers, those with a file
+    that no gate has refused; and the tokens that the engine wrote for each published one, None where it does not count them.
+    """
+
+    language: str
+    recipe: str
+    ended: int = 0
+    accepted: int = 0
+    published_tokens: int = 0
+    written_per_token: float | None = None
+
+
+class RunSupply(msgspec.Struct, frozen=True, kw_only=True):
+    """A live run that will draw more of a language's synthetic tokens than are published.
+
+    `left_tokens`: so many its ledger may draw yet of what is published, each token once where no cap says more;
+    `drawn_per_min`: tokens, over the last ten minutes; `starves_in_s`: when nothing is left at this rate and at that of the
+    supply, None where that is never, or not before the run's end.
+    """
+
+    run: str
+    language: str
+    left_tokens: int
+    drawn_per_min: float
+    starves_in_s: float | None = None
+
+
 class PoolState(msgspec.Struct, frozen=True, kw_only=True):
     """The pool as it last reported. `unpublished`: files that wait for a part; `dead`: jobs among the dead letters.
 
     `says`: what keeps the planner from planning, if something does. `files_per_job`: which share of the jobs that ended gave
-    a file, None before one did. `supply`: of each language that runs draw synthetic samples of.
+    a file, None before one did. `supply`: of each language that runs draw synthetic samples of; `runs`: those that do;
+    `recipes`: what each gives.
     """
 
     workers: list[WorkerState]
@@ -71,6 +100,8 @@ class PoolState(msgspec.Struct, frozen=True, kw_only=True):
     says: str = ""
     files_per_job: float | None = None
     supply: list[Supply] = []
+    runs: list[RunSupply] = []
+    recipes: list[RecipeSupply] = []
     rates: PoolRates = PoolRates()
 
 

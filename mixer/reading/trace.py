@@ -101,7 +101,7 @@ class Trace:
         self._redactions = BatchRedactions(self.catalog, self._journal)
         self._planner: Planner | None = None
         self._texts = Texts(self.catalog)
-        self._searched: dict[tuple[str, str, str], list[Span] | None] = {}  # (part's folder, column, value)
+        self._searched: dict[tuple[str, ...], list[Span] | None] = {}  # by folder, part, column and value
         self._line: Ancestry[Trace] = Ancestry(self, lambda parent: Trace(self.catalog, parent))
 
     @property
@@ -283,7 +283,7 @@ class Trace:
         found: dict[Row, list[Span]] = defaultdict(list)
         for column in ("document", "path"):
             for stream, part in parts:
-                key = part.folder, column, document
+                key = part.folder, part.part_id, column, document
                 if key not in self._searched:
                     self._searched[key] = find_spans(self.catalog.store, part, column, document)
                 for span in self._searched[key] or []:

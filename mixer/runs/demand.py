@@ -5,8 +5,10 @@ however many runs there are.
 """
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from mixer.errors import MixtureError
 from mixer.journal.journal import Forecast
@@ -25,6 +27,37 @@ HORIZON_STEPS = 256  # how far ahead a run without num_steps is provided for
 KIND = "synthetic/"
 
 
+class Need(NamedTuple):
+    """What a run that has not ended will draw of a synthetic stream.
+
+    `missing_tokens`: beyond what is published; `left_samples`: so many draws are left of what is published, and each sample
+    that is added gives `draws_per_sample` (without a cap each is counted once); `samples_per_step`: of a global batch;
+    `end_step`: its ledger's end; `last_step`: its horizon, None without one.
+    """
+
+    run: str
+    language: str
+    missing_tokens: int
+    left_samples: int
+    draws_per_sample: int
+    samples_per_step: float
+    seq_len: int
+    end_step: int
+    last_step: int | None
+
+    def starves_in_s(self, steps_per_s: float, tokens_per_s: float) -> float | None:
+        """When nothing is left, at its own pace and that of the stream; None where that is never, or behind its horizon."""
+        if self.left_samples <= 0:
+            return 0.0
+        drawn = self.samples_per_step * steps_per_s
+        loss = drawn - self.draws_per_sample * tokens_per_s / self.seq_len
+        if loss <= 0:
+            return None
+        seconds = self.left_samples / loss
+        is_behind = self.last_step is not None and seconds * steps_per_s >= self.last_step - self.end_step
+        return None if is_behind else seconds
+
+
 class Demand:
     """What the runs of a catalog need. Asked again, only what is new in their logs is read."""
 
@@ -40,15 +73,15 @@ class Demand:
         A run is looked at to its `num_steps`, else 256 steps past its ledger, with what its schedule comes to until then; a
         stream may give each sample `max_passes` times.
         """
-        wanted: dict[str, int] = {}
+        return tokens_of(self.needs())
+
+    def needs(self) -> list[Need]:
+        """Of each run that has not ended, and each synthetic stream of which it will draw more than is published."""
         if not any(name.startswith(KIND) for name in self._catalog.names("streams")):
-            return wanted
-        for name in self._catalog.names("runs"):
-            journal = self._open(name)
-            if journal is not None and journal.ledger.ended is None:
-                for language, tokens in self._of(journal):
-                    wanted[language] = max(wanted.get(language, 0), tokens)
-        return {language: tokens for language, tokens in wanted.items() if tokens > 0}
+            return []
+        journals = map(self._open, self._catalog.names("runs"))
+        live = (journal for journal in journals if journal is not None and journal.ledger.ended is None)
+        return [need for journal in live for need in self._of(journal) if need.missing_tokens > 0]
 
     def _open(self, name: str) -> Forecast | None:
         """A run's journal, with what was written since; None for one that draws nothing synthetic."""
@@ -73,8 +106,8 @@ class Demand:
             map(may_match, patterns)
         )
 
-    def _of(self, journal: Forecast) -> list[tuple[str, int]]:
-        """(language, tokens) of each synthetic stream that a run draws from."""
+    def _of(self, journal: Forecast) -> list[Need]:
+        """Of each synthetic stream that a run draws from."""
         ledger = journal.ledger
         settings, end = ledger.settings, ledger.end
         horizon = end + HORIZON_STEPS if ledger.last_step is None else ledger.last_step
@@ -84,25 +117,44 @@ class Demand:
             plan = bound.mean(self._mixtures, end, horizon)
         if not any(stream.startswith(KIND) for stream in plan.streams):
             return []
-        standings, waits, found = standings_in(journal), journal.waits_for(), list[tuple[str, int]]()
+        standings, waits, found = standings_in(journal), journal.waits_for(), list[Need]()
         for stream, share, cap in zip(plan.streams, plan.shares, plan.max_passes, strict=True):
             if stream.startswith(KIND):
                 standing = standing_in(standings, stream)
                 asked = standing.owed + share * (horizon - end) * settings.global_batch
-                missing = lacking(standing, self._catalog.stream(stream).samples, cap, -((SLACK - asked) // ONE))
-                found.append((stream.split("/")[1], max(missing, int(stream == waits)) * settings.seq_len))
+                left, more = stock(standing, self._catalog.stream(stream).samples, cap)
+                missing = -(-(-((SLACK - asked) // ONE) - left) // more)
+                found.append(
+                    Need(
+                        run=journal.run,
+                        language=stream.split("/")[1],
+                        missing_tokens=max(missing, int(stream == waits)) * settings.seq_len,
+                        left_samples=0 if stream == waits else left,
+                        draws_per_sample=more,
+                        samples_per_step=share * settings.global_batch / ONE,
+                        seq_len=settings.seq_len,
+                        end_step=end,
+                        last_step=ledger.last_step,
+                    )
+                )
         return found
 
 
-def lacking(standing: Standing, samples: int, max_passes: int | None, draws: int) -> int:
-    """Samples that a stream with `samples` of them lacks to give so many draws more.
+def stock(standing: Standing, samples: int, max_passes: int | None) -> tuple[int, int]:
+    """How many draws a stream with `samples` of them has left, and how many more it has for a sample more.
 
     One that joins in a pass is drawn in this and in later passes only; without a cap each is to be drawn once.
     """
     left, more = (standing.left(total, max_passes) for total in (samples, samples + 1))
-    if left is None or more is None:
-        return standing.drawn + draws - samples
-    return -(-(draws - left) // max(1, more - left))
+    return (samples - standing.drawn, 1) if left is None or more is None else (left, max(1, more - left))
+
+
+def tokens_of(needs: Iterable[Need]) -> dict[str, int]:
+    """The tokens that are missing of each language: as many as the run that lacks most."""
+    wanted: dict[str, int] = {}
+    for need in needs:
+        wanted[need.language] = max(wanted.get(need.language, 0), need.missing_tokens)
+    return wanted
 
 
 def may_match(glob: str) -> bool:

@@ -68,7 +68,7 @@ class Catalog:
         self.store = open_store(root)
         self._logs: dict[str, Log] = {}
         self._manifests: dict[str, Manifest] = {}
-        self.compacted = set[str]()  # names of the streams, as far as they were read, of which a part has a new place
+        self.compacted = set[str]()  # names of the streams, as far as they were read, whose files may lack what is redacted
 
     def __reduce__(self) -> tuple[type["Catalog"], tuple[Store]]:
         return Catalog, (self.store,)
@@ -111,7 +111,7 @@ class Catalog:
         except BaseException:
             self._manifests.pop(name, None)  # an interrupt may have left an entry half taken in
             raise
-        if manifest.compacted:
+        if manifest.compacted and manifest.redactions:
             self.compacted.add(name)
         return manifest
 
@@ -357,7 +357,7 @@ class Catalog:
         """Appends the entry that names the files at a place, as `Log.append` does. Files that none names are removed."""
         remove = functools.partial(parts.remove_part, self.store, name, place)
         appended = self.stream_log(name).append(entry, undo=remove, is_same=is_same)
-        if appended is None or appended[1].get("place", appended[1]["part"]) != place:
+        if appended is None or (appended[1].get("place") or appended[1]["part"]) != place:
             remove()
         return appended
 

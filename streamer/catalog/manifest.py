@@ -1,4 +1,4 @@
-"""What a stream's log says, formats stream/1 to stream/4: which parts there are and how their rows lie.
+"""What a stream's log says, formats stream/1 to stream/5: which parts there are and how their rows lie.
 
 Always holds: which rows a snapshot has is a pure function of the first n bodies of the log, and where their files lie is
 what the newest body says; a part that an entry condemned is in no snapshot, and an entry that names a part is never taken
@@ -6,14 +6,15 @@ back.
 
 How: a manifest keeps a few numbers of each part in columns, so that a catalog of hundreds of thousands of parts opens in
 a second. A part's names and checksums are decoded from its entry when somebody asks for them. Since stream/2 an entry
-also has size and checksum of each file that lies beside the shards; entries of stream/3 are redactions, and of stream/4 new
-places of parts.
+also has size and checksum of each file that lies beside the shards; entries of stream/3 are redactions, of stream/4 new
+places of parts, and of stream/5 places that many parts share.
 """
 
 import threading
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any, overload
 
 import msgspec
@@ -27,14 +28,18 @@ from streamer.errors import StreamError
 from streamer.store.log import Bodies, Body, Log
 
 FORMAT, NEWER_FORMAT = "stream/1", "stream/2"
-FORMATS = (FORMAT, NEWER_FORMAT, redaction.FORMAT, redaction.COMPACTED_FORMAT)
+MERGED, MERGED_FORMAT = "merged", "stream/5"
+FORMATS = (FORMAT, NEWER_FORMAT, redaction.FORMAT, redaction.COMPACTED_FORMAT, MERGED_FORMAT)
 HIGHEST_ID = "highest_id"  # in a part's `extra`, where no tokenizer says which ids there can be
 COMPRESSION = ("compression", "raw_bytes", "raw_xxh3")
 MOST_KEPT = 4096  # parts of a stream that stay decoded
 
 
 class Shard(msgspec.Struct, frozen=True, kw_only=True):
-    """One shard of a part. `xxh3` is the xxh3-64 of all its bytes, in hex; `raw_*` are of the shard in a compressed one."""
+    """One shard of a part. `xxh3` is the xxh3-64 of all its bytes, in hex; `raw_*` are of the shard in a compressed one.
+
+    Where parts were merged, the file has the rows of others too: `file_rows` in all, and this shard's begin at `first`.
+    """
 
     name: str
     samples: int
@@ -43,6 +48,13 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     compression: str | None = None
     raw_bytes: int | None = None
     raw_xxh3: str | None = None
+    first: int = 0
+    file_rows: int | None = None
+
+    @property
+    def own_bytes(self) -> int:
+        """About how many bytes of the file are of this shard's rows."""
+        return self.size_bytes if not self.file_rows else self.size_bytes * self.samples // self.file_rows
 
     @property
     def plain_xxh3(self) -> str:
@@ -62,7 +74,8 @@ class PartInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A part as its entry names it. `number` is the entry's number in the stream's log; `folder` its key.
 
     `files`: those beside the shards; an entry of stream/1 does not say which there are. `reference`: the folder outside
-    the root in which all of them lie, of a part that was registered by address; then nothing lies at `folder`.
+    the root in which all of them lie, of a part that was registered by address; then nothing lies at `folder`. `rows`: of
+    a part that was merged with others, the first of its rows in each Parquet file that they share, and how many they are.
     """
 
     number: int
@@ -73,6 +86,12 @@ class PartInfo(msgspec.Struct, frozen=True, kw_only=True):
     extra: dict[str, Any]
     files: tuple[PartFile, ...] = ()
     reference: str | None = None
+    rows: dict[str, tuple[int, int]] = {}
+
+    @property
+    def place(self) -> str:
+        """What the folder is called in which its files lie."""
+        return self.folder.rpartition("/")[2]
 
     @property
     def samples(self) -> int:
@@ -98,6 +117,22 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
     tokenizer: str | None = None
 
 
+class Merged(msgspec.Struct, frozen=True, kw_only=True):
+    """What an entry says of parts whose files became one shard, and one of each file beside it, at a new place.
+
+    `numbers`: of the parts in their order there, by part id; `starts`: the first row of each in the shard, and behind them
+    how many there are; `file_starts`: the same of each Parquet file.
+    """
+
+    place: str
+    shard: Shard
+    sidecar: str | None
+    files: tuple[PartFile, ...]
+    numbers: dict[str, int]
+    starts: list[int]
+    file_starts: dict[str, list[int]]
+
+
 class ShardSamples(msgspec.Struct, gc=False):
     samples: list[int]
 
@@ -108,6 +143,7 @@ class Line(msgspec.Struct, gc=False):
     format: str
     event: str
     part: str | None = None
+    parts: list[str] = []
     shards: ShardSamples | None = None
     spans: dict[str, str] | None = None
 
@@ -125,13 +161,14 @@ class Manifest:
         self.condemned: set[str] = set()
         self.compacted: dict[str, int] = {}  # parts that lie at a new place, with the number of the entry that says so
         self.compacted_by = 0  # the number of the last such entry
+        self.merges: dict[int, Merged | None] = {}  # by the number of the entry, as far as they were asked for
         self.numbers = array("q")  # of the parts' entries
         self.part_ends = array("q")  # samples up to and with each part
         self.shard_ends = array("q")  # shards up to and with each part
         self.shard_samples = array("q")
         self.redactions = array("q")  # numbers of the entries that redact something that the stream has
         self._samples = 0
-        self._decoded: dict[int, PartInfo] = {}  # by the number of the entry that says where a part lies
+        self._decoded: dict[int, tuple[int, PartInfo]] = {}  # by the part's entry, with the one that says where it lies
         self._lock = threading.Lock()
 
     def take(self, bodies: Bodies) -> None:
@@ -141,7 +178,10 @@ class Manifest:
                 self.schema = read_schema(self.name, bodies)
             for number in range(self.length, len(bodies)):
                 line = read_line(self.name, bodies, number)
-                if line.part is None:
+                if line.event == MERGED:
+                    self.compacted |= dict.fromkeys(line.parts, number)
+                    self.merges[number], self.compacted_by = None, number
+                elif line.part is None:
                     if line.event == redaction.EVENT and line.spans:
                         self.redactions.append(number)
                 elif line.event == redaction.COMPACTED:
@@ -164,20 +204,44 @@ class Manifest:
         """The part at a place among those of the stream."""
         number = self.numbers[place]
         entry = self.compacted.get(self.part_ids[place], number)
-        found = self._decoded.get(entry)
-        if found is None:
+        where, found = self._decoded.get(number, (-1, None))
+        if found is None or where != entry:
             if len(self._decoded) >= MOST_KEPT:
                 self._decoded.clear()
+            found = self.read_part(number, entry)
+            self._decoded[number] = entry, found
+        return found
+
+    def part_of(self, number: int) -> PartInfo:
+        """The part that an entry of the log names."""
+        return self.part(bisect_left(self.numbers, number))
+
+    def read_part(self, number: int, entry: int) -> PartInfo:
+        """The part of the entry `number`, where it lay as of another entry."""
+        bodies = self.log.known()
+        if entry not in self.merges:
+            with bodies.understood(entry):
+                return read_part(self.name, number, bodies[entry])
+        with bodies.understood(number):
+            part = read_part(self.name, number, bodies[number])
+        return move(self.name, part, self.read_merge(entry))
+
+    def read_merge(self, entry: int) -> Merged:
+        """What the entry of a merge says."""
+        found = self.merges[entry]
+        if found is None:
             bodies = self.log.known()
             with bodies.understood(entry):
-                found = self._decoded[entry] = read_part(self.name, number, bodies[entry])
+                found = self.merges[entry] = read_merged(bodies[entry])
         return found
 
     @property
     def places(self) -> set[str]:
         """What the folders are called in which the parts lie."""
         bodies = self.log.known()
-        return set(self.part_ids) - set(self.compacted) | {bodies[number]["place"] for number in self.compacted.values()}
+        return set(self.part_ids) - set(self.compacted) | {
+            bodies[number]["place"] for number in set(self.compacted.values())
+        }
 
     def snapshot(self, number: int) -> "Snapshot":
         """The stream's first `number` entries, which have been taken in, and of which one fixed a schema."""
@@ -237,6 +301,10 @@ class Parts(Sequence[PartInfo]):
 
     def __iter__(self) -> Iterator[PartInfo]:
         return map(self._manifest.part, range(self._count))
+
+    def as_published(self) -> Iterator[PartInfo]:
+        """The parts with shards of their own: of those that were merged the ones that they were published with."""
+        return (self._manifest.read_part(part.number, part.number) if part.rows else part for part in self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Parts) and list(self) == list(other)
@@ -367,6 +435,31 @@ def compacted_body(part: PartInfo, place: str, schema: Schema, shards: list[Shar
     return {**body, "format": redaction.COMPACTED_FORMAT, "event": redaction.COMPACTED, "place": place}
 
 
+def merged_body(
+    place: str,
+    parts: Sequence[PartInfo],
+    shard: Shard,
+    sidecar: str | None,
+    files: Iterable[PartFile],
+    rows: dict[str, list[int]],
+) -> Body:
+    """The body of an entry that says at which place these parts lie together now.
+
+    `rows`: by Parquet file, how many of each part there are, in the order of the parts.
+    """
+    return {
+        "format": MERGED_FORMAT,
+        "event": MERGED,
+        "place": place,
+        "parts": [part.part_id for part in parts],
+        "samples": [part.samples for part in parts],
+        "shards": in_columns([shard], ("name", "samples", "size_bytes", "xxh3")),
+        "files": in_columns(list(files), ("name", "size_bytes", "xxh3")),
+        "rows": rows,
+        "sidecar": sidecar,
+    }
+
+
 def in_columns(rows: Sequence[Shard | PartFile], columns: Sequence[str]) -> dict[str, list[Any]]:
     return {column: [getattr(row, column) for row in rows] for column in columns}
 
@@ -418,6 +511,36 @@ def read_part(name: str, number: int, body: Body) -> PartInfo:
         extra=body["extra"],
         files=tuple(msgspec.convert(row, PartFile) for row in in_rows(files)),
         reference=body.get("reference"),
+    )
+
+
+def read_merged(body: Body) -> Merged:
+    return Merged(
+        place=body["place"],
+        shard=msgspec.convert(next(in_rows(body["shards"])), Shard),
+        sidecar=body["sidecar"],
+        files=tuple(msgspec.convert(row, PartFile) for row in in_rows(body["files"])),
+        numbers={part: number for number, part in enumerate(body["parts"])},
+        starts=[0, *accumulate(body["samples"])],
+        file_starts={name: [0, *accumulate(rows)] for name, rows in body["rows"].items()},
+    )
+
+
+def move(name: str, part: PartInfo, merged: Merged) -> PartInfo:
+    """A part at the place that it shares with others."""
+    number, shards = merged.numbers[part.part_id], []
+    first = merged.starts[number]
+    for shard in part.shards:
+        own = {"samples": shard.samples, "first": first, "file_rows": merged.shard.samples}
+        shards.append(msgspec.structs.replace(merged.shard, **own))
+        first += shard.samples
+    return msgspec.structs.replace(
+        part,
+        folder=f"streams/{name}/_parts/{merged.place}",
+        shards=tuple(shards),
+        sidecar=merged.sidecar,
+        files=merged.files,
+        rows={file: (at[number], at[number + 1] - at[number]) for file, at in merged.file_starts.items()},
     )
 
 

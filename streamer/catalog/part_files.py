@@ -1,10 +1,11 @@
 """Files that lie beside the shards of a part: its sidecar, its index, the documents that it was packed from.
 
 Always holds: the bytes that are handed out have the size and the checksum that the part's entry names. Entries of
-stream/1 name none, so that of their files only the shape is checked.
+stream/1 name none, so that of their files only the shape is checked. Of a Parquet file that parts share each has its rows.
 """
 
 import mmap
+import threading
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ from streamer.catalog.references import place_of
 from streamer.errors import PartError
 from streamer.store.entries import MISSING, RESTORE
 from streamer.store.store import Store
+
+SHARED_BYTES = 1 << 26
+SHARED: dict[tuple[str, str, str], pa.Table] = {}
+SHARED_LOCK = threading.Lock()
 
 
 def load_file(store: Store, part: PartInfo, name: str) -> bytes | mmap.mmap:
@@ -59,15 +64,41 @@ def read_parquet(
 
     Raises: PartError for a file that is missing, damaged or not Parquet, StoreError.
     """
-    source = in_arrow(load_file(store, part, name))
     try:
-        table = pq.read_table(source, columns=columns, filters=condition and [condition])
+        if name in part.rows:
+            table = shared_rows(load_shared(store, part, name), *part.rows[name], columns, condition)
+        else:
+            table = pq.read_table(in_arrow(load_file(store, part, name)), columns=columns, filters=condition and [condition])
         if part.file(name) is None:
             table.validate(full=True)
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
         said = " ".join(str(error).split())
         raise PartError(f"{store.url}/{part.folder}/{name} cannot be read as Parquet ({said}); {RESTORE}") from error
     return table
+
+
+def load_shared(store: Store, part: PartInfo, name: str) -> pa.Table:
+    """A whole Parquet file that parts share; those read last are kept, since its other parts are mostly read next."""
+    key = store.url, part.folder, name
+    with SHARED_LOCK:
+        table = SHARED.get(key)
+    if table is None:
+        table = pq.read_table(in_arrow(load_file(store, part, name)))
+        with SHARED_LOCK:
+            SHARED[key] = table
+            while len(SHARED) > 1 and sum(one.nbytes for one in SHARED.values()) > SHARED_BYTES:
+                del SHARED[next(iter(SHARED))]
+    return table
+
+
+def shared_rows(
+    table: pa.Table, first: int, count: int, columns: list[str] | None, condition: tuple[str, str, Any] | None
+) -> pa.Table:
+    """Of a shared table a part's own rows that meet a condition."""
+    own = table.slice(first, count)
+    if condition is not None:
+        own = own.filter(pq.filters_to_expression([condition]))
+    return own if columns is None else own.select(columns)
 
 
 def in_arrow(data: bytes | mmap.mmap) -> pa.BufferReader:

@@ -174,7 +174,7 @@ def refuse_again(name: str, shards: Sequence[Shard], stream: Snapshot | None) ->
     """Raises: AlreadyPublishedError when a stream has some of these shards already, whatever they are called there."""
     mine = {(shard.samples, shard.plain_xxh3) for shard in shards}
     there: dict[tuple[int, str], PartInfo] = {}
-    for part in stream.parts if stream is not None else ():
+    for part in stream.parts.as_published() if stream is not None else ():
         there |= {key: part for shard in part.shards if (key := (shard.samples, shard.plain_xxh3)) in mine}
     if there:
         part = next(iter(there.values()))

@@ -31,7 +31,8 @@ def checked_copy(store: Store, part: PartInfo, shard: Shard) -> Iterator[Path]:
 def iterate_shard(store: Store, part: PartInfo, shard: Shard, only: Iterable[str] | None = None) -> Iterator[dict[str, Any]]:
     """The rows of a shard, or of each the columns `only`. Raises: PartError."""
     with checked_copy(store, part, shard) as path:
-        yield from iterate_rows(plain_bytes(path, shard), only, name=str(path))
+        own = None if shard.file_rows is None else range(shard.first, shard.first + shard.samples)
+        yield from iterate_rows(plain_bytes(path, shard), only, name=str(path), rows=own)
 
 
 def iterate_folder(folder: MdsFolder, only: Iterable[str]) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ import msgspec
 
 from streamer.catalog import sidecar
 from streamer.catalog.catalog import Catalog
-from streamer.catalog.manifest import PartInfo, Snapshot
+from streamer.catalog.manifest import PartInfo, Shard, Snapshot
 from streamer.catalog.part_files import load_file, read_parquet
 from streamer.catalog.shard_rows import checked_copy
 from streamer.errors import PartError, PhasemixError
@@ -70,8 +70,9 @@ def verify_streams(
             continue
         try:
             snapshot = catalog.stream(name) if log.entries else None
+            states: dict[tuple[str, str], tuple[str, bool]] = {}
             for part in snapshot.parts if snapshot is not None else ():
-                yield from verify_part(catalog, name, part)
+                yield from verify_part(catalog, name, part, states)
             if snapshot is not None and snapshot.tokenizer is not None:
                 tokenizers.setdefault(snapshot.tokenizer, name)
             yield from verify_documents(catalog, snapshot)
@@ -92,28 +93,50 @@ def verify_names(catalog: Catalog, missing: str) -> Iterator[Finding]:
             yield Finding(stream=name, state=state)
 
 
-def verify_part(catalog: Catalog, stream: str, part: PartInfo) -> Iterator[Finding]:
-    """Hashes a part's shards, each a finding, and the files beside them."""
+def verify_part(
+    catalog: Catalog, stream: str, part: PartInfo, states: dict[tuple[str, str], tuple[str, bool]]
+) -> Iterator[Finding]:
+    """Hashes a part's shards, each a finding, and the files beside them.
+
+    `states`: state and whether it is a fault, by place and name, of the files that were read; of those that parts share,
+    each is read once.
+    """
     for shard in part.shards:
-        state, is_fault = WHOLE, False
-        try:
-            with checked_copy(catalog.store, part, shard):
-                pass
-        except PartError as error:
-            state, is_fault = f"damaged: {error}", True
-        except (PhasemixError, OSError) as error:
-            state, is_fault = f"cannot be read: {error}", True
+        key = part.place, shard.name
+        if key not in states:
+            states[key] = state_of_shard(catalog, part, shard)
+        state, is_fault = states[key]
         yield Finding(stream=stream, part=part.part_id, shard=shard.name, state=state, is_fault=is_fault, is_shard=True)
     beside = [file.name for file in part.files] or [name for name in ("index.json", part.sidecar) if name]
     for name in beside:
-        try:
-            if name == part.sidecar:
-                table = read_parquet(catalog.store, part, name, None)
-                sidecar.check_format(table, f"{catalog.store.url}/{part.folder}/{name}")
-            elif not len(load_file(catalog.store, part, name)):
-                raise PartError(f"{catalog.store.url}/{part.folder}/{name} is empty; {RESTORE}")
-        except PhasemixError as error:
-            yield Finding(stream=stream, part=part.part_id, shard=name, state=f"damaged: {error}")
+        key = part.place, name
+        if key not in states:
+            states[key] = state_beside(catalog, part, name)
+        state, is_fault = states[key]
+        if is_fault:
+            yield Finding(stream=stream, part=part.part_id, shard=name, state=state)
+
+
+def state_of_shard(catalog: Catalog, part: PartInfo, shard: Shard) -> tuple[str, bool]:
+    try:
+        with checked_copy(catalog.store, part, shard):
+            return WHOLE, False
+    except PartError as error:
+        return f"damaged: {error}", True
+    except (PhasemixError, OSError) as error:
+        return f"cannot be read: {error}", True
+
+
+def state_beside(catalog: Catalog, part: PartInfo, name: str) -> tuple[str, bool]:
+    try:
+        if name == part.sidecar:
+            table = read_parquet(catalog.store, part, name, None)
+            sidecar.check_format(table, f"{catalog.store.url}/{part.folder}/{name}")
+        elif not len(load_file(catalog.store, part, name)):
+            raise PartError(f"{catalog.store.url}/{part.folder}/{name} is empty; {RESTORE}")
+    except PhasemixError as error:
+        return f"damaged: {error}", True
+    return WHOLE, False
 
 
 def verify_documents(catalog: Catalog, snapshot: Snapshot | None) -> Iterator[Finding]:

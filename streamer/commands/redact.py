@@ -90,8 +90,9 @@ def run_redact(options: argparse.Namespace) -> int:
 
 
 def add_compact(verbs: Any) -> argparse.ArgumentParser:
-    compact = verbs.add_parser("compact", help="write parts anew without what is redacted in them")
+    compact = verbs.add_parser("compact", help="write parts anew without what is redacted in them, or small ones together")
     compact.add_argument("glob", nargs="?", default="*", help="the streams, such as 'raw/*' (default: all)")
+    compact.add_argument("--merge", action="store_true", help="also write many small parts of tokens into few folders")
     compact.set_defaults(run=run_compact)
     parser: argparse.ArgumentParser = compact
     return parser
@@ -101,18 +102,24 @@ def run_compact(options: argparse.Namespace) -> int:
     from streamer.catalog.catalog import Catalog
     from streamer.commands.progress_line import ProgressLine
     from streamer.publishing.compacting import compact
+    from streamer.publishing.merging import merge
 
     catalog, progress = Catalog(options.root), ProgressLine(sys.stderr)
     rows = []
     try:
         for snapshot in catalog.match(options.glob):
-            found = compact(catalog, snapshot.name, progress=progress)
-            if found.parts:
-                rows.append(found._asdict())
+            found = [compact(catalog, snapshot.name, progress=progress)]
+            if options.merge:
+                found.append(merge(catalog, snapshot.name))
+            rows += [one._asdict() for one in found if one.parts]
     finally:
         progress.end()
     if not rows and not options.json:
-        print("No file has anything that is redacted; nothing was written.")
+        print(
+            "No file has anything that is redacted"
+            + (", and no parts are small" if options.merge else "")
+            + "; nothing was written."
+        )
         return 0
     print_table(rows, options.json)
     if not options.json:

@@ -134,7 +134,7 @@ def run_show(options: argparse.Namespace) -> int:
             "id": part.part_id,
             "samples": part.samples,
             "shards": len(part.shards),
-            "size_bytes": sum(shard.size_bytes for shard in part.shards),
+            "size_bytes": sum(shard.own_bytes for shard in part.shards),
             **({"reference": part.reference} if any(part.reference for part in parts) else {}),
         }
         for part in parts

@@ -4,13 +4,10 @@ Always holds: no held-out document and no positive is among the random files; no
 document; the choice depends on the documents and the seed alone. The process ends with its `with` block.
 """
 
-import glob
-import gzip
 import os
 import subprocess
 import sys
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -21,52 +18,18 @@ from streamer.corpus.progress import Progress
 from streamer.corpus.recipe import Recipe, default_positives
 from streamer.corpus.spool import read_spool
 from streamer.documents.document import Document
-from streamer.documents.json_lines import Bad, read_json_lines
-from streamer.documents.text import DropReason, decode
 from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
 from streamer.publishing.heldout import is_held_out
 from streamer.scoring.annotator import NGRAMS, Annotation, annotate, embed_files, load_embedder
 from streamer.scoring.annotator_process import Request
+from streamer.scoring.positives import read_files
 
 POSITIVE_SHARE = 1 / 3
-ROW_TEXTS = ("output", "content", "text")
 
 
 def text_digest(text: str) -> bytes:
     return xxhash.xxh3_128_digest(text.encode("utf-8", "surrogatepass"))
-
-
-def read_positives(patterns: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(name, text) of the good files that globs and .jsonl files name; unreadable ones are passed over.
-
-    Raises: CorpusError when a pattern matches nothing.
-    """
-    for pattern in patterns:
-        paths = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
-        if not paths:
-            raise CorpusError(f"positives {pattern} match no file; correct the glob in the recipe")
-        for path in paths:
-            if path.endswith((".jsonl", ".jsonl.gz")):
-                yield from read_rows(path)
-            elif Path(path).is_file():
-                found = decode(Path(path).read_bytes())
-                if not isinstance(found, DropReason):
-                    yield path, found.text
-
-
-def read_rows(path: str) -> Iterator[tuple[str, str]]:
-    """The texts of a .jsonl file's rows. Raises: CorpusError for a line that is no JSON object with a text."""
-    try:
-        with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as file:
-            for number, row in read_json_lines(file):
-                text = None if isinstance(row, Bad) else next((row[name] for name in ROW_TEXTS if row.get(name)), None)
-                if not isinstance(text, str):
-                    why = f"is {row.value}" if isinstance(row, Bad) else f"has none of {', '.join(ROW_TEXTS)} as text"
-                    raise CorpusError(f"positives {path}:{number} {why}; give JSON objects with a text")
-                yield f"{path}:{number}", text
-    except (OSError, EOFError, zlib.error) as error:
-        raise CorpusError(f"positives {path} cannot be read ({error}); correct the path or write the file again") from error
 
 
 def choose_positives(recipe: Recipe, held_out: Iterable[Document]) -> list[str]:
@@ -74,7 +37,7 @@ def choose_positives(recipe: Recipe, held_out: Iterable[Document]) -> list[str]:
     refused = {text_digest(document.text) for document in held_out}
     found = {
         text_digest(text): (random_key(recipe.seed, "positive", text), text)
-        for _, text in read_positives(recipe.positives or default_positives())
+        for _, text, *_ in read_files(recipe.positives or default_positives())
         if text.strip()
     }
     kept = sorted(pair for digest, pair in found.items() if digest not in refused)

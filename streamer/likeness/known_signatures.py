@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from streamer.likeness.near_duplicates import STRUCTURE_VALUES, Duplicates, Signatures, are_near, band_keys
+from streamer.likeness.near_duplicates import STRUCTURE_VALUES, Duplicates, Shares, Signatures, band_keys, compare
 
 FORMAT = "signatures/1"
 HEAD = "head"
@@ -70,10 +70,21 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pairs(NamedTuple):
-    """Files that were asked about, each with a known one that is near it, in order."""
+    """Files that were asked about, each with a known one that may be near it, in order."""
 
     asked: Places
     known: Places
+
+
+class Found(NamedTuple):
+    """Files that were asked about, each with a known one that is near it, in order.
+
+    `likeness`, (files asked about,): the largest share of words' values that a known one with a band alike has too, else 0.
+    """
+
+    asked: Places
+    known: Places
+    likeness: Shares
 
 
 class KnownSignatures:
@@ -92,17 +103,18 @@ class KnownSignatures:
     def __len__(self) -> int:
         return self.head.rows
 
-    def find(self, signatures: Signatures, language: str, is_out: npt.NDArray[np.bool_]) -> Pairs:
+    def find(self, signatures: Signatures, language: str, is_out: npt.NDArray[np.bool_]) -> Found:
         """Which known files are near some. `is_out`, (known files,): which of them do not count."""
         asked, known = self._candidates(signatures, language)
         counts = ~is_out[known]
         asked, known = asked[counts], known[counts]
-        near = np.zeros(len(asked), np.bool_)
+        near, likeness = np.zeros(len(asked), np.bool_), np.zeros(len(signatures))
         for begin in range(0, len(asked), RUN_ROWS):
             block = slice(begin, begin + RUN_ROWS)
-            near[block] = are_near(self.signatures[known[block]], signatures[asked[block]], self.head.rule)
+            words, near[block] = compare(self.signatures[known[block]], signatures[asked[block]], self.head.rule)
+            np.maximum.at(likeness, asked[block], words)
         self.let_go()
-        return Pairs(asked[near], known[near])
+        return Found(asked[near], known[near], likeness)
 
     def let_go(self) -> None:
         """Lets the pages go that were looked at; they stay in the system's cache."""

@@ -10,6 +10,7 @@ names alike, are all but equal, unless the files are very short. docs/decisions.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,6 +24,7 @@ STRUCTURE_VALUES, STRUCTURE_SHINGLE, LEAST_STRUCTURE = 128, 8, 100
 RENAMED_FROM, SAME_STRUCTURE = 0.45, 0.93
 SEED = 0x5EED
 Signatures = npt.NDArray[np.uint32]
+Shares = npt.NDArray[np.float64]
 
 
 class Duplicates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,6 +63,13 @@ def sign(texts: Sequence[str], languages: Sequence[str], rule: Duplicates = USUA
     return np.concatenate(columns, axis=1)
 
 
+class Near(NamedTuple):
+    """Places of near-duplicates. `likeness`: the largest share of words' values that one with a band alike has, else 0."""
+
+    places: list[int]
+    likeness: float
+
+
 class RecentSignatures:
     """The signatures of some files of one language, in memory: about 10 KB a file."""
 
@@ -74,13 +83,13 @@ class RecentSignatures:
             self._bands.setdefault(key, []).append(len(self._kept))
         self._kept.append(signature)
 
-    def near(self, signature: Signatures) -> list[int]:
+    def near(self, signature: Signatures) -> Near:
         """Which of them are near-duplicates of a file, counted from 0 in the order in which they were added."""
         places = sorted({place for key in self._keys(signature) for place in self._bands.get(key, ())})
         if not places:
-            return []
-        is_near = are_near(np.stack([self._kept[place] for place in places]), signature, self._rule)
-        return [place for place, near in zip(places, is_near, strict=True) if near]
+            return Near([], 0.0)
+        words, is_near = compare(np.stack([self._kept[place] for place in places]), signature, self._rule)
+        return Near([place for place, near in zip(places, is_near, strict=True) if near], float(words.max()))
 
     def _keys(self, signature: Signatures) -> list[int]:
         found: list[int] = band_keys(signature[None], self._language, self._rule)[0].tolist()
@@ -100,11 +109,18 @@ def band_keys(signatures: Signatures, language: str, rule: Duplicates) -> npt.ND
     return keys
 
 
-def are_near(first: Signatures, second: Signatures, rule: Duplicates) -> npt.NDArray[np.bool_]:
-    """(pairs,) whether the files of two arrays of signatures are near-duplicates, row by row."""
+def compare(first: Signatures, second: Signatures, rule: Duplicates) -> tuple[Shares, npt.NDArray[np.bool_]]:
+    """(pairs,) twice, of the files of two arrays of signatures, row by row: the shares of equal values of their words, which
+    estimate the Jaccard similarity, and whether they are near-duplicates.
+    """
     words, structures = (part.mean(1) for part in np.split(first == second, [rule.permutations], axis=1))
     found: npt.NDArray[np.bool_] = (words >= rule.threshold) | ((words >= RENAMED_FROM) & (structures >= SAME_STRUCTURE))
-    return found
+    return words, found
+
+
+def are_near(first: Signatures, second: Signatures, rule: Duplicates) -> npt.NDArray[np.bool_]:
+    """(pairs,) whether the files of two arrays of signatures are near-duplicates, row by row."""
+    return compare(first, second, rule)[1]
 
 
 def digest(text: str, language: str) -> bytes:

@@ -226,29 +226,32 @@ def read_head(data: Any, *, name: str) -> tuple[int, int, int]:
     return rows, first, row_bytes
 
 
-def iterate_rows(data: Any, only: Iterable[str] | None = None, *, name: str) -> Iterator[dict[str, Any]]:
+def iterate_rows(
+    data: Any, only: Iterable[str] | None = None, *, name: str, rows: range | None = None
+) -> Iterator[dict[str, Any]]:
     """The rows of a plain shard, in memory or mapped, as dictionaries, of the columns `only` or of all.
 
-    `name` is the file's, for errors.
+    `name` is the file's, for errors; `rows`: which, where not all.
 
     Raises: PartError for a shard whose sizes do not agree, and for a column whose encoding is never read.
     """
     try:
-        yield from _iterate_rows(data, None if only is None else set(only))
+        yield from _iterate_rows(data, None if only is None else set(only), rows)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         # whatever damaged bytes can cause
         raise PartError(f"{name} is damaged ({error}); write the part again") from error
 
 
-def _iterate_rows(data: Any, only: set[str] | None) -> Iterator[dict[str, Any]]:
+def _iterate_rows(data: Any, only: set[str] | None, rows: range | None) -> Iterator[dict[str, Any]]:
     count = int.from_bytes(data[:4], "little")
     offsets = np.frombuffer(data, np.uint32, count + 1, 4)
     if offsets[-1] != len(data) or (offsets[1:] < offsets[:-1]).any() or offsets[0] < 4 * (count + 2):
         raise ValueError(f"offsets end at {offsets[-1]}, the file at {len(data)} bytes")
     columns = read_columns(data[4 * (count + 2) : int(offsets[0])])
     varying = sum(size is None for _, _, size in columns)
-    for place in range(0, count, ROWS_AT_ONCE):
-        bounds = offsets[place : place + ROWS_AT_ONCE + 1].tolist()
+    first, end = (0, count) if rows is None else (rows.start, rows.stop)
+    for place in range(first, end, ROWS_AT_ONCE):
+        bounds = offsets[place : min(place + ROWS_AT_ONCE, end) + 1].tolist()
         yield from _rows_between(data, bounds, columns, varying, only)
 
 

@@ -46,7 +46,7 @@ class Boundaries:
 
     def _table(self, part: PartInfo) -> Table:
         """(samples + 1,) where the ends of each sample's documents begin, and the ends."""
-        found = self._kept.get(part.folder)
+        found = self._kept.get(part.part_id)
         if found is None:
             table = read_rows(self._store, part, ["sample", "end"])
             if table is None:
@@ -56,10 +56,10 @@ class Boundaries:
                 order = np.lexsort((end, sample))
                 first = np.searchsorted(sample[order], np.arange(part.samples + 1, dtype=np.uint32))
                 found = first.astype(np.uint32), end[order]
-            self._kept[part.folder] = found
+            self._kept[part.part_id] = found
             kept_bytes = sum(first.nbytes + ends.nbytes for first, ends in self._kept.values())
             while kept_bytes > KEPT_BYTES and len(self._kept) > 1:
                 _, gone = self._kept.popitem(last=False)
                 kept_bytes -= gone[0].nbytes + gone[1].nbytes
-        self._kept.move_to_end(part.folder)
+        self._kept.move_to_end(part.part_id)
         return found

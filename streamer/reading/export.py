@@ -1,7 +1,7 @@
 """Arguments of stock `streaming.Stream`: what mosaicml-streaming needs to train from parts of a catalog.
 
-Always holds: each part is one Stream, in place on a local disk; the proportions of the parts of a stream add up to its
-share, each by its samples.
+Always holds: each folder of parts is one Stream, in place on a local disk; the proportions of the folders of a stream add
+up to its share, each by its samples.
 
 What is lost: StreamingDataset draws its own order, so shares are near and not exact, `max_passes` and `when_dry` are not
 kept, a switch is unknown, and what is published later is in the next export only. A part that `best_tokens` cuts is given
@@ -26,7 +26,8 @@ def export_glob(catalog: Catalog, glob: str, *, cache: str | None = None) -> lis
         raise StreamError(f"no stream with samples matches {glob} under {catalog.store.url}; see phasemix streams list")
     for snapshot in snapshots:
         refuse_redacted(catalog, snapshot)
-    return [arguments_of(catalog, part, cache) for snapshot in snapshots for part in snapshot.parts]
+    places = {part.folder: part for snapshot in snapshots for part in snapshot.parts}
+    return [arguments_of(catalog, part, cache) for part in places.values()]
 
 
 def export_shares(
@@ -36,19 +37,22 @@ def export_shares(
 
     `cache`: the folder that parts of an object store are fetched into. Raises: StreamError for a share of an empty stream.
     """
-    arguments = []
+    arguments: list[dict[str, Any]] = []
     for snapshot, share, limit in streams:
         if not share:
             continue
         refuse_redacted(catalog, snapshot)
+        places: dict[str, dict[str, Any]] = {}
         left = usable = snapshot.samples if limit is None else min(limit, snapshot.samples)
         if not usable:
             raise StreamError(f"stream {snapshot.name} has a share of {share:.4f} and no samples; publish a part first")
         for part in snapshot.parts:
             samples = min(left, part.samples)
             if samples:
-                arguments.append({**arguments_of(catalog, part, cache), "proportion": share * samples / usable})
+                place = places.setdefault(part.folder, {**arguments_of(catalog, part, cache), "proportion": 0.0})
+                place["proportion"] += share * samples / usable
             left -= samples
+        arguments += places.values()
     return arguments
 
 

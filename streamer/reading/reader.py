@@ -106,13 +106,13 @@ class Reader:
         try:
             view = self._mapped[key]
             self._mapped.move_to_end(key)
-            return view
+            return own_rows(view, shard)
         except KeyError:
             pass
         if self._pid != os.getpid():
             self._begin()
         found = None if self._ahead is None else self._ahead.take(key)
-        return self._map(Wanted(part, shard, schema)) if found is None else found
+        return own_rows(self._map(Wanted(part, shard, schema)) if found is None else found, shard)
 
     def read_ahead(self, wanted: Sequence[tuple[PartInfo, Shard, Schema]]) -> None:
         """Replaces the shards held ahead: threads fetch or hash them in this order, and they stay mapped while held.
@@ -124,8 +124,8 @@ class Reader:
         if self._ahead is None:
             num_threads = LOCAL_THREADS if self.store.local_path(".") is not None else REMOTE_THREADS
             self._ahead = ReadAhead(self._map_ahead, num_threads=num_threads, expected=(PartError, StoreError))
-        items = [Wanted(*each) for each in wanted[: max_mapped() // 2]]
-        self._ahead.hold([(item.key, item) for item in items], self._mapped)
+        items = {item.key: item for item in map(Wanted._make, wanted)}
+        self._ahead.hold(list(items.items())[: max_mapped() // 2], self._mapped)
         self._drop_pins(0)
 
     _is_finalizing = staticmethod(sys.is_finalizing)  # of the class, which outlives the names of its module
@@ -214,13 +214,19 @@ class Reader:
         return dropped
 
 
+def own_rows(view: View, shard: Shard) -> View:
+    """The rows of a shard in the file that it may share with others."""
+    return view if shard.file_rows is None else view[shard.first : shard.first + shard.samples]
+
+
 def view_rows(data: mmap.mmap | memoryview, name: str, shard: Shard, schema: Schema) -> View:
-    """A mapped shard as (samples, seq_len), without a copy; the view keeps the map. Raises: PartError."""
+    """All rows of a mapped shard as (rows, seq_len), without a copy; the view keeps the map. Raises: PartError."""
     count, first, row_bytes = mds.read_head(data, name=name)
     dtype, seq_len = np.dtype(schema.dtype), schema.seq_len or 0
-    if count != shard.samples or row_bytes != dtype.itemsize * seq_len:
+    rows = shard.samples if shard.file_rows is None else shard.file_rows
+    if count != rows or row_bytes != dtype.itemsize * seq_len:
         raise PartError(
-            f"{name} holds {count} rows of {row_bytes} bytes, its entry says {shard.samples} of {dtype.itemsize * seq_len}; "
+            f"{name} holds {count} rows of {row_bytes} bytes, its entry says {rows} of {dtype.itemsize * seq_len}; "
             "run phasemix streams verify"
         )
     return np.ndarray((count, seq_len), dtype, buffer=data, offset=first)

@@ -99,9 +99,9 @@ class ShardFiles:
     def _open_in_place(self, part: PartInfo, shard: Shard) -> mmap.mmap:
         store, folder = place_of(self.store, part)
         place, found = self._map_local(store, f"{folder}{shard.name}", shard.size_bytes)
-        line = describe(part.part_id, shard.name, shard.xxh3, found.stat)
+        line = describe(part.place, shard.name, shard.xxh3, found.stat)
         if not self._in_place.knows(line):
-            lock = self._cache.lock(f"{part.part_id} {shard.name}") if isinstance(self._cache, Cache) else self._alone
+            lock = self._cache.lock(f"{part.place} {shard.name}") if isinstance(self._cache, Cache) else self._alone
             with lock:
                 if not self._in_place.knows(line):
                     self._check(found.data, place, shard.xxh3)
@@ -110,14 +110,14 @@ class ShardFiles:
 
     def _open_cached(self, part: PartInfo, shard: Shard, ahead: bool) -> mmap.mmap:
         size_bytes, digest = raw(shard)
-        name = f"{part.part_id}-{digest}-{file_name(shard).removesuffix('.zstd')}"
+        name = f"{part.place}-{digest}-{file_name(shard).removesuffix('.zstd')}"
         found = self.cache.find(name, size_bytes)
-        if found is not None and self._in_cache.knows(describe(part.part_id, name, digest, found.stat)):
+        if found is not None and self._in_cache.knows(describe(part.place, name, digest, found.stat)):
             return found.data
         with self.cache.lock(name):
             found = self.cache.find(name, size_bytes)
             if found is not None:
-                known = self._in_cache.knows(describe(part.part_id, name, digest, found.stat))
+                known = self._in_cache.knows(describe(part.place, name, digest, found.stat))
                 if known or self._hash(found.data) == digest:
                     return self._remember(part, name, digest, found)
                 self.cache.remove(name)
@@ -126,7 +126,7 @@ class ShardFiles:
             return self._remember(part, name, digest, self.cache.add(name, size_bytes, write, spare_bytes=spare_bytes))
 
     def _remember(self, part: PartInfo, name: str, digest: str, found: Mapped) -> mmap.mmap:
-        line = describe(part.part_id, name, digest, found.stat)
+        line = describe(part.place, name, digest, found.stat)
         if not self._in_cache.knows(line):
             self._in_cache.add(line)
         return found.data
@@ -142,7 +142,7 @@ class ShardFiles:
             self._check(found.data, place, shard.xxh3)
             self._unpack(place, shard, path)
         else:
-            with self.cache.aside(f"{part.part_id}-{shard.xxh3}-{file_name(shard)}", shard.size_bytes) as (packed, _):
+            with self.cache.aside(f"{part.place}-{shard.xxh3}-{file_name(shard)}", shard.size_bytes) as (packed, _):
                 self._fetch(store, key, shard, packed)
                 self._unpack(packed, shard, path)
 

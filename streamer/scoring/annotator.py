@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamer.errors import CorpusError
+from streamer.scoring.evaluation import roc_auc
 from streamer.scoring.sections import cut_sections
 
 FORMAT = "annotator/1"
@@ -145,7 +146,7 @@ def embed_files(
     return Features(np.concatenate(blocks), np.array(owner), len(texts))
 
 
-def fit_head(rows: Any, labels: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], float]:
+def fit_head(rows: Any, labels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], float]:
     """Weights (dimensions,) and bias of a logistic regression, both labels weighing the same."""
     from sklearn.linear_model import LogisticRegression
 
@@ -195,32 +196,3 @@ def annotate(features: Features, num_positives: int, *, model: str, section_toke
         positive_scores=scores[labels == 1].tolist(),
         negative_scores=scores[labels == 0].tolist(),
     )
-
-
-def score_texts(annotator: Annotator, texts: Sequence[str]) -> Scores:
-    """(texts,) scores. Raises: CorpusError when the annotator's model is not here."""
-    embed, _ = load_embedder(annotator.model, section_tokens=annotator.section_tokens)
-    features = embed_files(texts, embed, section_tokens=annotator.section_tokens)
-    return apply_head(features, np.array(annotator.weights), annotator.bias)
-
-
-def roc_auc(positive: npt.ArrayLike, negative: npt.ArrayLike) -> float:
-    """The chance that a good file scores above a random one, ties counting half."""
-    good, other = np.asarray(positive), np.sort(np.asarray(negative))
-    below, upto = np.searchsorted(other, good, "left"), np.searchsorted(other, good, "right")
-    return float((below + upto).sum() / (2 * max(1, len(good) * len(other))))
-
-
-def save(annotator: Annotator, path: str | Path) -> None:
-    Path(path).write_bytes(msgspec.json.encode(annotator))
-
-
-def load(path: str | Path) -> Annotator:
-    """Raises: CorpusError when the file is no annotator of this format."""
-    try:
-        found = msgspec.json.decode(Path(path).read_bytes(), type=Annotator)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise CorpusError(f"annotator {path} cannot be read ({error}); train one with phasemix annotator train") from error
-    if found.format != FORMAT:
-        raise CorpusError(f"annotator {path} has format {found.format}; this version reads {FORMAT}: train it again")
-    return found

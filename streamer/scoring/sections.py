@@ -1,17 +1,18 @@
-"""The top, middle and bottom of a file, which a quality score is made from (DESIGN section 2)."""
+"""The sections of a file, which a quality score is made from (DESIGN section 2)."""
 
 CHARACTERS_PER_TOKEN = 3
 
 
-def cut_sections(text: str, *, section_tokens: int) -> list[str]:
-    """One to three sections, each of the characters that about `section_tokens` tokens take (3 characters a token).
+def cut_sections(text: str, *, section_tokens: int, count: int = 3) -> list[str]:
+    """At most `count` sections, spread evenly from top to bottom, each of the characters that about `section_tokens` tokens
+    take (3 characters a token).
 
-    A text of one section's length or less is one section; one below two sections' length is its top and its bottom.
+    A shorter text has as few as cover it: of three sections one where a section holds it, and two, its top and its bottom,
+    where two do.
     """
     size = section_tokens * CHARACTERS_PER_TOKEN
-    if len(text) <= size:
-        return [text]
-    if len(text) <= 2 * size:
-        return [text[:size], text[-size:]]
-    middle = (len(text) - size) // 2
-    return [text[:size], text[middle : middle + size], text[-size:]]
+    count = min(count, -(-len(text) // size) or 1)
+    if count == 1:
+        return [text[:size]]
+    free = len(text) - size
+    return [text[free * place // (count - 1) :][:size] for place in range(count)]

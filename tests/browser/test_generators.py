@@ -1,6 +1,7 @@
 """The generators' page over `phasemix up`: real workers that come and go, real files accepted and rejected."""
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -58,6 +59,12 @@ def test_scaling_starts_workers_and_their_files_can_be_looked_at(services: str, 
     page.one(".files summary").click()
     page.until(lambda: page.one(".files details[open] code .t-k"))  # a keyword
     assert "written by rules, not by a model" in page.text(".files details[open] code .t-c1")
+    measured = page.text(".files details[open] ul")
+    assert re.search(r"code size [0-9]+ \(at least 16\)", measured)
+    assert re.search(r"likeness 0(\.[0-9]+)? \(at most 0.7\)", measured)
+    recipe = page.table("What recipes give")[0]
+    assert (recipe["Recipe"], recipe["Language"]) == ("oss-instruct-file/1", "python")
+    assert float(recipe["Written for each"]) > 0
     for scheme in ("light", "dark"):
         page.prefer(scheme)
         page.keep(f"generators-live-{scheme}", 1400)

@@ -32,6 +32,7 @@ from streamer.catalog.redaction import Rule, unpack
 from streamer.documents.document import COLUMNS, FIRST_COLUMNS, Document, document_id
 from streamer.mds import layout as mds
 from streamer.publishing.compacting import compact
+from streamer.publishing.merging import merge
 from streamer.publishing.publication import document_row
 from streamer.publishing.redacting import redact, search
 
@@ -131,8 +132,10 @@ def build(root: Path) -> None:
     redact(catalog, rule, list(search(catalog, rule, fill=1)), by="ana", why="its author asked", at_s=0.0)
     read(root, "fifth", 110)
     compact(catalog, "raw/rust")
-    for left in catalog.garbage("raw/rust"):
-        catalog.remove_garbage("raw/rust", left)
+    merge(catalog, "raw/python")
+    for stream in ("raw/rust", "raw/python"):
+        for left in catalog.garbage(stream):
+            catalog.remove_garbage(stream, left)
     read(root, "fifth", 140)
 
 

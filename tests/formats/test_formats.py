@@ -77,11 +77,13 @@ def test_every_format_is_in_the_committed_catalog(newest: Path) -> None:
     assert "'stream/2'" in text
     assert "'stream/3'" in text
     assert "'stream/4'" in text
+    assert "'stream/5'" in text
     assert "'redaction/1'" in text
     events = (
         "created",
         "redacted",
         "compacted",
+        "merged",
         "part",
         "condemned",
         "switched",

@@ -87,7 +87,7 @@ def seeded_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def seeded(seeded_template: Path, root: Path) -> Catalog:
-    shutil.copytree(seeded_template, root)
+    shutil.copytree(seeded_template, root, dirs_exist_ok=True)
     return Catalog(root)
 
 

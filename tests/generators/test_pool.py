@@ -4,6 +4,7 @@ Killed, wiped or restarted, they fill an order exactly, and each file is publish
 """
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -90,6 +91,22 @@ def test_a_wiped_redis_is_planned_again(pool: Pool) -> None:
     wait_until(lambda: len(pool.published()) >= 40)
     assert set(pool.published().values()) == {1}
     assert all(not Catalog(pool.root).garbage(name) for name in ("synthetic/python",))
+
+
+def test_a_publisher_whose_disk_is_full_says_so_once_and_goes_on_when_there_is_room(pool: Pool) -> None:
+    pool.start("plan")
+    publisher = pool.start("publish", "--max-wait", "0.2")
+    log = pool.root.parent / f"publish-{pool.started.index(publisher)}.log"
+    pool.worker("worker-1")
+    pool.ask("seed", "--from", "scored/*", "--files", "3")
+    wait_until(lambda: len(pool.published()) == 3)
+    resource.prlimit(publisher.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))  # of a file, its log included
+    pool.ask("seed", "--from", "scored/*", "--files", "4")
+    wait_until(lambda: "a part cannot be written aside" in log.read_text())
+    wait_until(lambda: pool.ask("status")["unpublished"] == 4)
+    resource.prlimit(publisher.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    wait_until(lambda: len(pool.published()) == 7)
+    assert (log.read_text().count("cannot be written aside"), publisher.poll()) == (1, None)
 
 
 def test_a_drained_pool_is_empty_and_scaled_to_zero(pool: Pool) -> None:

@@ -136,6 +136,27 @@ def test_an_answer_that_is_no_completion_is_a_rejection_with_its_reason_and_the_
     assert {file.text for file in run.queue.rejected_files()} == {'{"choices": []}'}
 
 
+def test_what_the_gates_measure_goes_with_each_file_and_half_a_character_is_refused_by_name() -> None:
+    def some(asked: dict[str, Any]) -> web.StreamResponse:
+        content = FILE.format(index=asked["seed"])
+        if asked["seed"] % 2:
+            content += "\n\ud83d"
+        return good(asked, choices=[{"message": {"content": content}, "finish_reason": "stop"}])
+
+    server = Server()
+    server.respond = some
+    run = Run(server)
+    run.until(lambda: run.queue.depth().unpublished + run.queue.ends().refused == 12)
+    refused = run.queue.rejected_files()
+    assert {(file.reason, file.recipe, file.text[-1], "at_character" in file.values) for file in refused} == {
+        ("lone_surrogate", "file/1", "?", True)
+    }
+    assert (len(refused), run.queue.count_dead()) == (6, 0)
+    for waiting in run.queue.take("p", count=12, silent_ms=1):
+        values = waiting.file.origin.values
+        assert (values["min_code_size"], values["code_size"] > 16) == (16, True)
+
+
 @pytest.mark.parametrize("status", [400, 422])
 def test_a_job_that_the_engine_refuses_is_dead_with_the_engine_s_reason(status: int) -> None:
     server = Server()

@@ -22,7 +22,7 @@ FOR_ANY_NOUN = {
     "doctor": "doctor",
     "corpus": "corpus ingest . --root ROOT",
     "tokenizer": "tokenizer train . --root ROOT",
-    "annotator": "annotator evaluate a --positives b --negatives c --root ROOT",
+    "annotator": "annotator evaluate a --sets b --root ROOT",
     "streams": "streams list --root ROOT",
     "mixtures": "mixtures list --root ROOT",
     "runs": "runs list --root ROOT",

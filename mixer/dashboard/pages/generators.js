@@ -3,7 +3,7 @@
 import { get, poll, post } from "../api.js";
 import { command } from "../command.js";
 import { chart, colour, timesAxis } from "../chart.js";
-import { arrange, count, duration, empty, h, put, say, section, short, showFacts, when } from "../dom.js";
+import { arrange, count, duration, empty, h, put, say, section, share, short, showFacts, when } from "../dom.js";
 import { field, form, readOnly } from "../form.js";
 import { table } from "../table.js";
 
@@ -33,7 +33,9 @@ export async function show(main, address, writes) {
   const nothing = empty("No pool is known: nothing has reported in the last 30 s. Start one, and give it work:",
     "phasemix up --workers 2", "phasemix generators seed --from 'scored/*' --files 1000 --language python");
   const supply = supplyTable();
-  const live = h("div", {}, rates.element, supply.element, h("div", { class: "columns" }, workers.element, reasons.element));
+  const hungry = runTable();
+  const recipes = recipeTable();
+  const live = h("div", {}, rates.element, supply.element, hungry.element, recipes.element, h("div", { class: "columns" }, workers.element, reasons.element));
   const pool = h("div");
   const verdict = field("Show", { kind: "select", options: ["accepted", "rejected"].map((one) => h("option", { selected: one === address.query.get("verdict") }, one)) });
   const files = h("div", { class: "files" });
@@ -57,6 +59,10 @@ export async function show(main, address, writes) {
     if (!live.isConnected) pool.replaceChildren(live);
     supply.element.hidden = !state.supply.length;
     supply.update(state.supply);
+    hungry.element.hidden = !state.runs.length;
+    hungry.update(state.runs);
+    recipes.element.hidden = !state.recipes.length;
+    recipes.update(state.recipes);
     workers.update(state.workers);
     const why = Object.entries(state.rejected).map(([reason, total]) => ({ reason, total, rate: now.rejected_per_min[reason] ?? 0 }));
     reasons.update(why, why.length ? "Rejected, by reason" : "Rejected: none so far");
@@ -152,9 +158,41 @@ function supplyTable() {
   ], { key: (s) => s.language });
 }
 
+function runTable() {
+  return table("Runs that draw more than is published", [
+    { name: "run", title: "Run", value: (r) => r.run, cell: (r) => ({ text: r.run, href: `#/runs/${encodeURIComponent(r.run)}` }) },
+    { name: "language", title: "Language", value: (r) => r.language },
+    { name: "left", title: "Tokens left", number: true, value: (r) => r.left_tokens, cell: (r) => short(r.left_tokens) },
+    { name: "drawn", title: "Drawn a minute", number: true, value: (r) => r.drawn_per_min, cell: (r) => short(r.drawn_per_min) },
+    { name: "starves", title: "Starves in", number: true, value: (r) => r.starves_in_s ?? Infinity, cell: (r) => (r.starves_in_s === null ? "never" : duration(r.starves_in_s)) },
+  ], { key: (r) => `${r.run} ${r.language}`, sort: "starves" });
+}
+
+function recipeTable() {
+  const files = (r) => (r.ended ? r.accepted / r.ended : null);
+  return table("What recipes give", [
+    { name: "recipe", title: "Recipe", value: (r) => r.recipe },
+    { name: "language", title: "Language", value: (r) => r.language },
+    { name: "ended", title: "Jobs ended", number: true, value: (r) => r.ended, cell: (r) => count(r.ended) },
+    { name: "yield", title: "With a file", number: true, value: (r) => files(r) ?? -1, cell: (r) => (r.ended ? { text: share(files(r)), meter: files(r) } : "not known") },
+    { name: "published", title: "Tokens published", number: true, value: (r) => r.published_tokens, cell: (r) => short(r.published_tokens) },
+    { name: "cost", title: "Written for each", number: true, value: (r) => r.written_per_token ?? -1, cell: (r) => (r.written_per_token === null ? "not known" : r.written_per_token.toFixed(2)) },
+  ], { key: (r) => `${r.recipe} ${r.language}`, sort: "recipe" });
+}
+
 function ago(at_s) {
   const seconds = Date.now() / 1000 - at_s;
   return seconds < 60 ? "just now" : `${duration(seconds < 3600 ? seconds - (seconds % 60) : seconds)} ago`;
+}
+
+function measures(values) {
+  const words = { min: "at least", least: "at least", max: "at most" };
+  const side = (name) => (name.split("_")[0] in words ? name.split("_")[0] : null);
+  const rows = Object.entries(values).filter(([name]) => !side(name)).map(([name, value]) => {
+    const limit = Object.keys(words).find((one) => `${one}_${name}` in values);
+    return h("li", {}, `${name.replaceAll("_", " ")} ${value}${limit ? ` (${words[limit]} ${values[`${limit}_${name}`]})` : ""}`);
+  });
+  return rows.length ? h("ul", { class: "quiet", "aria-label": "What the gates measured" }, ...rows) : null;
 }
 
 function drawFile(file) {
@@ -164,6 +202,7 @@ function drawFile(file) {
   const about = [file.id.slice(0, 8), `${file.text.trimEnd().split("\n").length} lines`, file.reason && file.reason.replaceAll("_", " "), file.at_s && ago(file.at_s)].filter(Boolean).join(" · ");
   return h("details", { "data-id": file.id, "data-verdict": file.verdict, toggle: fill },
     h("summary", {}, h("span", { class: "badge", "data-tone": file.verdict === "accepted" ? "more" : "bad" }, file.verdict), ` ${file.language} `, h("span", { class: "quiet" }, about)),
-    h("p", { class: "quiet" }, `id ${file.id} · seed document ${file.seed} · ${file.model} · ${when(file.at_s)}`),
+    h("p", { class: "quiet" }, [`id ${file.id}`, `seed document ${file.seed}`, file.recipe, file.model, when(file.at_s)].filter(Boolean).join(" · ")),
+    measures(file.values),
     h("pre", { class: "file", tabindex: 0 }, code));
 }

@@ -14,6 +14,7 @@ from aiohttp import web
 MODEL = "moody"
 MOODS = ("500", "429", "garbage", "hang")
 WORDS = 40  # of a file, of which no two have many
+WRITING_S = 0.15
 
 
 def write(key: bytes) -> str:
@@ -28,7 +29,7 @@ def create_app(mood: Path) -> web.Application:
 
     async def complete(request: web.Request) -> web.Response:
         asked = await request.read()
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(WRITING_S)
         now = mood.read_text()
         if now == "hang":
             await asyncio.sleep(1)

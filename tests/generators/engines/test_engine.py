@@ -10,7 +10,14 @@ from aiohttp import web
 from generators.engines import endpoint as endpoints
 from generators.engines.endpoint import Endpoint, Load, next_limit, read_load
 from generators.engines.engine import MOST_FAILURES, Engine
-from generators.errors import AwayError, BusyError, EngineAwayError, JobRefusedError, NoCompletionError, WrongError
+from generators.errors import (
+    AwayError,
+    BusyError,
+    EngineAwayError,
+    JobRefusedError,
+    NoCompletionError,
+    WrongError,
+)
 from generators.queue.job import Job
 from tests.generators.engines.scripted_engine import Respond, Server, good, serving
 
@@ -324,6 +331,28 @@ def test_metrics_that_an_engine_does_not_give_yet_are_asked_for_again() -> None:
         return found
 
     assert ask(server, then=follow, concurrency=200) == [endpoints.FIRST_LIMIT, endpoints.FIRST_LIMIT]
+
+
+def test_the_metrics_of_an_engine_that_was_away_are_asked_for_again() -> None:
+    server = Server()
+
+    async def follow(engine: Engine) -> list[int]:
+        (endpoint,) = engine.endpoints
+        await engine.follow()  # none: what answers in the place of an engine that starts knows none
+        found = [endpoint.limit]
+        server.metrics = 'vllm:num_requests_running{engine="0"} 8.0\nvllm:num_requests_waiting{engine="0"} 90.0\n'
+        for is_away in (False, True):
+            if is_away:
+                endpoint.failed(AwayError("died"))
+            endpoint.running = 98
+            await engine.follow()
+            endpoint.running = 0
+            found.append(endpoint.limit)
+        return found
+
+    before, still, after = ask(server, then=follow, concurrency=200)
+    assert (before, still) == (200, 200)
+    assert after < 98
 
 
 def test_limits_stay_within_their_bounds_and_give_way() -> None:

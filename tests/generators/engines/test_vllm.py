@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 import urllib.request
@@ -15,10 +16,13 @@ from pool_processes import Pool, wait_until
 
 from deploy.local import processes
 from generators.publishing.publisher import FILES
+from generators.queue.job import Job
+from generators.queue.redis_job_queue import queue_of
 from streamer import Catalog
 
 ENGINE = Path(__file__).parents[3] / ".engine" / "bin" / "python"
 READY_S = 400.0
+FEW, MANY, JOBS = 2, 8, 100  # sequences that the engine computes at once, before and after its restart
 END = "<|endoftext|>"
 ANSWER = "<|answer|>"
 FILE = '''"""Counts words."""
@@ -82,59 +86,107 @@ def teach(folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-@pytest.fixture
-def vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """The port of a server of the inference environment."""
-    if not ENGINE.exists():
-        if os.environ.get("CI"):
-            pytest.fail(f"{ENGINE} is not there; run make engine")
-        pytest.skip(f"{ENGINE} is not there; make engine installs vLLM")
-    checkpoint = tmp_path / "checkpoint"
-    teach(checkpoint)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    words = ("generators", "engine", "up", str(checkpoint), "--name", "tiny", "--port", str(port), "--python", str(ENGINE))
-    argv = (sys.executable, "-P", "-m", "phasemix", *words, "--flags=--max-model-len 1024 --max-num-seqs 8")
-    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
-    log = tmp_path / "vllm.log"
-    process = processes.start(argv, log=log)
-    deadline = time.monotonic() + READY_S
-    try:
-        while f"ready at http://127.0.0.1:{port}/v1" not in log.read_text():
-            assert process.poll() is None, log.read_text()[-4000:]
-            assert time.monotonic() < deadline, log.read_text()[-4000:]
+class Server:
+    """vLLM of the inference environment, by the command that people start it with. Each start takes some 40 s."""
+
+    def __init__(self, folder: Path) -> None:
+        self.checkpoint, self.log = folder / "checkpoint", folder / "vllm.log"
+        teach(self.checkpoint)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, sequences: int) -> None:
+        """Until it is ready. `sequences`: how many it computes at once."""
+        self.log.write_text("")
+        words = ("generators", "engine", "up", str(self.checkpoint), "--name", "tiny", "--port", str(self.port))
+        flags = f"--flags=--max-model-len 1024 --max-num-seqs {sequences}"
+        argv = (sys.executable, "-P", "-m", "phasemix", *words, "--python", str(ENGINE), flags)
+        self.process = processes.start(argv, log=self.log, changes={"VLLM_CPU_KVCACHE_SPACE": "1"})
+        deadline = time.monotonic() + READY_S
+        while f"ready at http://127.0.0.1:{self.port}/v1" not in self.log.read_text():
+            assert self.process.poll() is None, self.log.read_text()[-4000:]
+            assert time.monotonic() < deadline, self.log.read_text()[-4000:]
             time.sleep(0.5)
-        yield port
-    finally:
-        identity = processes.identify(process.pid)
-        process.terminate()
+
+    def kill(self) -> None:
+        """With everything that it has started."""
+        assert self.process is not None
+        identity = processes.identify(self.process.pid)
+        if identity is not None:
+            processes.send(identity, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        assert self.process is not None
+        identity = processes.identify(self.process.pid)
+        self.process.terminate()
         try:
-            assert process.wait(timeout=30) == 0, log.read_text()[-4000:]
+            assert self.process.wait(timeout=30) == 0, self.log.read_text()[-4000:]
         finally:
             assert identity is not None
             processes.send(identity, signal.SIGKILL)  # its group, should anything be left of it
 
 
-def test_files_that_vllm_wrote_are_judged_and_published(vllm: int, seeded: Catalog, root: Path, redis_url: str) -> None:
-    pool = Pool(root, redis_url, vllm)
-    try:
-        pool.start("plan", "--most-queued", "8")
-        pool.start("publish", "--max-wait", "0.5")
-        pool.worker("worker-1", "--concurrency", "8", "--max-tokens", "400")
-        pool.ask("seed", "--from", "scored/*", "--files", "2")
-        wait_until(lambda: len(pool.published()) == 1)
-        wait_until(lambda: pool.ask("status")["rejected"].get("near_duplicate", 0) >= 2)  # type: ignore[attr-defined]
-        status = pool.ask("status")
-        assert (status["accepted"], status["engine"]) == (1, "tiny")
-    finally:
-        for process in pool.started:
-            process.kill()
-            process.wait()
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    if not ENGINE.exists():
+        if os.environ.get("CI"):
+            pytest.fail(f"{ENGINE} is not there; run make engine")
+        pytest.skip(f"{ENGINE} is not there; make engine installs vLLM")
+    found = Server(tmp_path_factory.mktemp("vllm"))
+    found.start(sequences=FEW)
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def pool(server: Server, seeded: Catalog, root: Path, redis_url: str) -> Iterator[Pool]:
+    found = Pool(root, redis_url, server.port)
+    yield found
+    for process in found.started:
+        process.kill()
+        process.wait()
+
+
+def test_files_that_vllm_wrote_are_judged_and_published(pool: Pool, server: Server, root: Path) -> None:
+    pool.start("plan", "--most-queued", "8")
+    pool.start("publish", "--max-wait", "0.5")
+    pool.worker("worker-1", "--concurrency", "8", "--max-tokens", "400")
+    pool.ask("seed", "--from", "scored/*", "--files", "2")
+    wait_until(lambda: len(pool.published()) == 1)
+    wait_until(lambda: pool.ask("status")["rejected"].get("near_duplicate", 0) >= 2)  # type: ignore[attr-defined]
+    status = pool.ask("status")
+    assert (status["accepted"], status["engine"]) == (1, "tiny")
     (part,) = Catalog(root).stream("synthetic/python").parts
     table = pq.read_table(root / part.folder / FILES).to_pylist()
     assert [row["text"] for row in table] == [FILE]
     assert [row["repository"] for row in table] == ["synthetic/tiny"]
-    with urllib.request.urlopen(f"http://127.0.0.1:{vllm}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     (tokens,) = [float(line.split()[-1]) for line in lines if line.startswith("vllm:generation_tokens_total")]
     assert tokens > 100
+
+
+def test_killed_under_load_and_started_again_it_costs_no_job_and_is_sent_as_much_as_it_takes(
+    pool: Pool, server: Server, seeded: Catalog
+) -> None:
+    queue = queue_of(seeded, pool.redis_url)
+    jobs = [
+        Job(language="python", seed_document="s", recipe="r/1", model="tiny", index=index, text="import os\n", purpose="p")
+        for index in range(JOBS)
+    ]
+    assert queue.add(*jobs) == JOBS
+    pool.worker("worker-1", "--concurrency", str(4 * MANY), "--max-tokens", "400")
+    wait_until(lambda: queue.depth().running > 2 * FEW + 2)
+    wait_until(lambda: queue.depth().running <= 2 * FEW)  # of what waits at the engine nearly all was taken back
+    server.kill()
+    wait_until(lambda: queue.depth().running == 0)
+    assert sum(queue.depth()) == JOBS
+    server.start(sequences=MANY)
+    running = [0]
+    wait_until(lambda: bool(running.append(queue.depth().running)) or queue.depth() == (0, 0, JOBS))
+    assert MANY <= max(running) < 2 * MANY
+    assert queue.ends() == (JOBS, 0, 0, 0)
+    files = [waiting.file.identity for waiting in queue.take("test", count=JOBS, silent_ms=10**6)]
+    assert sorted(files) == sorted(job.identity for job in jobs)

@@ -115,6 +115,7 @@ def test_a_worker_rejects_the_files_that_do_not_run() -> None:
     run.until(lambda: run.queue.ends().delivered + run.queue.ends().refused == 8)
     assert run.queue.rejections() == {"does_not_run": 2}
     assert run.queue.ends() == (6, 2, 0, 0)
+    assert sorted(str(file.values["end"]) for file in run.queue.rejected_files()) == ["exited", "out_of_time"]
 
 
 def test_a_worker_does_not_start_where_a_recipe_has_files_run_and_nothing_can_run_them(

@@ -9,8 +9,9 @@ import textwrap
 import msgspec
 import pytest
 
-from generators.gates.gates import Limits, judge
+from generators.gates.gates import judge
 from generators.queue.job import Completion, Job, Reason, Verdict
+from generators.recipes.limits import Limits
 from streamer.documents.languages import LANGUAGES
 from streamer.gates.syntax import parses
 
@@ -39,7 +40,7 @@ def verdict(text: str, *, finish_reason: str = "stop") -> Reason | None:
 
 def test_a_good_file_passes_and_its_fence_and_chatter_are_gone() -> None:
     found = judge(JOB, Completion(text=f"Here it is:\n```python\n{GOOD}```\nEnjoy!", finish_reason="stop", tokens=1))
-    assert found == Verdict(text=GOOD)
+    assert (found.text, found.reason) == (GOOD, None)
     assert verdict(GOOD) is None
 
 
@@ -64,6 +65,7 @@ BAD = {
     "a pattern again and again": ("```python\n" + "".join(map(FILLER.format, range(900))) + "```", Reason.REPETITIVE),
     "too much of it": (f"```python\n{GOOD}" + "# and so on\n" * 100_000 + "```", Reason.TOO_LARGE),
     "encoded data": (f"```python\n{GOOD}\nDATA = '''{DATA}'''\n```", Reason.ENCODED_DATA),
+    "half a character": (f"```python\n{GOOD}# \ud83d\n```", Reason.LONE_SURROGATE),
     "thinking without an end": (f"<think>\nA file that counts: ```python\n{GOOD}```", Reason.UNFINISHED_REASONING),
 }  # fmt: skip
 
@@ -78,15 +80,37 @@ def test_a_refusal_says_what_was_measured() -> None:
     def values(text: str, **options: int) -> dict[str, float | str]:
         return judge(JOB, Completion(text=text, finish_reason="stop", tokens=9), **options).values
 
-    assert values(RENAMED)["structure"] == 1.0
+    copied = values(RENAMED)
+    assert (copied["shared_structure"], copied["max_shared_structure"]) == (1.0, 0.65)
     assert values(GOOD, max_tokens=10) == {"bytes": len(GOOD), "max_bytes": 160}
     assert values("```bash\nls\n```") == {"info": "shell"}
+    assert values("ab\udc00") == {"at_character": 2}
+    cut = judge(JOB, Completion(text=GOOD, finish_reason="length", tokens=9), max_tokens=8)
+    assert cut.values == {"tokens": 9, "max_tokens": 8}
+
+
+def test_an_accepted_file_has_every_figure_beside_its_limit() -> None:
+    found = judge(JOB, Completion(text=GOOD, finish_reason="stop", tokens=9), max_tokens=100).values
+    limits = msgspec.structs.asdict(JOB.limits)
+    for name in set(limits) - {"max_bytes_per_token", "annotator", "least_score"}:
+        side, _, measure = name.partition("_")
+        assert found[name] == limits[name]
+        assert found[measure] >= limits[name] if side == "min" else found[measure] <= limits[name]
+    assert (found["bytes"], found["max_bytes"]) == (len(GOOD), 1600)
 
 
 def test_limits_are_those_that_are_given() -> None:
     answer = Completion(text=GOOD, finish_reason="stop", tokens=1)
-    assert judge(JOB, answer, limits=Limits(min_code_size=1000)).reason == Reason.TRIVIAL
-    assert judge(JOB, answer, limits=Limits(max_shared_words=0.0)).reason == Reason.COPY_OF_SEED
+    strict = {
+        Reason.TRIVIAL: Limits(min_code_size=1000),
+        Reason.REPETITIVE: Limits(min_distinct_share=1.0, min_compressed_share=0.9),
+        Reason.TOO_LARGE: Limits(max_bytes_per_token=2),
+    }
+    for reason, limits in strict.items():
+        job = msgspec.structs.replace(JOB, limits=limits)
+        assert judge(job, answer, max_tokens=100).reason == reason
+    lax = msgspec.structs.replace(JOB, limits=Limits(max_shared_words=1, max_shared_structure=1))
+    assert judge(lax, Completion(text=RENAMED, finish_reason="stop", tokens=1)).accepted
 
 
 def test_an_identity_is_of_what_is_wanted_and_not_of_the_text() -> None:

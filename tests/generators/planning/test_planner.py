@@ -17,6 +17,7 @@ from generators.queue.memory_job_queue import MemoryJobQueue
 from generators.recipes.recipe import add_recipe, built_in, parse_recipe, set_shares
 from mixer import Mixtures, Runs
 from mixer.pool import pool
+from mixer.runs.demand import tokens_of
 from streamer import Catalog
 from streamer.catalog.parts import read_sidecar
 
@@ -100,7 +101,7 @@ def test_demand_of_a_run_is_planned_until_it_is_there(seeded: Catalog) -> None:
     queue = MemoryJobQueue()
     waiting = Planner(seeded, queue, model=lambda: None, say=[].append)
     assert waiting.tick() == 0
-    assert waiting.missing["python"] > 0  # said also while no worker lives
+    assert tokens_of(waiting.needs)["python"] > 0  # said also while no worker lives
     plan = planner(seeded, queue)
     plan.tick()
     assert [want.purpose for want in plan.wants()] == ["demand/python"]

@@ -42,3 +42,4 @@ def test_a_synthetic_file_with_a_task_of_a_benchmark_is_rejected(seeded: Catalog
         queue.deliver(claim, accepted_file(claim.job, text))
     assert Publishing(seeded, queue, max_wait_s=0).tick() == (1 if is_known else 2)
     assert queue.rejections() == ({Reason.CONTAMINATED: 1} if is_known else {})
+    assert [file.values["task"] for file in queue.rejected_files()] == (["own: Own/0"] if is_known else [])

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 
 from generators.publishing import known_files
 from generators.publishing.known_files import KnownFiles
+from generators.publishing.published_files import find_file
 from generators.publishing.publisher import Publisher
 from generators.publishing.publishing import Publishing
 from generators.queue.job import AcceptedFile, Job, Origin, Reason, accepted_file
@@ -24,6 +25,7 @@ from generators.queue.memory_job_queue import MemoryJobQueue
 from streamer import Catalog, Document
 from streamer.catalog.redaction import Rule
 from streamer.corpus.parts.publication import BUILDS, FORMAT, duplicates_rule
+from streamer.errors import StoreError
 from streamer.likeness.known_signatures import HEAD, RECORD, SignatureWriter, read_known
 from streamer.likeness.near_duplicates import USUAL, Duplicates, RecentSignatures
 from streamer.packing.packing import pack, sidecar_rows
@@ -101,7 +103,7 @@ def known(corpus: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
 
 def twin(known: KnownFiles, text: str) -> str | None:
     (signed,) = known.sign([Document(text=text, path="", repository="", language="python", license="", document="new")])
-    return known.twin(signed)
+    return known.nearest(signed).twin
 
 
 def test_a_file_is_compared_with_documents_and_with_accepted_files(
@@ -121,7 +123,7 @@ def test_a_file_is_compared_with_documents_and_with_accepted_files(
 def known_itself(known: KnownFiles, one: Document) -> bool:
     """Whether a file that is known is no twin of itself."""
     (signed,) = known.sign([one])
-    return known.twin(signed) is None
+    return known.nearest(signed).twin is None
 
 
 def test_the_index_is_read_again_and_extended(known: Callable[..., KnownFiles], corpus: Catalog) -> None:
@@ -258,7 +260,11 @@ def test_a_near_duplicate_is_rejected_by_name_and_others_are_published(corpus: C
     deliver(queue, near(text_of(2000)), index=2)
     assert Publishing(corpus, queue, max_wait_s=0).tick() == 1
     assert queue.rejections() == {Reason.NEAR_DUPLICATE: 2}
-    assert [file.values for file in queue.rejected_files()] == [{"of": first.identity}, {"of": document(8).document}]
+    refused = [file.values for file in queue.rejected_files()]
+    assert [values["of"] for values in refused] == [first.identity, document(8).document]
+    assert all(values["likeness"] >= values["max_likeness"] == 0.7 for values in refused)
+    values = find_file(corpus, first.identity)["origin"]["values"]
+    assert values["likeness"] < values["max_likeness"] == 0.7
 
 
 def test_a_file_whose_seed_is_redacted_does_not_count(corpus: Catalog) -> None:
@@ -324,7 +330,15 @@ def test_the_index_on_disk_finds_what_the_one_in_memory_finds(tmp_path: Path, se
     stored = read_known(tmp_path / "index", USUAL)
     assert stored is not None
     assert len(stored.head.runs) < 8
-    asked, known = stored.find(rows[800:], "go", np.zeros(800, np.bool_))
-    pairs = list(zip(asked.tolist(), known.tolist(), strict=True))
-    assert pairs == [(place, near) for place, row in enumerate(rows[800:]) for near in recent.near(row)]
+    found = stored.find(rows[800:], "go", np.zeros(800, np.bool_))
+    pairs = list(zip(found.asked.tolist(), found.known.tolist(), strict=True))
+    in_memory = [recent.near(row) for row in rows[800:]]
+    assert pairs == [(place, near) for place, one in enumerate(in_memory) for near in one.places]
+    assert found.likeness.tolist() == [one.likeness for one in in_memory]
     assert len(pairs) > 100
+
+
+def test_a_cache_that_cannot_be_written_is_said(corpus: Catalog, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot be used: Not a directory; make it a folder of your own"):
+        KnownFiles(corpus, "python", USUAL, tmp_path / "file" / "index")

@@ -1,6 +1,8 @@
 """Orders get exactly the files that they asked for, whatever Redis lost meanwhile."""
 
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -8,12 +10,15 @@ import redis
 
 from generators.planning.orders import place_order
 from generators.planning.planner import Planner
+from generators.planning.seed_documents import load_seed_documents
 from generators.publishing.published_files import AllPublished
+from generators.publishing.publisher import Publisher
 from generators.publishing.publishing import Publishing
-from generators.queue.job import AcceptedFile, Reason, accepted_file
+from generators.queue.job import AcceptedFile, Job, Reason, accepted_file
 from generators.queue.job_queue import Claim
 from generators.queue.redis_job_queue import RedisJobQueue
 from streamer import Catalog
+from streamer.publishing.publication import publish_path
 
 
 def written(claim: Claim) -> AcceptedFile:
@@ -82,3 +87,44 @@ def test_a_file_that_no_order_wants_any_more_is_rejected_by_name_and_may_be_plan
     assert queue.rejections() == {Reason.NOT_WANTED: 2}
     assert not queue.known([claim.job.identity for claim in late]).closed
     assert sum(queue.depth()) == 0
+
+
+def test_publishers_of_two_languages_that_know_nothing_of_each_other_fill_an_order_exactly(
+    seeded: Catalog, queue: RedisJobQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [{"text": f"package a\n// {number}\nfunc F{number}() {{}}\n", "path": f"{number}.go"} for number in range(9)]
+    (tmp_path / "go.jsonl").write_bytes(b"\n".join(map(msgspec.json.encode, texts)))
+    publish_path(seeded, "documents/go", tmp_path / "go.jsonl")
+    place_order(seeded, "documents/*", files=8)
+    for late in (0, 1):
+        jobs = [job for language in ("python", "go") for job in jobs_of(seeded, language, index=late)]
+        queue.add(*jobs)
+    claims = queue.claim("w", count=100, silent_ms=10_000)
+    found = {name: [claim for claim in claims if claim.job.language == name] for name in ("python", "go")}
+    one, other = (Publishing(Catalog(seeded.store.url), queue, name=name, max_wait_s=0) for name in "ab")
+
+    def deliver(language: str) -> None:
+        for claim in found[language]:
+            queue.deliver(claim, written(claim))
+
+    publish, acts = Publisher.publish, [lambda: other.tick(), lambda: deliver("go")]
+
+    def late_publish(publisher: Publisher, *arguments: Any, **named: Any) -> set[str]:
+        while acts:
+            acts.pop()()  # the other one sees no file of the order, nor that this one has decided
+        return publish(publisher, *arguments, **named)
+
+    monkeypatch.setattr(Publisher, "publish", late_publish)
+    deliver("python")
+    one.tick()
+    assert not acts
+    for _ in range(3):
+        one.tick()
+        other.tick()
+    assert by_order(seeded) == {"order/0": 8}
+
+
+def jobs_of(catalog: Catalog, language: str, *, index: int) -> list[Job]:
+    seeds = load_seed_documents(catalog, "documents/*", language)[:5]
+    recipe = {"recipe": "oss-instruct-file/1", "model": "m", "index": index, "purpose": "order/0"}
+    return [Job(language=language, seed_document=seed.document, text=seed.text, **recipe) for seed in seeds]

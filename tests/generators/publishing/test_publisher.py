@@ -96,6 +96,7 @@ def test_few_files_wait_until_they_are_overdue_and_the_sidecar_tells_padding(cat
     assert publisher.publish(short, overdue=True) == {"a"}
     (part,) = catalog.stream("synthetic/python").parts
     assert part.extra["padding_tokens"] == 14
+    assert part.extra["costs"] == {"": [0, 2]}
     assert read_sidecar(catalog.store, part).to_pylist()[0]["end"] == 2
     place = catalog.store.local_path(f"{part.folder}/{FILES}")
     assert place is not None

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from generators.errors import QueueError
+from generators.queue import job_queue
 from generators.queue.job import Job, Reason, accepted_file
 from generators.queue.job_queue import DeadJob, JobQueue
 from generators.queue.memory_job_queue import MemoryJobQueue
@@ -114,11 +115,15 @@ def test_rejected_jobs_and_files_are_counted_by_reason_and_closed(queue_and_wait
     for index in (0, 1):
         queue.add(job(index))
     first, second = queue.claim("a", count=2, silent_ms=SILENT_MS)
-    queue.reject_job(first, Reason.CUT_OFF, "half a file")
+    queue.reject_job(first, Reason.CUT_OFF, "half a file", {"tokens": 9, "max_tokens": 8})
     queue.deliver(second, accepted_file(second.job, "y = 2\n"))
     (waiting,) = queue.take("p", count=1, silent_ms=SILENT_MS)
-    queue.reject_file(waiting, Reason.NEAR_DUPLICATE)
+    queue.reject_file(waiting, Reason.NEAR_DUPLICATE, {"of": "another", "likeness": 0.75})
     assert queue.depth() == (0, 0, 0)
+    assert [(file.recipe, file.values) for file in queue.rejected_files()] == [
+        ("file/1", {"of": "another", "likeness": 0.75}),
+        ("file/1", {"tokens": 9, "max_tokens": 8}),
+    ]
     assert queue.rejections() == {"cut_off": 1, "near_duplicate": 1}
     kept = [(file.reason, file.text, file.seed, file.model) for file in queue.rejected_files()]
     assert kept == [
@@ -149,6 +154,21 @@ def test_a_dead_job_can_be_read_and_revived(queue_and_wait: QueueAndWait) -> Non
     assert queue.revive() == 1
     assert queue.known([job(0).identity]).closed == set()
     assert queue.add(job(0))
+
+
+def test_no_more_dead_letters_are_kept_than_somebody_would_read(
+    queue_and_wait: QueueAndWait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_queue, "MOST_DEAD", 2)
+    queue, _ = queue_and_wait
+    for index in range(3):
+        queue.add(job(index))
+        (claim,) = queue.claim("a", count=1, silent_ms=SILENT_MS)
+        queue.bury(claim, "refused")
+    identities = {job(index).identity for index in range(3)}
+    assert queue.known(sorted(identities)).closed == identities
+    assert [queue.count_dead(), queue.ends().buried, queue.revive()] == [2, 3, 2]
+    assert queue.known(sorted(identities)).closed == {job(2).identity}
 
 
 def test_a_wiped_redis_is_an_empty_queue(redis_url: str) -> None:
@@ -199,6 +219,7 @@ def test_what_is_withdrawn_may_be_planned_again_and_ends_are_counted(queue_and_w
     assert (queue.ends(), queue.count_dead()) == ((1, 1, 1, 0), 1)
     queue.revive()
     assert (queue.ends(), queue.count_dead()) == ((1, 1, 1, 1), 0)
+    assert queue.ends_by_recipe() == {("python", "file/1"): (1, 1, 1, 0)}
 
 
 def test_a_file_that_the_publisher_refuses_counts_once_and_one_that_is_not_wanted_not_as_refused(
@@ -212,6 +233,11 @@ def test_a_file_that_the_publisher_refuses_counts_once_and_one_that_is_not_wante
     queue.reject_file(first, Reason.NEAR_DUPLICATE)
     queue.reject_file(second, Reason.NOT_WANTED)
     assert queue.ends() == (2, 1, 0, 0)
+    other = job(3)
+    queue.add(msgspec.structs.replace(other, language="go", recipe="rewrite/2"))
+    (claim,) = queue.claim("a", count=1, silent_ms=SILENT_MS)
+    queue.reject_job(claim, Reason.EMPTY, "")
+    assert queue.ends_by_recipe() == {("python", "file/1"): (2, 1, 0, 0), ("go", "rewrite/2"): (0, 1, 0, 0)}
 
 
 def test_two_roots_share_a_redis_without_seeing_each_other(redis_url: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from generators.errors import RecipeError
 from generators.planning.seed_documents import MOST_CHARACTERS, SeedDocument, passages
 from generators.publishing.publisher import Publisher
 from generators.queue.job import Completion, Job, Origin, accepted_file
+from generators.recipes.limits import Limits
 from generators.recipes.recipe import (
     Recipe,
     Sampling,
@@ -32,6 +33,7 @@ from streamer.publishing.compacting import compact
 from streamer.publishing.redacting import redact
 
 PROMPT = "{language} {seed} {variation}"
+WHOLE = f'name = "x"\nversion = 1\nprompt = "{PROMPT}"\n'
 STDLIB = Path(sysconfig.get_path("stdlib"))
 
 
@@ -62,9 +64,17 @@ def test_nothing_that_a_seed_says_is_taken_for_a_place_of_the_prompt(seed: str) 
         ('name = "x"\nversion = 1\nprompt = "{seed}"', r"prompt of recipe x has no \{language\} and no \{variation\}"),
         ('name = "X"\nversion = 1\nprompt = ""', "name"),
         ('name = "x"\nversion = 0\nprompt = ""', "version"),
-        ('name = "x"\nversion = 1\nprompts = ""', "unknown field `prompts`.*did you mean 'prompt'"),
+        ('name = "x"\nversion = 1\nprompts = ""', "recipe x.toml:3: the recipe has no key 'prompts'.*did you mean 'prompt'"),
         ('name = "x"\nversion = 1\nprompt = "{seed}{language}{variation}"\n[sampling]\ntemperature = 9', "temperature"),
         ('name = "x"\nversion = 1\nprompt = "{seed}{language}{variation}"\nmost_per_seed = 0', "most_per_seed"),
+        (f"{WHOLE}[gates]\nmin_codesize = 3", "x.toml:5: gates has no key 'min_codesize'.*did you mean 'min_code_size'"),
+        (f"{WHOLE}[gates]\nmin_code_share = 1.5", "x.toml:5: gates.min_code_share = 1.5: it must be a number from 0 to 1"),
+        (f"{WHOLE}[gates]\nmax_stub_share = nan", "x.toml:5: gates.max_stub_share = nan: it must be a number from 0 to 1"),
+        (f"{WHOLE}[gates.sql]\nmin_code_size = -1", "x.toml:5: gates.sql.min_code_size = -1: it must be an integer from 0"),
+        (f"{WHOLE}[gates.sql]\nsize = 1", "x.toml:5: gates.sql has no key 'size'; its keys are max_bytes_per_token"),
+        (f"{WHOLE}[gates.pythn]\nmin_code_size = 1", "x.toml:4: gates has no key 'pythn'.*did you mean 'python'"),
+        (f"{WHOLE}[gates]\npython = 3", r"x.toml:5: gates.python = 3: it must be a table .* write \[gates.python\]"),
+        (f"{WHOLE}gates = 3", "x.toml:4: gates = 3"),
         ("name = ", "line 1"),
     ],
 )
@@ -80,11 +90,21 @@ def test_a_root_keeps_what_a_version_says_for_ever(root: Path) -> None:
     with pytest.raises(RecipeError, match=r"recipe mine/1 of root .* says something else; raise its version"):
         add_recipe(catalog, recipe(prompt=PROMPT + "!"))
     assert add_recipe(catalog, recipe(version=2, prompt=PROMPT + "!"))
-    with pytest.raises(RecipeError, match="says something else"):
-        add_recipe(catalog, recipe(sampling=Sampling(temperature=0.1)))
+    for changed in ({"sampling": Sampling(temperature=0.1)}, {"gates": {"sql": {"min_code_size": 3}}}):
+        with pytest.raises(RecipeError, match="says something else"):
+            add_recipe(catalog, recipe(**changed))
     assert {one.label for one in recipes_of(Catalog(root))} == {
         "explain-in-code/1", "oss-instruct-file/1", "rewrite/1", "mine/2",
     }  # fmt: skip
+
+
+def test_the_limits_of_a_language_are_laid_over_those_of_the_recipe(root: Path) -> None:
+    text = f"{WHOLE}[gates]\nmin_code_size = 40\nmin_code_share = 0.1\n[gates.sql]\nmin_code_size = 16\n"
+    add_recipe(Catalog(root), parse_recipe(text, name="x"))
+    kept = next(one for one in recipes_of(Catalog(root)) if one.name == "x")
+    assert kept.limits("python") == Limits(min_code_size=40, min_code_share=0.1)
+    assert kept.limits("sql") == Limits(min_code_share=0.1)
+    assert recipe().limits("sql") == Limits()
 
 
 def test_shares_are_set_by_name_and_one_recipe_must_write(root: Path) -> None:
@@ -155,7 +175,9 @@ def origin_file(seeded: Catalog) -> str:
         text="", finish_reason="stop", tokens=21, prompt_tokens=9, prompt="p" * 32, engine="http://e/v1", asked_at_s=1.5
     )
     seeded.create_stream("synthetic/python", seq_len=64, tokenizer=seeded.stream("scored/python/q50").tokenizer)
-    file = accepted_file(job, "def double(value):\n    return value * 2\n", completion, values={"parsed": 1.0})
+    file = accepted_file(
+        job, "def double(value):\n    return value * 2\n", completion, values={"code_size": 40, "min_code_size": 16}
+    )
     Publisher(seeded, "synthetic/python").publish([file], overdue=True)
     return job.identity
 
@@ -172,10 +194,12 @@ def test_a_published_file_is_shown_with_all_that_it_came_from(
     assert origin == Origin(
         seed_document="seed", seed_repository="someone/tools", seed_license="MIT", recipe="mine/2", index=3, prompt="p" * 32,
         model="m", engine="http://e/v1", sampling=Sampling(temperature=0.2), prompt_tokens=9, tokens=21, asked_at_s=1.5,
-        values={"parsed": 1.0},
+        values={"code_size": 40, "min_code_size": 16},
     )  # fmt: skip
     assert main(["generators", "show", identity, "--root", str(root)]) == 0
-    assert "someone/tools" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "someone/tools" in said
+    assert "measured         code_size 40 (at least 16)\n" in said
     assert main(["generators", "show", "nothing", "--root", str(root)]) == 2
     assert "has file nothing" in capsys.readouterr().err
 
@@ -183,11 +207,20 @@ def test_a_published_file_is_shown_with_all_that_it_came_from(
 def test_recipes_are_listed_added_and_shared_by_command(
     seeded: Catalog, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "mine.toml").write_text('name = "mine"\nversion = 1\nshare = 0\nprompt = "{language} {seed} {variation}"\n')
+    (tmp_path / "mine.toml").write_text(
+        'name = "mine"\nversion = 1\nshare = 0\nprompt = "{language} {seed} {variation}"\n'
+        "[gates]\nmin_code_size = 40\n[gates.sql]\nmin_code_size = 8\n"
+    )
     words = ["generators", "recipes", "--root", str(root), "--json"]
     assert main([*words, "--add", str(tmp_path / "mine.toml"), "--share", "mine=3"]) == 0
-    found = {row["recipe"]: row["share"] for row in json.loads(capsys.readouterr().out)}
+    rows = json.loads(capsys.readouterr().out)
+    found = {row["recipe"]: row["share"] for row in rows}
     assert found == {"explain-in-code": 0, "mine": 0.75, "oss-instruct-file": 0.25, "rewrite": 0}
+    assert {row["recipe"]: row["gates"] for row in rows if row["gates"]} == {
+        "mine": {"min_code_size": 40, "sql": {"min_code_size": 8}}
+    }
+    assert main(words[:-1]) == 0
+    assert "min_code_size=40, sql: min_code_size=8" in capsys.readouterr().out
     for wrong in (["--share", "mine"], ["--share", "mine=much"], ["--share", "other=1"], ["--add", "missing.toml"]):
         assert main([*words, *wrong]) == 2
         assert capsys.readouterr().err.count("\n") == 1

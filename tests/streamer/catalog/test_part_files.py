@@ -17,7 +17,7 @@ def test_no_thread_of_arrow_holds_what_belongs_to_python(tmp_path: Path, monkeyp
     pq.write_table(pa.table({"a": range(3000), "b": list(map(str, range(3000)))}), path, row_group_size=100)
     data = path.read_bytes()
     monkeypatch.setattr(part_files, "load_file", lambda *_: data)
-    part: Any = SimpleNamespace(file=lambda _: "its size and checksum")
+    part: Any = SimpleNamespace(file=lambda _: "its size and checksum", rows={})
     store = MemoryStore("memory:")
     held = sys.getrefcount(data)
     for _ in range(200):

@@ -16,7 +16,7 @@ class DuplicateIndex:
         """What kind of duplicate of a kept file a file is; None for none."""
         if digest(text, language) in self._exact:
             return DropReason.EXACT_DUPLICATE
-        return DropReason.NEAR_DUPLICATE if self._of(language).near(signature) else None
+        return DropReason.NEAR_DUPLICATE if self._of(language).near(signature).places else None
 
     def keep(self, text: str, language: str, signature: Signatures) -> None:
         self._exact.add(digest(text, language))

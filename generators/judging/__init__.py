@@ -1,0 +1,1 @@
+"""Judges: a model labels files by a rubric."""

@@ -1,0 +1,124 @@
+"""Annotators judged on benchmarks: their solutions against documents that no annotator has learned from.
+
+Always holds: a benchmark is only scored, never learned from; the documents are chosen by the seed, and each is scored once
+by every annotator.
+"""
+
+import gzip
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from streamer.catalog.catalog import Catalog
+from streamer.documents.json_lines import Bad, read_json_lines
+from streamer.errors import CorpusError
+from streamer.likeness.decontamination import find_files
+from streamer.likeness.tasks import NAMES, PROMPTS, SOLUTIONS, first_text, language_of
+from streamer.packing.grouping import random_key
+from streamer.scoring.evaluation import Figures, Scored, compare, scored
+from streamer.scoring.positives import Text, read_streams
+from streamer.scoring.trained import Trained, is_seen, score
+
+RANDOM, PER_LANGUAGE = 1000, 500
+Progress = Callable[[int, int], None]
+
+
+class Documents(NamedTuple):
+    """Random documents, and of each language some of its own. Both are places in `texts`."""
+
+    texts: list[Text]
+    together: list[int]
+    by_language: dict[str, list[int]]
+
+
+class Judged(NamedTuple):
+    """What was found of one annotator."""
+
+    annotator: Trained
+    figures: list[Figures]
+    solutions: dict[str, Scored]
+    documents: Scored
+
+
+def read_solutions(patterns: Sequence[str]) -> dict[str, list[Text]]:
+    """The solutions of benchmarks, by set: files that are called alike up to the first `_`, `-` or `.` are one.
+
+    A solution that is the body of its prompt's function stands behind the prompt. Tasks without one are left out.
+    Raises: CorpusError for a pattern that finds nothing, a line that is no object, and where there is no solution at all.
+    """
+    found: dict[str, list[Text]] = defaultdict(list)
+    for path in find_files(tuple(patterns)):
+        name = Path(path).name.split(".")[0].replace("-", "_").partition("_")[0]
+        found[name] += solutions_in(path)
+    if not any(found.values()):
+        raise CorpusError(f"{', '.join(patterns)} have no solutions; name files with one of {', '.join(SOLUTIONS)}")
+    return {name: texts for name, texts in sorted(found.items()) if texts}
+
+
+def solutions_in(path: str) -> Iterator[Text]:
+    set_name = Path(path).name.split(".")[0]
+    try:
+        with Path(path).open("rb") as bare, gzip.open(bare) if path.endswith(".gz") else bare as file:
+            for line, row in read_json_lines(file):
+                if isinstance(row, Bad):
+                    raise CorpusError(f"{path}:{line} is {row.value}; give a JSONL file with one task on each line")
+                solution, prompt = first_text(row, SOLUTIONS), first_text(row, PROMPTS)
+                if solution:
+                    named = first_text(row, NAMES) or str(line)
+                    is_body = solution.lstrip("\r\n")[:1].isspace()
+                    yield Text(named, prompt + solution if is_body else solution, language_of(row, set_name, named))
+    except (OSError, EOFError, zlib.error) as error:
+        raise CorpusError(f"benchmark {path} cannot be read ({error}); correct the path") from error
+
+
+def choose_documents(
+    catalog: Catalog, pattern: str, annotators: Sequence[Trained], languages: Iterable[str], *, files: int, seed: int
+) -> Documents:
+    """Random documents that no annotator has learned from, and of each language at most `PER_LANGUAGE`.
+
+    Raises: CorpusError when there is none.
+    """
+    keyed: dict[int, Text] = {}
+    for one in read_streams(catalog, pattern):
+        if not any(is_seen(trained, one.text) for trained in annotators):
+            keyed[random_key(seed, "unseen", one.text)] = one
+    order = sorted(keyed)
+    if not order:
+        raise CorpusError(f"every document of {pattern} is one that an annotator learned from; ingest more, or name others")
+    wanted = {language: [key for key in order if keyed[key].language == language][:PER_LANGUAGE] for language in languages}
+    together = order[:files]
+    every = sorted({*together, *(key for keys in wanted.values() for key in keys)})
+    places = {key: place for place, key in enumerate(every)}
+    return Documents(
+        [keyed[key] for key in every],
+        [places[key] for key in together],
+        {language: [places[key] for key in keys] for language, keys in wanted.items() if keys},
+    )
+
+
+def judge(
+    trained: Trained, solutions: dict[str, list[Text]], documents: Documents, *, seed: int = 0, progress: Progress
+) -> Judged:
+    """The figures of every set, over all languages and within each. Raises: CorpusError when its embedder is not here."""
+    texts = [*documents.texts, *(one for found in solutions.values() for one in found)]
+    scores = score(trained, [one.text for one in texts], progress)
+    every = scored(scores, [one.text for one in texts], [one.language for one in texts])
+    others, figures, by_set, start = pick(every, range(len(documents.texts))), list[Figures](), dict[str, Scored](), 0
+    start = len(documents.texts)
+    for name, found in solutions.items():
+        mine = by_set[name] = pick(every, range(start, start + len(found)))
+        start += len(found)
+        figures.append(compare(name, None, mine, pick(others, documents.together), seed=seed))
+        for language in sorted(set(mine.languages.tolist()) & documents.by_language.keys()):
+            there = pick(others, documents.by_language[language])
+            figures.append(compare(name, language, mine.of(language), there, seed=seed))
+    return Judged(trained, figures, by_set, pick(others, documents.together))
+
+
+def pick(found: Scored, places: Sequence[int] | range) -> Scored:
+    at = np.asarray(places, np.int64)
+    return Scored(found.scores[at], found.lengths[at], found.languages[at])
