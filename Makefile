@@ -7,7 +7,7 @@ CHECKED = $(PACKAGES) tests benchmarks examples docs
 # Containers often forbid it, and then each command compiles its libraries anew: 18 s of the 30 s that Composer's import takes.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: install lock dist engine demo test test-deep check pages bench peers docs screenshots pictures sizes
+.PHONY: install lock dist engine benchmarks demo test test-deep check pages bench peers docs screenshots pictures sizes
 install: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
@@ -34,6 +34,14 @@ engine: .engine/installed
 .engine/installed: engine.lock
 	$(PYTHON) -m venv .engine
 	.engine/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r engine.lock
+	touch $@
+
+# What checks the answers to benchmarks, apart from the project's own packages.
+benchmarks: .evalplus/installed
+
+.evalplus/installed: evalplus.lock install
+	.venv/bin/uv venv --quiet --clear --python .venv/bin/python .evalplus
+	.venv/bin/uv pip install --quiet --python .evalplus/bin/python --no-deps -r evalplus.lock
 	touch $@
 
 demo: install

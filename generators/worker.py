@@ -3,18 +3,22 @@
 Always holds: a claimed job is delivered, rejected, buried, withdrawn or left for others to claim; only what the job itself
 is to blame for ends it; a worker that dies at any point loses none, because its claims fall silent.
 
-How: one event loop keeps the requests in flight; calls of the queue and the gates run in threads.
+How: one event loop keeps the requests in flight; calls of the queue and the gates run in threads, executions in some of
+their own.
 """
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 from generators.engines.engine import Engine
 from generators.errors import EngineAwayError, EngineError, JobRefusedError, NoCompletionError, QueueError
+from generators.gates.execution import execute
 from generators.gates.gates import judge
 from generators.queue.job import Reason, accepted_file
 from generators.queue.job_queue import Claim, JobQueue
@@ -56,6 +60,7 @@ class Worker:
         self._beating = threading.Lock()  # no beat may come after an entry was given back
         self._ended: list[tuple[Any, ...]] = []  # calls that the queue is to be told
         self._closing = asyncio.Lock()
+        self._executions = ThreadPoolExecutor(os.cpu_count())  # not among the threads that tell the queue
         self._away = ""  # why nothing is claimed
         self._said = ""  # the last that was said of it, since a job ended
         self._accepted = self._rejected = self._tokens = 0
@@ -84,6 +89,7 @@ class Worker:
             for task in (*others, *left):
                 task.cancel()
             await asyncio.gather(*others, *left, return_exceptions=True)
+            self._executions.shutdown(wait=False, cancel_futures=True)
             await asyncio.to_thread(self._release, list(left.values()))
 
     async def _wait_for_engine(self, stop: asyncio.Event) -> None:
@@ -141,6 +147,8 @@ class Worker:
             completion = await self._engine.complete(job)
             most = min(job.sampling.max_tokens, self._engine.max_tokens)
             verdict = await asyncio.to_thread(judge, job, completion, max_tokens=most)
+            if verdict.accepted and job.execute_s is not None:
+                verdict = await asyncio.get_running_loop().run_in_executor(self._executions, execute, job, verdict)
         except EngineAwayError as error:
             self._note_away(error)
             await self._give_back(claim, str(error))

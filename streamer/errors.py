@@ -11,6 +11,7 @@ PhasemixError
 |- PartError         a part that is not what its manifest says
 |- CorpusError       a source, recipe or tokenizer that corpus work cannot use
 |- TomlError         a TOML text that is malformed, or longer or deeper than is read
+|- SandboxError      a program that cannot be run where it harms nothing
 `- MissingExtraError an extra of the installation that a command or a name needs
 """
 
@@ -71,6 +72,10 @@ class TomlError(PhasemixError):
     def __init__(self, line: int, reason: str, *, grammar: bool = False) -> None:
         super().__init__(f"line {line}: {reason}")
         self.line, self.reason, self.grammar = line, reason, grammar
+
+
+class SandboxError(PhasemixError):
+    """A sandbox that cannot be made on this machine, or a program that cannot be given to one."""
 
 
 class MissingExtraError(PhasemixError, ImportError):

@@ -7,6 +7,7 @@ PhasemixError
    |- PositionError       a saved position that belongs to another run or another ledger
    |- CheckpointError     a checkpoint that is missing, damaged, of unknown origin, or in the way
    |- HeldoutError        held-out streams that cannot be evaluated
+   |- EvaluationError     a benchmark's file, an environment or a package that answers cannot be checked with
    |- LoggerError         TensorBoard, W&B or MLflow cannot begin to log the run
 """
 
@@ -37,6 +38,10 @@ class CheckpointError(TrainingError):
 
 class HeldoutError(TrainingError):
     """Held-out streams that cannot be evaluated."""
+
+
+class EvaluationError(TrainingError):
+    """A benchmark's file, an environment or a package with which answers cannot be checked."""
 
 
 class LoggerError(TrainingError):

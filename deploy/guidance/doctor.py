@@ -63,6 +63,7 @@ def examine(root: str | None, redis: str | None, engine: str | None) -> Iterator
     yield check_packages()
     yield from check_root(root)
     yield from check_disks(root)
+    yield check_sandbox()
     if redis is None and missing_extras("generators"):
         yield Finding(check="redis", state="note", said="not needed: the extra [generators] is not installed")
     else:
@@ -135,6 +136,17 @@ def check_disks(root: str | None) -> Iterator[Finding]:
         remedy = "" if state == "ok" else "; that is little for a corpus, free some or name another place"
         said = f"{free / 2**30:,.1f} GiB are free for {' and '.join(names)}{remedy}"
         yield Finding(check="disk", state=state, said=said)
+
+
+def check_sandbox() -> Finding:
+    """Whether programs that nobody trusts can be run here, which few need."""
+    from streamer.errors import SandboxError
+    from streamer.sandbox.sandbox import find_way
+
+    try:
+        return Finding(check="sandbox", state="ok", said=f"programs that nobody trusts can be run by {find_way()}")
+    except SandboxError as error:
+        return Finding(check="sandbox", state="note", said=f"{error}; only recipes with execute_s need one")
 
 
 def look_at_redis(url: str | None) -> str:

@@ -355,14 +355,18 @@ def run_work(options: argparse.Namespace) -> int:
 
     from generators.engines.engine import API_KEY, Engine
     from generators.errors import GeneratorError, QueueError
+    from generators.gates.execution import check_execution
+    from generators.recipes.recipe import recipes_of
     from generators.scaling import load_workers, models_of, register, unregister
     from generators.worker import Worker
+    from streamer.catalog.catalog import Catalog
 
     if options.concurrency < 1 or options.max_tokens < 1 or options.timeout <= 0:
         raise GeneratorError(
             f"--concurrency {options.concurrency} and --max-tokens {options.max_tokens} must be at least 1, and --timeout "
             f"{options.timeout:g} above 0; raise them"
         )
+    check_execution(recipes_of(Catalog(options.root)))
     queue = open_queue(options)
     queue.depth()
 

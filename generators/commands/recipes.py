@@ -88,6 +88,7 @@ def run_try(options: argparse.Namespace) -> int:
     import msgspec
 
     from generators.engines.engine import API_KEY, Engine
+    from generators.gates.execution import execute
     from generators.gates.gates import judge
     from generators.gates.quality import Floors
     from generators.recipes.recipe import write_prompt
@@ -95,7 +96,7 @@ def run_try(options: argparse.Namespace) -> int:
 
     engine = Engine([options.engine], model=options.model, key=os.environ.get(API_KEY))
     job, completion = asyncio.run(ask(options, engine))
-    verdict = judge(job, completion)
+    verdict = execute(job, judge(job, completion))
     if verdict.text is not None:
         scored = Floors(Catalog(options.root)).judge(verdict.text, job.limits)
         verdict = msgspec.structs.replace(scored, values={**verdict.values, **scored.values})
@@ -153,6 +154,7 @@ async def ask(options: argparse.Namespace, engine: "Engine") -> "tuple[Job, Comp
             prompt=recipe.prompt,
             sampling=recipe.sampling,
             limits=recipe.limits(seed.language),
+            execute_s=recipe.execute_s,
             repository=seed.repository,
             license=seed.license,
         )

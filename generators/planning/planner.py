@@ -84,6 +84,7 @@ class Candidates:
             prompt=self._recipe.prompt,
             sampling=self._recipe.sampling,
             limits=self._recipe.limits(seed.language),
+            execute_s=self._recipe.execute_s,
             repository=seed.repository,
             license=seed.license,
         )

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     STUBS = "stubs"
     REPETITIVE = "repetitive"
     COPY_OF_SEED = "copy_of_seed"
+    DOES_NOT_RUN = "does_not_run"
     NEAR_DUPLICATE = "near_duplicate"
     CONTAMINATED = "contaminated"
     LOW_SCORE = "low_score"
@@ -51,8 +52,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     `text`: as much of the seed document as the prompt has, `repository` and `license` are the seed's; `index`: the n-th file
     wanted of it, from 0; `purpose`: whom it is for, `order/3` or `demand/python`. `recipe`: name and version, `prompt` its
-    template and `limits` what holds for the language. What recipe, model, seed and index do not say is no part of the
-    identity.
+    template, `limits` what holds for the language, `execute_s` how long its file is run, None for not at all. What recipe,
+    model, seed and index do not say is no part of the identity.
     """
 
     language: str
@@ -65,6 +66,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     prompt: str = ""
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
+    execute_s: float | None = None
     repository: str = ""
     license: str = ""
 

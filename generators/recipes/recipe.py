@@ -58,6 +58,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         seeds: The streams whose documents are its seeds where runs demand files, instead of those that the planner names.
         most_per_seed: How many files of one seed are asked for at most.
         seed_characters: How much of a seed a prompt has at most. It is cut between functions and classes.
+        execute_s: For how long a written Python file is run in the sandbox, which it must end in by itself and without an
+            error. Unset, none is run.
         sampling: How the engine chooses tokens.
         gates: What files must keep to where that differs from the usual: `generators.recipes.limits.Limits`, and in a table
             of a language, `[gates.sql]`, what differs for that one.
@@ -70,6 +72,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     seeds: Annotated[str, msgspec.Meta(max_length=400)] | None = None
     most_per_seed: Annotated[int, msgspec.Meta(ge=1, le=10**6)] = 16
     seed_characters: Annotated[int, msgspec.Meta(ge=200, le=10**6)] = 6000
+    execute_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] | None = None
     sampling: Sampling = Sampling()
     gates: dict[str, Any] = {}
 

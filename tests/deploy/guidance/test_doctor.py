@@ -14,6 +14,7 @@ from deploy.command_line import main
 from deploy.guidance.versions import Requirement, judge, parse_requirement
 from streamer import Catalog
 from streamer.extras import EXTRAS
+from streamer.sandbox.sandbox import find_way
 
 Told = list[dict[str, str]]
 
@@ -95,6 +96,20 @@ def test_a_base_installation_needs_no_redis(told: Callable[..., tuple[int, Told]
     monkeypatch.delenv("PHASEMIX_REDIS", raising=False)
     _, findings = told()
     assert [state for state, _ in of(findings, "redis")] == ["note"]
+
+
+def test_a_sandbox_is_told_and_only_noted_where_none_can_be_made(
+    told: Callable[..., tuple[int, Told]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    find_way.cache_clear()
+    ((state, said),) = of(told()[1], "sandbox")
+    assert state == "ok" or "no sandbox can be made" in said
+    monkeypatch.setenv("PATH", str(tmp_path))
+    find_way.cache_clear()
+    ((state, said),) = of(told()[1], "sandbox")
+    find_way.cache_clear()
+    assert state == "note"
+    assert "install bubblewrap" in said
 
 
 def test_a_folder_that_hides_a_package_must_be_mended(tmp_path: Path) -> None:
