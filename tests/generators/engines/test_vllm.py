@@ -203,7 +203,7 @@ def test_killed_under_load_and_started_again_it_costs_no_job_and_is_sent_as_much
             text="import os\n",
             purpose="p",
             sampling=Sampling(temperature=0.0),
-        )  # fmt: skip
+        )
         for index in range(JOBS)
     ]
     assert queue.add(*jobs) == JOBS
