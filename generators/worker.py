@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from generators.engines.engine import Engine
@@ -60,6 +61,7 @@ class Worker:
         self._beating = threading.Lock()  # no beat may come after an entry was given back
         self._ended: list[tuple[Any, ...]] = []  # calls that the queue is to be told
         self._closing = asyncio.Lock()
+        self._gates = ThreadPoolExecutor(1)  # several would wait for each other, at twice the CPU time
         self._executions = ThreadPoolExecutor(os.cpu_count())  # not among the threads that tell the queue
         self._away = ""  # why nothing is claimed
         self._said = ""  # the last that was said of it, since a job ended
@@ -89,7 +91,8 @@ class Worker:
             for task in (*others, *left):
                 task.cancel()
             await asyncio.gather(*others, *left, return_exceptions=True)
-            self._executions.shutdown(wait=False, cancel_futures=True)
+            for executor in (self._gates, self._executions):
+                executor.shutdown(wait=False, cancel_futures=True)
             await asyncio.to_thread(self._release, list(left.values()))
 
     async def _wait_for_engine(self, stop: asyncio.Event) -> None:
@@ -146,9 +149,10 @@ class Worker:
         try:
             completion = await self._engine.complete(job)
             most = min(job.sampling.max_tokens, self._engine.max_tokens)
-            verdict = await asyncio.to_thread(judge, job, completion, max_tokens=most)
+            loop = asyncio.get_running_loop()
+            verdict = await loop.run_in_executor(self._gates, partial(judge, job, completion, max_tokens=most))
             if verdict.accepted and job.execute_s is not None:
-                verdict = await asyncio.get_running_loop().run_in_executor(self._executions, execute, job, verdict)
+                verdict = await loop.run_in_executor(self._executions, execute, job, verdict)
         except EngineAwayError as error:
             self._note_away(error)
             await self._give_back(claim, str(error))
