@@ -120,6 +120,7 @@ def simulate(folder: Path, jobs: int, days: float) -> Report:
             read = first_batches(root, begin=True)
         if pool.ended * 10 >= jobs * (len(rows) + 1):
             rows.append(describe(pool, now_s))
+            print(rows[-1], file=sys.stderr)
     pool.queue.now_ms += 10**6
     pool.publish()
     names = [f"synthetic/{language}" for language in LANGUAGES]

@@ -24,7 +24,7 @@ from generators.gates.gates import judge
 from generators.queue.job import Reason, accepted_file
 from generators.queue.job_queue import Claim, JobQueue
 from mixer.pool.pool import WorkerState
-from streamer.errors import PhasemixError
+from streamer.errors import PhasemixError, SandboxError
 from streamer.store.backoff import Backoff
 from streamer.wording import one_line
 
@@ -156,6 +156,9 @@ class Worker:
         except EngineAwayError as error:
             self._note_away(error)
             await self._give_back(claim, str(error))
+        except SandboxError as error:  # of this machine
+            self._note_away(error)
+            await self._close(self._release, [claim])
         except NoCompletionError as error:
             self._note_away(error)  # the engine is asked again a little later
             self._rejected += 1

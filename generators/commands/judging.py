@@ -76,7 +76,7 @@ def run_judge(options: argparse.Namespace) -> int:
     for why, count in found.without.items():
         print(f"phasemix: {count:,} of {len(documents) * options.runs:,} files have no label: {why}", file=sys.stderr)
     if found.without and not found.before + found.labels:
-        raise RubricError(f"the judge gave no label at all; see what it answers with another model than {options.model}")
+        raise RubricError("the judge gave no label at all; ask another model with --model, or mend the rubric's prompt")
     return show_labels(catalog, rubric, as_json=options.json)
 
 

@@ -119,7 +119,7 @@ def run_try(options: argparse.Namespace) -> int:
         return 0
     for title in ("prompt", "reasoning", "answer"):
         if found[title]:
-            print(f"--- {title}\n{found[title]}")
+            print(f"--- {title}\n{found[title]}".encode(errors="replace").decode())
     print(
         f"--- {found['verdict']}: {job.model}, {completion.prompt_tokens:,} tokens read, {completion.tokens:,} written, "
         f"ended by {completion.finish_reason}"

@@ -43,7 +43,7 @@ TOO_LONG = re.compile(r"maximum context length is (\d{1,9}) tokens", re.IGNORECA
 
 class Served(msgspec.Struct):
     id: str
-    max_model_len: int | None = None  # vLLM says how long prompt and answer may be together
+    max_model_len: Any = None  # vLLM says how long prompt and answer may be together
 
 
 class ServedList(msgspec.Struct):
@@ -127,7 +127,7 @@ class Endpoint:
                 raise self._refusal(status, body, headers)
             served = read_models(body, self.name)
             self.models = [one.id for one in served]
-            self.contexts = {one.id: one.max_model_len for one in served if one.max_model_len}
+            self.contexts = {one.id: one.max_model_len for one in served if isinstance(one.max_model_len, int)}
         except EngineError as error:
             self.failed(error)
 

@@ -20,6 +20,7 @@ API_KEY = "OPENAI_API_KEY"  # in the environment
 TIMEOUT_S = 600.0
 MOST_FAILURES = 3  # of one job, at engines that answer others
 MOST_NOTED = 4096  # jobs whose failures are remembered
+CHARACTERS_A_TOKEN = 3  # at least, of a prompt of code
 SHORTEST_SEED = 200  # characters, below which a prompt is not cut
 
 
@@ -149,13 +150,15 @@ class Engine:
             raise JobRefusedError(f"{error}, {count} times for this job alone")
 
     def _request(self, job: Job, prompt: str, endpoint: Endpoint) -> dict[str, Any]:
-        """What is sent; of a short context half is left for the prompt."""
+        """What is sent. The answer gets what the prompt leaves of the context, at least half of it."""
+        context = endpoint.contexts.get(job.model, 1 << 30)
+        room = max(context // 2, context - len(prompt) // CHARACTERS_A_TOKEN)
         sampling = job.sampling
         thinking = {} if sampling.thinking is None else {"chat_template_kwargs": {"enable_thinking": sampling.thinking}}
         return {
             "model": job.model,
             "messages": [{"role": "user", "content": prompt}],
-            "max_tokens": min(sampling.max_tokens, self.max_tokens, max(1, endpoint.contexts.get(job.model, 1 << 30) // 2)),
+            "max_tokens": min(sampling.max_tokens, self.max_tokens, max(1, room)),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": job.index,

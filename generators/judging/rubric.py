@@ -81,8 +81,8 @@ class Rubric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 continue
             points = [value[name] for name in self.criteria]
             if all(isinstance(one, int | float) and not isinstance(one, bool) for one in points):
-                numbers = dict(zip(self.criteria, map(float, points), strict=True))
-                return numbers if all(self.lowest <= one <= self.highest for one in numbers.values()) else None
+                is_within = all(self.lowest <= one <= self.highest for one in points)
+                return dict(zip(self.criteria, map(float, points), strict=True)) if is_within else None
         return None
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from generators.planning.orders import load_orders
 from generators.planning.quota import Want, choose_counts, count_files
 from generators.planning.seed_documents import SeedDocument, load_seed_documents
+from generators.publishing.allotments import Allotments
+from generators.publishing.orders import Order
 from generators.publishing.published_files import AllPublished
 from generators.queue.job import Job, identity_of
 from generators.queue.job_queue import Ends, JobQueue
@@ -131,7 +133,7 @@ class Planner:
         self._demand_glob, self._most_queued = demand_glob, most_queued
         self._seeds: dict[tuple[str, str | None], list[SeedDocument]] = {}
         self._candidates: dict[tuple[str, str | None, str, str], Candidates] = {}
-        self._published = AllPublished(catalog)
+        self._published, self._allotments = AllPublished(catalog), Allotments(catalog)
         self._said: set[str] = set()
         self._brake, self._revivals = Brake(), 0
         self._left = 0  # jobs that waited after the last tick
@@ -223,16 +225,18 @@ class Planner:
                 published_files=len(there.identities) if there is not None else 0,
             )
             found.append(Want(purpose=f"{DEMAND}{language}", glob=self._demand_glob, language=language, files=files))
-        found += [
-            Want(
-                purpose=order.purpose,
-                glob=order.glob,
-                language=order.language,
-                files=order.files - self._published.count(order.purpose),
-            )
-            for order in load_orders(self._catalog)
-        ]
+        self._allotments.refresh()
+        found += [self._want_of(order) for order in load_orders(self._catalog)]
         return [want for want in found if want.files > 0]
+
+    def _want_of(self, order: Order) -> Want:
+        """What an order still wants; where all of it is allotted to streams, what the first of them has not got."""
+        published = self._published.by_stream(order.purpose)
+        language, files = order.language, order.files - published.total()
+        if language is None and (unused := self._allotments.unused(order, published)):
+            stream = min(unused)
+            language, files = stream.partition("/")[2], unused[stream]
+        return Want(purpose=order.purpose, glob=order.glob, language=language, files=files)
 
     def _queue_jobs(self, want: Want, recipe: Recipe, count: int, model: str) -> int:
         glob = recipe.seeds if recipe.seeds is not None and want.purpose.startswith(DEMAND) else want.glob

@@ -2,7 +2,8 @@
 
 Always holds: what is allotted to the streams of an order is together at most what it asks for, since each allotment is an
 entry of one log; a stream gets no file of the order beyond its own. So publishers of two languages that know nothing of
-each other never give it too many. What is allotted and was lost on its way is planned again, and used then.
+each other never give it too many. What is allotted to a stream and was lost on its way is planned for it again, once all is
+allotted.
 """
 
 from collections import Counter
@@ -38,8 +39,22 @@ class Allotments:
 
         if self._files.get(order.number, Counter())[stream] < wanted:
             self._log.append(decide)
-            self._note(self._log.read())
+            self.refresh()
         return self._files.get(order.number, Counter())[stream]
+
+    def refresh(self) -> None:
+        """Reads the entries that are new."""
+        self._note(self._log.read())
+
+    def unused(self, order: Order, published: Counter[str]) -> Counter[str]:
+        """How many files streams may still have of an order of which all is allotted; none as long as not all is."""
+        found = self._files.get(order.number, Counter[str]()) | published
+        return found - published if found.total() >= order.files else Counter()
+
+    def is_used_up(self, order: Order, stream: str, published: Counter[str]) -> bool:
+        """Whether all of an order is allotted, and a stream has its files."""
+        found = self._files.get(order.number, Counter[str]()) | published
+        return found.total() >= order.files and published[stream] >= found[stream]
 
     def _note(self, bodies: Bodies) -> None:
         while self._read < len(bodies):

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -286,7 +287,8 @@ class KnownFiles:
                 yield from unpacked_documents(self._catalog, name, part)
             elif part.extra.get("files"):
                 columns = [field for field in Document.__struct_fields__ if field not in ("score", "replaced", "copies")]
-                table = read_parquet(self._catalog.store, part, FILES, columns)
+                read = partial(read_parquet, self._catalog.store, name=FILES, columns=columns)
+                table = self._catalog.of_part(name, part, read)
                 yield from (msgspec.convert(row, Document) for row in table.to_pylist())
         except PartError as error:
             self._say(f"near-duplicates of the files in a part of {name} are not found: {error}")

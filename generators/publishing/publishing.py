@@ -24,7 +24,7 @@ from streamer.catalog.catalog import Catalog
 from streamer.catalog.redaction import merge
 from streamer.corpus.parts.publication import contaminations, duplicates_rule
 from streamer.documents.document import Document
-from streamer.errors import CorpusError, PhasemixError
+from streamer.errors import CorpusError, MissingExtraError, PhasemixError
 from streamer.likeness.contamination import Contamination, Match
 from streamer.privacy.replacing import Privacy, replace
 from streamer.publishing import merging
@@ -79,6 +79,7 @@ class Publishing:
             return 0
         self._published.refresh()
         self._orders = {order.purpose: order for order in load_orders(self._catalog)}
+        self._allotments.refresh()
         self._hold()
         self._leave_out_redacted()
         is_full = len(self._held) > MOST_HELD // 2
@@ -102,7 +103,7 @@ class Publishing:
         for limits in {waiting.file.limits.annotator: waiting.file.limits for waiting in found}.values():
             try:
                 self._floors.load(limits)
-            except CorpusError as error:
+            except (CorpusError, MissingExtraError) as error:
                 missing[limits.annotator] = str(error)
         for line in sorted({*missing.values()} - self._said):
             self._say(f"files wait for an annotator: {line}")
@@ -114,8 +115,9 @@ class Publishing:
         wanted, published = [], self._published.among(waiting.file.identity for waiting in found)
         for waiting in found:
             purpose = waiting.file.purpose
-            if self._is_filled(purpose) and waiting.file.identity not in published:
-                purpose = self._other_purpose(purpose, waiting.file.document.language)
+            language = waiting.file.document.language
+            if self._is_filled(purpose, language) and waiting.file.identity not in published:
+                purpose = self._other_purpose(purpose, language)
             if purpose:
                 wanted.append(waiting._replace(file=msgspec.structs.replace(waiting.file, purpose=purpose)))
             else:
@@ -124,8 +126,14 @@ class Publishing:
                 self._known_files(waiting.file.document.language).forget({waiting.file.identity})
         return wanted
 
-    def _is_filled(self, purpose: str) -> bool:
-        return purpose in self._orders and self._published.count(purpose) >= self._orders[purpose].files
+    def _is_filled(self, purpose: str, language: str) -> bool:
+        """Whether an order wants no file more of a language."""
+        if (order := self._orders.get(purpose)) is None:
+            return False
+        published = self._published.by_stream(purpose)
+        return published.total() >= order.files or (
+            order.language is None and self._allotments.is_used_up(order, f"{KIND}/{language}", published)
+        )
 
     def _other_purpose(self, purpose: str, language: str) -> str:
         """An order from the same streams that still wants a file of the language; empty where there is none."""
@@ -133,7 +141,7 @@ class Publishing:
             if (
                 order.glob == self._orders[purpose].glob
                 and order.language in (None, language)
-                and not self._is_filled(other)
+                and not self._is_filled(other, language)
             ):
                 return other
         return ""
@@ -196,7 +204,9 @@ class Publishing:
         overdue = waited_ms >= self._max_wait_ms * (1 if is_many else LONGER)
         if not (overdue or is_full or tokens >= PART_TOKENS):
             return 0
-        counts = publisher.published.by_purpose + Counter(waiting.file.purpose for waiting in held)
+        there = publisher.published.identities.among(waiting.file.identity for waiting in held)
+        new = [waiting.file.purpose for waiting in held if waiting.file.identity not in there]
+        counts = publisher.published.by_purpose + Counter(new)
         most = {purpose: self._most(order, language, counts[purpose]) for purpose, order in self._orders.items()}
         done = publisher.publish([waiting.file for waiting in held], overdue=overdue, most=most)
         gone = [waiting for waiting in held if waiting.file.identity in done]

@@ -6,6 +6,7 @@ lose them. A text goes out as pairs of class and text that together are the text
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -87,16 +88,16 @@ def accepted_files(catalog: Catalog, limit: int) -> list[PoolFile]:
     ]
     newest.sort(key=lambda found: found[:2], reverse=True)
     files: list[PoolFile] = []
-    for at_s, _, part in newest:
+    for at_s, stream, part in newest:
         if len(files) >= limit:
             break
-        files += read_files(catalog, part, at_s, limit - len(files))
+        files += read_files(catalog, stream, part, at_s, limit - len(files))
     return files
 
 
-def read_files(catalog: Catalog, part: PartInfo, at_s: float, limit: int) -> Iterator[PoolFile]:
+def read_files(catalog: Catalog, stream: str, part: PartInfo, at_s: float, limit: int) -> Iterator[PoolFile]:
     """The last `limit` files of a part, last first."""
-    table = read_parquet(catalog.store, part, part.extra["files"], None)
+    table = catalog.of_part(stream, part, partial(read_parquet, catalog.store, name=part.extra["files"], columns=None))
     for row in table.slice(max(0, len(table) - limit)).to_pylist()[::-1]:
         origin = json.loads(row.get("origin") or "{}")  # which files of earlier versions lack
         yield file_of(

@@ -120,6 +120,14 @@ class Catalog:
         before = {name: self.manifest(name).compacted_by for name in names}
         return before != {name: self._read_manifest(name).compacted_by for name in before}
 
+    def part_now(self, name: str, part: PartInfo) -> PartInfo:
+        """A part as its stream's log has it by now."""
+        return self._read_manifest(name).part_of(part.number)
+
+    def of_part(self, name: str, part: PartInfo, read: Callable[[PartInfo], T]) -> T:
+        """What `read` returns of a part, as `follow` does, wherever the part lies by now."""
+        return self.follow([name], lambda: read(self.manifest(name).part_of(part.number)))
+
     def follow(self, names: Iterable[str], read: Callable[[], T]) -> T:
         """What `read` returns; it is called again where it raises PartError and a compaction moved parts of the streams."""
         try:

@@ -94,6 +94,11 @@ class PartInfo(msgspec.Struct, frozen=True, kw_only=True):
         return self.folder.rpartition("/")[2]
 
     @property
+    def is_merged(self) -> bool:
+        """Whether it shares its files with other parts."""
+        return any(shard.file_rows is not None for shard in self.shards)
+
+    @property
     def samples(self) -> int:
         return sum(shard.samples for shard in self.shards)
 
@@ -162,6 +167,7 @@ class Manifest:
         self.compacted: dict[str, int] = {}  # parts that lie at a new place, with the number of the entry that says so
         self.compacted_by = 0  # the number of the last such entry
         self.merges: dict[int, Merged | None] = {}  # by the number of the entry, as far as they were asked for
+        self.moves = array("q")  # numbers of the entries that gave parts a new place
         self.numbers = array("q")  # of the parts' entries
         self.part_ends = array("q")  # samples up to and with each part
         self.shard_ends = array("q")  # shards up to and with each part
@@ -178,6 +184,8 @@ class Manifest:
                 self.schema = read_schema(self.name, bodies)
             for number in range(self.length, len(bodies)):
                 line = read_line(self.name, bodies, number)
+                if line.event in (MERGED, redaction.COMPACTED):
+                    self.moves.append(number)
                 if line.event == MERGED:
                     self.compacted |= dict.fromkeys(line.parts, number)
                     self.merges[number], self.compacted_by = None, number
@@ -304,7 +312,7 @@ class Parts(Sequence[PartInfo]):
 
     def as_published(self) -> Iterator[PartInfo]:
         """The parts with shards of their own: of those that were merged the ones that they were published with."""
-        return (self._manifest.read_part(part.number, part.number) if part.rows else part for part in self)
+        return (self._manifest.read_part(part.number, part.number) if part.is_merged else part for part in self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Parts) and list(self) == list(other)

@@ -5,6 +5,7 @@ stream/1 name none, so that of their files only the shape is checked. Of a Parqu
 """
 
 import mmap
+import os
 import threading
 from typing import Any
 
@@ -22,6 +23,7 @@ from streamer.store.store import Store
 SHARED_BYTES = 1 << 26
 SHARED: dict[tuple[str, str, str], pa.Table] = {}
 SHARED_LOCK = threading.Lock()
+os.register_at_fork(after_in_child=SHARED_LOCK._at_fork_reinit)  # type: ignore[attr-defined]
 
 
 def load_file(store: Store, part: PartInfo, name: str) -> bytes | mmap.mmap:
@@ -81,7 +83,9 @@ def load_shared(store: Store, part: PartInfo, name: str) -> pa.Table:
     """A whole Parquet file that parts share; those read last are kept, since its other parts are mostly read next."""
     key = store.url, part.folder, name
     with SHARED_LOCK:
-        table = SHARED.get(key)
+        table = SHARED.pop(key, None)
+        if table is not None:
+            SHARED[key] = table  # the latest
     if table is None:
         table = pq.read_table(in_arrow(load_file(store, part, name)))
         with SHARED_LOCK:

@@ -72,7 +72,10 @@ def verify_streams(
             snapshot = catalog.stream(name) if log.entries else None
             states: dict[tuple[str, str], tuple[str, bool]] = {}
             for part in snapshot.parts if snapshot is not None else ():
-                yield from verify_part(catalog, name, part, states)
+                found = list(verify_part(catalog, name, part, states))
+                if any(one.is_fault for one in found) and (now := catalog.part_now(name, part)) != part:
+                    found = list(verify_part(catalog, name, now, states))  # it was given another place meanwhile
+                yield from found
             if snapshot is not None and snapshot.tokenizer is not None:
                 tokenizers.setdefault(snapshot.tokenizer, name)
             yield from verify_documents(catalog, snapshot)

@@ -131,10 +131,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         print_table(rows, as_json=True)
         return 0
     for row in rows:
-        row |= {
-            name: None if row[name] is None else round(row[name], 3)
-            for name in ("auc", "low", "high", "by_length", "matched")
-        }
+        row |= {name: None if row[name] is None else round(row[name], 3) for name in FIGURES}
         row["language"] = row["language"] or "all"
     print_table(rows, as_json=False)
     if len(found) > 1:
@@ -161,13 +158,15 @@ def run_look(options: argparse.Namespace) -> int:
     from streamer.catalog.catalog import Catalog
     from streamer.commands.progress_line import ProgressLine
     from streamer.packing.grouping import random_key
-    from streamer.scoring.positives import read_streams
+    from streamer.scoring.positives import Draw, read_streams
     from streamer.scoring.trained import load, score
 
     catalog, progress = Catalog(options.root), ProgressLine(sys.stderr)
     trained = load(catalog, options.annotator)
-    keyed = {random_key(options.seed, "look", one.text): one for one in read_streams(catalog, options.glob)}
-    texts = [keyed[key] for key in sorted(keyed)[: options.files]]
+    drawn = Draw(options.files)
+    for one in read_streams(catalog, options.glob):
+        drawn.add(random_key(options.seed, "look", one.text), one)
+    texts = list(drawn.sorted().values())
     try:
         scores = score(trained, [one.text for one in texts], lambda done, total: progress("score", done, total))
     finally:
@@ -194,11 +193,11 @@ def run_look(options: argparse.Namespace) -> int:
 
 def run_score(options: argparse.Namespace) -> int:
     from streamer.catalog.catalog import Catalog
-    from streamer.scoring.positives import read_files
+    from streamer.scoring.positives import read_text
     from streamer.scoring.trained import load, score
 
     trained = load(Catalog(options.root), options.annotator)
-    named = list(read_files(options.files))
+    named = [one for path in options.files for one in read_text(path)]
     scores = score(trained, [one.text for one in named])
     rows = [{"file": one.name, "score": number} for one, number in zip(named, scores.tolist(), strict=True)]
     print_table(rows, options.json)

@@ -41,10 +41,10 @@ def read_sets(wanted: Decontamination) -> Index:
     return index_tasks(read_tasks(find_files(wanted.sets)), wanted.rule)
 
 
-def find_files(patterns: tuple[str, ...]) -> Iterator[str]:
+def find_files(patterns: tuple[str, ...], *, remedy: str = "Correct [decontamination] sets in the recipe.") -> Iterator[str]:
     """The files that paths and globs name, those of a glob sorted. Raises: CorpusError for one that names none."""
     for pattern in patterns:
         found = sorted(glob(pattern, recursive=True))
         if not found:
-            raise CorpusError(f"There is no benchmark {pattern}. Correct [decontamination] sets in the recipe.")
+            raise CorpusError(f"There is no benchmark {pattern}. {remedy}")
         yield from found

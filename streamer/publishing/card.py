@@ -6,6 +6,7 @@ Always holds: a document counts once, by the part in which it lies, and not at a
 import json
 from collections import Counter
 from collections.abc import Container, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -78,7 +79,7 @@ def card_of(catalog: Catalog, name: str) -> Card:
                 present.add(row["document"])
                 licenses[row["license"] or NOT_STATED] += 1
                 repositories[row["repository"] or NOT_STATED] += 1
-        for origin in origins_of(catalog, part, present):
+        for origin in origins_of(catalog, name, part, present):
             recipes[origin["recipe"]] += 1
             models[origin["model"]] += 1
             seed_licenses[origin["seed_license"] or NOT_STATED] += 1
@@ -120,7 +121,8 @@ def documents_of(
     if snapshot.kind == "documents":
         rows = (row for shard in part.shards for row in iterate_shard(catalog.store, part, shard, COLUMNS))
         return (None if redacted.has(part.number, number) else row for number, row in enumerate(rows))
-    table = read_rows(catalog.store, part, ["sample", "start", "end", *COLUMNS])
+    read = partial(read_rows, catalog.store, columns=["sample", "start", "end", *COLUMNS])
+    table = catalog.of_part(snapshot.name, part, read)
     return None if table is None else once(table.to_pylist(), part, redacted)
 
 
@@ -135,11 +137,12 @@ def once(spans: list[dict[str, Any]], part: PartInfo, redacted: Redacted) -> Ite
         before = here
 
 
-def origins_of(catalog: Catalog, part: PartInfo, present: Container[str]) -> Iterator[dict[str, Any]]:
+def origins_of(catalog: Catalog, stream: str, part: PartInfo, present: Container[str]) -> Iterator[dict[str, Any]]:
     """How each file of a part came to be that is present, where the part says so."""
     name = part.extra.get("files")
     if name is None or "recipes" not in part.extra:
         return
-    for file in read_parquet(catalog.store, part, name, ["document", "origin"]).to_pylist():
+    read = partial(read_parquet, catalog.store, name=name, columns=["document", "origin"])
+    for file in catalog.of_part(stream, part, read).to_pylist():
         if file["document"] in present:
             yield NO_ORIGIN | json.loads(file["origin"])

@@ -3,7 +3,7 @@ into one folder.
 
 Always holds: a part keeps its id, its rows and how they lie in shards, so that no order and no position changes; the entry
 that names the new place of its files is written after all of them lie there, and only if nothing was redacted meanwhile; the
-files at the old place stay, since readers may have them open. `remove_left` deletes what earlier calls have left.
+files at the old place stay, since readers may have them open.
 """
 
 import json
@@ -96,7 +96,7 @@ def rewrite(catalog: Catalog, snapshot: Snapshot, unit: list[PartInfo], in_files
     """
     name, ids = snapshot.name, {part.part_id for part in unit}
     with parts.folder_aside() as aside:
-        if len(unit) == 1 and not unit[0].rows:
+        if len(unit) == 1 and not unit[0].is_merged:
             shards, files = write_part(catalog, snapshot, unit[0], in_files.get(unit[0].part_id, []), aside)
             place, beside = parts.store_part(catalog.store, name, aside, shards, None, files)
             body = compacted_body(unit[0], place, snapshot.schema, shards, beside)

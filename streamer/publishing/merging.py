@@ -10,7 +10,7 @@ from itertools import groupby, takewhile
 
 from streamer.catalog import parts
 from streamer.catalog.catalog import Catalog
-from streamer.catalog.manifest import PartInfo
+from streamer.catalog.manifest import PartInfo, Snapshot
 from streamer.errors import PartError
 from streamer.publishing.compacting import Compacted, find_redactions, rewrite
 
@@ -24,20 +24,27 @@ def merge(catalog: Catalog, name: str, *, newest: bool = False, least: int = 2) 
     Args: newest, only those behind the last folder that is large enough; least, of how many folders, or nothing is done.
     Raises: StreamError, LogError, PartError, StoreError; what is done then stays, and the next call goes on.
     """
-    snapshot = catalog.stream(name)
-    found = list(takewhile(is_small, reversed(snapshot.parts)))[::-1] if newest else list(snapshot.parts)
-    if snapshot.kind != "tokens" or len({part.folder for part in found}) < least:
+    if len({part.folder for part in candidates(catalog.stream(name), newest=newest)}) < least:
         return Compacted(name, 0, 0)
     remove_left(catalog, name)
     merged = 0
-    for group in grouped(found):
+    for group in grouped(candidates(catalog.stream(name), newest=newest)):
         snapshot, in_files = find_redactions(catalog, name)
+        if any(catalog.manifest(name).part_of(part.number) != part for part in group):
+            continue  # somebody else gave them another place meanwhile, perhaps without what was redacted
         try:
             merged += len(group) if rewrite(catalog, snapshot, group, in_files) else 0
         except PartError:
             if not catalog.has_moved([name]):
                 raise  # else somebody else has merged them
     return Compacted(name, merged, 0)
+
+
+def candidates(snapshot: Snapshot, *, newest: bool) -> list[PartInfo]:
+    """The parts of a stream of tokens; `newest`: only those behind the last folder that is large enough."""
+    if snapshot.kind != "tokens":
+        return []
+    return list(takewhile(is_small, reversed(snapshot.parts)))[::-1] if newest else list(snapshot.parts)
 
 
 def grouped(found: Iterable[PartInfo]) -> Iterator[list[PartInfo]]:
@@ -57,7 +64,7 @@ def grouped(found: Iterable[PartInfo]) -> Iterator[list[PartInfo]]:
 
 def is_small(part: PartInfo) -> bool:
     """Whether a part lies in a folder of tokens under the root that others may be merged with."""
-    size = part.shards[0].size_bytes if part.rows else bytes_of([part])
+    size = part.shards[0].size_bytes if part.is_merged else bytes_of([part])
     is_plain = all(shard.compression is None for shard in part.shards)
     return size < SMALL_BYTES and is_plain and part.reference is None and bool(part.files)
 
@@ -79,7 +86,9 @@ def remove_left(catalog: Catalog, name: str) -> int:
     """Deletes the folders that parts have left. Returns how many they were."""
     garbage = set(catalog.garbage(name))
     manifest = catalog.manifest(name)
-    left = garbage & (set(manifest.compacted) | {manifest.read_merge(number).place for number in list(manifest.merges)})
+    bodies = manifest.log.known()
+    places = {bodies[number]["place"] for number in manifest.moves}
+    left = garbage & (set(manifest.compacted) | places)
     for place in left:
         parts.remove_part(catalog.store, name, place)
     return len(left)

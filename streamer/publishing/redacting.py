@@ -68,7 +68,8 @@ def search(
     for snapshot in snapshots:
         found = Found(stream=snapshot.name)
         for part in snapshot.parts:
-            search_part(catalog, snapshot, part, rule, found)
+            look = functools.partial(search_part, catalog, snapshot, rule=rule, found=found)
+            catalog.of_part(snapshot.name, part, look)
             done += 1
             progress("parts", done, total)
         found.fill = fill_of(catalog, snapshot, found, fill)

@@ -5,7 +5,8 @@ up to its share, each by its samples.
 
 What is lost: StreamingDataset draws its own order, so shares are near and not exact, `max_passes` and `when_dry` are not
 kept, a switch is unknown, and what is published later is in the next export only. A part that `best_tokens` cuts is given
-whole, with the share of its best samples.
+whole, with the share of its best samples. Publishers of synthetic files merge small parts and delete the folders that they
+have left, under whoever reads an export of `synthetic/*` meanwhile.
 """
 
 from collections.abc import Sequence

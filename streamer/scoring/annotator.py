@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamer.errors import CorpusError
+from streamer.extras import require
 from streamer.scoring.evaluation import roc_auc
 from streamer.scoring.sections import cut_sections
 
@@ -81,7 +82,11 @@ def resolve_model(name: str) -> tuple[str, str]:
 
 
 def load_embedder(name: str, *, section_tokens: int) -> tuple[Embed, str]:
-    """What turns sections into (sections, dimensions) numbers, and its model's name. Raises: CorpusError."""
+    """What turns sections into (sections, dimensions) numbers, and its model's name.
+
+    Raises: CorpusError, MissingExtraError.
+    """
+    require("an annotator", "corpus")
     if name == NGRAMS:
         from streamer.scoring.student import hash_ngrams
 

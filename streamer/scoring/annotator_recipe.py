@@ -3,6 +3,7 @@
 Always holds: a recipe is frozen and refuses unknown keys; every number is checked before anything is read.
 """
 
+import glob
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
@@ -105,7 +106,7 @@ def load_recipe(word: str) -> AnnotatorRecipe:
         recipe = parse_annotator(read_text(word), name=f"annotator recipe {word}")
     except (OSError, UnicodeDecodeError) as error:
         raise CorpusError(f"annotator recipe {word} cannot be read ({error}); give a TOML file") from error
-    beside = Path(word).resolve().parent
+    beside = Path(glob.escape(str(Path(word).resolve().parent)))
     changed = tuple(
         msgspec.structs.replace(one, files=tuple(str(beside / Path(path).expanduser()) for path in one.files))
         for one in recipe.positives

@@ -20,7 +20,7 @@ from streamer.likeness.decontamination import find_files
 from streamer.likeness.tasks import NAMES, PROMPTS, SOLUTIONS, first_text, language_of
 from streamer.packing.grouping import random_key
 from streamer.scoring.evaluation import Figures, Scored, compare, scored
-from streamer.scoring.positives import Text, read_streams
+from streamer.scoring.positives import Draw, Text, read_streams
 from streamer.scoring.trained import Trained, is_seen, score
 
 RANDOM, PER_LANGUAGE = 1000, 500
@@ -51,7 +51,7 @@ def read_solutions(patterns: Sequence[str]) -> dict[str, list[Text]]:
     Raises: CorpusError for a pattern that finds nothing, a line that is no object, and where there is no solution at all.
     """
     found: dict[str, list[Text]] = defaultdict(list)
-    for path in find_files(tuple(patterns)):
+    for path in find_files(tuple(patterns), remedy="Correct --sets."):
         name = Path(path).name.split(".")[0].replace("-", "_").partition("_")[0]
         found[name] += solutions_in(path)
     if not any(found.values()):
@@ -82,21 +82,23 @@ def choose_documents(
 
     Raises: CorpusError when there is none.
     """
-    keyed: dict[int, Text] = {}
+    drawn, by_language = Draw(files), {language: Draw(PER_LANGUAGE) for language in languages}
     for one in read_streams(catalog, pattern):
         if not any(is_seen(trained, one.text) for trained in annotators):
-            keyed[random_key(seed, "unseen", one.text)] = one
-    order = sorted(keyed)
-    if not order:
+            key = random_key(seed, "unseen", one.text)
+            drawn.add(key, one)
+            if one.language in by_language:
+                by_language[one.language].add(key, one)
+    together = drawn.sorted()
+    if not together:
         raise CorpusError(f"every document of {pattern} is one that an annotator learned from; ingest more, or name others")
-    wanted = {language: [key for key in order if keyed[key].language == language][:PER_LANGUAGE] for language in languages}
-    together = order[:files]
-    every = sorted({*together, *(key for keys in wanted.values() for key in keys)})
+    of_each = {language: found.sorted() for language, found in by_language.items()}
+    every = dict(sorted({key: one for found in (together, *of_each.values()) for key, one in found.items()}.items()))
     places = {key: place for place, key in enumerate(every)}
     return Documents(
-        [keyed[key] for key in every],
+        list(every.values()),
         [places[key] for key in together],
-        {language: [places[key] for key in keys] for language, keys in wanted.items() if keys},
+        {language: [places[key] for key in found] for language, found in of_each.items() if found},
     )
 
 
@@ -107,8 +109,8 @@ def judge(
     texts = [*documents.texts, *(one for found in solutions.values() for one in found)]
     scores = score(trained, [one.text for one in texts], progress)
     every = scored(scores, [one.text for one in texts], [one.language for one in texts])
-    others, figures, by_set, start = pick(every, range(len(documents.texts))), list[Figures](), dict[str, Scored](), 0
-    start = len(documents.texts)
+    others, start = pick(every, range(len(documents.texts))), len(documents.texts)
+    figures, by_set = list[Figures](), dict[str, Scored]()
     for name, found in solutions.items():
         mine = by_set[name] = pick(every, range(start, start + len(found)))
         start += len(found)

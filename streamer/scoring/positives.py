@@ -6,8 +6,10 @@ error; redacted documents are not among the texts.
 
 import glob
 import gzip
+import heapq
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +34,25 @@ class Text(NamedTuple):
     repository: str = ""
 
 
+class Draw:
+    """The texts with the lowest keys of all that are added, at most `count` of them; of equal keys the first."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._kept, self._highest = count, dict[int, Text](), list[int]()
+
+    def add(self, key: int, text: Text) -> None:
+        if key in self._kept or (len(self._kept) >= self._count and (not self._highest or key >= -self._highest[0])):
+            return
+        self._kept[key] = text
+        heapq.heappush(self._highest, -key)
+        if len(self._kept) > self._count:
+            del self._kept[-heapq.heappop(self._highest)]
+
+    def sorted(self) -> dict[int, Text]:
+        """They and their keys, lowest first."""
+        return dict(sorted(self._kept.items()))
+
+
 def read_files(patterns: Sequence[str]) -> Iterator[Text]:
     """The texts that globs of files and of .jsonl files name. Raises: CorpusError when a pattern matches nothing."""
     for pattern in patterns:
@@ -42,9 +63,17 @@ def read_files(patterns: Sequence[str]) -> Iterator[Text]:
             if path.endswith((".jsonl", ".jsonl.gz")):
                 yield from read_rows(path)
             elif Path(path).is_file():
-                found = decode(Path(path).read_bytes())
-                if not isinstance(found, DropReason):
-                    yield Text(path, found.text, detect(path, found.text) or "")
+                yield from read_text(path)
+
+
+def read_text(path: str) -> Iterator[Text]:
+    """The text of a file, unless it is none. Raises: CorpusError when it cannot be read."""
+    try:
+        found = decode(Path(path).read_bytes())
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read ({error.strerror}); correct the path or its rights") from error
+    if not isinstance(found, DropReason):
+        yield Text(path, found.text, detect(path, found.text) or "")
 
 
 def read_rows(path: str) -> Iterator[Text]:
@@ -76,7 +105,8 @@ def read_streams(catalog: Catalog, pattern: str) -> Iterator[Text]:
             continue
         for part in snapshot.parts:
             if (name := part.extra.get("files")) is not None:
-                for row in read_parquet(catalog.store, part, name, COLUMNS).to_pylist():
+                read = partial(read_parquet, catalog.store, name=name, columns=COLUMNS)
+                for row in catalog.of_part(snapshot.name, part, read).to_pylist():
                     if not rule.matches(row):
                         count += 1
                         yield Text(f"{snapshot.name}/{row['document']}", row["text"], row["language"], row["repository"])

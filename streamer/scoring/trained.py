@@ -9,6 +9,7 @@ import base64
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from streamer.scoring.annotator import NGRAMS, Embed, Features, apply_head, fit_
 from streamer.scoring.annotator_recipe import AnnotatorRecipe
 from streamer.scoring.evaluation import roc_auc
 from streamer.scoring.labels import load_labels
-from streamer.scoring.positives import Text, read_files, read_streams
+from streamer.scoring.positives import Draw, Text, read_files, read_streams
 from streamer.scoring.sections import cut_sections
 from streamer.scoring.student import rank_correlation
 from streamer.store.formats import check_format
@@ -134,15 +135,16 @@ def gather_good(catalog: Catalog, recipe: AnnotatorRecipe) -> Sample:
     """Good texts, then random documents that are none of them."""
     good: dict[int, Text] = {}
     for number, kind in enumerate(recipe.positives):
-        found = list(read_files(kind.files)) + (list(read_streams(catalog, kind.streams)) if kind.streams else [])
-        by_key = {random_key(recipe.seed, f"good {number}", one.text): one for one in found if one.text.strip()}
-        good |= {hash_of(by_key[key].text): by_key[key] for key in sorted(by_key)[: kind.most]}
-    documents = {
-        random_key(recipe.seed, "other", one.text): one
-        for one in read_streams(catalog, recipe.negatives)
-        if hash_of(one.text) not in good
-    }
-    other = [documents[key] for key in sorted(documents)[: recipe.files]]
+        drawn = Draw(kind.most)
+        for one in chain(read_files(kind.files), read_streams(catalog, kind.streams) if kind.streams else ()):
+            if one.text.strip():
+                drawn.add(random_key(recipe.seed, f"good {number}", one.text), one)
+        good |= {hash_of(one.text): one for one in drawn.sorted().values()}
+    drawn = Draw(recipe.files)
+    for one in read_streams(catalog, recipe.negatives):
+        if hash_of(one.text) not in good:
+            drawn.add(random_key(recipe.seed, "other", one.text), one)
+    other = list(drawn.sorted().values())
     if min(len(good), len(other)) < 2:
         raise CorpusError(
             f"annotator {recipe.name} has {len(good)} good texts and {len(other)} random documents, and needs 2 of each; "
@@ -189,7 +191,7 @@ def gather_labelled(catalog: Catalog, recipe: AnnotatorRecipe) -> Sample:
 
 
 def train(catalog: Catalog, recipe: AnnotatorRecipe, sample: Sample, progress: Progress = lambda *_: None) -> Trained:
-    """Trains a head on a sample and keeps it as a version, unless the newest one is the same. Raises: CorpusError."""
+    """Trains a head on a sample and keeps it as a version, unless one is the same. Raises: CorpusError."""
     embedder = load_embedder(recipe.embedder, section_tokens=recipe.section_tokens)
     texts = [one.text for one in sample.texts]
     features = embed(texts, embedder, recipe, progress)
@@ -216,12 +218,12 @@ def train(catalog: Catalog, recipe: AnnotatorRecipe, sample: Sample, progress: P
     plain = msgspec.json.decode(msgspec.json.encode(body))  # as a log gives it back
 
     def decide(bodies: Bodies) -> Body | None:
-        return None if bodies and bodies[-1] == plain else plain
+        return None if plain in bodies else plain
 
     log = catalog.log(f"{LOG}/{recipe.name}")
     catalog.register("annotators", recipe.name)
     log.append(decide)
-    return load(catalog, recipe.name)
+    return load(catalog, f"{recipe.name}@{list(log.read()).index(plain) + 1}")
 
 
 def fit(features: Features, labels: Scores, head: str) -> tuple[npt.NDArray[np.float32], float, Scores]:

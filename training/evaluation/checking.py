@@ -104,6 +104,8 @@ class EvalPlus:
             said = outcome.stderr.decode("utf-8", "replace").strip()
             raise EvaluationError(f"task {task.fields['task_id']} cannot be checked by evalplus of {self._python}: {said}")
         try:
-            return Checked(**json.loads(outcome.stdout.rpartition(b"\n{")[2].join((b"{", b""))))
-        except (ValueError, TypeError):  # the check did not come to its end, or something was written after it
-            return Checked(str(outcome.end), str(outcome.end))
+            if outcome.succeeded:
+                return Checked(**json.loads(outcome.stdout.rpartition(b"\n{")[2].join((b"{", b""))))
+        except (ValueError, TypeError):  # something was written after it
+            pass
+        return Checked(str(outcome.end), str(outcome.end))

@@ -1,7 +1,9 @@
 """A real vLLM server on the CPU writes the files: a tiny Llama that was taught one file, made here, nothing downloaded."""
 
+import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from pool_processes import Pool, wait_until
@@ -94,6 +97,16 @@ def teach(folder: Path) -> None:
     model.save_pretrained(folder)
 
 
+def shared_memory(pid: int) -> set[str]:
+    """Names of what a process and its children have mapped of the machine's shared memory."""
+    first, found = psutil.Process(pid), set[str]()
+    for process in (first, *first.children(recursive=True)):
+        with contextlib.suppress(OSError):
+            maps = Path(f"/proc/{process.pid}/maps").read_text()
+            found.update(re.findall(r" /dev/shm/((?:psm_|sem\.mp-)\S+)$", maps, re.MULTILINE))
+    return found
+
+
 class Server:
     """vLLM of the inference environment, by the command that people start it with. Each start takes some 40 s."""
 
@@ -118,12 +131,14 @@ class Server:
             time.sleep(0.5)
 
     def kill(self) -> None:
-        """With everything that it has started."""
+        """With everything that it has started, and the shared memory that a killed vLLM leaves behind."""
         assert self.process is not None
-        identity = processes.identify(self.process.pid)
+        identity, mapped = processes.identify(self.process.pid), shared_memory(self.process.pid)
         if identity is not None:
             processes.send(identity, signal.SIGKILL)
         self.process.wait()
+        for name in mapped:
+            Path("/dev/shm", name).unlink(missing_ok=True)
 
     def stop(self) -> None:
         assert self.process is not None

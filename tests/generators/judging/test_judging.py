@@ -163,6 +163,7 @@ def test_nonsense_and_refusals_are_no_labels_and_are_counted(root: Path) -> None
         ('{"edu": 1}' + " " * 10**6 + '{"edu": 0}', 0),
         ("{" * 10**5, None),
         ('{"edu": -1}', None),
+        ('{"edu": ' + "9" * 400 + "}", None),
         ('{"edu": null}', None),
     ],
 )

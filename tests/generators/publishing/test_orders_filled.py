@@ -8,9 +8,10 @@ import msgspec
 import pytest
 import redis
 
-from generators.planning.orders import place_order
+from generators.planning.orders import load_orders, place_order
 from generators.planning.planner import Planner
 from generators.planning.seed_documents import load_seed_documents
+from generators.publishing.allotments import Allotments
 from generators.publishing.published_files import AllPublished
 from generators.publishing.publisher import Publisher
 from generators.publishing.publishing import Publishing
@@ -92,10 +93,7 @@ def test_a_file_that_no_order_wants_any_more_is_rejected_by_name_and_may_be_plan
 def test_publishers_of_two_languages_that_know_nothing_of_each_other_fill_an_order_exactly(
     seeded: Catalog, queue: RedisJobQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts = [{"text": f"package a\n// {number}\nfunc F{number}() {{}}\n", "path": f"{number}.go"} for number in range(9)]
-    (tmp_path / "go.jsonl").write_bytes(b"\n".join(map(msgspec.json.encode, texts)))
-    publish_path(seeded, "documents/go", tmp_path / "go.jsonl")
-    place_order(seeded, "documents/*", files=8)
+    of_two_languages(seeded, tmp_path)
     for late in (0, 1):
         jobs = [job for language in ("python", "go") for job in jobs_of(seeded, language, index=late)]
         queue.add(*jobs)
@@ -122,6 +120,53 @@ def test_publishers_of_two_languages_that_know_nothing_of_each_other_fill_an_ord
         one.tick()
         other.tick()
     assert by_order(seeded) == {"order/0": 8}
+
+
+def of_two_languages(catalog: Catalog, folder: Path) -> None:
+    texts = [{"text": f"package a\n// {number}\nfunc F{number}() {{}}\n", "path": f"{number}.go"} for number in range(9)]
+    (folder / "go.jsonl").write_bytes(b"\n".join(map(msgspec.json.encode, texts)))
+    publish_path(catalog, "documents/go", folder / "go.jsonl")
+    place_order(catalog, "documents/*", files=8)
+
+
+def test_files_that_were_published_and_not_acknowledged_take_no_second_place_of_an_order(
+    seeded: Catalog, queue: RedisJobQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_two_languages(seeded, tmp_path)
+    queue.add(*jobs_of(seeded, "python", index=0))
+    for claim in queue.claim("w", count=100, silent_ms=10_000):
+        queue.deliver(claim, written(claim))
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "published", lambda waiting: None)  # as when it dies between the part and its word
+        assert Publishing(seeded, queue, name="a", max_wait_s=0).tick() == 5
+    after = Publishing(Catalog(seeded.store.url), queue, name="b", max_wait_s=0, silent_s=0)
+    after.tick()
+    queue.add(*jobs_of(seeded, "go", index=0))
+    for claim in queue.claim("w", count=100, silent_ms=10_000):
+        queue.deliver(claim, written(claim))
+    for _ in range(3):
+        after.tick()
+    assert by_order(seeded) == {"order/0": 8}
+    assert sum(queue.depth()) == 0
+
+
+def test_what_was_allotted_and_lost_is_planned_for_its_stream_again(
+    seeded: Catalog, queue: RedisJobQueue, tmp_path: Path
+) -> None:
+    of_two_languages(seeded, tmp_path)
+    order, none = load_orders(seeded)[0], Counter[str]()
+    allotments = Allotments(seeded)
+    assert allotments.allot(order, "synthetic/python", wanted=5, published=none) == 5
+    assert allotments.allot(order, "synthetic/go", wanted=5, published=none) == 3
+    plan = Planner(seeded, queue, model=lambda: "m", say=[].append)
+    publishing = Publishing(seeded, queue, max_wait_s=0)
+    for _ in range(12):
+        plan.tick()
+        for claim in queue.claim("w", count=100, silent_ms=10_000):
+            queue.deliver(claim, written(claim))
+        publishing.tick()
+    assert by_order(seeded) == {"order/0": 8}
+    assert sum(queue.depth()) == plan.tick() == 0
 
 
 def jobs_of(catalog: Catalog, language: str, *, index: int) -> list[Job]:

@@ -1,6 +1,7 @@
 """Many small parts that are merged into few folders: fewer files, and every batch, trace and position as before."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +239,57 @@ def test_two_merges_and_a_redaction_meanwhile_end_in_one_state(tmp_path: Path, m
     compact(fresh, "raw/python")
     assert faults(fresh) == []
     assert_same(read(fresh, range(20)), wanted)
+
+
+def test_what_was_compacted_while_another_group_was_merged_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog, root = many_parts(tmp_path / "root"), tmp_path / "root"
+    monkeypatch.setattr(merging, "MERGED_BYTES", 12_000)
+    monkeypatch.setattr(merging, "SMALL_BYTES", 6_000)
+    whole = read(catalog, range(20))
+    wanted = [expected(catalog, batch, RULE) for batch in whole]
+    rewrite, calls = merging.rewrite, list[int]()
+
+    def slow(*arguments: object) -> bool:
+        calls.append(1)
+        if len(calls) == 1:  # all is redacted and compacted while the first group is written
+            take_out(Catalog(root), RULE)
+            compact(Catalog(root), "raw/go")
+        return rewrite(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(merging, "rewrite", slow)
+    merge(catalog, "raw/go")
+    monkeypatch.undo()
+    fresh = Catalog(root)
+    for part in fresh.stream("raw/go").parts:
+        assert not any(span["repository"] == "r2" for span in read_sidecar(fresh.store, part).to_pylist())
+    compact(fresh, "raw/python")
+    assert_same(read(fresh, range(20)), wanted)
+    assert faults(fresh) == []
+
+
+def test_a_verification_goes_on_when_parts_are_merged_while_it_reads(tmp_path: Path) -> None:
+    catalog, root = many_parts(tmp_path / "root"), tmp_path / "root"
+    found = verify_streams(Catalog(root), "raw/go")
+    first = next(found)
+    for number in range(2):
+        merge(catalog, "raw/go")
+        publish(catalog, "raw/go", documents_of("go", 3, first=8000 + 10 * number), seed=8000 + number)
+    assert len(in_folders(catalog)) < 10
+    assert not any(one.is_fault for one in [first, *found])
+
+
+def test_rows_without_documents_are_known_again_after_a_merge(tmp_path: Path) -> None:
+    catalog, rows = Catalog(tmp_path / "root"), np.arange(96, dtype=np.uint16).reshape(3, 32)
+    for number in range(3):
+        catalog.append("raw/go", rows + number, seq_len=32, tokenizer="bpe-0")
+    folder = tmp_path / "kept"
+    shutil.copytree(catalog.store.local_path(catalog.stream("raw/go").parts[1].folder) or "", folder)
+    assert merge(catalog, "raw/go").parts == 3
+    with pytest.raises(AlreadyPublishedError):
+        catalog.publish_directory("raw/go", folder, tokenizer="bpe-0")
+    assert merge(catalog, "raw/go").parts == 0
 
 
 def test_a_damaged_shared_file_is_named_for_each_part_and_read_once(tmp_path: Path) -> None:

@@ -66,6 +66,11 @@ def test_the_reference_solution_passes(evalplus: EvalPlus, twice: Task) -> None:
         ("import ctypes, os\nctypes.CDLL(None).kill(os.getppid(), 9)", Checked("signalled", "signalled")),
         ("import ctypes\nctypes.CDLL(None).kill(-1, 9)", Checked("signalled", "signalled")),
         ('print(\'{"base": "pass", "plus": "pass"}\')', Checked("fail", "fail")),
+        (
+            'import ctypes, os\nos.write(1, b\'\\n{"base": "pass", "plus": "pass"}\\n\')\n'
+            "ctypes.CDLL(None).kill(os.getppid(), 9)",
+            Checked("signalled", "signalled"),
+        ),
     ],
 )
 def test_an_answer_is_judged_whatever_it_does(evalplus: EvalPlus, twice: Task, answer: str, checked: Checked) -> None:
