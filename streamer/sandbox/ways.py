@@ -85,6 +85,8 @@ def by_bubblewrap(request: Request) -> list[str]:
     words += ["--json-status-fd", str(request.status), "--seccomp", str(request.filter)]
     words += ["--proc", "/proc", "--dev", "/dev"]
     words += ["--perms", "0777", "--size", str(SHARED_BYTES), "--tmpfs", "/dev/shm"]
+    if has_own_tmp(request):
+        words += ["--perms", "0777", "--size", str(SHARED_BYTES), "--tmpfs", "/tmp"]
     for parent in parents(request.readable):
         words += ["--perms", "0755", "--dir", parent]
     for path in request.readable:
@@ -121,6 +123,8 @@ def script(request: Request) -> Iterator[str]:
     yield from (f"mount --bind /dev/{name} dev/{name}" for name in DEVICES)
     yield "ln -s /proc/self/fd dev/fd"
     yield f"mount -t tmpfs -o nosuid,nodev,mode=777,size={SHARED_BYTES} none dev/shm"
+    if has_own_tmp(request):
+        yield f"mkdir tmp; mount -t tmpfs -o nosuid,nodev,mode=777,size={SHARED_BYTES} none tmp"
     for path in request.readable:
         quoted, place = shlex.quote(path), shlex.quote(path[1:])
         if is_link(path):
@@ -187,6 +191,7 @@ def is_link(path: str) -> bool:
 
 
 def has_own_tmp(request: Request) -> bool:
+    """Whether something that may be read lies below /tmp, which then cannot be a link to the program's folder."""
     return any(is_within(path, "/tmp") for path in request.readable)
 
 
