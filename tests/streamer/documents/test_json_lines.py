@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from streamer.corpus.annotation import read_positives
 from streamer.documents.json_lines import MOST_LINE_BYTES, Bad, read_json_lines
 from streamer.errors import CorpusError
 from streamer.publishing.document_files import number_of, read_documents
+from streamer.scoring.positives import read_files
 
 
 def test_each_line_is_a_row_or_the_reason_that_it_is_none() -> None:
@@ -91,5 +91,5 @@ def test_columns_of_another_kind_than_text_say_nothing(tmp_path: Path) -> None:
 def test_positives_that_cannot_be_read_are_named_in_one_line(tmp_path: Path, name: str, data: bytes, said: str) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(CorpusError, match=said) as refused:
-        list(read_positives([str(tmp_path / name)]))
+        list(read_files([str(tmp_path / name)]))
     assert "\n" not in str(refused.value)
