@@ -261,12 +261,16 @@ def test_a_prompt_that_does_not_fit_is_cut_and_one_that_never_fits_is_refused() 
         ask(server, then=lambda engine: engine.complete(job()))
 
 
-def test_of_a_short_context_half_is_left_for_the_prompt() -> None:
+def test_the_answer_gets_what_the_prompt_leaves_of_a_short_context_and_at_least_half() -> None:
     server = Server()
     ask(server, then=lambda engine: engine.complete(job()))
     server.context = 1000
     ask(server, then=lambda engine: engine.complete(job()))
-    assert [asked["max_tokens"] for asked in server.asked] == [2048, 500]
+    ask(server, then=lambda engine: engine.complete(job(text="x = 1\n" * 900)))
+    whole, left, half = (asked["max_tokens"] for asked in server.asked)
+    assert whole == 2048
+    assert left == 1000 - len(server.asked[1]["messages"][0]["content"]) // 3 > 800
+    assert half == 500
 
 
 def test_an_answer_that_does_not_come_ends_the_request() -> None:
