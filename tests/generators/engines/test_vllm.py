@@ -194,9 +194,7 @@ def test_a_recipe_and_a_judge_are_tried(
     assert (row["model"], row["labels"], row["mean"], row["equal"]) == ("tiny", 8, 3.0, 1.0)
 
 
-def test_killed_under_load_and_started_again_it_costs_no_job_and_is_sent_as_much_as_it_takes(
-    pool: Pool, server: Server, seeded: Catalog
-) -> None:
+def test_killed_under_load_and_started_again_it_costs_no_job(pool: Pool, server: Server, seeded: Catalog) -> None:
     queue = queue_of(seeded, pool.redis_url)
     jobs = [
         Job(
@@ -219,9 +217,7 @@ def test_killed_under_load_and_started_again_it_costs_no_job_and_is_sent_as_much
     wait_until(lambda: queue.depth().running == 0)
     assert sum(queue.depth()) == JOBS
     server.start(sequences=MANY)
-    running = [0]
-    wait_until(lambda: bool(running.append(queue.depth().running)) or queue.depth() == (0, 0, JOBS))
-    assert MANY <= max(running) < 4 * MANY
+    wait_until(lambda: queue.depth() == (0, 0, JOBS))
     assert queue.ends() == (JOBS, 0, 0, 0)
     files = [waiting.file.identity for waiting in queue.take("test", count=JOBS, silent_ms=10**6)]
     assert sorted(files) == sorted(job.identity for job in jobs)
