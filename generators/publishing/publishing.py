@@ -113,10 +113,11 @@ class Publishing:
     def _leave_out_unwanted(self, found: list[Waiting]) -> list[Waiting]:
         """Gives files whose order is filled to another one that is not, and rejects them where there is none."""
         wanted, published = [], self._published.among(waiting.file.identity for waiting in found)
+        asked = {(waiting.file.purpose, waiting.file.document.language) for waiting in found}
+        filled = {one for one in asked if self._is_filled(*one)}
         for waiting in found:
-            purpose = waiting.file.purpose
-            language = waiting.file.document.language
-            if self._is_filled(purpose, language) and waiting.file.identity not in published:
+            purpose, language = waiting.file.purpose, waiting.file.document.language
+            if (purpose, language) in filled and waiting.file.identity not in published:
                 purpose = self._other_purpose(purpose, language)
             if purpose:
                 wanted.append(waiting._replace(file=msgspec.structs.replace(waiting.file, purpose=purpose)))

@@ -82,8 +82,8 @@ def bytes_of(found: Iterable[PartInfo]) -> int:
     return sum(shard.own_bytes for part in found for shard in part.shards)
 
 
-def remove_left(catalog: Catalog, name: str) -> int:
-    """Deletes the folders that parts have left. Returns how many they were."""
+def remove_left(catalog: Catalog, name: str) -> None:
+    """Deletes the folders that parts have left."""
     garbage = set(catalog.garbage(name))
     manifest = catalog.manifest(name)
     bodies = manifest.log.known()
@@ -91,4 +91,3 @@ def remove_left(catalog: Catalog, name: str) -> int:
     left = garbage & (set(manifest.compacted) | places)
     for place in left:
         parts.remove_part(catalog.store, name, place)
-    return len(left)

@@ -131,18 +131,19 @@ def embed_files(
     embed: Embed,
     *,
     section_tokens: int,
+    sections: int = 3,
     progress: Callable[[int, int], None] = lambda done, total: None,
     batch_files: int = 16,
 ) -> Features:
-    """Embeds the sections of each text; `progress` gets files done and files in all."""
+    """Embeds the sections of each text, at most so many; `progress` gets files done and files in all."""
     blocks, owner = [], []
     for start in range(0, len(texts), batch_files):
-        sections: list[str] = []
+        cut: list[str] = []
         for index, text in enumerate(texts[start : start + batch_files], start=start):
-            found = cut_sections(text, section_tokens=section_tokens)
-            sections += found
+            found = cut_sections(text, section_tokens=section_tokens, count=sections)
+            cut += found
             owner += [index] * len(found)
-        blocks.append(embed(sections))
+        blocks.append(embed(cut))
         progress(min(start + batch_files, len(texts)), len(texts))
     if blocks and hasattr(blocks[0], "tocsr"):
         from scipy.sparse import vstack

@@ -22,12 +22,11 @@ from streamer.catalog.catalog import Catalog
 from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
 from streamer.scoring import annotator
-from streamer.scoring.annotator import NGRAMS, Embed, Features, apply_head, fit_head
+from streamer.scoring.annotator import NGRAMS, Embed, Features, apply_head, embed_files, fit_head
 from streamer.scoring.annotator_recipe import AnnotatorRecipe
 from streamer.scoring.evaluation import roc_auc
 from streamer.scoring.labels import load_labels
 from streamer.scoring.positives import Draw, Text, read_files, read_streams
-from streamer.scoring.sections import cut_sections
 from streamer.scoring.student import rank_correlation
 from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body
@@ -110,20 +109,10 @@ def embed(
     texts: Sequence[str], embedder: Embedder, recipe: AnnotatorRecipe, progress: Progress = lambda *_: None
 ) -> Features:
     """The sections of texts as rows. `progress` gets texts done and texts in all."""
-    blocks, owner = [], []
-    for start in range(0, len(texts), BATCH_FILES):
-        sections: list[str] = []
-        for place, text in enumerate(texts[start : start + BATCH_FILES], start=start):
-            found = cut_sections(text, section_tokens=recipe.section_tokens, count=recipe.sections)
-            sections += found
-            owner += [place] * len(found)
-        blocks.append(embedder.embed(sections))
-        progress(min(start + BATCH_FILES, len(texts)), len(texts))
-    if hasattr(blocks[0], "tocsr"):
-        from scipy.sparse import vstack
-
-        return Features(vstack(blocks, format="csr"), np.array(owner), len(texts))
-    return Features(np.concatenate(blocks), np.array(owner), len(texts))
+    return embed_files(
+        texts, embedder.embed, section_tokens=recipe.section_tokens, sections=recipe.sections, progress=progress,
+        batch_files=BATCH_FILES,
+    )  # fmt: skip
 
 
 def gather(catalog: Catalog, recipe: AnnotatorRecipe) -> Sample:

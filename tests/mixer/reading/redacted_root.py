@@ -1,17 +1,21 @@
 """A root of two streams with a run, documents to take out of it, and what its batches must then be."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from mixer import Mixtures, RunReader, Runs
 from streamer import Batch, Catalog, Document
 from streamer.catalog.redaction import Rule
 from streamer.documents.document import document_id
+from streamer.errors import StoreError
 from streamer.packing import tokenizer as tokenizers
 from streamer.packing.packing import pack, sidecar_rows
 from streamer.publishing.redacting import redact, search
+from streamer.store.directory_store import DirectoryStore
 
 SEQ_LEN, DOCUMENTS, SIZE = 32, 120, 8
 TOKENIZER = str(tokenizers.train(["def f(x):\n    return x + 1\n"] * 20, vocabulary=300).to_str())
@@ -99,3 +103,27 @@ def assert_same(found: list[Batch], wanted: list[Batch]) -> None:
         assert np.array_equal(one.tokens, other.tokens), step
         masks = [np.zeros(one.tokens.shape, bool) if batch.redacted is None else batch.redacted for batch in (one, other)]
         assert np.array_equal(*masks)
+
+
+@contextmanager
+def full_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> Iterator[None]:
+    """After so many objects were written, one is refused."""
+    put_file, put, puts = DirectoryStore.put_file, DirectoryStore.put_if_absent, list[int]()
+
+    def count() -> None:
+        puts.append(1)
+        if len(puts) == after + 1:
+            raise StoreError("the disk is full")
+
+    def counted_file(store: DirectoryStore, key: str, path: Path) -> None:
+        count()
+        put_file(store, key, path)
+
+    def counted(store: DirectoryStore, key: str, data: bytes) -> bytes:
+        count()
+        return put(store, key, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DirectoryStore, "put_file", counted_file)
+        patch.setattr(DirectoryStore, "put_if_absent", counted)
+        yield

@@ -5,7 +5,19 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from redacted_root import END, SEQ_LEN, TOKENIZER, assert_same, documents_of, expected, make_root, publish, read, take_out
+from redacted_root import (
+    END,
+    SEQ_LEN,
+    TOKENIZER,
+    assert_same,
+    documents_of,
+    expected,
+    full_disk,
+    make_root,
+    publish,
+    read,
+    take_out,
+)
 
 from deploy.command_line import main
 from mixer import RunReader, Runs, Trace
@@ -21,7 +33,6 @@ from streamer.publishing.compacting import compact
 from streamer.publishing.redacting import search
 from streamer.reading.export import export_glob
 from streamer.reading.passages import Passages, Place
-from streamer.store.directory_store import DirectoryStore
 
 RULE, LATER = Rule(repositories=("r2",)), Rule(licenses=("MIT",))
 
@@ -126,30 +137,12 @@ def test_what_is_redacted_while_a_part_is_written_is_not_in_it_either(
 
 @pytest.mark.parametrize("broken", range(9))
 def test_a_command_that_broke_off_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int) -> None:
-    catalog, puts = make_root(tmp_path / "root"), []
+    catalog = make_root(tmp_path / "root")
     read(catalog, range(12))
     take_out(catalog, RULE)
     read(catalog, range(12, 20))
-    put_file, put = DirectoryStore.put_file, DirectoryStore.put_if_absent
-
-    def count() -> None:
-        puts.append(1)
-        if len(puts) == broken + 1:
-            raise StoreError("the disk is full")
-
-    def counted_file(store: DirectoryStore, key: str, path: Path) -> None:
-        count()
-        put_file(store, key, path)
-
-    def counted(store: DirectoryStore, key: str, data: bytes) -> bytes:
-        count()
-        return put(store, key, data)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(DirectoryStore, "put_file", counted_file)
-        patch.setattr(DirectoryStore, "put_if_absent", counted)
-        with pytest.raises(StoreError, match="disk is full"):
-            compact(Catalog(catalog.store), "raw/go")
+    with full_disk(monkeypatch, after=broken), pytest.raises(StoreError, match="disk is full"):
+        compact(Catalog(catalog.store), "raw/go")
     fresh = Catalog(str(tmp_path / "root"))
     assert not any(one.is_fault for one in verify_streams(fresh, "*"))
     compact(fresh, "raw/go")

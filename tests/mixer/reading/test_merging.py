@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from redacted_root import END, assert_same, documents_of, expected, make_root, publish, read, take_out
+from redacted_root import END, assert_same, documents_of, expected, full_disk, make_root, publish, read, take_out
 
 from deploy.command_line import main
 from mixer import RunReader, Runs, Trace
@@ -21,7 +21,6 @@ from streamer.publishing.compacting import compact
 from streamer.publishing.merging import merge
 from streamer.reading.boundaries import Boundaries
 from streamer.reading.export import export_glob
-from streamer.store.directory_store import DirectoryStore
 
 RULE, LATER = Rule(repositories=("r2",)), Rule(licenses=("MIT",))
 
@@ -189,27 +188,10 @@ def test_what_is_redacted_leaves_the_shared_files(tmp_path: Path, first: str) ->
 def test_a_merge_that_is_broken_off_leaves_the_stream_whole(
     tmp_path: Path, broken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    catalog, puts = many_parts(tmp_path / "root"), list[int]()
-    before, put_file, put = told(catalog), DirectoryStore.put_file, DirectoryStore.put_if_absent
-
-    def count() -> None:
-        puts.append(1)
-        if len(puts) == broken + 1:
-            raise StoreError("the disk is full")
-
-    def counted_file(store: DirectoryStore, key: str, path: Path) -> None:
-        count()
-        put_file(store, key, path)
-
-    def counted(store: DirectoryStore, key: str, data: bytes) -> bytes:
-        count()
-        return put(store, key, data)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(DirectoryStore, "put_file", counted_file)
-        patch.setattr(DirectoryStore, "put_if_absent", counted)
-        with pytest.raises(StoreError, match="disk is full"):
-            merge(Catalog(catalog.store), "raw/go")
+    catalog = many_parts(tmp_path / "root")
+    before = told(catalog)
+    with full_disk(monkeypatch, after=broken), pytest.raises(StoreError, match="disk is full"):
+        merge(Catalog(catalog.store), "raw/go")
     fresh = Catalog(tmp_path / "root")
     assert faults(fresh) == []
     assert told(fresh) == before
