@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from streamer.commands.options import add_json, add_root
+from streamer.commands.ranking import add_rank, add_where, run_score_streams
 from streamer.commands.table import print_table
 
 if TYPE_CHECKING:
@@ -41,10 +42,15 @@ def add_annotator(parser: argparse.ArgumentParser) -> Any:
     look.add_argument("--files", type=int, default=500, metavar="N", help="random documents to score (default: 500)")
     look.add_argument("--seed", type=int, default=0)
     look.set_defaults(run=run_look)
-    score = actions.add_parser("score", help="score files")
+    score = actions.add_parser("score", help="score the documents of streams, or files")
     score.add_argument("annotator", metavar="ANNOTATOR")
-    score.add_argument("files", nargs="+", metavar="FILE")
+    score.add_argument("files", nargs="*", metavar="FILE")
+    score.add_argument(
+        "--streams", default="documents/*", metavar="GLOB", help="without FILE: of these (default: documents/*)"
+    )
+    add_where(score)
     score.set_defaults(run=run_score)
+    add_rank(actions)
     for action in (listed, train, evaluate, look, score):
         add_root(action)
         add_json(action)
@@ -192,6 +198,8 @@ def run_look(options: argparse.Namespace) -> int:
 
 
 def run_score(options: argparse.Namespace) -> int:
+    if not options.files:
+        return run_score_streams(options)
     from streamer.catalog.catalog import Catalog
     from streamer.scoring.positives import read_text
     from streamer.scoring.trained import load, score

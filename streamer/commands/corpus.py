@@ -89,7 +89,8 @@ INGEST = (
     Stage("load writer", 9.0),
     Stage("annotate", 30.0),
     Stage("student", 3.0),
-    Stage("score and pack", 0.0, 0.02),
+    Stage("score", 0.0, 0.005),
+    Stage("pack", 0.0, 0.015),
     Stage("publish", 1.0),
 )
 
@@ -177,10 +178,14 @@ def print_report(report: Any, as_json: bool) -> None:
         )
     print(
         f"{report.documents:,} documents of {report.files:,} files, {report.heldout_documents:,} held out; "
-        f"tokenizer {report.tokenizer} ({report.vocabulary:,} ids); annotator {report.annotator}, "
-        f"{report.annotated_files} files, ROC-AUC {report.annotator_auc:.3f}; student's rank correlation with it "
-        f"{report.student_correlation:.3f}; {report.seconds.get('total', 0):.0f} s"
+        f"tokenizer {report.tokenizer} ({report.vocabulary:,} ids); annotator {report.annotator}, ROC-AUC "
+        f"{report.annotator_auc:.3f}, scored {report.annotated_files:,} of them itself; "
+        f"{report.seconds.get('total', 0):.0f} s"
     )
+    if report.agreement:
+        print("\nHow far its student, which scored the others, agrees with it on documents that it had not seen:")
+        rows = [{"language": name or "all", **one} for name, one in msgspec.to_builtins(report.agreement).items()]
+        print_table(rows, False)
 
 
 def run_repack(args: argparse.Namespace) -> int:

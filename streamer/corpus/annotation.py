@@ -1,7 +1,9 @@
-"""Which files the annotator reads, and the annotator's process beside the other work.
+"""The annotator of an ingest: a version that the root has, or one that learns from the sources; its process beside the other
+work.
 
 Always holds: no held-out document and no positive is among the random files; no positive is the text of a held-out
-document; the choice depends on the documents and the seed alone. The process ends with its `with` block.
+document; the choice depends on the documents and the seed alone; what a root's first ingest learned scores the later ones.
+The process ends with its `with` block.
 """
 
 import os
@@ -10,10 +12,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 import msgspec
+import numpy as np
 import xxhash
 
+from streamer.catalog.catalog import Catalog
+from streamer.corpus.parts.publication import last_report
 from streamer.corpus.progress import Progress
 from streamer.corpus.recipe import Recipe, default_positives
 from streamer.corpus.spool import read_spool
@@ -21,29 +27,87 @@ from streamer.documents.document import Document
 from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
 from streamer.publishing.heldout import is_held_out
-from streamer.scoring.annotator import NGRAMS, Annotation, annotate, embed_files, load_embedder
-from streamer.scoring.annotator_process import Request
-from streamer.scoring.positives import read_files
+from streamer.scoring.annotator import NGRAMS
+from streamer.scoring.annotator_process import Fitted, Request, fit_request
+from streamer.scoring.annotator_recipe import AnnotatorRecipe, Positives, StudentRecipe
+from streamer.scoring.positives import Text, read_files
+from streamer.scoring.trained import Sample, Trained, load, load_embedder
 
+OWN = "ingest"  # what an annotator is called that an ingest trains
 POSITIVE_SHARE = 1 / 3
+STANDARD_LIBRARY = "standard-library/*.py"
+
+
+class Chosen(NamedTuple):
+    """What an ingest's own annotator learns from: good texts, then random documents, whose ids these are."""
+
+    sample: Sample
+    documents: list[str]
+
+
+def given_annotator(catalog: Catalog, recipe: Recipe) -> Trained | None:
+    """The version that scores an ingest: the root's, else the recipe's; None where it trains its own.
+
+    Raises: CorpusError when the two differ, or there is none that is called so.
+    """
+    report = last_report(catalog)
+    has = report.annotator if report is not None and "@" in report.annotator else None
+    if recipe.annotator is None:
+        return None if has is None else load(catalog, has)
+    found = load(catalog, recipe.annotator)
+    if has is not None and found.label != has:
+        raise CorpusError(
+            f"annotator {found.label} cannot score this ingest: scored/* of root {catalog.store.url} is scored by {has}, "
+            "and two scales in one stream could not be told apart. Leave annotator out of the recipe, and rank by the other "
+            f"one beside it with phasemix annotator rank {found.name}"
+        )
+    return found
+
+
+def own_recipe(recipe: Recipe) -> AnnotatorRecipe:
+    """The recipe of the annotator that an ingest trains."""
+    is_embedded = recipe.annotator_model != NGRAMS
+    return AnnotatorRecipe(
+        name=OWN,
+        embedder=recipe.annotator_model,
+        section_tokens=recipe.section_tokens,
+        positives=(Positives(files=recipe.positives or (STANDARD_LIBRARY,)),),
+        files=recipe.sample_files,
+        student=StudentRecipe(files=max(100, recipe.sample_files), pass_on=recipe.pass_on) if is_embedded else None,
+        seed=recipe.seed,
+    )
 
 
 def text_digest(text: str) -> bytes:
     return xxhash.xxh3_128_digest(text.encode("utf-8", "surrogatepass"))
 
 
-def choose_positives(recipe: Recipe, held_out: Iterable[Document]) -> list[str]:
+def choose_sample(recipe: Recipe, spools: Sequence[Path], held_out: Iterable[Document]) -> Chosen:
+    """What the annotator learns from. Raises: CorpusError with fewer than 2 texts of a kind."""
+    good = choose_positives(recipe, held_out)
+    other = choose_random(recipe, spools, [one.text for one in good])
+    if len(other) < 2:
+        raise CorpusError(
+            f"an annotator needs 2 good and 2 random files at least, got {len(good)} and {len(other)}; check the positives "
+            "and the sources"
+        )
+    texts = [*good, *(Text(one.path, one.text, one.language, one.repository) for one in other)]
+    labels = np.repeat([1.0, 0.0], [len(good), len(other)])
+    return Chosen(Sample(texts, labels, []), [one.document for one in other])
+
+
+def choose_positives(recipe: Recipe, held_out: Iterable[Document]) -> list[Text]:
     """At most a third of the files that the annotator may read. Raises: CorpusError with fewer than 2."""
     refused = {text_digest(document.text) for document in held_out}
     found = {
-        text_digest(text): (random_key(recipe.seed, "positive", text), text)
-        for _, text, *_ in read_files(recipe.positives or default_positives())
-        if text.strip()
+        text_digest(one.text): (random_key(recipe.seed, "positive", one.text), one)
+        for one in read_files(recipe.positives or default_positives())
+        if one.text.strip()
     }
     kept = sorted(pair for digest, pair in found.items() if digest not in refused)
     if len(kept) < 2:
         raise CorpusError(f"only {len(kept)} positives are left of {len(found)}; name more good files in the recipe")
-    return [text for _, text in kept[: max(2, int(recipe.sample_files * POSITIVE_SHARE))]]
+    return [one for _, one in kept[: max(2, int(recipe.sample_files * POSITIVE_SHARE))]]
 
 
 def choose_random(recipe: Recipe, spools: Sequence[Path], positives: Sequence[str]) -> list[Document]:
@@ -71,9 +135,9 @@ def choose_random(recipe: Recipe, spools: Sequence[Path], positives: Sequence[st
 
 
 class AnnotatorProcess:
-    """The annotator's model loading, then scoring, beside the caller's own work."""
+    """The annotator's model loading, then learning, beside the caller's own work."""
 
-    def __init__(self, recipe: Recipe, folder: Path) -> None:
+    def __init__(self, recipe: AnnotatorRecipe, folder: Path) -> None:
         self.recipe = recipe
         self._request, self._result = folder / "annotator.request", folder / "annotator.result"
         self._errors = folder / "annotator.log"
@@ -84,9 +148,9 @@ class AnnotatorProcess:
 
     def start(self) -> None:
         """Lets the model load, unless it does so at once."""
-        if self.recipe.annotator_model == NGRAMS or self._process is not None:
+        if self.recipe.embedder == NGRAMS or self._process is not None:
             return
-        command = [sys.executable, "-P", "-m", "streamer.scoring.annotator_process", self.recipe.annotator_model]
+        command = [sys.executable, "-P", "-m", "streamer.scoring.annotator_process", self.recipe.embedder]
         command += [str(self.recipe.section_tokens), str(self._request), str(self._result)]
         paths = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         with self._errors.open("w") as errors:
@@ -101,7 +165,7 @@ class AnnotatorProcess:
             )
 
     def ask(self, request: Request) -> None:
-        """Lets the process annotate these files."""
+        """Lets the process learn from these texts."""
         self.start()
         self._request.write_bytes(msgspec.msgpack.encode(request))
         if self._process is not None and self._process.stdin is not None:
@@ -111,10 +175,12 @@ class AnnotatorProcess:
             except BrokenPipeError:  # it ended with an error, which `answer` tells
                 return
 
-    def answer(self, progress: Progress) -> Annotation:
-        """Waits for the scores. Raises: CorpusError when the annotator cannot work."""
+    def answer(self, progress: Progress) -> Fitted:
+        """Waits for the annotator. Raises: CorpusError when it cannot work."""
         if self._process is None:
-            return annotate_here(msgspec.msgpack.decode(self._request.read_bytes(), type=Request), self.recipe, progress)
+            request = msgspec.msgpack.decode(self._request.read_bytes(), type=Request)
+            embedder = load_embedder(self.recipe.embedder, section_tokens=self.recipe.section_tokens)
+            return fit_request(request, embedder, lambda done, total: progress.report("annotate", done, total))
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith("annotated "):
@@ -123,7 +189,7 @@ class AnnotatorProcess:
         if self._process.wait() != 0:
             said = self._errors.read_text(errors="replace").strip().splitlines() or ["no message"]
             raise CorpusError(said[-1].removeprefix("phasemix: "))
-        return msgspec.msgpack.decode(self._result.read_bytes(), type=Annotation)
+        return msgspec.msgpack.decode(self._result.read_bytes(), type=Fitted)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._process is None:
@@ -140,7 +206,7 @@ class AnnotatorProcess:
 
 
 class NotedAnnotation:
-    """The scores of a build in its working folder, with the files that they are for."""
+    """The annotator of a build in its working folder, with the texts that it learned from."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "annotation"
@@ -148,31 +214,19 @@ class NotedAnnotation:
     def is_missing(self) -> bool:
         return not self._path.exists()
 
-    def read(self, request: Request) -> Annotation | None:
-        """The scores, if these very files were annotated."""
+    def read(self, request: Request) -> Fitted | None:
+        """The annotator, if it learned from these very texts."""
         if self.is_missing():
             return None
-        digest, annotation = msgspec.msgpack.decode(self._path.read_bytes(), type=tuple[bytes, Annotation])
-        return annotation if digest == request_digest(request) else None
+        digest, fitted = msgspec.msgpack.decode(self._path.read_bytes(), type=tuple[bytes, Fitted])
+        return fitted if digest == request_digest(request) else None
 
-    def write(self, request: Request, annotation: Annotation) -> Annotation:
+    def write(self, request: Request, fitted: Fitted) -> Fitted:
         aside = self._path.with_name(f"{self._path.name}.part")
-        aside.write_bytes(msgspec.msgpack.encode((request_digest(request), annotation)))
+        aside.write_bytes(msgspec.msgpack.encode((request_digest(request), fitted)))
         aside.replace(self._path)
-        return annotation
+        return fitted
 
 
 def request_digest(request: Request) -> bytes:
     return xxhash.xxh3_128_digest(msgspec.msgpack.encode(request))
-
-
-def annotate_here(request: Request, recipe: Recipe, progress: Progress) -> Annotation:
-    """The same without a process, for a model that loads at once."""
-    embed, label = load_embedder(recipe.annotator_model, section_tokens=recipe.section_tokens)
-    features = embed_files(
-        [*request.positives, *request.negatives],
-        embed,
-        section_tokens=recipe.section_tokens,
-        progress=lambda done, total: progress.report("annotate", done, total),
-    )
-    return annotate(features, len(request.positives), model=label, section_tokens=recipe.section_tokens)

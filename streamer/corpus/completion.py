@@ -21,6 +21,9 @@ from streamer.errors import CorpusError, StreamError
 from streamer.likeness.contamination_file import publish_index
 from streamer.privacy.replacing import Privacy
 from streamer.publishing.heldout import HoldOut
+from streamer.scoring.student import decode_student
+from streamer.scoring.students import keep_student
+from streamer.scoring.trained import keep
 
 PACKED = "packed"  # a note in the working folder, from when on its parts are whole
 PARTS, REJECTED = "parts", "rejected"
@@ -28,13 +31,17 @@ BENCHMARKS = "benchmarks"  # their index
 
 
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
-    """A build whose parts are whole. `recipe`: its recipe's digest; `report`: as it will be, but for the publication."""
+    """A build whose parts are whole. `recipe`: its recipe's digest; `report`: as it will be, but for the publication;
+    `annotator`: the entry of one that it trained; `student`: of one that it fitted.
+    """
 
     recipe: str
     held_out: HoldOut
     privacy: Privacy
     seed: int
     tokenizer_json: str
+    annotator: dict[str, Any] | None
+    student: bytes | None
     report: CorpusReport
 
 
@@ -46,6 +53,10 @@ def publish_packed(catalog: Catalog, folder: Path, packed: Packed, progress: Pro
     if (folder / BENCHMARKS).exists():
         index = publish_index(catalog.store, (folder / BENCHMARKS).read_bytes())
         report = msgspec.structs.replace(report, contamination=index)
+    if packed.annotator is not None:
+        report = msgspec.structs.replace(report, annotator=keep(catalog, packed.annotator).label)
+    if packed.student is not None:
+        keep_student(catalog, report.annotator, decode_student(packed.student))
     publish_rejected(catalog.store, report.build, folder / REJECTED, packed.privacy)
     publish(
         catalog,
@@ -78,7 +89,8 @@ def complete(catalog: Catalog, work: WorkFolder, progress: Progress) -> Packed |
     if packed.report.build != build:
         return None
     try:
-        finish(catalog, publish_packed(catalog, work.path, packed, progress))
+        packed = msgspec.structs.replace(packed, report=publish_packed(catalog, work.path, packed, progress))
+        finish(catalog, packed.report)
     except StreamError as error:
         raise CorpusError(
             f"build {build}, which was broken off while it published, cannot be completed: {error}. Take back what it has "

@@ -143,6 +143,11 @@ def end_with(builder: int) -> None:
     threading.Thread(target=watch, name="end with the builder", daemon=True).start()
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 class Quiet:
     """Without datatrove's log on the terminal."""
 

@@ -9,19 +9,25 @@ the start) and the tokenizer; then one task a language scores, tokenises and pac
 task or a stage has done lies whole in the working folder, so that the same command goes on after a kill.
 """
 
-import errno
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import xxhash
 
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.redaction import merge
-from streamer.corpus.annotation import AnnotatorProcess, NotedAnnotation, choose_positives, choose_random
+from streamer.corpus.annotation import (
+    AnnotatorProcess,
+    Chosen,
+    NotedAnnotation,
+    choose_sample,
+    given_annotator,
+    own_recipe,
+)
 from streamer.corpus.completion import BENCHMARKS, PACKED, PARTS, REJECTED, Packed, complete, publish_packed
 from streamer.corpus.executors import LOCAL, Execution, run_stage
 from streamer.corpus.parts.packing_steps import DocumentsReader, Encoder, PartsWriter, Scorer
@@ -33,13 +39,16 @@ from streamer.corpus.parts.publication import (
     filled_streams,
     finish,
     given_up,
+    last_report,
     unfinished_build,
 )
 from streamer.corpus.parts.report import CorpusReport, count_languages, count_padding, count_samples
-from streamer.corpus.progress import GO_ON, Progress, Report, silent
+from streamer.corpus.progress import Progress, Report, silent
+from streamer.corpus.ranking.exact_scores import Spools
+from streamer.corpus.ranking.scoring import score_all, teach
 from streamer.corpus.recipe import Recipe, check, identity_of
 from streamer.corpus.sources.ingest import count_files
-from streamer.corpus.spool import SPOOL, read_spool
+from streamer.corpus.spool import SPOOL, read_spool, write_through
 from streamer.corpus.steps.deduplication import LanguageDeduplicator
 from streamer.corpus.steps.old_documents import OLD, OldDocuments
 from streamer.corpus.steps.reading import (
@@ -51,7 +60,7 @@ from streamer.corpus.steps.reading import (
     PrivateDataStep,
     SourceReader,
 )
-from streamer.corpus.work_folder import WorkFolder, key_of
+from streamer.corpus.work_folder import WorkFolder, key_of, told
 from streamer.documents.text import DropReason
 from streamer.errors import CorpusError
 from streamer.likeness.contamination_file import encode_index
@@ -61,14 +70,15 @@ from streamer.packing.grouping import Grouping, random_key
 from streamer.packing.tokenizer_file import read_text
 from streamer.privacy.span import Kind
 from streamer.publishing.heldout import HoldOut, check_choice
-from streamer.scoring.annotator import Annotation
-from streamer.scoring.annotator_process import Request
-from streamer.scoring.student import Student, fit_student
+from streamer.scoring.annotator_process import Fitted, Request
+from streamer.scoring.score_sets import Scores
+from streamer.scoring.student import EVERY, Student, encode_student, fit_student
+from streamer.scoring.students import load_student
+from streamer.scoring.trained import Trained, trained_of
 
 TOTAL = "total"
 TASKS_EACH = 4  # so many tasks for each worker: what a kill costs is a part of what they read
 MOST_TASKS = 99_999
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def build(
@@ -96,11 +106,12 @@ def build(
             return packed.report
     has = check_root(catalog, recipe.seq_len, recipe.dtype)
     check_choice(catalog, held_out_by(recipe))
-    given = given_tokenizer(recipe, catalog, has)
+    given = Given(given_tokenizer(recipe, catalog, has), given_annotator(catalog, recipe))
     tasks = TASKS_EACH * recipe.workers if tasks is None else tasks
     check("tasks", tasks, 1, MOST_TASKS, "change --tasks")
     old = {one.name: one.number for kind in ("documents", "heldout") for one in catalog.match(f"{kind}/*")}
-    state = f"{given} {count_ended(catalog)} {len(catalog.redaction_rules())} {old}"
+    label = "" if given.annotator is None else given.annotator.label
+    state = f"{given.tokenizer} {label} {count_ended(catalog)} {len(catalog.redaction_rules())} {old}"
     root = catalog.store.local_path("")
     without = [place for place in (catalog.store.url if root is None else root, work) if place is not None]
     key = key_of(recipe, tasks, state, without=without)
@@ -110,17 +121,6 @@ def build(
         return Build(catalog, recipe, folder, to_caller, given, how, without).run(
             lambda: key_of(recipe, tasks, state, without=without) == key
         )
-
-
-@contextmanager
-def told(folder: Path) -> Iterator[None]:
-    """Says what the system refused as a CorpusError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in NO_SPACE:
-            raise CorpusError(f"the disk of {folder} is full; free space, then {GO_ON}") from error
-        raise CorpusError(f"{error.filename or folder}: {error.strerror or error}; mend it, then {GO_ON}") from error
 
 
 def digest_of(recipe: Recipe) -> str:
@@ -153,6 +153,25 @@ def given_tokenizer(recipe: Recipe, catalog: Catalog, has: str | None) -> str | 
     return text
 
 
+class Given(NamedTuple):
+    """What a build does not make itself: a tokenizer.json's text, and a version of an annotator."""
+
+    tokenizer: str | None
+    annotator: Trained | None
+
+
+class Annotating(NamedTuple):
+    """What scores the documents of a build. `known`: scores by document that need not be asked for; `fitted`: what the build
+    itself trained; `is_new`: whether it fitted the student.
+    """
+
+    trained: Trained
+    student: Student | None
+    known: dict[str, float]
+    fitted: Fitted | None
+    is_new: bool
+
+
 class Build:
     """One build in its working folder."""
 
@@ -162,13 +181,13 @@ class Build:
         recipe: Recipe,
         work: WorkFolder,
         progress: Progress,
-        given_tokenizer: str | None,
+        given: Given,
         execution: Execution,
         without: list[Path | str],
     ) -> None:
         self.catalog, self.recipe, self.work, self.progress = catalog, recipe, work, progress
         self.folder, self.execution, self.without = work.path, execution, without
-        self.given_tokenizer = given_tokenizer
+        self.given = given
         self.rejected = self.folder / REJECTED
         self.seconds: dict[str, float] = {}
         self.counts: dict[str, int] = {}
@@ -183,9 +202,10 @@ class Build:
         self.seconds[step] = round(self.seconds.get(step, 0) + time.monotonic() - start_s, 2)
 
     def run(self, is_unchanged: Callable[[], bool]) -> CorpusReport:
-        with self.timed(TOTAL), AnnotatorProcess(self.recipe, self.folder) as annotator:
+        own = self.given.annotator is None
+        with self.timed(TOTAL), AnnotatorProcess(own_recipe(self.recipe), self.folder) as annotator:
             noted = NotedAnnotation(self.folder)
-            if noted.is_missing():
+            if own and noted.is_missing():
                 annotator.start()
             self.read()
             if self.execution.tasks > 1 and not is_unchanged():
@@ -195,35 +215,37 @@ class Build:
                 )
             self.deduplicate()
             with self.timed("choose"):
-                positives = choose_positives(self.recipe, self.documents("heldout"))
-                old = sorted((self.folder / "kept").glob(f"*/{OLD}{SPOOL}"))
-                chosen = choose_random(self.recipe, [*self.spools("corpus"), *old], positives)
-            build = self.identity(positives)
-            request = Request(positives=positives, negatives=[document.text for document in chosen])
-            annotation = noted.read(request)
-            if annotation is None:
-                annotator.ask(request)
+                chosen = self.choose() if own else None
+            build = self.identity(chosen)
+            fitted = None
+            if chosen is not None:
+                texts, labels = chosen.sample.texts, chosen.sample.labels.tolist()
+                request = Request(recipe=annotator.recipe, texts=texts, labels=labels)
+                fitted = noted.read(request)
+                if fitted is None:
+                    annotator.ask(request)
             with self.timed("tokenizer"):
-                tokenizer_json = self.given_tokenizer or self.work.once("tokenizer", self.train_tokenizer).decode()
+                tokenizer_json = self.given.tokenizer or self.work.once("tokenizer", self.train_tokenizer).decode()
             with self.timed("load writer"):
                 import streaming  # noqa: F401  (9 s, beside the annotator)
             with self.timed("annotate"):
-                if annotation is None:
-                    annotation = noted.write(request, annotator.answer(self.progress))
+                if chosen is not None and fitted is None:
+                    fitted = noted.write(request, annotator.answer(self.progress))
             with self.timed("student"):
-                texts = [*positives, *request.negatives]
-                scores = [*annotation.positive_scores, *annotation.negative_scores]
-                student = fit_student(texts, scores, section_tokens=self.recipe.section_tokens)
-            known = dict(zip((item.document for item in chosen), annotation.negative_scores, strict=True))
-            with self.timed("score and pack"):
-                self.pack(tokenizer_json, known, student)
+                annotating = self.given_student() if chosen is None or fitted is None else own_student(chosen, fitted)
+            with self.timed("score"):
+                scores = self.score(annotating)
+            with self.timed("pack"):
+                self.pack(tokenizer_json, annotating.trained.label)
             packed = Packed(
                 recipe=digest_of(self.recipe),
                 held_out=held_out_by(self.recipe),
                 privacy=self.recipe.privacy,
                 seed=self.recipe.seed,
                 tokenizer_json=tokenizer_json,
-                report=self.report(build, tokenizer_json, annotation, student),
+                annotator=None if annotating.fitted is None else annotating.fitted.body,
+                student=encode_student(annotating.student) if annotating.student and annotating.is_new else None,
+                report=self.report(build, tokenizer_json, annotating, scores),
             )
             self.work.once(PACKED, lambda: msgspec.json.encode(packed))
             with self.timed("publish"):
@@ -297,13 +319,50 @@ class Build:
             for name, number in run_stage(steps, self.folder, step, self.execution._replace(tasks=tasks)).items():
                 self.counts[name] = self.counts.get(name, 0) + number
 
-    def identity(self, positives: list[str]) -> str:
-        """What this build is called: a hash of the recipe, the documents and what the annotator takes for good."""
+    def choose(self) -> Chosen:
+        """What the build's own annotator learns from."""
+        old = sorted((self.folder / "kept").glob(f"*/{OLD}{SPOOL}"))
+        return choose_sample(self.recipe, [*self.spools("corpus"), *old], self.documents("heldout"))
+
+    def given_student(self) -> Annotating:
+        """A version that the root has, with its student, fitted now where its recipe wants one that is not there."""
+        trained = self.given.annotator
+        assert trained is not None
+        if trained.recipe.student is None:
+            return Annotating(trained, None, {}, None, is_new=False)
+        student = load_student(self.catalog, trained.label)
+        if student is not None:
+            return Annotating(trained, student, {}, None, is_new=False)
+        corpus = Spools(self.spools("corpus"))
+        student = teach(trained, corpus, self.folder, self.execution, self.progress)
+        return Annotating(trained, student, {}, None, is_new=True)
+
+    def score(self, annotating: Annotating) -> dict[str, Scores]:
+        """The scores of all documents, which are kept in the working folder, by language."""
+        source = Spools(self.spools("corpus"))
+        found = score_all(
+            annotating.trained, source, self.folder, self.execution, self.progress, annotating.student,
+            known=annotating.known,
+        )  # fmt: skip
+        for spool, scores in found.items():
+            by_document = dict(zip(scores.documents, scores.scores.tolist(), strict=True))
+            write_through(self.scores(Path(spool)), msgspec.msgpack.encode(by_document))
+        return found
+
+    def scores(self, spool: Path) -> Path:
+        return self.folder / f"{spool.stem}.scores"
+
+    def identity(self, chosen: Chosen | None) -> str:
+        """What this build is called: a hash of the recipe, the documents and what says what is good."""
         digest = xxhash.xxh3_128(identity_of(self.recipe))
         if again := given_up(self.catalog.log(BUILDS).read()):
             digest.update(f"after {len(again)} that were given up")
-        for text in positives:
-            digest.update(text.encode("utf-8", "surrogatepass"))
+        if chosen is None:
+            assert self.given.annotator is not None
+            digest.update(f"{self.given.annotator.label} {self.given.annotator.digest}")
+        else:
+            for text, label in zip(chosen.sample.texts, chosen.sample.labels, strict=True):
+                digest.update(text.text.encode("utf-8", "surrogatepass") if label else b"")
         for kind in ("corpus", "heldout"):
             for document in self.documents(kind):
                 digest.update(f"{kind} {document.document}".encode())
@@ -323,21 +382,24 @@ class Build:
         tokenizers.check_dtype(tokenizer, self.recipe.dtype)
         return str(tokenizer.to_str()).encode()
 
-    def pack(self, tokenizer_json: str, known: dict[str, float], student: Student) -> None:
+    def pack(self, tokenizer_json: str, annotator: str) -> None:
         """Documents to parts in the working folder."""
         recipe, corpus, held_out = self.recipe, self.spools("corpus"), self.spools("heldout")
+        last, old = last_report(self.catalog), dict[str, Path]()
+        if last is not None and last.annotator == annotator:
+            old = {path.parent.name: path for path in (self.folder / "kept").glob(f"*/{OLD}{SPOOL}")}
         end = tokenizers.end_of_document_id(tokenizers.parse(tokenizer_json))
         encoder = Encoder(tokenizer_json)
 
         def writer(*wanted: str) -> PartsWriter:
-            return PartsWriter(self.folder / PARTS, recipe, end, wanted)
+            return PartsWriter(self.folder / PARTS, recipe, end, wanted, old)
 
         by_language = recipe.grouping == Grouping.LANGUAGE_REPO
-        scorer = Scorer(known, student, self.tallies("score and pack"))
+        scorer = Scorer([self.scores(spool) for spool in corpus], self.tallies("pack"))
         wanted = ("raw", "documents", "scored") if by_language else ("documents", "scored")
         steps: list[Any] = [DocumentsReader(corpus), scorer, encoder, writer(*wanted)]
         total = self.counts["corpus_documents"]
-        with self.progress.watching("score and pack", self.tallies("score and pack"), total):
+        with self.progress.watching("pack", self.tallies("pack"), total):
             run_stage(steps, self.folder, "pack", self.execution._replace(tasks=len(corpus)))
         if not by_language:
             steps = [DocumentsReader(corpus, together=True), encoder, writer("raw")]
@@ -358,9 +420,10 @@ class Build:
         counts = {kind.value: self.counts.get(f"replaced_{kind}", 0) for kind in Kind}
         return {kind: count for kind, count in counts.items() if count}
 
-    def report(self, build: str, tokenizer_json: str, annotation: Annotation, student: Student) -> CorpusReport:
+    def report(self, build: str, tokenizer_json: str, annotating: Annotating, scores: dict[str, Scores]) -> CorpusReport:
         manifests = [manifest for _, manifest in read_manifests(self.folder / PARTS)]
         described = tokenizers.describe(tokenizer_json)
+        agreement = {} if annotating.student is None else annotating.student.agreement
         return CorpusReport(
             build=build,
             files=self.counts.get("files", 0),
@@ -376,9 +439,29 @@ class Build:
             padding=count_padding(manifests, self.recipe.seq_len),
             tokenizer=described.fingerprint,
             vocabulary=described.vocabulary,
-            annotator=annotation.annotator.model,
-            annotated_files=len(annotation.positive_scores) + len(annotation.negative_scores),
-            annotator_auc=round(annotation.annotator.auc, 4),
-            student_correlation=round(student.rank_correlation, 4),
+            annotator=annotating.trained.label,
+            embedder=annotating.trained.embedder,
+            annotated_files=sum(int(found.exact.sum()) for found in scores.values()),
+            annotator_auc=round(annotating.trained.figure, 4),
+            student_correlation=agreement[EVERY].rank_correlation if EVERY in agreement else 1.0,
+            agreement=agreement,
             seconds=self.seconds,
         )
+
+
+def own_student(chosen: Chosen, fitted: Fitted) -> Annotating:
+    """The annotator that a build trained, and its student where its recipe wants one, fitted to what both learned from."""
+    trained = trained_of(fitted.body, str(fitted.body["recipe"]["name"]), 0)
+    beside = len(fitted.unseen) - len(chosen.documents)
+    known = {document: round(score, 6) for document, score in zip(chosen.documents, fitted.unseen[beside:], strict=True)}
+    student = None
+    if trained.recipe.student is not None:
+        student = fit_student(
+            [one.text for one in chosen.sample.texts],
+            [one.language for one in chosen.sample.texts],
+            fitted.unseen,
+            section_tokens=trained.recipe.section_tokens,
+            pass_on=trained.recipe.student.pass_on,
+            beside=beside,
+        )
+    return Annotating(trained, student, known, fitted, is_new=student is not None)

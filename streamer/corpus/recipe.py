@@ -22,10 +22,10 @@ from streamer.packing.grouping import Grouping
 from streamer.privacy.replacing import Privacy
 from streamer.publishing.heldout import SHARE
 from streamer.scoring.annotator import DEFAULT_MODEL
-from streamer.scoring.quality_bins import check_bounds
+from streamer.scoring.quality_bins import TIERS, check_bounds
 from streamer.wording import did_you_mean
 
-MAX_SAMPLE_FILES = 300
+MAX_SAMPLE_FILES = 10**7
 UNKNOWN = "unknown"  # a licence
 DEEPEST = 8
 WELL_KEPT_MODULES = (
@@ -96,14 +96,19 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             repositories have beyond that is left out as `held_out`: it is not trained on either.
         heldout_key: What the choice of held-out repositories depends on. Corpora with the same key hold out the same ones. A
             root keeps share and key, and what is published under it later is held to them.
+        annotator: A version that the root has, such as `hqins@1`, which scores the documents. Without it an annotator is
+            trained by the keys that follow, and kept as a version of `ingest`. A root keeps the annotator of its first
+            ingest.
         annotator_model: The embedding model of the annotator: a name or a folder, or `ngrams` for a linear head on hashed
             n-grams, which needs no model.
         positives: What the annotator learns to be of high quality: globs of source files, or of .jsonl files with `output`,
             `content` or `text`. Without them well-kept modules of Python's standard library are taken.
-        sample_files: How many files the annotator reads, positives included. A student that learns from it scores the rest.
+        sample_files: How many files the annotator learns from, positives included. A student that learns from it scores the
+            rest; with `ngrams` the annotator itself does.
+        pass_on: Which share of each language's files the annotator reads itself, the best by its student.
         section_tokens: How many tokens the annotator reads at the top, in the middle and at the bottom of a file.
-        bins: The lower bounds of the quality bins, in percent of a language's documents by rank. The best of these are in
-            `scored/*/q80`.
+        bins: The lower bounds of the quality tiers, in percent of a language's documents by rank: 20 equal ones, the best of
+            them in `scored/*/q95`.
         grouping: How documents are grouped before they are packed: `language-repo`, by language and then by repository;
             `repo`, by repository alone; or `repo-language`, by repository and then by language.
         filters: Which files are refused, and from which threshold on: one `[filters.GATE]` table for each gate.
@@ -129,11 +134,13 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     heldout_share: float = SHARE
     heldout_mb: float = 64.0
     heldout_key: str = "phasemix"
+    annotator: str | None = None
     annotator_model: str = DEFAULT_MODEL
     positives: tuple[str, ...] = ()
     sample_files: int = 150
+    pass_on: float = 0.0
     section_tokens: int = 256
-    bins: tuple[int, ...] = (80, 50, 0)
+    bins: tuple[int, ...] = TIERS
     grouping: Grouping = Grouping.LANGUAGE_REPO
     filters: Filters = Filters()
     duplicates: Duplicates = USUAL
@@ -158,6 +165,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         check("seq_len", self.seq_len, 2, 2**20)
         check("heldout_share", self.heldout_share, 0, 0.5)
         check("heldout_mb", self.heldout_mb, 0.001, 10**6)
+        check("pass_on", self.pass_on, 0, 1)
+        if self.annotator is not None and self.positives:
+            raise CorpusError("annotator and positives are two ways to say what is good; leave one of them out")
         check("sample_files", self.sample_files, 20, MAX_SAMPLE_FILES, "the student scores the rest")
         check("section_tokens", self.section_tokens, 16, 8192)
         check("vocabulary", self.vocabulary, 257, 2**20)

@@ -4,13 +4,14 @@ Always holds: one process at a time works in it, with its tasks; what lies in it
 sources, else it is removed before the build begins; it is removed when the build is done.
 """
 
+import errno
 import fcntl
 import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ import msgspec
 import xxhash
 
 from streamer.catalog.catalog import Catalog
+from streamer.corpus.progress import GO_ON
 from streamer.corpus.recipe import Recipe, identity_of
 from streamer.corpus.slurm import end_left
 from streamer.corpus.sources.ingest import find_source
@@ -29,7 +31,7 @@ from streamer.likeness.decontamination import find_files
 
 FORMAT = "corpus-work/2"
 PLACE = "corpus/work"
-NAME = "phasemix-corpus-work"  # below a folder that --work names
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 PACKAGES = (
     "phasemix",
     "datatrove",
@@ -44,14 +46,19 @@ PACKAGES = (
 class WorkFolder:
     """`corpus/work` below a root on this machine; for a root in an object store a folder of the cache.
 
-    Args: given, a folder to make one in instead; what else lies there is let alone. Raises, on entering: CorpusError when
-        another process of this machine builds into the root, or when a folder cannot be made.
+    Args: given, a folder to make one in instead; what else lies there is let alone; place, another key below the root, for
+        other work than a build, and `does`, what is said of a process at it.
+    Raises, on entering: CorpusError when another process of this machine is at the same work, or when a folder cannot be
+        made.
     """
 
-    def __init__(self, catalog: Catalog, given: Path | None = None) -> None:
-        self.path = given.absolute() / NAME if given else place_of(catalog)
-        self._lock_path = place_of(catalog).with_suffix(".lock")  # of the root, wherever its builds work
-        self._catalog = catalog
+    def __init__(
+        self, catalog: Catalog, given: Path | None = None, *, place: str = PLACE, does: str = "builds a corpus into"
+    ) -> None:
+        at = place_of(catalog, place)
+        self.path = given.absolute() / f"phasemix-{place.replace('/', '-')}" if given else at
+        self._lock_path = at.with_suffix(".lock")  # of the root, wherever its work lies
+        self._catalog, self._does = catalog, does
 
     def __enter__(self) -> "WorkFolder":
         self._made = [folder for place in (self.path, self._lock_path) for folder in place.parents if not folder.exists()]
@@ -70,7 +77,7 @@ class WorkFolder:
         except OSError as error:
             os.close(self._lock)
             raise CorpusError(
-                f"another process builds a corpus into {self._catalog.store.url}; wait for it, or build into another root"
+                f"another process {self._does} {self._catalog.store.url}; wait for it, or use another root"
             ) from error
         try:
             for logs in sorted(self.path.glob("logs/*")):
@@ -124,12 +131,23 @@ class WorkFolder:
         os.close(self._lock)
 
 
-def place_of(catalog: Catalog) -> Path:
-    there = catalog.store.local_path(PLACE)
+@contextmanager
+def told(folder: Path) -> Iterator[None]:
+    """Says what the system refused as a CorpusError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            raise CorpusError(f"the disk of {folder} is full; free space, then {GO_ON}") from error
+        raise CorpusError(f"{error.filename or folder}: {error.strerror or error}; mend it, then {GO_ON}") from error
+
+
+def place_of(catalog: Catalog, place: str = PLACE) -> Path:
+    there = catalog.store.local_path(place)
     if there is not None:
         return there
     cache = os.environ.get("PHASEMIX_CACHE") or Path(tempfile.gettempdir()) / f"phasemix-cache-{os.getuid()}"
-    return Path(cache) / "corpus" / xxhash.xxh3_64_hexdigest(catalog.store.url)
+    return Path(cache) / place.partition("/")[0] / xxhash.xxh3_64_hexdigest(catalog.store.url)
 
 
 def key_of(recipe: Recipe, tasks: int, tokenizer_json: str | None, *, without: Sequence[Path | str]) -> str:

@@ -1,8 +1,8 @@
-"""Annotators: a linear head on embeddings of a file's top, middle and bottom, trained on good against random files.
+"""What annotators consist of: embeddings of a file's sections, and a linear head on them.
 
-Always holds: a file's score is the mean over its sections of the head's probability of "good", between 0 and 1; no
-file is scored by a head that was trained on it (`annotate` scores by folds); the same files in the same order on one
-machine give the same scores. torch, sentence-transformers and scikit-learn load where they are used.
+Always holds: a file's score is the mean over its sections of the head's probability of "good", between 0 and 1; the same
+files in the same order on one machine give the same scores. Models embed on a GPU where there is one. torch,
+sentence-transformers and scikit-learn load where they are used.
 
 Source: the Arctic-SnowCoder paper, section on continued pretraining (DESIGN section 2).
 """
@@ -18,40 +18,13 @@ import numpy.typing as npt
 
 from streamer.errors import CorpusError
 from streamer.extras import require
-from streamer.scoring.evaluation import roc_auc
 from streamer.scoring.sections import cut_sections
 
-FORMAT = "annotator/1"
 NGRAMS = "ngrams"
 DEFAULT_MODEL = "Snowflake/snowflake-arctic-embed-m"
 OFFLINE_MODEL = "all-MiniLM-L6-v2"
-NUM_FOLDS = 5
 Embed = Callable[[list[str]], Any]
 Scores = npt.NDArray[np.float64]
-
-
-class Annotator(msgspec.Struct, frozen=True, kw_only=True):
-    """A trained head. `model` is what embeds, `weights` (dimensions,) and `bias` the head.
-
-    `auc`: ROC-AUC of the training files, each scored by a head that had not seen it.
-    """
-
-    format: str
-    model: str
-    section_tokens: int
-    weights: list[float]
-    bias: float
-    positives: int
-    negatives: int
-    auc: float
-
-
-class Annotation(msgspec.Struct, frozen=True, kw_only=True):
-    """The annotator, and the scores of its own training files by folds."""
-
-    annotator: Annotator
-    positive_scores: list[float]
-    negative_scores: list[float]
 
 
 def resolve_model(name: str) -> tuple[str, str]:
@@ -97,7 +70,7 @@ def load_embedder(name: str, *, section_tokens: int) -> tuple[Embed, str]:
     from sentence_transformers import SentenceTransformer
 
     try:
-        model = SentenceTransformer(folder, device="cpu", local_files_only=True)
+        model = SentenceTransformer(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise CorpusError(
             f"annotator model {folder} cannot be loaded ({error}); give a folder of sentence-transformers"
@@ -165,40 +138,3 @@ def apply_head(features: Features, weights: npt.NDArray[np.float64], bias: float
     chances = 1 / (1 + np.exp(-np.clip(np.asarray(features.rows @ weights).ravel() + bias, -50, 50)))
     sums = np.bincount(features.owner, weights=chances, minlength=features.files)
     return np.asarray(sums / np.maximum(1, np.bincount(features.owner, minlength=features.files)), dtype=np.float64)
-
-
-def annotate(features: Features, num_positives: int, *, model: str, section_tokens: int) -> Annotation:
-    """Trains on files of which the first `num_positives` are good, the others random, and scores them by folds.
-
-    Raises: CorpusError with fewer than two files of a kind.
-    """
-    files = features.files
-    if min(num_positives, files - num_positives) < 2:
-        raise CorpusError(
-            f"an annotator needs 2 good and 2 random files at least, got {num_positives} and {files - num_positives}; "
-            "check the positives and the sources"
-        )
-    labels = (np.arange(files) < num_positives).astype(np.int64)
-    places = np.where(labels == 1, np.arange(files), np.arange(files) - num_positives)
-    folds = places % min(NUM_FOLDS, num_positives, files - num_positives)
-    scores = np.zeros(files)
-    for fold in np.unique(folds):
-        train = folds[features.owner] != fold
-        weights, bias = fit_head(features.rows[train], labels[features.owner[train]])
-        scores[folds == fold] = apply_head(features, weights, bias)[folds == fold]
-    weights, bias = fit_head(features.rows, labels[features.owner])
-    annotator = Annotator(
-        format=FORMAT,
-        model=model,
-        section_tokens=section_tokens,
-        weights=[float(weight) for weight in weights],
-        bias=bias,
-        positives=num_positives,
-        negatives=files - num_positives,
-        auc=roc_auc(scores[labels == 1], scores[labels == 0]),
-    )
-    return Annotation(
-        annotator=annotator,
-        positive_scores=scores[labels == 1].tolist(),
-        negative_scores=scores[labels == 0].tolist(),
-    )

@@ -1,39 +1,54 @@
-"""The annotator in a process of its own: `python -m streamer.annotator_process MODEL SECTION_TOKENS REQUEST RESULT`.
+"""An annotator's training in a process of its own.
+
+`python -m streamer.scoring.annotator_process MODEL SECTION_TOKENS REQUEST RESULT`
 
 Loads the model first, then waits for a line on standard input that says the request is written, so that loading can
 run beside other work; end of input ends it. Prints `annotated DONE TOTAL` as it goes. The result appears whole.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from streamer.errors import PhasemixError
-from streamer.scoring import annotator
+from streamer.scoring.annotator_recipe import AnnotatorRecipe
+from streamer.scoring.positives import Text
+from streamer.scoring.trained import Embedder, Sample, fit_sample, load_embedder
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """Texts of good and of random files."""
+    """A recipe, and the texts to learn from with a label each."""
 
-    positives: list[str]
-    negatives: list[str]
+    recipe: AnnotatorRecipe
+    texts: list[Text]
+    labels: list[float]
+
+
+class Fitted(msgspec.Struct, frozen=True, kw_only=True):
+    """A version as an entry of a log, and of each text what heads that had not seen it say."""
+
+    body: dict[str, Any]
+    unseen: list[float]
+
+
+def fit_request(request: Request, embedder: Embedder, progress: Callable[[int, int], None]) -> Fitted:
+    sample = Sample(request.texts, np.array(request.labels), [])
+    body, unseen = fit_sample(request.recipe, sample, embedder, progress)
+    return Fitted(body=body, unseen=unseen.tolist())
 
 
 def main(arguments: list[str]) -> int:
     model, section_tokens, request_path, result_path = arguments
     try:
-        embed, label = annotator.load_embedder(model, section_tokens=int(section_tokens))
+        embedder = load_embedder(model, section_tokens=int(section_tokens))
         if not sys.stdin.readline():
             return 0
         request = msgspec.msgpack.decode(Path(request_path).read_bytes(), type=Request)
-        features = annotator.embed_files(
-            [*request.positives, *request.negatives],
-            embed,
-            section_tokens=int(section_tokens),
-            progress=lambda done, total: print("annotated", done, total, flush=True),
-        )
-        found = annotator.annotate(features, len(request.positives), model=label, section_tokens=int(section_tokens))
+        found = fit_request(request, embedder, lambda done, total: print("annotated", done, total, flush=True))
     except PhasemixError as error:
         print(f"phasemix: {error}", file=sys.stderr)
         return 2

@@ -38,6 +38,19 @@ class Positives(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise CorpusError("[[positives]] names nothing; give `files` or `streams`")
 
 
+class StudentRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fast student that stands in front of an annotator: it scores everything, and the annotator what it likes best.
+
+    Attributes:
+        files: How many documents the annotator scores so that the student learns from them: of every language the same
+            number, or all that there are.
+        pass_on: Which share of each language's documents the annotator then reads itself, the best by the student.
+    """
+
+    files: Annotated[int, msgspec.Meta(ge=100, le=10**7)] = 5000
+    pass_on: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.25
+
+
 class AnnotatorRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an annotator is trained. The paper's numbers: 3 sections of 512 tokens, 300,000 positives.
 
@@ -52,6 +65,8 @@ class AnnotatorRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         negatives: The streams of documents whose random documents are what is not good. Held-out ones are in none of them.
         files: How many random documents it reads, or of how many labelled ones a ridge learns at most.
         labels: The rubric whose labels a ridge learns from, such as `edu`.
+        student: A `[student]` table lets a fast student stand in front when streams are scored. Without one the annotator
+            reads everything.
         seed: Of the choice of files.
     """
 
@@ -64,6 +79,7 @@ class AnnotatorRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     negatives: Glob = "documents/*"
     files: Annotated[int, msgspec.Meta(ge=20, le=10**7)] = 10_000
     labels: Name | None = None
+    student: StudentRecipe | None = None
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
 
     def __post_init__(self) -> None:
@@ -78,7 +94,8 @@ def parse_annotator(text: str, *, name: str) -> AnnotatorRecipe:
     try:
         return msgspec.convert(parse_toml(text), AnnotatorRecipe)
     except (TomlError, msgspec.ValidationError) as error:
-        kind = Positives if "$.positives[" in str(error) else AnnotatorRecipe
+        tables = {"$.positives[": Positives, "$.student": StudentRecipe}
+        kind = next((kind for place, kind in tables.items() if place in str(error)), AnnotatorRecipe)
         known = kind.__struct_fields__
         unknown = str(error).partition("unknown field `")[2].partition("`")[0]
         near = did_you_mean(unknown, known) if unknown else ""

@@ -182,6 +182,13 @@ def gather_labelled(catalog: Catalog, recipe: AnnotatorRecipe) -> Sample:
 def train(catalog: Catalog, recipe: AnnotatorRecipe, sample: Sample, progress: Progress = lambda *_: None) -> Trained:
     """Trains a head on a sample and keeps it as a version, unless one is the same. Raises: CorpusError."""
     embedder = load_embedder(recipe.embedder, section_tokens=recipe.section_tokens)
+    return keep(catalog, fit_sample(recipe, sample, embedder, progress)[0])
+
+
+def fit_sample(
+    recipe: AnnotatorRecipe, sample: Sample, embedder: Embedder, progress: Progress = lambda *_: None
+) -> tuple[Body, Scores]:
+    """A version as an entry of its log, and of each text what heads that had not seen it say."""
     texts = [one.text for one in sample.texts]
     features = embed(texts, embedder, recipe, progress)
     weights, bias, unseen = fit(features, sample.labels, recipe.head)
@@ -203,16 +210,20 @@ def train(catalog: Catalog, recipe: AnnotatorRecipe, sample: Sample, progress: P
         "seen": base64.b64encode(seen.astype("<u8").tobytes()).decode(),
         "figure": round(figure, 6),
     }
+    return msgspec.json.decode(msgspec.json.encode(body)), unseen  # as a log gives it back
 
-    plain = msgspec.json.decode(msgspec.json.encode(body))  # as a log gives it back
+
+def keep(catalog: Catalog, body: Body) -> Trained:
+    """Keeps a version, unless one is the same; returns it with its number."""
 
     def decide(bodies: Bodies) -> Body | None:
-        return None if plain in bodies else plain
+        return None if body in bodies else body
 
-    log = catalog.log(f"{LOG}/{recipe.name}")
-    catalog.register("annotators", recipe.name)
+    name = body["recipe"]["name"]
+    log = catalog.log(f"{LOG}/{name}")
+    catalog.register("annotators", name)
     log.append(decide)
-    return load(catalog, f"{recipe.name}@{list(log.read()).index(plain) + 1}")
+    return load(catalog, f"{name}@{list(log.read()).index(body) + 1}")
 
 
 def fit(features: Features, labels: Scores, head: str) -> tuple[npt.NDArray[np.float32], float, Scores]:
@@ -297,18 +308,22 @@ def load(catalog: Catalog, label: str) -> Trained:
     if not 1 <= version <= len(bodies):
         raise CorpusError(f"annotator {name} has versions 1 to {len(bodies)} and no {version}")
     with bodies.understood(version - 1):
-        body = bodies[version - 1]
-        check_format(CorpusError, f"annotator {name}@{version}", body["format"], FORMAT)
-        plain = {field: body[field] for field in ("embedder", "fingerprint", "bias", "good", "other", "languages", "digest")}
-        return Trained(
-            name=name,
-            version=version,
-            recipe=msgspec.convert(body["recipe"], AnnotatorRecipe),
-            weights=np.frombuffer(base64.b64decode(body["weights"]), "<f4"),
-            seen=np.frombuffer(base64.b64decode(body["seen"]), "<u8"),
-            figure=body["figure"],
-            **plain,
-        )
+        return trained_of(bodies[version - 1], name, version)
+
+
+def trained_of(body: Body, name: str, version: int) -> Trained:
+    """What an entry says. Raises: CorpusError for a format that is not known."""
+    check_format(CorpusError, f"annotator {name}@{version}", body["format"], FORMAT)
+    plain = {field: body[field] for field in ("embedder", "fingerprint", "bias", "good", "other", "languages", "digest")}
+    return Trained(
+        name=name,
+        version=version,
+        recipe=msgspec.convert(body["recipe"], AnnotatorRecipe),
+        weights=np.frombuffer(base64.b64decode(body["weights"]), "<f4"),
+        seen=np.frombuffer(base64.b64decode(body["seen"]), "<u8"),
+        figure=body["figure"],
+        **plain,
+    )
 
 
 def versions(catalog: Catalog) -> list[Trained]:

@@ -6,9 +6,8 @@ a folder without one is no part; the same documents, scores and recipe give the 
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,18 +18,24 @@ from datatrove.pipeline.base import PipelineStep
 from streamer.corpus.parts.part_manifest import PartManifest, write_manifest
 from streamer.corpus.progress import Tally
 from streamer.corpus.recipe import Recipe
-from streamer.corpus.spool import read_at, read_places
+from streamer.corpus.spool import read_at, read_places, read_spool
 from streamer.documents.document import COLUMNS, Document
 from streamer.packing.encoder import TextEncoder
 from streamer.packing.grouping import Grouping, choose_order
 from streamer.packing.packing import pack, sidecar_rows
 from streamer.scoring.quality_bins import bin_name, cut_bins
-from streamer.scoring.student import Student
 
-BATCH_DOCUMENTS = 256
 BATCH_CHARACTERS = 1 << 20
 PART_TOKENS = 1 << 26
 PART_CHARACTERS = 1 << 27
+
+
+class Shape(NamedTuple):
+    """What samples look like."""
+
+    seq_len: int
+    dtype: str
+    end_of_document_id: int
 
 
 class DocumentsReader(PipelineStep):  # type: ignore[misc]
@@ -52,24 +57,23 @@ class DocumentsReader(PipelineStep):  # type: ignore[misc]
 
 
 class Scorer(PipelineStep):  # type: ignore[misc]
-    """Gives every document a score: the annotator's where it read the file, else the student's."""
+    """Gives every document of a language its score."""
 
-    type, name = "📊 - SCORE", "annotator and student"
+    type, name = "📊 - SCORE", "scores"
 
-    def __init__(self, known: dict[str, float], student: Student, tallies: Path) -> None:
+    def __init__(self, scores: Sequence[Path], tallies: Path) -> None:
         super().__init__()
-        self.known, self.student, self.tallies = known, student, tallies
+        self.scores, self.tallies = list(scores), tallies
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
+        scores: dict[str, float] = {}
+        for path in self.scores[rank::world_size]:
+            scores |= msgspec.msgpack.decode(path.read_bytes())
         with Tally(self.tallies, rank) as tally:
-            while batch := list(islice(data, BATCH_DOCUMENTS)):
-                with self.track_time("batch"):
-                    scores = self.student.score([doc.text for doc in batch])
-                    for doc, score in zip(batch, scores.tolist(), strict=True):
-                        number = round(self.known.get(doc.id, score), 6)
-                        doc.metadata["document"] = msgspec.structs.replace(doc.metadata["document"], score=number)
-                tally.add(len(batch))
-                yield from batch
+            for doc in data:
+                doc.metadata["document"] = msgspec.structs.replace(doc.metadata["document"], score=scores[doc.id])
+                tally.add(1)
+                yield doc
 
 
 class Encoder(PipelineStep):  # type: ignore[misc]
@@ -108,15 +112,18 @@ class PartsWriter(PipelineStep):  # type: ignore[misc]
     """Writes the parts that a language's documents give, under `folder`.
 
     `wanted`: which of `raw`, `documents`, `scored` and `heldout`. Ids wait in a file, and texts are read from the spools
-    again, so that memory holds what else is known of the documents, about 1 KB each, and one part.
+    again, so that memory holds what else is known of the documents, about 1 KB each, and one part. `old`: spools of each
+    language's documents that the root has with scores by the same annotator, which keep their tiers.
     """
 
     type, name = "💽 - WRITER", "parts"
 
-    def __init__(self, folder: Path, recipe: Recipe, end_of_document_id: int, wanted: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, recipe: Recipe, end_of_document_id: int, wanted: Sequence[str], old: dict[str, Path]
+    ) -> None:
         super().__init__()
-        self.folder, self.recipe = folder, recipe
-        self.end_of_document_id, self.wanted = end_of_document_id, tuple(wanted)
+        self.folder, self.recipe, self.wanted, self.old = folder, recipe, tuple(wanted), old
+        self.shape = Shape(recipe.seq_len, recipe.dtype, end_of_document_id)
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
         documents: list[Document] = []
@@ -132,41 +139,23 @@ class PartsWriter(PipelineStep):  # type: ignore[misc]
                 if kind in ("raw", "heldout"):
                     grouping = Grouping.LANGUAGE_REPO if kind == "heldout" else self.recipe.grouping
                     for key, order in choose_order(documents, grouping, seed=self.recipe.seed).items():
-                        self.write_samples(f"{kind}/{key}", documents, ids, order)
+                        write_samples(self.folder, f"{kind}/{key}", documents, ids, order, self.shape)
                 elif documents and kind == "scored":
                     scores = [document.score or 0.0 for document in documents]
-                    bins = cut_bins(scores, [document.document for document in documents], self.recipe.bins)
+                    names, old = [one.document for one in documents], self.old_scores(documents[0].language)
+                    bins = cut_bins(scores, names, self.recipe.bins, old=old)
                     for bound, order in bins.items():
-                        self.write_samples(f"scored/{documents[0].language}/{bin_name(bound)}", documents, ids, order)
+                        stream = f"scored/{documents[0].language}/{bin_name(bound)}"
+                        write_samples(self.folder, stream, documents, ids, order, self.shape)
                 elif documents:
                     self.write_documents(f"documents/{documents[0].language}", documents, places, sizes)
         yield from ()
 
-    def write_samples(self, stream: str, documents: list[Document], ids: "IdsFile", order: list[int]) -> None:
-        """A stream of tokens, in parts of at most `PART_TOKENS` or one document; nothing for no documents."""
-        from streaming import MDSWriter
-
-        columns = {"tokens": f"ndarray:{self.recipe.dtype}:{self.recipe.seq_len}"}
-        for number, members in enumerate(cut_parts(order, [ids.length(index) + 1 for index in order], PART_TOKENS)):
-            packed = pack(
-                (ids.read(index) for index in members),
-                seq_len=self.recipe.seq_len,
-                dtype=self.recipe.dtype,
-                end_of_document_id=self.end_of_document_id,
-            )
-            place = empty_folder(self.folder / part_name(stream, number))
-            with MDSWriter(out=str(place), columns=columns, max_workers=1) as writer:
-                for row in packed.rows:
-                    writer.write({"tokens": row})
-            manifest = PartManifest(
-                stream=stream,
-                number=number,
-                has_sidecar=True,
-                documents=len(members),
-                samples=len(packed.rows),
-                tokens=packed.tokens,
-            )
-            write_manifest(place, manifest, sidecar_rows(packed, [documents[index] for index in members]))
+    def old_scores(self, language: str) -> list[tuple[float, str]]:
+        if language not in self.old:
+            return []
+        found = (kept.document for kept in read_spool(self.old[language]))
+        return [(one.score, one.document) for one in found if one.score is not None]
 
     def write_documents(
         self, stream: str, documents: list[Document], places: list[tuple[Path, int]], sizes: list[int]
@@ -219,6 +208,26 @@ class IdsFile:
     def __exit__(self, *_: object) -> None:
         self._file.close()
         self._path.unlink()
+
+
+def write_samples(
+    folder: Path, stream: str, documents: Sequence[Document], ids: IdsFile, order: Sequence[int], shape: Shape
+) -> None:
+    """A stream of tokens below a folder, in parts of at most `PART_TOKENS` or one document; nothing for no documents."""
+    from streaming import MDSWriter
+
+    columns = {"tokens": f"ndarray:{shape.dtype}:{shape.seq_len}"}
+    for number, members in enumerate(cut_parts(order, [ids.length(index) + 1 for index in order], PART_TOKENS)):
+        packed = pack((ids.read(index) for index in members), **shape._asdict())
+        place = empty_folder(folder / part_name(stream, number))
+        with MDSWriter(out=str(place), columns=columns, max_workers=1) as writer:
+            for row in packed.rows:
+                writer.write({"tokens": row})
+        manifest = PartManifest(
+            stream=stream, number=number, has_sidecar=True, documents=len(members), samples=len(packed.rows),
+            tokens=packed.tokens,
+        )  # fmt: skip
+        write_manifest(place, manifest, sidecar_rows(packed, [documents[index] for index in members]))
 
 
 def cut_parts(order: Sequence[int], sizes: Sequence[int], most: int) -> Iterator[list[int]]:

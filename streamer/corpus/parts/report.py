@@ -6,6 +6,7 @@ import msgspec
 
 from streamer.corpus.parts.part_manifest import PartManifest
 from streamer.likeness.near_duplicates import USUAL, Duplicates
+from streamer.scoring.student import Agreement
 
 
 class LanguageReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,8 +23,10 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `source_bytes`: of all files that could be read, of those of no language their heads alone.
     `streams`: samples of each stream; `padding`: how many tokens fill its parts up to whole samples.
-    `annotator_auc`: good against random files, each scored by a head that had not
-    seen it. `student_correlation`: rank correlation of student and annotator on files new to the student.
+    `annotator`: the version that scored the documents, NAME@VERSION (in older reports the name of its model, as `embedder`
+    now), of which it read `annotated_files` itself. `annotator_auc`: good against random files, each scored by a head that
+    had not seen it. `student_correlation`: rank correlation of student and annotator on files new to the student, 1 where
+    the annotator read everything; `agreement`: the same by language.
     `contamination`: the name of the index of benchmarks under `corpus/contamination/` that the files were judged by; empty
     without any. `replaced`: places of documents where something private was replaced, by kind.
     `duplicates`: the rule by which near-duplicates were told.
@@ -46,6 +49,8 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     annotator_auc: float
     student_correlation: float
     seconds: dict[str, float]
+    embedder: str = ""
+    agreement: dict[str, Agreement] = {}
     source_bytes: int = 0
     contamination: str = ""
     replaced: dict[str, int] = {}

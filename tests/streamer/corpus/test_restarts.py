@@ -55,7 +55,7 @@ def hashes(catalog: Catalog) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize(
     ("tasks", "workers", "stages"),
-    [(2, 1, [stage.name for stage in INGEST]), (5, 2, ["read", "deduplicate", "score and pack"])],
+    [(2, 1, [stage.name for stage in INGEST]), (5, 2, ["read", "deduplicate", "score", "pack"])],
 )
 def test_a_build_killed_in_every_stage_gives_the_same_bytes(
     whole: tuple[Catalog, CorpusReport], recipe: Recipe, tmp_path: Path, tasks: int, workers: int, stages: list[str]

@@ -159,7 +159,7 @@ def test_slurm_gives_the_same_bytes_after_kills_of_the_builder_and_keeps_no_job(
     given = msgspec.structs.replace(recipe, workers=2)
     (tmp_path / "recipe.json").write_bytes(msgspec.json.encode(given))
     (tmp_path / "killed_in.py").write_text(KILLED_IN)
-    for stage in ("read", "score and pack"):
+    for stage in ("read", "pack"):
         arguments = ["killed_in.py", "recipe.json", "root", "5", stage, "1", "slurm"]
         ended = subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert (ended.returncode, ended.stderr) == (-signal.SIGKILL, "")
@@ -170,7 +170,7 @@ def test_slurm_gives_the_same_bytes_after_kills_of_the_builder_and_keeps_no_job(
     )
     assert hashes(catalog) == hashes(whole[0])
     assert (report.dropped, report.files, report.languages) == (whole[1].dropped, whole[1].files, whole[1].languages)
-    assert steps["score and pack"] == report.documents
+    assert steps["pack"] == report.documents
     assert not (tmp_path / "root" / PLACE).exists()
     assert jobs() == []
 

@@ -1,0 +1,1 @@
+"""Scores of whole streams by annotators, and the tiers that documents are ranked into."""

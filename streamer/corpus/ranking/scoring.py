@@ -1,0 +1,206 @@
+"""Scores of all documents of streams by a version of an annotator, kept beside the streams.
+
+Always holds: what is kept is whole for a stream's new parts, or not there; a command that was killed goes on where it was
+and ends with the same scores.
+
+How: with a student in front, that gives every document a score, and of each language the best `pass_on` by it are read by
+the annotator itself, whose scores stand for the student's. The student is fitted once for a version, to the annotator's
+scores of random documents of every language, and kept with it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from streamer.catalog.catalog import Catalog
+from streamer.corpus.executors import Execution
+from streamer.corpus.progress import Progress, Report, silent
+from streamer.corpus.ranking.exact_scores import Place, Source, StreamParts, score_exactly
+from streamer.corpus.work_folder import WorkFolder, told
+from streamer.errors import CorpusError
+from streamer.packing.grouping import random_key
+from streamer.scoring.score_sets import Scores, put_scores, scored_parts
+from streamer.scoring.student import Student, fit_student
+from streamer.scoring.students import keep_student, load_student
+from streamer.scoring.trained import Trained
+
+PLACE = "scores/work"
+TEACH, SCORE = "student", "score"  # steps
+BATCH = 256
+
+
+class StreamScores(msgspec.Struct, frozen=True, kw_only=True):
+    """What was scored of a stream: `documents`, of which the annotator read `exact` itself."""
+
+    stream: str
+    annotator: str
+    documents: int
+    exact: int
+
+
+class Listed:
+    """All documents of a source: where they lie, and what the student says of them."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.places: dict[str, list[Place]] = {}
+        self.documents: dict[str, list[str]] = {}
+        self.languages: dict[str, list[str]] = {}
+
+    def read(self, progress: Progress, step: str, student: Student | None = None) -> dict[str, npt.NDArray[np.float64]]:
+        """Lists them; of each key the student's scores, if there is one."""
+        found: dict[str, npt.NDArray[np.float64]] = {}
+        done = 0
+        for key in self.source.names():
+            rows, numbers = iter(self.source.read(key)), [np.zeros(0)]
+            self.places[key], self.documents[key], self.languages[key] = [], [], []
+            while batch := list(islice(rows, BATCH)):
+                self.places[key] += [one.place for one in batch]
+                self.documents[key] += [one.document for one in batch]
+                self.languages[key] += [one.language for one in batch]
+                if student is not None:
+                    numbers.append(student.score([one.text for one in batch], [one.language for one in batch]))
+                done += len(batch)
+                progress.report(step, done, 0)
+            found[key] = np.concatenate(numbers)
+        return found
+
+    def by_language(self) -> dict[str, list[tuple[str, int]]]:
+        """Of each language its documents, each by its key and its number there."""
+        found: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        for key, languages in self.languages.items():
+            for number, language in enumerate(languages):
+                found[language].append((key, number))
+        return found
+
+    def at(self, chosen: Sequence[tuple[str, int]]) -> dict[str, list[Place]]:
+        """The places of some documents, by key, in the order of the source."""
+        found: dict[str, list[Place]] = defaultdict(list)
+        for key, number in sorted(chosen):
+            found[key].append(self.places[key][number])
+        return dict(found)
+
+    def document(self, one: tuple[str, int]) -> str:
+        return self.documents[one[0]][one[1]]
+
+
+def score_streams(
+    catalog: Catalog, trained: Trained, glob: str, *, how: Execution, work: Path | None = None, progress: Report = silent
+) -> list[StreamScores]:
+    """Scores the documents of streams that have no score by this version yet.
+
+    Args: how, where it runs and in how many processes; work, the working folder, None for the usual one.
+    Raises: CorpusError when no stream has documents, or the embedder is not here or is another one; StreamError, PartError.
+    """
+    streams = [snapshot for snapshot in catalog.match(glob) if snapshot.kind == "documents"]
+    if not streams:
+        raise CorpusError(f"no stream of documents matches {glob} under {catalog.store.url}; see phasemix streams list")
+    missing = {
+        snapshot.name: [
+            part.part_id
+            for part in snapshot.parts
+            if part.part_id not in scored_parts(catalog, trained.label, snapshot.name)
+        ]
+        for snapshot in streams
+    }
+    missing = {name: parts for name, parts in missing.items() if parts}
+    if not missing:
+        return []
+    with WorkFolder(catalog, work, place=PLACE, does="scores the documents of") as folder, told(folder.path):
+        folder.resume(key_of(trained, missing, len(catalog.redaction_rules())))
+        to_caller, source = Progress(progress), StreamParts(catalog, missing)
+        student = None
+        if trained.recipe.student is not None:
+            student = load_student(catalog, trained.label)
+            if student is None:
+                student = keep_student(catalog, trained.label, teach(trained, source, folder.path, how, to_caller))
+        found = score_all(trained, source, folder.path, how, to_caller, student)
+        for name, scores in found.items():
+            put_scores(catalog, trained.label, name, missing[name], scores)
+        folder.remove()
+    return [
+        StreamScores(stream=name, annotator=trained.label, documents=len(scores.documents), exact=int(scores.exact.sum()))
+        for name, scores in found.items()
+    ]
+
+
+def key_of(trained: Trained, missing: Mapping[str, Sequence[str]], redactions: int) -> str:
+    plain = msgspec.json.encode((trained.label, trained.digest, trained.fingerprint, missing, redactions), order="sorted")
+    return xxhash.xxh3_128_hexdigest(plain)
+
+
+def teach(trained: Trained, source: Source, folder: Path, how: Execution, progress: Progress) -> Student:
+    """A student fitted to the annotator's scores of random documents, of each language as many as can be."""
+    assert trained.recipe.student is not None
+    listed = Listed(source)
+    listed.read(progress, TEACH)
+    chosen = [one for found in sample(listed, trained.recipe.student.files, seed=trained.recipe.seed) for one in found]
+    scores = score_exactly(trained, source, listed.at(chosen), folder, how, progress, step=TEACH)
+    texts = {
+        one.document: (one.text, one.language) for key, places in listed.at(chosen).items() for one in source.at(key, places)
+    }
+    ids = sorted(texts)
+    return fit_student(
+        [texts[one][0] for one in ids],
+        [texts[one][1] for one in ids],
+        np.array([scores[one] for one in ids]),
+        section_tokens=trained.recipe.section_tokens,
+        pass_on=trained.recipe.student.pass_on,
+    )
+
+
+def sample(listed: Listed, files: int, *, seed: int) -> Iterator[list[tuple[str, int]]]:
+    """Random documents of every language: the same number of each, and what small ones lack of the others."""
+    languages = sorted(listed.by_language().items(), key=lambda pair: (len(pair[1]), pair[0]))
+    for place, (_, members) in enumerate(languages):
+        most = min(len(members), files // (len(languages) - place))
+        files -= most
+        yield sorted(members, key=lambda one: random_key(seed, "student", listed.document(one)))[:most]
+
+
+def score_all(
+    trained: Trained,
+    source: Source,
+    folder: Path,
+    how: Execution,
+    progress: Progress,
+    student: Student | None,
+    known: Mapping[str, float] | None = None,
+) -> dict[str, Scores]:
+    """The scores of all documents of a source, by key.
+
+    Args: known, scores of the annotator's by document. Raises: CorpusError.
+    """
+    listed = Listed(source)
+    foretold = listed.read(progress, SCORE, student)
+    every = listed.by_language()
+    chosen = [one for members in every.values() for one in passed_on(listed, members, foretold, student)]
+    known = known or {}
+    chosen = [one for one in chosen if listed.document(one) not in known]
+    exact = score_exactly(trained, source, listed.at(chosen), folder, how, progress, step=SCORE) | dict(known)
+    found = {}
+    for key, documents in listed.documents.items():
+        is_exact = np.array([document in exact for document in documents], np.bool_)
+        said = [exact.get(document, 0.0) for document in documents]
+        numbers = np.array(said) if student is None else np.where(is_exact, said, np.round(foretold[key], 6))
+        found[key] = Scores(documents, numbers.astype(np.float64), is_exact)
+    return found
+
+
+def passed_on(
+    listed: Listed,
+    members: Sequence[tuple[str, int]],
+    foretold: Mapping[str, npt.NDArray[np.float64]],
+    student: Student | None,
+) -> Sequence[tuple[str, int]]:
+    """The documents of a language that the annotator reads itself: all, or the best by the student."""
+    if student is None:
+        return members
+    ranked = sorted(members, key=lambda one: (-foretold[one[0]][one[1]], listed.document(one)))
+    return ranked[: int(len(ranked) * student.pass_on)]

@@ -1,0 +1,259 @@
+"""Whole streams scored and ranked into tiers: exact, the same after a kill, and open to what comes later."""
+
+import os
+import signal
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from two_kinds import bad, good
+
+from deploy.command_line import main
+from streamer import Catalog
+from streamer.catalog import parts
+from streamer.commands.corpus import NOUNS
+from streamer.corpus.executors import Execution
+from streamer.corpus.pipeline import build
+from streamer.corpus.ranking.scoring import score_streams
+from streamer.corpus.ranking.tiers import rank
+from streamer.corpus.recipe import Recipe, Source
+from streamer.errors import CorpusError
+from streamer.scoring.annotator_recipe import AnnotatorRecipe, Positives, StudentRecipe
+from streamer.scoring.quality_bins import TIERS, bin_name, equal_bounds
+from streamer.scoring.score_sets import load_scores, score_sets
+from streamer.scoring.student import EVERY
+from streamer.scoring.students import load_student
+from streamer.scoring.trained import Trained, gather, load, score, train
+
+ONE = Execution(tasks=1, workers=1)
+DEATH = """
+import os, signal, sys
+from streamer import Catalog
+from streamer.corpus.executors import Execution
+from streamer.corpus.ranking import exact_scores
+from streamer.corpus.ranking.scoring import score_streams
+from streamer.scoring.trained import load
+
+exact_scores.TASK_NGRAMS = 16
+def progress(step, done, total):
+    if step == "score" and total and done >= int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+catalog = Catalog(sys.argv[1])
+score_streams(catalog, load(catalog, "mine@1"), "documents/*", how=Execution(tasks=1, workers=1), progress=progress)
+"""
+
+
+def poor(number: int) -> str:
+    return "".join(f"x{number}_{n} = {n} * {number}\nprint(x{number}_{n})\n" for n in range(number % 9 + 9))
+
+
+def write_sources(folder: Path, numbers: range) -> Recipe:
+    """Python files of two kinds, a third of them bad, in seven repositories."""
+    for number in numbers:
+        place = folder / f"r{number % 7}"
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"f{number}.py").write_text(good(number) if number % 3 else poor(number))
+    return Recipe(
+        sources=(Source(path=str(folder)),), seq_len=32, vocabulary=400, tokenizer_mb=0.01, annotator_model="ngrams",
+        sample_files=40, heldout_share=0.0, positives=(str(folder.parent / "good" / "*.py"),), duplicates=NEVER,
+    )  # fmt: skip
+
+
+NEVER = msgspec.structs.replace(Recipe(sources=(Source(path="x"),)).duplicates, threshold=1.0)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Recipe]:
+    """A root with a corpus, and the recipe that built it."""
+    folder = tmp_path_factory.mktemp("ranking")
+    (folder / "good").mkdir()
+    for number in range(1000, 1025):
+        (folder / "good" / f"{number}.py").write_text(good(number))
+    recipe = write_sources(folder / "files", range(150))
+    build(Catalog(folder / "root"), recipe, tasks=1)
+    return folder, recipe
+
+
+@pytest.fixture
+def corpus(made: tuple[Path, Recipe], tmp_path: Path) -> Catalog:
+    """A copy of that root."""
+    import shutil
+
+    shutil.copytree(made[0] / "root", tmp_path / "root")
+    return Catalog(tmp_path / "root")
+
+
+def mine(corpus: Catalog, made: tuple[Path, Recipe], *, student: StudentRecipe | None = None) -> Trained:
+    positives = (Positives(files=(str(made[0] / "good" / "*.py"),)),)
+    recipe = AnnotatorRecipe(
+        name="mine", embedder="ngrams", section_tokens=16, files=30, positives=positives, student=student
+    )
+    return train(corpus, recipe, gather(corpus, recipe))
+
+
+def test_every_document_has_the_score_of_its_text(corpus: Catalog, made: tuple[Path, Recipe]) -> None:
+    found = mine(corpus, made)
+    (done,) = score_streams(corpus, found, "documents/*", how=ONE)
+    assert (done.stream, done.annotator, done.exact) == ("documents/python", "mine@1", done.documents)
+    scores = load_scores(corpus, "mine@1", "documents/python")
+    documents = list(corpus.documents("documents/python"))
+    assert len(scores) == len(documents) == 150
+    for one in documents:
+        assert scores[one.document] == (pytest.approx(score(found, [one.text])[0], abs=1e-6), True)
+    assert score_streams(corpus, found, "documents/*", how=ONE) == []
+
+
+def test_tiers_are_equal_and_best_first_and_beside_those_of_the_ingest(corpus: Catalog, made: tuple[Path, Recipe]) -> None:
+    found, before = mine(corpus, made), {one.name: one.samples for one in corpus.streams()}
+    score_streams(corpus, found, "documents/*", how=ONE)
+    tiers = rank(corpus, "mine@1", "documents/*", name="mine", how=ONE)
+    assert [tier.stream for tier in tiers] == [f"scored@mine/python/{bin_name(bound)}" for bound in sorted(TIERS)]
+    lowest, seen = np.inf, list[str]()
+    for bound in TIERS:
+        (part,) = corpus.stream(f"scored@mine/python/{bin_name(bound)}").parts
+        assert part.extra["annotator"] == "mine@1"
+        rows = parts.read_sidecar(corpus.store, part)
+        scores, documents = rows["score"].to_pylist(), list(dict.fromkeys(rows["document"].to_pylist()))
+        assert scores == sorted(scores, reverse=True)
+        assert scores[0] <= lowest
+        lowest = scores[-1]
+        assert abs(len(documents) - 150 / 20) <= 1
+        seen += documents
+    assert sorted(seen) == sorted(one.document for one in corpus.documents("documents/python"))
+    assert before.items() <= {one.name: one.samples for one in corpus.streams()}.items()
+    assert rank(corpus, "mine@1", "documents/*", name="mine", how=ONE) == tiers
+    with pytest.raises(CorpusError, match="is ranked by mine@1 in 20 tiers, .* another name with --as"):
+        rank(corpus, "mine@1", "documents/*", name="mine", bounds=equal_bounds(5), how=ONE)
+    with pytest.raises(CorpusError, match="1 parts of stream documents/python have no scores by ingest@1; score them first"):
+        rank(corpus, "ingest@1", "documents/*", name="ingest", how=ONE)
+
+
+def test_killed_at_any_place_the_scores_are_the_same(corpus: Catalog, made: tuple[Path, Recipe], tmp_path: Path) -> None:
+    from train_process import Forked, forks
+
+    found = mine(corpus, made)
+    (tmp_path / "death.py").write_text(DEATH)
+    for done in (16, 64, 128):
+        where = [str(tmp_path / "root"), str(done)]
+        killed = Forked(forks("streamer.corpus.pipeline"), tmp_path / "death.py", where, tmp_path)
+        assert killed.poll(timeout=120) == -signal.SIGKILL, killed.output()
+        assert score_sets(corpus, "mine@1") == []
+    left = Forked(forks("streamer.corpus.pipeline"), tmp_path / "death.py", [str(tmp_path / "root"), "1000"], tmp_path)
+    assert left.poll(timeout=120) == 0, left.output()
+    scores = load_scores(Catalog(tmp_path / "root"), "mine@1", "documents/python")
+    texts = {one.document: one.text for one in corpus.documents("documents/python")}
+    assert {one: number for one, (number, _) in scores.items()} == {
+        one: pytest.approx(score(found, [text])[0], abs=1e-6) for one, text in texts.items()
+    }
+    assert not (tmp_path / "root/scores/work").exists()
+
+
+def test_with_a_student_the_annotator_reads_what_it_likes_best(corpus: Catalog, made: tuple[Path, Recipe]) -> None:
+    found = mine(corpus, made, student=StudentRecipe(files=100, pass_on=0.2))
+    (done,) = score_streams(corpus, found, "documents/*", how=ONE)
+    assert (done.documents, done.exact) == (150, 30)
+    student = load_student(corpus, "mine@1")
+    assert student is not None
+    assert student.agreement[EVERY].files == 100
+    assert student.agreement["python"].rank_correlation > 0.6
+    scores = load_scores(corpus, "mine@1", "documents/python")
+    texts = {one.document: one.text for one in corpus.documents("documents/python")}
+    foretold = {one: student.score([text], ["python"])[0] for one, text in texts.items()}
+    exact = {one for one, (_, is_exact) in scores.items() if is_exact}
+    assert min(foretold[one] for one in exact) >= max(foretold[one] for one in texts.keys() - exact)
+    for one, (number, is_exact) in scores.items():
+        wanted = score(found, [texts[one]])[0] if is_exact else foretold[one]
+        assert number == pytest.approx(wanted, abs=1e-6)
+
+
+def test_a_second_ingest_is_scored_on_the_scale_of_the_first_and_joins_its_tiers(
+    corpus: Catalog, made: tuple[Path, Recipe], tmp_path: Path
+) -> None:
+    found = mine(corpus, made)
+    score_streams(corpus, found, "documents/*", how=ONE)
+    rank(corpus, "mine@1", "documents/*", name="mine", how=ONE)
+    (tmp_path / "good").mkdir()
+    (tmp_path / "good" / "a.py").write_text(bad(3))  # what the second recipe takes for good is not asked
+    (tmp_path / "good" / "b.py").write_text(bad(4))
+    more = write_sources(tmp_path / "more", range(200, 230))
+    report = build(corpus, more, tasks=1)
+    assert report.annotator == "ingest@1"
+    old = load(corpus, "ingest@1")
+    documents = list(corpus.documents("documents/python"))
+    assert len(documents) == 180
+    seen = set(old.seen.tolist())
+    from streamer.scoring.trained import hash_of
+
+    for one in documents:
+        if hash_of(one.text) not in seen:
+            assert one.score == pytest.approx(score(old, [one.text])[0], abs=1e-6)
+    ranked = sorted(documents, key=lambda one: (-(one.score or 0.0), one.document))
+    tier = {
+        one.document: bin_name(next(b for b in TIERS if 100 * (2 * (180 - place) - 1) >= 2 * 180 * b))
+        for place, one in enumerate(ranked)
+    }
+    new = {one.document for one in documents[150:]}
+    for bound in TIERS:
+        stream = f"scored/python/{bin_name(bound)}"
+        for part in corpus.stream(stream).parts[1:]:
+            there = set(parts.read_sidecar(corpus.store, part)["document"].to_pylist())
+            assert there <= new
+            assert {tier[one] for one in there} == {bin_name(bound)}
+    score_streams(corpus, found, "documents/*", how=ONE)
+    before = sum(len(corpus.stream(f"scored@mine/python/{bin_name(bound)}").parts) for bound in TIERS)
+    rank(corpus, "mine@1", "documents/*", name="mine", how=ONE)
+    names = [f"scored@mine/python/{bin_name(bound)}" for bound in TIERS]
+    rows = [
+        row
+        for name in names
+        for part in corpus.stream(name).parts
+        for row in parts.read_sidecar(corpus.store, part)["document"].to_pylist()
+    ]
+    assert set(rows) == {one.document for one in documents}
+    assert sum(len(corpus.stream(name).parts) for name in names) > before
+
+
+def test_an_ingest_takes_a_version_that_the_root_has_and_no_other_later(
+    corpus: Catalog, made: tuple[Path, Recipe], tmp_path: Path
+) -> None:
+    found = mine(corpus, made)
+    more = msgspec.structs.replace(write_sources(tmp_path / "more", range(200, 230)), positives=(), annotator="mine")
+    with pytest.raises(CorpusError, match=r"scored/\* of root .* is scored by ingest@1, and two scales"):
+        build(corpus, more, tasks=1)
+    with pytest.raises(CorpusError, match="annotator other is unknown"):
+        build(corpus, msgspec.structs.replace(more, annotator="other"), tasks=1)
+    fresh = Catalog(tmp_path / "fresh")
+    with pytest.raises(CorpusError, match="annotator mine is unknown"):
+        build(fresh, more, tasks=1)
+    (tmp_path / "fresh").mkdir(exist_ok=True)
+    from streamer.scoring.trained import keep
+
+    keep(fresh, dict(corpus.log("annotators/mine").read()[0]))
+    report = build(fresh, more, tasks=1)
+    assert report.annotator == "mine@1"
+    for one in fresh.documents("documents/python"):
+        assert one.score == pytest.approx(score(found, [one.text])[0], abs=1e-6)
+
+
+def test_tiers_that_whole_percents_cannot_bound_are_refused() -> None:
+    assert equal_bounds(20) == TIERS
+    assert equal_bounds(4) == (75, 50, 25, 0)
+    with pytest.raises(CorpusError, match="3 equal tiers have no whole percents"):
+        equal_bounds(3)
+
+
+def test_the_commands(
+    corpus: Catalog, made: tuple[Path, Recipe], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert set(NOUNS) >= {"annotator"}
+    mine(corpus, made)
+    where = ["--root", str(tmp_path / "root"), "--workers", "1"]
+    assert main(["annotator", "rank", "mine", "--tiers", "5", "--as", "five", *where]) == 0
+    said = capsys.readouterr().out
+    assert "scored@five/python/q80" in said
+    assert main(["annotator", "score", "mine", *where]) == 0
+    assert "All documents of documents/* have scores by mine@1." in capsys.readouterr().out
+    assert main(["annotator", "rank", "mine", "--as", "Five", *where]) == 2
+    assert "cannot be the name of a ranking" in capsys.readouterr().err
+    assert os.path.isdir(tmp_path / "root/scores/mine@1")
