@@ -200,6 +200,11 @@ def test_a_curve_is_edited_entry_by_entry_shown_compared_and_extended(three: Mix
     assert three.apply_edit("m@2", {"scored.curve.q50": None}) == "m@3"
     assert three.document("m@3")["component"][0]["curve"] == {"q80": 9.0}
     assert three.apply('extends = "m@1"\nname = "n"\n[set]\n"scored.curve" = "top-heavy"\n') == "n@1"
+    three.set_shares("m", {"go": "50%"})
+    assert shares(three, "curve = { q80 = 9 }\npin = { go = 0.5 }") == {"scored/go/q80": 0.5, "scored/python/q80": 0.5}
+    assert {row.stream: row.share for row in three.preview("m@4").streams} == {
+        "scored/go/q80": 0.5, "scored/python/q80": 0.5,
+    }  # fmt: skip
     with pytest.raises(MixtureError, match="curve is 'top-heavy', not a table; set scored.curve to a whole table"):
         three.edit("n", ["scored.curve.q80=9"])
     assert Mixtures(three.catalog).load("m@1")[1] == three.load("m@1")[1]
