@@ -38,7 +38,7 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What a quality curve gives the tiers from one percentile up to its next one."""
 
     weight: Annotated[Weight, Meta(description="How often a token is seen beside one of weight 1.")]
-    max_passes: Passes | UnsetType = UNSET  # of the tier, at most the component's
+    max_passes: Annotated[Passes, Meta(description="Of these tiers, at most the component's.")] | UnsetType = UNSET
 
 
 Step = Annotated[
