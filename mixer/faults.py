@@ -51,13 +51,16 @@ def fits(value: Any, kind: Any) -> bool:
 
 def fault_of(problem: str, document: Any, kind: Any) -> Fault:
     """What msgspec says of a document, as a fault."""
-    said, _, place = problem.partition(" - at `$")
+    said, _, place = problem.partition(" - at `")
     words = re.findall(r"\.(\w+)|\[(\d+|\.\.\.)\]", place)
     path: Path = tuple(name or (int(number) if number.isdigit() else number) for name, number in words)
-    if path[-1:] == ("...",):  # msgspec does not say in which entry of a table
-        table = look_up(document, path[:-1])
-        path = next((*path[:-1], key) for key in table if not fits(only(document, path[:-1], key), kind))
+    while "..." in path:  # msgspec does not say in which entry of a table
+        outer, inner = path[: path.index("...")], path[path.index("...") + 1 :]
+        path = next((*outer, key, *inner) for key in look_up(document, outer) if not fits(only(document, outer, key), kind))
     value, rule = look_up(document, path), rule_at(kind, path)
+    if place.startswith("key` in `"):
+        key = next(key for key in value if not fits(only(document, path, key), kind))
+        return Fault((*path, key), f" has no key {plain(key)!r}; a key is {such_as(rule['propertyNames'], '')}", of=path)
     if said.startswith("Object contains unknown field"):
         known = list(rule["properties"])
         key = next(key for key in value if key not in known)

@@ -140,6 +140,7 @@ def mixture() -> str:
     for title, properties in (
         ("The mixture", found["properties"]),
         ("`[[component]]`", found["$defs"]["Component"]["properties"]),
+        ("A tier of `curve`", found["$defs"]["Tier"]["properties"]),
     ):
         lines += [f"## {title}", "", "| key | what it is | example |", "| --- | --- | --- |"]
         for key, rule in properties.items():

@@ -15,6 +15,7 @@ from msgspec import UnsetType
 
 from mixer.errors import MixtureError
 from mixer.faults import Fault, Path, check, fits
+from mixer.mixture.curve import check_curve
 from mixer.mixture.grammar import COMPONENT, Extension
 from mixer.mixture.mixture import Component, Mixture, Word, count_tokens, document_of, label_of
 from mixer.mixture.places import Places
@@ -213,6 +214,8 @@ def check_component(component: Component, path: Path) -> None:
         raise Fault(
             (*path, "pin"), f" = {shown(component.pin)}: its pins sum to {pins:.6g}; at most 1 is possible, lower one"
         )
+    if not isinstance(component.curve, UnsetType):
+        check_curve(component, component.curve, (*path, "curve"))
     if component.best_tokens is None:
         return
     best = shown(component.best_tokens)

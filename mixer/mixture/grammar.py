@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from mixer.mixture.mixture import END, WORD, Component, Mixture, Word
+from mixer.mixture.mixture import END, WORD, Component, Mixture, Tier, Word
 
 Rule = dict[str, Any]
 
@@ -45,7 +45,7 @@ class Extension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ] = []
 
 
-STRUCTS: list[type[msgspec.Struct]] = [Mixture, Extension, Component]
+STRUCTS: list[type[msgspec.Struct]] = [Mixture, Extension, Component, Tier]
 _, DEFINITIONS = msgspec.json.schema_components(STRUCTS, ref_template="#/$defs/{name}")
 COMPONENT: Rule = DEFINITIONS["Component"]["properties"]
 TOP: Rule = {**DEFINITIONS["Extension"]["properties"], **DEFINITIONS["Mixture"]["properties"]}
@@ -66,5 +66,5 @@ def schema() -> Rule:
         "if": {"required": ["extends"]},
         "then": {"not": {"anyOf": absent[0]}},
         "else": {"required": list(whole), "not": {"anyOf": absent[1]}},
-        "$defs": {"Component": DEFINITIONS["Component"]},
+        "$defs": {name: DEFINITIONS[name] for name in ("Component", "Tier")},
     }

@@ -19,7 +19,6 @@ from streamer.catalog.names import check_word
 from streamer.wording import plain
 
 SUFFIXES = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
-NEWER_KEYS = ("temperature", "best_share", "like")  # than format mixture/1
 END = r"$(?!\n)"  # of a pattern: `$` alone would let a last line break through
 WORD = r"^[a-z0-9][a-z0-9._-]{0,63}"
 Word = Annotated[
@@ -27,8 +26,26 @@ Word = Annotated[
 ]
 Share = Annotated[float, Meta(ge=0, le=1, title="a number from 0 to 1", examples=[0.5])]
 Weight = Annotated[float, Meta(ge=0, le=1e12, title="a number from 0 to 1e12", examples=[3])]
+Passes = Annotated[int, Meta(ge=1, le=2**31 - 1, title="a whole number from 1 to 2147483647", examples=[4])]
+TierName = Annotated[
+    str, Meta(pattern="^q[0-9]{2}" + END, title="q and the tier's lower percentile in two digits", examples=["q95"])
+]
 Glob = Annotated[str, Meta(min_length=1, max_length=400, title="a glob that is not empty", examples=["raw/*"])]
 Count = Annotated[str, Meta(pattern=r"^[0-9][0-9_]*(\.[0-9]+)?[KMBT]?" + END, max_length=32)]
+
+
+class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a quality curve gives the tiers from one percentile up to its next one."""
+
+    weight: Annotated[Weight, Meta(description="How often a token is seen beside one of weight 1.")]
+    max_passes: Annotated[Passes, Meta(description="Of these tiers, at most the component's.")] | UnsetType = UNSET
+
+
+Step = Annotated[
+    Weight | Tier,
+    Meta(title="a number from 0 to 1e12, or a table of weight and max_passes", examples=[4, {"weight": 4, "max_passes": 4}]),
+]
+Curve = Literal["top-heavy"] | dict[TierName, Step]
 
 
 class Component(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,7 +103,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         ),
     ] = None
     max_passes: Annotated[
-        Annotated[int, Meta(ge=1, le=2**31 - 1)] | None,
+        Passes | None,
         Meta(
             title="a whole number from 1 to 2147483647",
             description="How often a sample of the component may be seen, by the run and the runs that it goes on from. "
@@ -124,6 +141,15 @@ class Component(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             title="a number above 0 and at most 1",
             description="The same as best_tokens, as a fraction of the component's tokens.",
             examples=[0.03],
+        ),
+    ] = UNSET
+    curve: Annotated[
+        Curve | UnsetType,
+        Meta(
+            title="'top-heavy' or a table of weights by tier",
+            description="How often tokens of one quality tier are seen beside those of another: a curve that comes along, "
+            "or weights, each from its tier up to the next one that is named. Lower tiers are left out.",
+            examples=["top-heavy", {"q95": 4, "q80": 2, "q40": {"weight": 1, "max_passes": 2}}],
         ),
     ] = UNSET
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from msgspec import UnsetType
 
 from mixer.faults import Fault, Path
+from mixer.mixture.curve import weigh_tiers
 from mixer.mixture.mixture import Component, Mixture, count_tokens, globs
 from mixer.mixture.plan import Plan
 from mixer.order.shares import to_shares
@@ -28,16 +29,25 @@ PINS_WITHIN = Fraction(1, 10**9)  # of 1 they are taken to be 1, as people write
 
 
 class Row(NamedTuple):
-    """A stream that a component takes: what it holds and, under best_tokens or best_share, gives at most, in samples."""
+    """A stream that a component takes: what it holds and, under best_tokens or best_share, gives at most, in samples.
+
+    `weight`: how often a token of it is asked for beside one of weight 1.
+    """
 
     name: str
     key: str
     samples: int
     limit: int | None
+    max_passes: int | None
+    weight: Fraction = Fraction(1)
 
     @property
     def gives(self) -> int:
         return self.samples if self.limit is None else self.limit
+
+    @property
+    def asks(self) -> Fraction:
+        return self.weight * self.gives
 
 
 def resolve(mixture: Mixture, reference: str, snapshots: Sequence[Snapshot]) -> tuple[Plan, list[Fraction]]:
@@ -60,7 +70,7 @@ def resolve(mixture: Mixture, reference: str, snapshots: Sequence[Snapshot]) -> 
             check_seq_len(path, mixture, snapshot)
             shapes.setdefault((snapshot.dtype, snapshot.tokenizer), snapshot.name)
         check_pins(path, component, matched)
-        chosen = [row for row in best_rows(path, component, matched) if row.limit != 0]
+        chosen = [row for row in rows_of(path, component, matched, snapshots) if row.limit != 0 and row.weight]
         of_run = Fraction(str(component.share))
         rows += [
             (row, share * of_run, component)
@@ -76,7 +86,7 @@ def resolve(mixture: Mixture, reference: str, snapshots: Sequence[Snapshot]) -> 
         streams=[row.name for row, _, _ in rows],
         shares=to_shares(exact),
         component=[component.label for _, _, component in rows],
-        max_passes=[component.max_passes for _, _, component in rows],
+        max_passes=[row.max_passes for row, _, _ in rows],
         limit=[row.limit for row, _, _ in rows],
         when_dry=[component.when_dry for _, _, component in rows],
         dtype=dtype or "uint16",
@@ -128,12 +138,24 @@ def check_seq_len(path: Path, mixture: Mixture, snapshot: Snapshot) -> None:
         raise Fault((*path, "streams"), f": {said}; exclude it, or see phasemix corpus repack")
 
 
+def rows_of(path: Path, component: Component, matched: list[Snapshot], snapshots: Sequence[Snapshot]) -> list[Row]:
+    """What each stream gives, weighs and is capped at, under `curve` or `best_tokens` and `best_share`."""
+    if isinstance(component.curve, UnsetType):
+        return best_rows(path, component, matched)
+    names = [snapshot.name for snapshot in snapshots if snapshot.kind == "tokens"]
+    weighed = weigh_tiers((*path, "curve"), component.curve, [snapshot.name for snapshot in matched], names)
+    return [
+        Row(snapshot.name, snapshot.key, snapshot.samples, None, cap or component.max_passes, weight)
+        for snapshot, (weight, cap) in zip(matched, weighed, strict=True)
+    ]
+
+
 def best_rows(path: Path, component: Component, matched: list[Snapshot]) -> list[Row]:
     """What each stream may give under `best_tokens` or `best_share`: whole bins from the top, then the first of the next.
 
     The budget is split by the keys' tokens, to within one sample.
     """
-    rows = [Row(snapshot.name, snapshot.key, snapshot.samples, None) for snapshot in matched]
+    rows = [Row(snapshot.name, snapshot.key, snapshot.samples, None, component.max_passes) for snapshot in matched]
     if component.best_tokens is None and not isinstance(component.best_share, float):
         return rows
     seq_len, have = matched[0].seq_len or 1, sum(row.samples for row in rows)
@@ -170,7 +192,7 @@ def inner_shares(path: Path, component: Component, rows: list[Row], snapshots: S
     """Shares inside a component, summing to 1, pins applied."""
     weights = weigh(path, component, rows, snapshots)
     if not any(weights):
-        weights = [Fraction(1)] * len(rows)  # nothing published yet: equal
+        weights = [row.weight for row in rows]  # nothing published yet
     groups = pin_groups(path, component, rows)
     pins = {name: Fraction(str(value)) for name, value in component.pin.items()}
     sums: dict[str | None, Fraction] = {}
@@ -201,7 +223,7 @@ def pin_groups(path: Path, component: Component, rows: list[Row]) -> list[str | 
     """The pin that holds each stream's share: its name's, else its key's, else None. Raises: MixtureError."""
     given = {row.key for row in rows} | {row.name for row in rows}
     for pin in component.pin.keys() - given:
-        raise Fault((*path, "pin", pin), f" = {component.pin[pin]:g}: none of it is among the best; leave it out")
+        raise Fault((*path, "pin", pin), f" = {component.pin[pin]:g}: nothing of it is taken; leave it out")
     return [next((pin for pin in (row.name, row.key) if pin in component.pin), None) for row in rows]
 
 
@@ -212,19 +234,18 @@ def weigh(path: Path, component: Component, rows: list[Row], snapshots: Sequence
     if component.within == "equal":
         return [Fraction(1)] * len(rows)
     if component.within == "tokens":
-        return [Fraction(row.gives) for row in rows]
-    by_key: dict[str, int] = {}
+        return [row.asks for row in rows]
+    by_key: dict[str, Fraction] = {}
     for row in rows:
-        by_key[row.key] = by_key.get(row.key, 0) + row.gives
+        by_key[row.key] = by_key.get(row.key, Fraction(0)) + row.asks
     if component.within == "like":
         wanted = weigh_like(path, component, list(by_key), snapshots)
     else:
         assert isinstance(component.temperature, float)
-        wanted = {key: root(samples, component.temperature) for key, samples in by_key.items()}
+        wanted = {key: root(int(samples), component.temperature) for key, samples in by_key.items()}
     streams = Counter(row.key for row in rows)
     return [
-        wanted[row.key] * (Fraction(row.gives, by_key[row.key]) if by_key[row.key] else Fraction(1, streams[row.key]))
-        for row in rows
+        wanted[row.key] * (row.asks / by_key[row.key] if by_key[row.key] else Fraction(1, streams[row.key])) for row in rows
     ]
 
 

@@ -18,7 +18,7 @@ from streamer.store.store import Store
 from streamer.wording import did_you_mean, listed
 
 FORMAT = "mixture/1"
-NEWER_FORMAT = "mixture/2"  # of a version that says what mixture/1 cannot
+SINCE = {"mixture/2": {"temperature", "best_share", "like"}, "mixture/3": {"curve"}}  # keys that older formats cannot say
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,4 +101,10 @@ class Versions:
 def check_formats(name: str, bodies: Bodies) -> None:
     """Raises: MixtureError for another format."""
     for number, written in enumerate(bodies.read_each(lambda body: body["format"]), start=1):
-        check_format(MixtureError, f"mixture {name}@{number}", written, FORMAT, NEWER_FORMAT)
+        check_format(MixtureError, f"mixture {name}@{number}", written, FORMAT, *SINCE)
+
+
+def format_of(document: dict[str, Any]) -> str:
+    """The oldest format that can say a mixture."""
+    said = {key for component in document["component"] for key in component}
+    return next((newer for newer in reversed(SINCE) if said & SINCE[newer]), FORMAT)

@@ -14,11 +14,11 @@ import msgspec
 
 from mixer.errors import MixtureError
 from mixer.mixture.file import Parsed, change, check_document, parse_assignment, parse_mixture, text_of
-from mixer.mixture.mixture import NEWER_KEYS, document_of
+from mixer.mixture.mixture import document_of
 from mixer.mixture.places import Places
 from mixer.mixture.plan import Plan, ShareChange, Shares, compare_shares
 from mixer.mixture.resolution import resolve
-from mixer.mixture.versions import FORMAT, NEWER_FORMAT, Versions, check_formats
+from mixer.mixture.versions import Versions, check_formats, format_of
 from mixer.mixture.wanted import settings_for
 from mixer.order.shares import ONE
 from mixer.preview.preview import Preview, forecast
@@ -83,8 +83,7 @@ class Mixtures(Versions):
         check_note("why", why)
         self.resolve_parsed(parsed, mixture.name)
         document = msgspec.to_builtins(mixture)
-        newer = any(key in component for component in document["component"] for key in NEWER_KEYS)
-        body: Body = {"format": NEWER_FORMAT if newer else FORMAT, "mixture": document}
+        body: Body = {"format": format_of(document), "mixture": document}
         body |= {key: said for key, said in (("by", by), ("why", why), ("extends", parsed.extends)) if said is not None}
         number = 0
 

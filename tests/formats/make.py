@@ -69,6 +69,14 @@ share = 1
 within = "temperature"
 temperature = 2
 """
+CURVED = f"""
+name = "curved"
+seq_len = {SEQ_LEN}
+[[component]]
+streams = "scored/*"
+share = 1
+curve = {{ q80 = {{ weight = 3, max_passes = 4 }}, q00 = 1 }}
+"""
 
 
 def numbers() -> list[int]:
@@ -77,7 +85,7 @@ def numbers() -> list[int]:
 
 
 def build(root: Path) -> None:
-    """The catalog: streams of every kind of entry, five runs, a pool, an order, an archive. Only ids differ."""
+    """The catalog: streams of every kind of entry, six runs, a pool, an order, an archive. Only ids differ."""
     catalog = Catalog(root)
     tokenizer = catalog.put_tokenizer(json.dumps(TOKENIZER))
     catalog.create_stream("raw/go", seq_len=SEQ_LEN, tokenizer=tokenizer)
@@ -137,6 +145,10 @@ def build(root: Path) -> None:
         for left in catalog.garbage(stream):
             catalog.remove_garbage(stream, left)
     read(root, "fifth", 140)
+    for tier, first in (("q80", 632), ("q00", 640)):
+        catalog.append(f"scored/go/{tier}", rows(first, 8), seq_len=SEQ_LEN, tokenizer=tokenizer)
+    runs.create("sixth", mixture=mixtures.apply(CURVED), seed=16, global_batch=4)
+    read(root, "sixth", 20)
 
 
 def rows(first: int, count: int) -> np.ndarray[Any, Any]:

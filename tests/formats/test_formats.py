@@ -74,6 +74,7 @@ def test_every_format_is_in_the_committed_catalog(newest: Path) -> None:
     newer = {"log": 2, "state": 2}
     assert [name for name in (*names, "archive") if f"'{name}/{newer.get(name, 1)}'" not in text] == []
     assert "'mixture/2'" in text
+    assert "'mixture/3'" in text
     assert "'stream/2'" in text
     assert "'stream/3'" in text
     assert "'stream/4'" in text

@@ -152,12 +152,16 @@ def test_people_who_apply_at_once_get_versions_of_their_own(root: Path, mixtures
         assert mixtures.document(version)["component"][0]["max_passes"] == number
 
 
-def test_what_format_one_cannot_say_is_written_as_format_two(mixtures: Mixtures) -> None:
+def test_a_version_has_the_oldest_format_that_can_say_it(root: Path, fill: Fill) -> None:
+    for name in ("raw/go", "scored/go/q80", "scored/go/q00"):
+        fill(name, 20)
+    mixtures = Mixtures(root)
     mixtures.apply(HEAD)
     mixtures.apply(HEAD + "best_share = 0.5\n")
+    mixtures.apply(HEAD.replace("raw", "scored") + 'within = "like"\nlike = "raw/*"\ncurve = "top-heavy"\n')
     bodies = mixtures.catalog.log("mixtures/m").read()
-    assert [body["format"] for body in bodies] == ["mixture/1", "mixture/2"]
-    assert set(bodies[0]["mixture"]["component"][0]) == set(COMPONENT) - {"temperature", "like", "best_share"}
+    assert [body["format"] for body in bodies] == ["mixture/1", "mixture/2", "mixture/3"]
+    assert set(bodies[0]["mixture"]["component"][0]) == set(COMPONENT) - {"temperature", "like", "best_share", "curve"}
 
 
 SHARES = st.floats(0, 1)
@@ -196,7 +200,8 @@ def test_the_parser_and_the_schema_agree_about_every_value(key: str, value: Any)
     whole = isinstance(value, float) and value.is_integer()  # a whole number for JSON, none for TOML
     if not whole:
         component = {"streams": "a/*", "share": 1, key: value}
-        assert fits(component, Component) == jsonschema.Draft7Validator(DEFINITIONS["Component"]).is_valid(component)
+        rules = {"$defs": DEFINITIONS, "$ref": "#/$defs/Component"}
+        assert fits(component, Component) == jsonschema.Draft7Validator(rules).is_valid(component)
 
 
 def test_the_schema_has_the_keys_that_the_structs_have() -> None:
