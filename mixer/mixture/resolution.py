@@ -14,7 +14,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from mixer.faults import Fault, Path
 from mixer.mixture.curve import weigh_tiers
@@ -70,6 +70,7 @@ def resolve(mixture: Mixture, reference: str, snapshots: Sequence[Snapshot]) -> 
             check_seq_len(path, mixture, snapshot)
             shapes.setdefault((snapshot.dtype, snapshot.tokenizer), snapshot.name)
         check_pins(path, component, matched)
+        check_annotators(path, component, matched)
         chosen = [row for row in rows_of(path, component, matched, snapshots) if row.limit != 0 and row.weight]
         of_run = Fraction(str(component.share))
         rows += [
@@ -130,6 +131,22 @@ def check_pins(path: Path, component: Component, matched: list[Snapshot]) -> Non
         if names.get(pin) in component.pin:
             said = f"pin.{names[pin]} holds that stream already; leave one of the two out"
             raise Fault((*path, "pin", pin), f" = {share:g}: {said}")
+
+
+def check_annotators(path: Path, component: Component, matched: list[Snapshot]) -> None:
+    """Raises: Fault where tiers are compared whose documents different versions of annotators scored."""
+    keys = {"curve": component.curve, "best_tokens": component.best_tokens, "best_share": component.best_share}
+    key = next((name for name, value in keys.items() if value not in (None, UNSET)), None)
+    if key is None:
+        return
+    scored: dict[str, str] = {}
+    for snapshot in matched:
+        for part in snapshot.parts:
+            if "@" in (label := str(part.extra.get("annotator", ""))):
+                scored.setdefault(label, snapshot.name)
+    if len(scored) > 1:
+        said = listed(f"{name} is scored by {label}" for label, name in scored.items())
+        raise Fault((*path, key), f": {said}, and their tiers cannot be compared; take the streams of one of them")
 
 
 def check_seq_len(path: Path, mixture: Mixture, snapshot: Snapshot) -> None:

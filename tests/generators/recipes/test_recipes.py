@@ -94,7 +94,7 @@ def test_a_root_keeps_what_a_version_says_for_ever(root: Path) -> None:
         with pytest.raises(RecipeError, match="says something else"):
             add_recipe(catalog, recipe(**changed))
     assert {one.label for one in recipes_of(Catalog(root))} == {
-        "explain-in-code/1", "oss-instruct-file/1", "rewrite/1", "mine/2",
+        "explain-in-code/1", "oss-instruct-file/1", "rewrite/2", "mine/2",
     }  # fmt: skip
 
 

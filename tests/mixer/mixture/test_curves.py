@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -303,3 +304,16 @@ def test_a_curve_that_does_not_fit_the_catalog_is_refused(three: Mixtures, lines
         three.apply(HEAD + lines + "\n")
     assert "\n" not in str(refused.value)
     assert three.list() == []
+
+
+@pytest.mark.parametrize("key", ['curve = "top-heavy"', "curve = { q80 = 1 }", "best_share = 0.5", "best_tokens = 16"])
+def test_tiers_that_two_annotators_ranked_are_not_compared(root: Path, key: str) -> None:
+    catalog = Catalog(root)
+    for stream, annotator in (("scored/go/q80", "a@1"), ("scored@b/go/q80", "b@2"), ("scored/c/q80", "a@1")):
+        catalog.append(stream, np.ones((3, 8), np.uint16), seq_len=8, extra={"annotator": annotator})
+    text = HEAD.replace('"scored/*"', '"scored*"').replace("share", 'name = "tiers"\nshare')
+    said = r"scored/c/q80 is scored by a@1, scored@b/go/q80 is scored by b@2, and their tiers cannot be compared"
+    with pytest.raises(MixtureError, match=said):
+        resolved(Mixtures(root), text + key)
+    assert len(resolved(Mixtures(root), text.replace('"scored*"', '"scored/*"') + key)[1]) == 2
+    assert len(resolved(Mixtures(root), text)[1]) == 3
