@@ -173,15 +173,19 @@ class KnownFiles:
 
     def _take_in(self, parts: list[tuple[int, PartInfo, int]]) -> None:
         for stream, part, _ in parts:
-            for key in [(stream, name_of(identity)) for identity in part.extra.get("jobs", ())]:
-                if key in self._recent:
-                    self._recent[key] = self._recent[key]._replace(part=part.number)
+            self._note_part(stream, part)
             for batch in batches(self._documents(stream, part)):
                 for record, signature in zip(*self._signed(batch, stream, part), strict=True):
                     key = stream, record["name"].decode(errors="replace")
                     if key not in self._recent:
                         self._note(key, Recent(record.reshape(1), signature, stream, part.number))
             self._seen[stream] += 1
+
+    def _note_part(self, stream: int, part: PartInfo) -> None:
+        """Recent files lie in a part now, and are forgotten once that is on disk."""
+        for key in [(stream, name_of(identity)) for identity in part.extra.get("jobs", ())]:
+            if key in self._recent:
+                self._recent[key] = self._recent[key]._replace(part=part.number)
 
     def _leave_out(self) -> None:
         """Notes which files do not count, and forgets the recent ones among them."""
@@ -251,6 +255,7 @@ class KnownFiles:
                 done = dict(self._stored.head.done) if self._stored is not None else {}
                 for stream, snapshot in enumerate(snapshots):
                     for part in snapshot.parts[seen[stream] :] if snapshot is not None else ():
+                        self._note_part(stream, part)
                         for batch in batches(self._documents(stream, part)):
                             writer.add(*self._signed(batch, stream, part))
                             if rows // SAY_EVERY < (rows := rows + len(batch)) // SAY_EVERY:
