@@ -33,7 +33,7 @@ from streamer.corpus.repacking import unpacked_documents
 from streamer.documents.document import Document
 from streamer.errors import PartError
 from streamer.likeness.known_signatures import RECORD, KnownSignatures, Records, SignatureWriter, read_known
-from streamer.likeness.near_duplicates import Duplicates, RecentSignatures, Signatures, sign
+from streamer.likeness.near_duplicates import Duplicates, RecentSignatures, Signatures, band_keys, sign
 from streamer.reading.cache import Cache
 from streamer.reading.locks import hold, let_go, try_exclusive
 
@@ -46,10 +46,13 @@ COLUMNS = ("document", "repository", "license")  # by which documents are redact
 
 
 class Signed(NamedTuple):
-    """A document with its signature, the ids of the files on disk that it nearly equals, and its likeness to the nearest."""
+    """A document with its signature and the keys of that one's bands, the ids of the files on disk that it nearly equals, and
+    its likeness to the nearest.
+    """
 
     document: Document
     signature: Signatures
+    keys: list[int]
     twins: list[str]
     likeness: float
 
@@ -68,6 +71,7 @@ class Recent(NamedTuple):
 
     record: Records
     signature: Signatures
+    keys: list[int]
     stream: int
     part: int
 
@@ -92,7 +96,7 @@ class KnownFiles:
         self._streams = tuple(f"{kind}/{language}" for kind in ("documents", "heldout", KIND))
         self._stored: KnownSignatures | None = None
         self._recent: dict[tuple[int, str], Recent] = {}
-        self._bands = RecentSignatures(rule, language)
+        self._bands = RecentSignatures(rule)
         self._names: list[str] = []  # in the order of `_bands`
         self._seen = [0, 0, 0]  # parts of each stream that are on disk or recent
         self._work: Iterator[bool] | None = None
@@ -126,11 +130,11 @@ class KnownFiles:
             names = self._stored.records["name"][found.known].tolist()
             for place, name in zip(found.asked.tolist(), names, strict=True):
                 twins[place].append(name.decode(errors="replace"))
-        return [Signed(*one) for one in zip(documents, signatures, twins, likeness, strict=True)]
+        return [Signed(*one) for one in zip(documents, signatures, self._keys(signatures), twins, likeness, strict=True)]
 
     def nearest(self, signed: Signed) -> Nearest:
         """What is known that is like a document."""
-        own, near = name_of(signed.document.document), self._bands.near(signed.signature)
+        own, near = name_of(signed.document.document), self._bands.near(signed.signature, signed.keys)
         found = [*signed.twins, *(self._names[place] for place in near.places)]
         return Nearest(None if not found or own in found else found[0], max(signed.likeness, near.likeness))
 
@@ -139,7 +143,7 @@ class KnownFiles:
         document = signed.document
         key = ACCEPTED, name_of(document.document)
         if key not in self._recent:
-            self._note(key, Recent(records_of([document], ACCEPTED, 0), signed.signature, ACCEPTED, -1))
+            self._note(key, Recent(records_of([document], ACCEPTED, 0), signed.signature, signed.keys, ACCEPTED, -1))
 
     def forget(self, identities: set[str]) -> None:
         """Files that were let through are refused after all."""
@@ -151,13 +155,13 @@ class KnownFiles:
 
     def _note(self, key: tuple[int, str], recent: Recent) -> None:
         self._recent[key] = recent
-        self._bands.add(recent.signature)
+        self._bands.add(recent.signature, recent.keys)
         self._names.append(key[1])
 
     def _keep_recent(self, kept: Callable[[Recent], bool]) -> None:
         """Forgets the recent files but some."""
         before, self._recent = self._recent, {}
-        self._bands, self._names = RecentSignatures(self.rule, self._language), []
+        self._bands, self._names = RecentSignatures(self.rule), []
         for key, recent in before.items():
             if kept(recent):
                 self._note(key, recent)
@@ -175,10 +179,11 @@ class KnownFiles:
         for stream, part, _ in parts:
             self._note_part(stream, part)
             for batch in batches(self._documents(stream, part)):
-                for record, signature in zip(*self._signed(batch, stream, part), strict=True):
+                records, signatures = self._signed(batch, stream, part)
+                for record, signature, keys in zip(records, signatures, self._keys(signatures), strict=True):
                     key = stream, record["name"].decode(errors="replace")
                     if key not in self._recent:
-                        self._note(key, Recent(record.reshape(1), signature, stream, part.number))
+                        self._note(key, Recent(record.reshape(1), signature, keys, stream, part.number))
             self._seen[stream] += 1
 
     def _note_part(self, stream: int, part: PartInfo) -> None:
@@ -281,6 +286,10 @@ class KnownFiles:
         rows = iter(sign(new, [self._language] * len(new), self.rule))
         signatures = np.stack([next(rows) if recent is None else recent.signature for recent in found])
         return records_of(documents, stream, part.number), signatures
+
+    def _keys(self, signatures: Signatures) -> list[list[int]]:
+        found: list[list[int]] = band_keys(signatures, self._language, self.rule).tolist()
+        return found
 
     def _documents(self, stream: int, part: PartInfo) -> Iterator[Document]:
         """The documents of a part; one that cannot be read is said and left out."""

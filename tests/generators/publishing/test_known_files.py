@@ -27,7 +27,7 @@ from streamer.catalog.redaction import Rule
 from streamer.corpus.parts.publication import BUILDS, FORMAT, duplicates_rule
 from streamer.errors import StoreError
 from streamer.likeness.known_signatures import HEAD, RECORD, SignatureWriter, read_known
-from streamer.likeness.near_duplicates import USUAL, Duplicates, RecentSignatures
+from streamer.likeness.near_duplicates import USUAL, Duplicates, RecentSignatures, band_keys
 from streamer.packing.packing import pack, sidecar_rows
 from streamer.packing.tokenizer import end_of_document_id
 from streamer.publishing.redacting import redact, search
@@ -319,20 +319,20 @@ def test_the_index_on_disk_finds_what_the_one_in_memory_finds(tmp_path: Path, se
     rows = heads[random_numbers.integers(0, 40, 900)]
     changed = random_numbers.random(rows.shape) < random_numbers.random((900, 1)) * 0.6
     rows = np.where(changed, random_numbers.integers(0, 2**32, rows.shape, dtype=np.uint32), rows)
-    recent = RecentSignatures(USUAL, "go")
+    recent, keys = RecentSignatures(USUAL), band_keys(rows, "go", USUAL).tolist()
     stored = None
     for first in range(0, 800, 50):
         writer = SignatureWriter(tmp_path / "index", stored, USUAL, "go")
         writer.add(np.zeros(50, RECORD), rows[first : first + 50])
         stored = writer.commit({})
-        for row in rows[first : first + 50]:
-            recent.add(row)
+        for place in range(first, first + 50):
+            recent.add(rows[place], keys[place])
     stored = read_known(tmp_path / "index", USUAL)
     assert stored is not None
     assert len(stored.head.runs) < 8
     found = stored.find(rows[800:], "go", np.zeros(800, np.bool_))
     pairs = list(zip(found.asked.tolist(), found.known.tolist(), strict=True))
-    in_memory = [recent.near(row) for row in rows[800:]]
+    in_memory = [recent.near(rows[place], keys[place]) for place in range(800, 900)]
     assert pairs == [(place, near) for place, one in enumerate(in_memory) for near in one.places]
     assert found.likeness.tolist() == [one.likeness for one in in_memory]
     assert len(pairs) > 100
