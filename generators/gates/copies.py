@@ -59,12 +59,11 @@ def telling_runs(kinds: Hashes) -> Hashes:
     if len(kinds) <= RUN:
         return np.zeros(0, np.uint64)
     hashes = shingle_hashes(kinds, RUN)
-    order = np.argsort(kinds, kind="stable")
+    order, places = np.argsort(kinds, kind="stable"), np.arange(len(kinds))
     before = np.full(len(kinds), -1)  # where the same word stands the last time before
     before[order[1:]] = np.where(kinds[order[1:]] == kinds[order[:-1]], order[:-1], -1)
-    begins = np.arange(len(hashes))
-    different = np.zeros(len(hashes), np.uint8)
-    for place in range(RUN):
-        different += before[place : place + len(hashes)] < begins
-    found: Hashes = np.unique(hashes[different >= LEAST_KINDS])
+    # A word is the first of its kind in the runs that begin behind the one before it, up to its own place.
+    since = np.maximum(before, places - RUN) + 1
+    different = np.cumsum(np.bincount(np.maximum(since, 0), minlength=len(kinds))) - places
+    found: Hashes = np.unique(hashes[different[: len(hashes)] >= LEAST_KINDS])
     return found

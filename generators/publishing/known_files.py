@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -46,8 +46,8 @@ COLUMNS = ("document", "repository", "license")  # by which documents are redact
 
 
 class Signed(NamedTuple):
-    """A document with its signature and the keys of that one's bands, the ids of the files on disk that it nearly equals, and
-    its likeness to the nearest.
+    """A document with its signature and the keys of its bands, the ids of the files on disk that it nearly equals, and its
+    likeness to the nearest.
     """
 
     document: Document
@@ -149,7 +149,7 @@ class KnownFiles:
         """Files that were let through are refused after all."""
         gone = [self._recent.pop((ACCEPTED, name), None) for name in map(name_of, identities)]
         if any(gone):
-            self._keep_recent(lambda recent: True)
+            self._keep_recent([True] * len(self._recent))
 
     # what is recent
 
@@ -158,13 +158,14 @@ class KnownFiles:
         self._bands.add(recent.signature, recent.keys)
         self._names.append(key[1])
 
-    def _keep_recent(self, kept: Callable[[Recent], bool]) -> None:
-        """Forgets the recent files but some."""
-        before, self._recent = self._recent, {}
-        self._bands, self._names = RecentSignatures(self.rule), []
-        for key, recent in before.items():
-            if kept(recent):
-                self._note(key, recent)
+    def _keep_recent(self, are_kept: Iterable[bool]) -> None:
+        """Forgets the recent files but some. `are_kept`: whether each of them is."""
+        kept = list(compress(self._recent.items(), are_kept))
+        if len(kept) == len(self._names):
+            return
+        self._recent, self._bands, self._names = {}, RecentSignatures(self.rule), []
+        for key, recent in kept:
+            self._note(key, recent)
 
     def _new_parts(self) -> list[tuple[int, PartInfo, int]]:
         """Parts that are neither on disk nor recent, with their streams' places and about how many documents they have."""
@@ -215,7 +216,7 @@ class KnownFiles:
             return found
 
         self._out = state, is_out(self._stored.records if self._stored else np.zeros(0, RECORD))
-        self._keep_recent(lambda recent: not is_out(recent.record)[0])
+        self._keep_recent(~is_out(np.concatenate([np.zeros(0, RECORD), *(one.record for one in self._recent.values())])))
         if self._stored is not None:
             self._stored.let_go()
 
@@ -238,7 +239,7 @@ class KnownFiles:
         self._stored, self._seen = stored, seen
         done = stored.head.done if stored is not None else {}
         ends = [done.get(name, (0, ""))[0] for name in self._streams]
-        self._keep_recent(lambda recent: recent.part < 0 or recent.part >= ends[recent.stream])
+        self._keep_recent(one.part < 0 or one.part >= ends[one.stream] for one in self._recent.values())
         self._out = None, self._out[1]
         self._leave_out()
 

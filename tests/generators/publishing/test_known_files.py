@@ -120,6 +120,20 @@ def test_a_file_is_compared_with_documents_and_with_accepted_files(
     assert twin(found, near(text_of(500))) == document(500).document
 
 
+def test_files_let_through_leave_the_memory_once_they_are_on_disk(known: Callable[..., KnownFiles], corpus: Catalog) -> None:
+    found = known()
+    for one in found.sign([document(number) for number in range(1000, 1060)]):
+        found.add(one)
+    assert twin(found, near(text_of(1059))) == document(1059).document
+    accept(corpus, *range(1000, 1059))
+    while not found.is_ready(LONG_AGO):
+        pass
+    assert [name for _, name in found._recent] == [document(1059).document]
+    for number in (1000, 1058, 1059):
+        assert twin(found, near(text_of(number))) == document(number).document
+        assert known_itself(found, document(number))
+
+
 def known_itself(known: KnownFiles, one: Document) -> bool:
     """Whether a file that is known is no twin of itself."""
     (signed,) = known.sign([one])
