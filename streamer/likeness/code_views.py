@@ -146,7 +146,7 @@ def structure_size(code: bytes) -> int:
     is_word = classes == WORD
     is_start = classes != NOTHING
     is_start[1:] &= ~(is_word[1:] & is_word[:-1])
-    kinds = classes[is_start].tobytes()
+    kinds: bytes = classes[is_start].tobytes()
     return len(kinds.translate(None, LEFT_OUT)) - sum(map(kinds.count, TRAILING_COMMAS))
 
 
