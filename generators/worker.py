@@ -21,7 +21,7 @@ from generators.engines.engine import Engine
 from generators.errors import EngineAwayError, EngineError, JobRefusedError, NoCompletionError, QueueError
 from generators.gates.execution import execute
 from generators.gates.gates import judge
-from generators.queue.job import Reason, accepted_file
+from generators.queue.job import Completion, Job, Reason, Verdict, accepted_file
 from generators.queue.job_queue import Claim, JobQueue
 from mixer.pool.pool import WorkerState
 from streamer.errors import PhasemixError, SandboxError
@@ -61,6 +61,8 @@ class Worker:
         self._beating = threading.Lock()  # no beat may come after an entry was given back
         self._ended: list[tuple[Any, ...]] = []  # calls that the queue is to be told
         self._closing = asyncio.Lock()
+        self._unjudged: list[tuple[asyncio.Future[Verdict | Exception], Callable[[], Verdict]]] = []
+        self._judging = asyncio.Lock()
         self._gates = ThreadPoolExecutor(1)  # several would wait for each other, at twice the CPU time
         self._executions = ThreadPoolExecutor(os.cpu_count())  # not among the threads that tell the queue
         self._away = ""  # why nothing is claimed
@@ -149,10 +151,9 @@ class Worker:
         try:
             completion = await self._engine.complete(job)
             most = min(job.sampling.max_tokens, self._engine.max_tokens)
-            loop = asyncio.get_running_loop()
-            verdict = await loop.run_in_executor(self._gates, partial(judge, job, completion, max_tokens=most))
+            verdict = await self._judge(job, completion, most)
             if verdict.accepted and job.execute_s is not None:
-                verdict = await loop.run_in_executor(self._executions, execute, job, verdict)
+                verdict = await asyncio.get_running_loop().run_in_executor(self._executions, execute, job, verdict)
         except EngineAwayError as error:
             self._note_away(error)
             await self._give_back(claim, str(error))
@@ -177,6 +178,22 @@ class Worker:
                 self._accepted += 1
                 file = accepted_file(job, verdict.text, completion, values=verdict.values)
                 await self._close(self._queue.deliver, claim, file)
+
+    async def _judge(self, job: Job, completion: Completion, max_tokens: int) -> Verdict:
+        """What the gates say, asked together with those that come while the gates are at work. Raises: what a gate does."""
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[Verdict | Exception] = loop.create_future()
+        self._unjudged.append((found, partial(judge, job, completion, max_tokens=max_tokens)))
+        async with self._judging:
+            unjudged, self._unjudged = self._unjudged, []
+            if unjudged:
+                verdicts = await loop.run_in_executor(self._gates, call_all, [gates for _, gates in unjudged])
+                for (each, _), verdict in zip(unjudged, verdicts, strict=True):
+                    each.set_result(verdict)
+        said = await found
+        if isinstance(said, Exception):
+            raise said
+        return said
 
     async def _give_back(self, claim: Claim, why: str) -> None:
         """Leaves a job to others; one of a model that no engine serves any more is planned anew."""
@@ -245,3 +262,14 @@ class Worker:
             rejected=self._rejected,
             tokens_per_s=round(tokens_per_s, 1),
         )
+
+
+def call_all(calls: list[Callable[[], Verdict]]) -> list[Verdict | Exception]:
+    """What each returns or raises."""
+    found: list[Verdict | Exception] = []
+    for call in calls:
+        try:
+            found.append(call())
+        except Exception as error:
+            found.append(error)
+    return found

@@ -90,7 +90,7 @@ def without_reasoning(text: str) -> str | None:
 
     A line `</think>` alone ends what a template began, unless the answer begins with a block, which may have such a line.
     """
-    start, ends = REASONING_START.match(text), REASONING_END.search(text)
+    start, ends = REASONING_START.match(text), REASONING_END.search(text) if "</" in text else None
     if start is None:
         begins_with_block = FENCE.match(text.lstrip("\r\n").split("\n", 1)[0]) is not None
         return text if ends is None or begins_with_block else text[ends.end() :]

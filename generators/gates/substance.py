@@ -7,7 +7,7 @@ import re
 import zlib
 from collections import Counter
 
-from streamer.likeness.code_views import structure
+from streamer.likeness.code_views import structure_size
 
 # Of code without comments and strings, each of which is one blank byte.
 SIGNATURE = rb"\((?:[^()]++|\((?:[^()]++|\([^()]*+\))*+\))*+\)"
@@ -47,7 +47,7 @@ TELLING = 8  # characters of a line that is no mere bracket
 
 def code_size(code: bytes) -> int:
     """How many words and signs bare code has, parentheses not counted."""
-    return len(structure(code))
+    return structure_size(code)
 
 
 def code_share(code: bytes, text: bytes) -> float:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -33,7 +33,7 @@ from streamer.corpus.repacking import unpacked_documents
 from streamer.documents.document import Document
 from streamer.errors import PartError
 from streamer.likeness.known_signatures import RECORD, KnownSignatures, Records, SignatureWriter, read_known
-from streamer.likeness.near_duplicates import Duplicates, RecentSignatures, Signatures, sign
+from streamer.likeness.near_duplicates import Duplicates, RecentSignatures, Signatures, band_keys, sign
 from streamer.reading.cache import Cache
 from streamer.reading.locks import hold, let_go, try_exclusive
 
@@ -46,10 +46,13 @@ COLUMNS = ("document", "repository", "license")  # by which documents are redact
 
 
 class Signed(NamedTuple):
-    """A document with its signature, the ids of the files on disk that it nearly equals, and its likeness to the nearest."""
+    """A document with its signature and the keys of its bands, the ids of the files on disk that it nearly equals, and its
+    likeness to the nearest.
+    """
 
     document: Document
     signature: Signatures
+    keys: list[int]
     twins: list[str]
     likeness: float
 
@@ -68,6 +71,7 @@ class Recent(NamedTuple):
 
     record: Records
     signature: Signatures
+    keys: list[int]
     stream: int
     part: int
 
@@ -92,7 +96,7 @@ class KnownFiles:
         self._streams = tuple(f"{kind}/{language}" for kind in ("documents", "heldout", KIND))
         self._stored: KnownSignatures | None = None
         self._recent: dict[tuple[int, str], Recent] = {}
-        self._bands = RecentSignatures(rule, language)
+        self._bands = RecentSignatures(rule)
         self._names: list[str] = []  # in the order of `_bands`
         self._seen = [0, 0, 0]  # parts of each stream that are on disk or recent
         self._work: Iterator[bool] | None = None
@@ -126,11 +130,11 @@ class KnownFiles:
             names = self._stored.records["name"][found.known].tolist()
             for place, name in zip(found.asked.tolist(), names, strict=True):
                 twins[place].append(name.decode(errors="replace"))
-        return [Signed(*one) for one in zip(documents, signatures, twins, likeness, strict=True)]
+        return [Signed(*one) for one in zip(documents, signatures, self._keys(signatures), twins, likeness, strict=True)]
 
     def nearest(self, signed: Signed) -> Nearest:
         """What is known that is like a document."""
-        own, near = name_of(signed.document.document), self._bands.near(signed.signature)
+        own, near = name_of(signed.document.document), self._bands.near(signed.signature, signed.keys)
         found = [*signed.twins, *(self._names[place] for place in near.places)]
         return Nearest(None if not found or own in found else found[0], max(signed.likeness, near.likeness))
 
@@ -139,28 +143,29 @@ class KnownFiles:
         document = signed.document
         key = ACCEPTED, name_of(document.document)
         if key not in self._recent:
-            self._note(key, Recent(records_of([document], ACCEPTED, 0), signed.signature, ACCEPTED, -1))
+            self._note(key, Recent(records_of([document], ACCEPTED, 0), signed.signature, signed.keys, ACCEPTED, -1))
 
     def forget(self, identities: set[str]) -> None:
         """Files that were let through are refused after all."""
         gone = [self._recent.pop((ACCEPTED, name), None) for name in map(name_of, identities)]
         if any(gone):
-            self._keep_recent(lambda recent: True)
+            self._keep_recent([True] * len(self._recent))
 
     # what is recent
 
     def _note(self, key: tuple[int, str], recent: Recent) -> None:
         self._recent[key] = recent
-        self._bands.add(recent.signature)
+        self._bands.add(recent.signature, recent.keys)
         self._names.append(key[1])
 
-    def _keep_recent(self, kept: Callable[[Recent], bool]) -> None:
-        """Forgets the recent files but some."""
-        before, self._recent = self._recent, {}
-        self._bands, self._names = RecentSignatures(self.rule, self._language), []
-        for key, recent in before.items():
-            if kept(recent):
-                self._note(key, recent)
+    def _keep_recent(self, are_kept: Iterable[bool]) -> None:
+        """Forgets the recent files but some. `are_kept`: whether each of them is."""
+        kept = list(compress(self._recent.items(), are_kept))
+        if len(kept) == len(self._names):
+            return
+        self._recent, self._bands, self._names = {}, RecentSignatures(self.rule), []
+        for key, recent in kept:
+            self._note(key, recent)
 
     def _new_parts(self) -> list[tuple[int, PartInfo, int]]:
         """Parts that are neither on disk nor recent, with their streams' places and about how many documents they have."""
@@ -173,15 +178,20 @@ class KnownFiles:
 
     def _take_in(self, parts: list[tuple[int, PartInfo, int]]) -> None:
         for stream, part, _ in parts:
-            for key in [(stream, name_of(identity)) for identity in part.extra.get("jobs", ())]:
-                if key in self._recent:
-                    self._recent[key] = self._recent[key]._replace(part=part.number)
+            self._note_part(stream, part)
             for batch in batches(self._documents(stream, part)):
-                for record, signature in zip(*self._signed(batch, stream, part), strict=True):
+                records, signatures = self._signed(batch, stream, part)
+                for record, signature, keys in zip(records, signatures, self._keys(signatures), strict=True):
                     key = stream, record["name"].decode(errors="replace")
                     if key not in self._recent:
-                        self._note(key, Recent(record.reshape(1), signature, stream, part.number))
+                        self._note(key, Recent(record.reshape(1), signature, keys, stream, part.number))
             self._seen[stream] += 1
+
+    def _note_part(self, stream: int, part: PartInfo) -> None:
+        """Recent files lie in a part now, and are forgotten once that is on disk."""
+        for key in [(stream, name_of(identity)) for identity in part.extra.get("jobs", ())]:
+            if key in self._recent:
+                self._recent[key] = self._recent[key]._replace(part=part.number)
 
     def _leave_out(self) -> None:
         """Notes which files do not count, and forgets the recent ones among them."""
@@ -206,7 +216,7 @@ class KnownFiles:
             return found
 
         self._out = state, is_out(self._stored.records if self._stored else np.zeros(0, RECORD))
-        self._keep_recent(lambda recent: not is_out(recent.record)[0])
+        self._keep_recent(~is_out(np.concatenate([np.zeros(0, RECORD), *(one.record for one in self._recent.values())])))
         if self._stored is not None:
             self._stored.let_go()
 
@@ -229,7 +239,7 @@ class KnownFiles:
         self._stored, self._seen = stored, seen
         done = stored.head.done if stored is not None else {}
         ends = [done.get(name, (0, ""))[0] for name in self._streams]
-        self._keep_recent(lambda recent: recent.part < 0 or recent.part >= ends[recent.stream])
+        self._keep_recent(one.part < 0 or one.part >= ends[one.stream] for one in self._recent.values())
         self._out = None, self._out[1]
         self._leave_out()
 
@@ -251,6 +261,7 @@ class KnownFiles:
                 done = dict(self._stored.head.done) if self._stored is not None else {}
                 for stream, snapshot in enumerate(snapshots):
                     for part in snapshot.parts[seen[stream] :] if snapshot is not None else ():
+                        self._note_part(stream, part)
                         for batch in batches(self._documents(stream, part)):
                             writer.add(*self._signed(batch, stream, part))
                             if rows // SAY_EVERY < (rows := rows + len(batch)) // SAY_EVERY:
@@ -276,6 +287,10 @@ class KnownFiles:
         rows = iter(sign(new, [self._language] * len(new), self.rule))
         signatures = np.stack([next(rows) if recent is None else recent.signature for recent in found])
         return records_of(documents, stream, part.number), signatures
+
+    def _keys(self, signatures: Signatures) -> list[list[int]]:
+        found: list[list[int]] = band_keys(signatures, self._language, self.rule).tolist()
+        return found
 
     def _documents(self, stream: int, part: PartInfo) -> Iterator[Document]:
         """The documents of a part; one that cannot be read is said and left out."""

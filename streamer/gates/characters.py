@@ -18,6 +18,8 @@ BASE64 = re.compile(r"\b(?:[A-Za-z0-9+/]{30,}+={0,2}+[\r\n]{0,2}+)++")
 ESCAPES = re.compile(r"(?:\\u[0-9a-fA-F]{4}){8,}+")
 HEX_PAIRS = re.compile(r"(?<![0-9A-Za-z\\])(?:(?:0[xX]|\\x)?[0-9a-fA-F]{2}[\s,]*+){8,}+")
 LEAST_BASE64 = 64
+LEAST_HEX = 16  # characters that stand together in hex pairs, but for commas and white space
+IS_HEX = bytes(code >= 128 or code < 32 or chr(code) in "0123456789abcdefABCDEFxX\\" for code in range(256))
 LEAST_ITSELF = 60  # characters of base64 that each such run has, its last signs and ends of lines not counted
 IS_BASE64 = bytes(chr(code).isascii() and (chr(code).isalnum() or chr(code) in "+/") for code in range(256))
 OF_HEX = b"0123456789abcdefABCDEFxX\\, \t\r\n"
@@ -82,8 +84,9 @@ def base64_runs(text: str) -> list[str]:
 
 def hex_pairs(text: str, share: float) -> list[str]:
     """The runs of hex pairs, where their characters are more than a share of the text at all."""
-    others = text.encode("utf-8", "surrogatepass").translate(None, OF_HEX)
-    return HEX_PAIRS.findall(text) if len(others) <= (1 - share) * len(text) else []
+    data = text.encode("utf-8", "surrogatepass")
+    is_possible = len(data.translate(None, OF_HEX)) <= (1 - share) * len(text)
+    return HEX_PAIRS.findall(text) if is_possible and b"\1" * LEAST_HEX in data.translate(IS_HEX, b", \t\r\n") else []
 
 
 def is_base64(run: str) -> bool:

@@ -64,6 +64,7 @@ MEMBERS = np.uint64(ord(" ") - FIRST_MEMBER)  # kinds that names behind a dot ar
 MEMBER_SHIFT, MEMBER_BITS = np.uint64(32), np.uint64(32)
 OPENING, COMMA, DOT = b"(,."
 LEFT_OUT = bytes([NOTHING]) + b"()"
+TRAILING_COMMAS = (b",)", b",]", b",}")
 LOAD = 8  # bytes that are read at once
 MULTIPLIERS = tuple(np.uint64(pow(0x9E3779B97F4A7C15, power, 2**64) | 1) for power in range(1, 9))
 SLOT_BITS = 15
@@ -137,6 +138,16 @@ def structure(code: bytes) -> bytes:
     commas = np.flatnonzero(kinds == COMMA)
     kinds[commas[IS_CLOSING[kinds[commas + 1]]]] = NOTHING
     return kinds.tobytes().translate(None, LEFT_OUT)
+
+
+def structure_size(code: bytes) -> int:
+    """How long the structure of bare code is, without what its words are."""
+    classes = np.frombuffer(code.translate(CLASSES), np.uint8)
+    is_word = classes == WORD
+    is_start = classes != NOTHING
+    is_start[1:] &= ~(is_word[1:] & is_word[:-1])
+    kinds: bytes = classes[is_start].tobytes()
+    return len(kinds.translate(None, LEFT_OUT)) - sum(map(kinds.count, TRAILING_COMMAS))
 
 
 def word_kinds(data: bytes, words: Places, keys: Hashes, are_members: Flags) -> Codes:

@@ -9,7 +9,7 @@ that share to 0.5 to 0.75, so a pair from 0.45 on is also a duplicate where the 
 names alike, are all but equal, unless the files are very short. docs/decisions.md has the figures.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -71,29 +71,25 @@ class Near(NamedTuple):
 
 
 class RecentSignatures:
-    """The signatures of some files of one language, in memory: about 10 KB a file."""
+    """The signatures of some files of one language, in memory: about 10 KB a file. `keys`: a file's row of `band_keys`."""
 
-    def __init__(self, rule: Duplicates, language: str) -> None:
-        self._rule, self._language = rule, language
+    def __init__(self, rule: Duplicates) -> None:
+        self._rule = rule
         self._bands: dict[int, list[int]] = {}
         self._kept: list[Signatures] = []
 
-    def add(self, signature: Signatures) -> None:
-        for key in self._keys(signature):
+    def add(self, signature: Signatures, keys: Iterable[int]) -> None:
+        for key in keys:
             self._bands.setdefault(key, []).append(len(self._kept))
         self._kept.append(signature)
 
-    def near(self, signature: Signatures) -> Near:
+    def near(self, signature: Signatures, keys: Iterable[int]) -> Near:
         """Which of them are near-duplicates of a file, counted from 0 in the order in which they were added."""
-        places = sorted({place for key in self._keys(signature) for place in self._bands.get(key, ())})
+        places = sorted({place for key in keys for place in self._bands.get(key, ())})
         if not places:
             return Near([], 0.0)
         words, is_near = compare(np.stack([self._kept[place] for place in places]), signature, self._rule)
         return Near([place for place, near in zip(places, is_near, strict=True) if near], float(words.max()))
-
-    def _keys(self, signature: Signatures) -> list[int]:
-        found: list[int] = band_keys(signature[None], self._language, self._rule)[0].tolist()
-        return found
 
 
 def band_keys(signatures: Signatures, language: str, rule: Duplicates) -> npt.NDArray[np.uint64]:

@@ -11,7 +11,8 @@ from aiohttp import web
 from generators import worker as workers
 from generators.engines import endpoint as endpoints
 from generators.engines.engine import Engine
-from generators.queue.job import Job
+from generators.gates.gates import judge
+from generators.queue.job import Job, Verdict
 from generators.queue.memory_job_queue import MemoryJobQueue
 from generators.worker import Worker
 from mixer.pool.pool import WorkerState
@@ -168,15 +169,17 @@ def test_a_job_that_the_engine_refuses_is_dead_with_the_engine_s_reason(status: 
     assert [(dead.job.index, "no such thing" in dead.why) for dead in run.queue.dead()] == [(3, True)]
 
 
-def test_a_gate_that_fails_buries_the_job_with_what_it_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any, **__: Any) -> Any:
-        raise RecursionError("too deep")
+def test_a_gate_that_fails_buries_that_job_alone_with_what_it_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(job: Job, *others: Any, **named: Any) -> Verdict:
+        if job.index % 4 == 1:
+            raise RecursionError("too deep")
+        return judge(job, *others, **named)
 
     monkeypatch.setattr(workers, "judge", fail)
     server = Server()
     server.respond = write_file
-    run = Run(server, jobs=2)
-    run.until(lambda: run.queue.count_dead() == 2)
+    run = Run(server)
+    run.until(lambda: run.queue.count_dead() == 3 and run.queue.depth().unpublished == 9)
     assert {dead.why for dead in run.queue.dead()} == {"RecursionError: too deep"}
 
 

@@ -10,7 +10,7 @@ from generators.engines.offline_engine import LABEL, create_app
 from generators.gates.gates import judge
 from generators.queue.job import Completion, Job
 from generators.recipes.recipe import built_in, write_prompt
-from streamer.likeness.near_duplicates import USUAL, RecentSignatures, sign
+from streamer.likeness.near_duplicates import USUAL, RecentSignatures, band_keys, sign
 
 STDLIB = Path(sysconfig.get_path("stdlib"))
 GO = 'package main\n\nimport "fmt"\n\nfunc total(values []int) int {\n\tsum := 0\n\tfor _, value := range values {\n\t\tsum += value\n\t}\n\treturn sum\n}\n\nfunc main() {\n\tfmt.Println(total([]int{1, 2}))\n}\n'  # noqa: E501
@@ -27,17 +27,19 @@ def write(job: Job, recipe: str = "oss-instruct-file") -> Completion:
 
 @pytest.mark.parametrize("name", ["bisect", "heapq", "shlex", "textwrap", "queue", "statistics"])
 def test_variations_of_a_python_seed_pass_the_gates(name: str) -> None:
-    seed, known = (STDLIB / f"{name}.py").read_text(), RecentSignatures(USUAL, "python")
-    known.add(sign([seed], ["python"])[0])
+    seed, known = (STDLIB / f"{name}.py").read_text(), RecentSignatures(USUAL)
+    signatures = sign([seed], ["python"])
+    known.add(signatures[0], band_keys(signatures, "python", USUAL)[0].tolist())
     for index in range(3):
         job = Job(
             language="python", seed_document=name, recipe="file/1", model=LABEL, index=index, text=seed, purpose="order/0"
         )
         verdict = judge(job, write(job))
         assert verdict.text is not None, verdict.reason
-        (signature,) = sign([verdict.text], ["python"])
-        assert not known.near(signature).places
-        known.add(signature)
+        signatures = sign([verdict.text], ["python"])
+        keys = band_keys(signatures, "python", USUAL)[0].tolist()
+        assert not known.near(signatures[0], keys).places
+        known.add(signatures[0], keys)
 
 
 def test_a_go_seed_gives_a_go_file_and_the_same_one_again() -> None:

@@ -27,7 +27,7 @@ from streamer.catalog.redaction import Rule
 from streamer.corpus.parts.publication import BUILDS, FORMAT, duplicates_rule
 from streamer.errors import StoreError
 from streamer.likeness.known_signatures import HEAD, RECORD, SignatureWriter, read_known
-from streamer.likeness.near_duplicates import USUAL, Duplicates, RecentSignatures
+from streamer.likeness.near_duplicates import USUAL, Duplicates, RecentSignatures, band_keys
 from streamer.packing.packing import pack, sidecar_rows
 from streamer.packing.tokenizer import end_of_document_id
 from streamer.publishing.redacting import redact, search
@@ -118,6 +118,20 @@ def test_a_file_is_compared_with_documents_and_with_accepted_files(
     accept(corpus, 500)
     assert found.is_ready(LONG_AGO)
     assert twin(found, near(text_of(500))) == document(500).document
+
+
+def test_files_let_through_leave_the_memory_once_they_are_on_disk(known: Callable[..., KnownFiles], corpus: Catalog) -> None:
+    found = known()
+    for one in found.sign([document(number) for number in range(1000, 1060)]):
+        found.add(one)
+    assert twin(found, near(text_of(1059))) == document(1059).document
+    accept(corpus, *range(1000, 1059))
+    while not found.is_ready(LONG_AGO):
+        pass
+    assert [name for _, name in found._recent] == [document(1059).document]
+    for number in (1000, 1058, 1059):
+        assert twin(found, near(text_of(number))) == document(number).document
+        assert known_itself(found, document(number))
 
 
 def known_itself(known: KnownFiles, one: Document) -> bool:
@@ -319,20 +333,20 @@ def test_the_index_on_disk_finds_what_the_one_in_memory_finds(tmp_path: Path, se
     rows = heads[random_numbers.integers(0, 40, 900)]
     changed = random_numbers.random(rows.shape) < random_numbers.random((900, 1)) * 0.6
     rows = np.where(changed, random_numbers.integers(0, 2**32, rows.shape, dtype=np.uint32), rows)
-    recent = RecentSignatures(USUAL, "go")
+    recent, keys = RecentSignatures(USUAL), band_keys(rows, "go", USUAL).tolist()
     stored = None
     for first in range(0, 800, 50):
         writer = SignatureWriter(tmp_path / "index", stored, USUAL, "go")
         writer.add(np.zeros(50, RECORD), rows[first : first + 50])
         stored = writer.commit({})
-        for row in rows[first : first + 50]:
-            recent.add(row)
+        for place in range(first, first + 50):
+            recent.add(rows[place], keys[place])
     stored = read_known(tmp_path / "index", USUAL)
     assert stored is not None
     assert len(stored.head.runs) < 8
     found = stored.find(rows[800:], "go", np.zeros(800, np.bool_))
     pairs = list(zip(found.asked.tolist(), found.known.tolist(), strict=True))
-    in_memory = [recent.near(row) for row in rows[800:]]
+    in_memory = [recent.near(rows[place], keys[place]) for place in range(800, 900)]
     assert pairs == [(place, near) for place, one in enumerate(in_memory) for near in one.places]
     assert found.likeness.tolist() == [one.likeness for one in in_memory]
     assert len(pairs) > 100

@@ -207,6 +207,8 @@ def test_declarations_beside_their_script_are_output_where_the_compiler_wrote_th
         (EncodedData(), f'PICTURE = "{SCRAMBLED}"\n', "python", True),
         (EncodedData(), CODE * 90 + f'KEY = "{SCRAMBLED[:900]}"\n', "python", False),
         (EncodedData(), "char a[] = {\n" + "0x1f, 0x8b, 0x08, 0x2c, 0x3d, 0x4e, 0x5a, 0x67,\n" * 60 + "};\n", "c", True),
+        (EncodedData(), "KEY = (\n" + '"\\x1f\\x8b\\x08\\x2c\\x3d\\x4e\\x5a\\x67"\n' * 60 + ")\n", "python", True),
+        (EncodedData(), "KEY =\n" + "1f8b\u2003082c\v3d4e\n5a67, 9b\n" * 60, "python", True),
         (EncodedData(), "/" * 80 + "\n" + CODE + "# " + "=" * 2000 + "\n", "python", False),
         (EncodedData(), "".join(f"some_rather_long_function_name_{n}\n" for n in range(90)), "python", False),
         (Data(), "INSERT INTO t VALUES (1, 'a');\n" * 600, "sql", True),

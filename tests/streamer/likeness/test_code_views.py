@@ -11,6 +11,7 @@ from streamer.likeness.code_views import (
     bare_code,
     letters,
     structure,
+    structure_size,
     window_hashes,
 )
 
@@ -38,6 +39,7 @@ def view(code: bytes, language: str = "python") -> bytes:
 def test_the_structure_is_that_of_every_spelling(spelling: str) -> None:
     assert SPELLINGS[spelling] != CODE
     assert view(SPELLINGS[spelling]) == view(CODE)
+    assert structure_size(bare_code(SPELLINGS[spelling], "python")) == len(view(CODE))
 
 
 @pytest.mark.parametrize(
