@@ -36,7 +36,7 @@ from streamer.publishing.merging import MERGED_BYTES
 from streamer.publishing.publication import publish_path
 
 LANGUAGES = ("python", "go", "rust", "javascript")
-DAY_S, ANSWER_S, TICK_S, PLAN_S = 86_400.0, 20.0, 8.0, 16.0
+DAY_S, ANSWER_S, TICK_S, PLAN_S = 86_400.0, 20.0, 16.0, 16.0
 REFUSED, BURIED = 1 / 20, 1 / 500
 BATCHES, BATCH = 50, 8
 WORDS = 40  # of an answer
