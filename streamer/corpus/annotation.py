@@ -150,8 +150,9 @@ class AnnotatorProcess:
         """Lets the model load, unless it does so at once."""
         if self.recipe.embedder == NGRAMS or self._process is not None:
             return
-        command = [sys.executable, "-P", "-m", "streamer.scoring.annotator_process", self.recipe.embedder]
-        command += [str(self.recipe.section_tokens), str(self._request), str(self._result)]
+        recipe = msgspec.json.encode(self.recipe).decode()
+        command = [sys.executable, "-P", "-m", "streamer.scoring.annotator_process", recipe]
+        command += [str(self._request), str(self._result)]
         paths = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         with self._errors.open("w") as errors:
             self._process = subprocess.Popen(
@@ -179,8 +180,9 @@ class AnnotatorProcess:
         """Waits for the annotator. Raises: CorpusError when it cannot work."""
         if self._process is None:
             request = msgspec.msgpack.decode(self._request.read_bytes(), type=Request)
-            embedder = load_embedder(self.recipe.embedder, section_tokens=self.recipe.section_tokens)
-            return fit_request(request, embedder, lambda done, total: progress.report("annotate", done, total))
+            return fit_request(
+                request, load_embedder(self.recipe), lambda done, total: progress.report("annotate", done, total)
+            )
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith("annotated "):

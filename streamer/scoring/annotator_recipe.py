@@ -57,6 +57,7 @@ class AnnotatorRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     Attributes:
         name: What it is called. Each training that gives another one is a version of it.
         embedder: The model that embeds: a name of sentence-transformers or a folder, or `ngrams`, which needs no model.
+        precision: What the model computes in: `float32`, or `bfloat16`, nearly twice as fast on processors that know it.
         head: `logistic`, which tells positives from random documents, or `ridge`, which foretells a judge's labels.
         sections: How many sections of a file are read, spread evenly from its top to its bottom. A score is the mean over
             them.
@@ -72,6 +73,7 @@ class AnnotatorRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     name: Name
     embedder: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] = MODEL
+    precision: Literal["float32", "bfloat16"] = "float32"
     head: Literal["logistic", "ridge"] = "logistic"
     sections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 3
     section_tokens: Annotated[int, msgspec.Meta(ge=16, le=8192)] = 512

@@ -1,26 +1,43 @@
-"""The annotator's fast student: hashed n-grams and a ridge regression, fitted to the annotator's scores.
+"""The annotator's fast student: a ridge regression on hashed n-grams and on what the annotator's own model says of single
+tokens, fitted to the annotator's scores.
 
 Always holds: the student's scores lie on the annotator's scale (within each language its predictions are mapped to the
 annotator's scores of the same rank), so that both can be ranked together; the same texts and scores give the same student.
+
+How: each token of the model's vocabulary is embedded alone, once. A section is the mean of its tokens' vectors, rare tokens
+weighing more, as model2vec has it. The regression makes of each vector one number, so that a student is a weight for each
+token beside those of the n-grams. Measured: docs/decisions.md.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from tokenizers import Tokenizer
 
 from streamer.scoring.sections import cut_sections
 
 CODE_WORD = r"[A-Za-z_]\w*|\d+|[^\w\s]|\n[ \t]*"
-NUM_FEATURES = 2**16
+NUM_FEATURES, DIMENSIONS = 2**16, 256
+COUNTS = 100.0  # a word's share of its text times this, of which the logarithm is a feature
 NUM_FOLDS = 5
-RIDGE = 1.0
+RIDGE, SCALE = 0.5, 16.0
+LEAST = 1e-4  # a chance below it counts as it
 BEST = 0.05  # of a language's files: those that a student must not lose
 FEW_FILES = 20  # of a language, with fewer all languages' files together give its scale
 EVERY = ""  # all languages together
 Scores = npt.NDArray[np.float64]
+Embed = Callable[[list[str]], Any]
+
+
+class Model(NamedTuple):
+    """What embeds texts, and its tokenizer.json."""
+
+    embed: Embed
+    tokenizer: str
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +59,17 @@ class Scale(msgspec.Struct, frozen=True):
     scores: Scores
 
 
+class TokenWeights(msgspec.Struct, frozen=True, kw_only=True):
+    """A weight for each token of a tokenizer.json. A text's number is the mean over its sections of their tokens' mean."""
+
+    tokenizer: str
+    weights: npt.NDArray[np.float32]
+
+    def score(self, tokenizer: Tokenizer, texts: Sequence[str], *, section_tokens: int) -> Scores:
+        """(texts,) by the tokenizer of this text."""
+        return mean_over_sections(tokenizer, texts, self.weights[:, None], section_tokens=section_tokens).ravel()
+
+
 class Student(msgspec.Struct, frozen=True, kw_only=True):
     """A fitted student. `pass_on`: which share of a language's files the annotator reads itself; `agreement` and `scales` by
     language, under "" of all together.
@@ -50,6 +78,7 @@ class Student(msgspec.Struct, frozen=True, kw_only=True):
     section_tokens: int
     pass_on: float
     weights: npt.NDArray[np.float32]
+    tokens: TokenWeights | None
     bias: float
     scales: dict[str, Scale]
     agreement: dict[str, Agreement]
@@ -60,6 +89,9 @@ class Student(msgspec.Struct, frozen=True, kw_only=True):
             return np.zeros(0)
         rows = hash_files(texts, section_tokens=self.section_tokens)
         found = np.asarray(rows @ self.weights.astype(np.float64)).ravel() + self.bias
+        if self.tokens is not None:
+            tokenizer = parse_tokenizer(self.tokens.tokenizer)
+            found += self.tokens.score(tokenizer, texts, section_tokens=self.section_tokens)
         for language, mine in by_language(languages):
             scale = self.scales.get(language, self.scales[EVERY])
             found[mine] = np.interp(found[mine], scale.predicted, scale.scores)
@@ -84,8 +116,53 @@ def hash_ngrams(texts: Sequence[str]) -> Any:
 
 
 def hash_files(texts: Sequence[str], *, section_tokens: int) -> Any:
-    """(texts, 65536) features of the sections that the annotator would see."""
-    return hash_ngrams(["\n".join(cut_sections(text, section_tokens=section_tokens)) for text in texts])
+    """(texts, 65536) features of the sections that the annotator would see, in logarithms, each row of length 1."""
+    from sklearn.preprocessing import normalize
+
+    rows = hash_ngrams(["\n".join(cut_sections(text, section_tokens=section_tokens)) for text in texts])
+    rows.data = np.log1p(rows.data * COUNTS)
+    return normalize(rows)
+
+
+@lru_cache(maxsize=2)
+def parse_tokenizer(text: str) -> Tokenizer:
+    found = Tokenizer.from_str(text)
+    found.no_truncation()
+    found.no_padding()
+    return found
+
+
+def cut_and_encode(tokenizer: Tokenizer, texts: Sequence[str], *, section_tokens: int) -> list[list[list[int]]]:
+    """Of each text the ids of its sections."""
+    cut = [cut_sections(text, section_tokens=section_tokens) for text in texts]
+    encoded = iter(tokenizer.encode_batch_fast([one for found in cut for one in found], add_special_tokens=False))
+    return [[next(encoded).ids for _ in found] for found in cut]
+
+
+def mean_over_sections(
+    tokenizer: Tokenizer, texts: Sequence[str], vectors: npt.NDArray[Any], *, section_tokens: int
+) -> npt.NDArray[np.float64]:
+    """(texts, columns) of (tokens, columns) vectors: the mean over a text's sections of their tokens' mean."""
+    found = np.zeros((len(texts), vectors.shape[1]))
+    for place, sections in enumerate(cut_and_encode(tokenizer, texts, section_tokens=section_tokens)):
+        means = [vectors[ids].mean(axis=0, dtype=np.float64) for ids in sections if ids]
+        if means:
+            found[place] = np.mean(means, axis=0)
+    return found
+
+
+def token_vectors(tokenizer: Tokenizer, embed: Embed, texts: Sequence[str], *, section_tokens: int) -> npt.NDArray[Any]:
+    """(tokens, at most 256) float32 of the tokens that occur in some texts, each embedded alone; 0 for the others."""
+    from sklearn.decomposition import PCA
+
+    encoded = cut_and_encode(tokenizer, texts, section_tokens=section_tokens)
+    seen = sorted({token for sections in encoded for ids in sections for token in ids})
+    words = [tokenizer.decode([token], skip_special_tokens=False).removeprefix("##") or " " for token in seen]
+    rows = np.asarray(embed(words), np.float64)
+    reduced = PCA(min(DIMENSIONS, *rows.shape), random_state=0).fit_transform(rows)
+    found = np.zeros((tokenizer.get_vocab_size(), reduced.shape[1]), np.float32)
+    found[seen] = reduced * np.log(2.0 + np.array(seen))[:, None]  # a vocabulary has its frequent tokens first
+    return found
 
 
 def fit_student(
@@ -96,25 +173,46 @@ def fit_student(
     section_tokens: int,
     pass_on: float,
     beside: int = 0,
+    model: Model | None = None,
 ) -> Student:
     """Fits a student to the annotator's scores of these texts (at least 2).
 
-    Args: beside, how many of the first texts are not of the kind that it will score, so that the agreement leaves them out.
+    Args: model, what embeds for the annotator, for a weight of each token; beside, how many of the first texts are not of
+        the kind that it will score, so that the agreement leaves them out.
     """
     from sklearn.linear_model import Ridge
 
     def fit(rows: Any, values: Scores) -> Any:
         return Ridge(alpha=RIDGE, solver="sparse_cg", tol=1e-6).fit(rows, values)
 
-    rows, wanted = hash_files(texts, section_tokens=section_tokens), np.asarray(scores, dtype=np.float64)
-    unseen = by_folds(fit, rows, wanted)
-    whole = fit(rows, wanted)
+    wanted = np.asarray(scores, dtype=np.float64)
+    rows, vectors, scale = hash_files(texts, section_tokens=section_tokens), None, 1.0
+    if model is not None:
+        from scipy.sparse import csr_matrix, hstack
+
+        tokenizer = parse_tokenizer(model.tokenizer)
+        vectors = token_vectors(tokenizer, model.embed, texts, section_tokens=section_tokens)
+        means = mean_over_sections(tokenizer, texts, vectors, section_tokens=section_tokens)
+        scale = 1 / (SCALE * max(float(means.std(axis=0).mean()), 1e-12))  # so that both kinds of features weigh alike
+        rows = hstack([rows, csr_matrix(means * scale)]).tocsr()
+    target = wanted
+    if wanted.min() >= 0 and wanted.max() <= 1:  # chances
+        clipped = np.clip(wanted, LEAST, 1 - LEAST)
+        target = np.log(clipped / (1 - clipped))
+    unseen = by_folds(fit, rows, target)
+    whole = fit(rows, target)
+    weights = np.asarray(whole.coef_, np.float64).ravel()
+    tokens = None
+    if model is not None and vectors is not None:
+        by_token = (vectors @ weights[NUM_FEATURES:] * scale).astype(np.float32)
+        tokens = TokenWeights(tokenizer=model.tokenizer, weights=by_token)
     places = dict(by_language(languages))
     groups = {EVERY: np.arange(len(wanted)), **{name: mine for name, mine in places.items() if len(mine) >= FEW_FILES}}
     return Student(
         section_tokens=section_tokens,
         pass_on=pass_on,
-        weights=np.asarray(whole.coef_, dtype=np.float32).ravel(),
+        weights=weights[:NUM_FEATURES].astype(np.float32),
+        tokens=tokens,
         bias=float(whole.intercept_),
         scales={name: Scale(np.sort(unseen[mine]), np.sort(wanted[mine])) for name, mine in groups.items()},
         agreement={
@@ -161,6 +259,7 @@ def encode_student(student: Student) -> bytes:
         "section_tokens": student.section_tokens,
         "pass_on": student.pass_on,
         "weights": student.weights.astype("<f4").tobytes(),
+        "tokens": student.tokens and [student.tokens.tokenizer, student.tokens.weights.astype("<f4").tobytes()],
         "bias": student.bias,
         "scales": {
             name: [column.astype("<f8").tobytes() for column in (scale.predicted, scale.scores)]
@@ -176,10 +275,12 @@ def decode_student(data: bytes) -> Student:
     scales = {
         name: Scale(*(np.frombuffer(column, "<f8") for column in columns)) for name, columns in plain["scales"].items()
     }
+    tokens = plain["tokens"]
     return Student(
         section_tokens=plain["section_tokens"],
         pass_on=plain["pass_on"],
         weights=np.frombuffer(plain["weights"], "<f4"),
+        tokens=tokens and TokenWeights(tokenizer=tokens[0], weights=np.frombuffer(tokens[1], "<f4")),
         bias=plain["bias"],
         scales=scales,
         agreement=msgspec.convert(plain["agreement"], dict[str, Agreement]),

@@ -20,6 +20,7 @@ import xxhash
 
 from streamer.catalog.catalog import Catalog
 from streamer.errors import CorpusError
+from streamer.extras import require
 from streamer.packing.grouping import random_key
 from streamer.scoring import annotator
 from streamer.scoring.annotator import NGRAMS, Embed, Features, apply_head, embed_files, fit_head
@@ -27,7 +28,7 @@ from streamer.scoring.annotator_recipe import AnnotatorRecipe
 from streamer.scoring.evaluation import roc_auc
 from streamer.scoring.labels import load_labels
 from streamer.scoring.positives import Draw, Text, read_files, read_streams
-from streamer.scoring.student import rank_correlation
+from streamer.scoring.student import hash_ngrams, rank_correlation
 from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body
 
@@ -71,11 +72,12 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Embedder(NamedTuple):
-    """What turns sections into rows of numbers."""
+    """What turns sections into rows of numbers. `tokenizer`: its model's tokenizer.json, where it has one."""
 
     embed: Embed
     name: str
     fingerprint: str
+    tokenizer: str | None = None
 
 
 class Sample(NamedTuple):
@@ -86,12 +88,16 @@ class Sample(NamedTuple):
     warnings: list[str]
 
 
-def load_embedder(name: str, *, section_tokens: int) -> Embedder:
-    """Raises: CorpusError when the model is not here or cannot be loaded."""
-    if name == NGRAMS:
-        return Embedder(*annotator.load_embedder(name, section_tokens=section_tokens), fingerprint=NGRAMS)
-    folder, _ = annotator.resolve_model(name)
-    return Embedder(*annotator.load_embedder(name, section_tokens=section_tokens), fingerprint=fingerprint_of(Path(folder)))
+def load_embedder(recipe: AnnotatorRecipe) -> Embedder:
+    """Raises: CorpusError when the model is not here or cannot be loaded, MissingExtraError."""
+    if recipe.embedder == NGRAMS:
+        require("an annotator", "corpus")
+        return Embedder(hash_ngrams, NGRAMS, NGRAMS)
+    folder, name = annotator.resolve_model(recipe.embedder)
+    embed = annotator.load_model(folder, section_tokens=recipe.section_tokens, precision=recipe.precision)
+    tokenizer = Path(folder) / "tokenizer.json"
+    text = tokenizer.read_text("utf-8") if tokenizer.exists() else None
+    return Embedder(embed, name, fingerprint_of(Path(folder)), text)
 
 
 def fingerprint_of(folder: Path) -> str:
@@ -181,7 +187,7 @@ def gather_labelled(catalog: Catalog, recipe: AnnotatorRecipe) -> Sample:
 
 def train(catalog: Catalog, recipe: AnnotatorRecipe, sample: Sample, progress: Progress = lambda *_: None) -> Trained:
     """Trains a head on a sample and keeps it as a version, unless one is the same. Raises: CorpusError."""
-    embedder = load_embedder(recipe.embedder, section_tokens=recipe.section_tokens)
+    embedder = load_embedder(recipe)
     return keep(catalog, fit_sample(recipe, sample, embedder, progress)[0])
 
 
@@ -266,7 +272,7 @@ def score(
     Args: embedder, what `load_embedder` gave for the annotator, where it is at hand.
     Raises: CorpusError when the embedder is not here or is another one.
     """
-    embedder = embedder or load_embedder(trained.recipe.embedder, section_tokens=trained.recipe.section_tokens)
+    embedder = embedder or load_embedder(trained.recipe)
     if embedder.fingerprint != trained.fingerprint:
         raise CorpusError(
             f"annotator {trained.label} was trained on {trained.embedder} with fingerprint {trained.fingerprint}; here it "
@@ -290,7 +296,7 @@ def load_scorer(catalog: Catalog, label: str) -> Callable[[str], float]:
     Raises: CorpusError when there is none, or its embedder is not here or is another one.
     """
     trained = load(catalog, label)
-    embedder = load_embedder(trained.recipe.embedder, section_tokens=trained.recipe.section_tokens)
+    embedder = load_embedder(trained.recipe)
     score(trained, ["text"], embedder=embedder)  # whether they fit
     return lambda text: float(score(trained, [text], embedder=embedder)[0])
 

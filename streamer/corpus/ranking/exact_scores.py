@@ -19,6 +19,7 @@ from streamer.corpus.progress import Progress, Tally
 from streamer.corpus.spool import read_at, read_places, write_through
 from streamer.scoring import trained as annotators
 from streamer.scoring.annotator import NGRAMS
+from streamer.scoring.annotator_recipe import AnnotatorRecipe
 from streamer.scoring.trained import Embedder, Trained
 
 TASK_DOCUMENTS, TASK_NGRAMS = 256, 8192
@@ -119,7 +120,7 @@ class ExactScorer(PipelineStep):  # type: ignore[misc]
         task = msgspec.msgpack.decode(task_path(self.folder, rank).read_bytes(), type=Task)
         with Tally(self.folder / "tallies", rank) as tally:
             found = list(self.source.at(task.key, task.places))
-            embedder = load_once(self.trained.recipe.embedder, self.trained.recipe.section_tokens, self.threads)
+            embedder = load_once(self.trained.recipe, self.threads)
             scores = annotators.score(self.trained, [one.text for one in found], embedder=embedder)
             rows = [(one.document, round(score, 6)) for one, score in zip(found, scores.tolist(), strict=True)]
             write_through(scores_path(self.folder, rank), msgspec.msgpack.encode(rows))
@@ -136,13 +137,13 @@ def scores_path(folder: Path, rank: int) -> Path:
 
 
 @lru_cache(maxsize=2)
-def load_once(name: str, section_tokens: int, threads: int) -> Embedder:
+def load_once(recipe: AnnotatorRecipe, threads: int) -> Embedder:
     """One embedder for all tasks of a process."""
-    if name != NGRAMS:
+    if recipe.embedder != NGRAMS:
         import torch
 
         torch.set_num_threads(threads)
-    return annotators.load_embedder(name, section_tokens=section_tokens)
+    return annotators.load_embedder(recipe)
 
 
 def score_exactly(

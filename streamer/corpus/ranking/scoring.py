@@ -19,14 +19,14 @@ import numpy.typing as npt
 import xxhash
 
 from streamer.catalog.catalog import Catalog
-from streamer.corpus.executors import Execution
+from streamer.corpus.executors import Execution, cores
 from streamer.corpus.progress import Progress, Report, silent
-from streamer.corpus.ranking.exact_scores import Place, Source, StreamParts, score_exactly
+from streamer.corpus.ranking.exact_scores import Place, Source, StreamParts, load_once, score_exactly
 from streamer.corpus.work_folder import WorkFolder, told
 from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
 from streamer.scoring.score_sets import Scores, put_scores, scored_parts
-from streamer.scoring.student import Student, fit_student
+from streamer.scoring.student import Model, Student, fit_student
 from streamer.scoring.students import keep_student, load_student
 from streamer.scoring.trained import Trained
 
@@ -146,12 +146,14 @@ def teach(trained: Trained, source: Source, folder: Path, how: Execution, progre
         one.document: (one.text, one.language) for key, places in listed.at(chosen).items() for one in source.at(key, places)
     }
     ids = sorted(texts)
+    embedder = load_once(trained.recipe, cores())
     return fit_student(
         [texts[one][0] for one in ids],
         [texts[one][1] for one in ids],
         np.array([scores[one] for one in ids]),
         section_tokens=trained.recipe.section_tokens,
         pass_on=trained.recipe.student.pass_on,
+        model=None if embedder.tokenizer is None else Model(embedder.embed, embedder.tokenizer),
     )
 
 

@@ -26,7 +26,7 @@ def test_good_files_score_above_others(model: str) -> None:
     recipe = AnnotatorRecipe(name="a", embedder=model, section_tokens=32, positives=positives)
     texts = [Text("", text, language) for language, found in (("python", GOOD), ("sql", OTHER)) for text in found]
     sample = Sample(texts, np.repeat([1.0, 0.0], [len(GOOD), len(OTHER)]), [])
-    (first, unseen), (second, _) = (fit_sample(recipe, sample, load_embedder(model, section_tokens=32)) for _ in range(2))
+    (first, unseen), (second, _) = (fit_sample(recipe, sample, load_embedder(recipe)) for _ in range(2))
     assert first == second
     assert first["figure"] > 0.9
     assert unseen[: len(GOOD)].min() > unseen[len(GOOD) :].max()
