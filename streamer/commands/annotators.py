@@ -117,7 +117,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
     from streamer.catalog.catalog import Catalog
     from streamer.commands.progress_line import ProgressLine
-    from streamer.scoring.benchmarks import choose_documents, judge, read_solutions
+    from streamer.scoring.evaluating.benchmarks import choose_documents, judge, read_solutions
     from streamer.scoring.trained import load
 
     catalog, progress = Catalog(options.root), ProgressLine(sys.stderr)

@@ -11,7 +11,7 @@ from deploy.command_line import main
 from streamer import Catalog
 from streamer.errors import CorpusError
 from streamer.publishing.publication import publish_path
-from streamer.scoring.benchmarks import read_solutions
+from streamer.scoring.evaluating.benchmarks import read_solutions
 from streamer.scoring.positives import read_streams
 from streamer.scoring.trained import is_seen, load
 

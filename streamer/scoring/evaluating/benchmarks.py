@@ -19,7 +19,7 @@ from streamer.errors import CorpusError
 from streamer.likeness.decontamination import find_files
 from streamer.likeness.tasks import NAMES, PROMPTS, SOLUTIONS, first_text, language_of
 from streamer.packing.grouping import random_key
-from streamer.scoring.evaluation import Figures, Scored, compare, scored
+from streamer.scoring.evaluating.evaluation import Figures, Scored, compare, scored
 from streamer.scoring.positives import Draw, Text, read_streams
 from streamer.scoring.trained import Trained, is_seen, score
 
