@@ -1,7 +1,7 @@
 """How the documents of a key score in a set of streams: a histogram over its tiers, and documents by their scores.
 
 Always holds: of a key only sidecars are read, at most `MOST_PARTS` of them and about `MOST_BYTES`, evenly from all tiers; an
-answer says how many of the parts it is of. What was read is kept while no log of the streams grows.
+answer says how many of the parts it is of. When a stream grows, only parts that were not read yet are read.
 
 How: where not all parts of a tier were read, each document that was read stands for as many as the tier has rows for one
 that was read. Documents are listed from what was read alone.
@@ -87,13 +87,27 @@ class Sample(NamedTuple):
     owners: npt.NDArray[np.int64]
     weights: npt.NDArray[np.float64]
 
+    def by_part(self) -> dict[tuple[str, str], Read]:
+        """What was read of each part, by its id and where it lay."""
+        ends = np.searchsorted(self.owners, np.arange(1, len(self.parts)))
+        columns = zip(*(np.split(column, ends) for column in self.read), strict=True)
+        return {(part.part_id, part.folder): Read(*read) for (_, part), read in zip(self.parts, columns, strict=False)}
+
+
+class Kept(NamedTuple):
+    """What is kept of a key, and as of when."""
+
+    version: str
+    sample: Sample
+    histogram: Histogram
+
 
 class Scores:
     """Scores of the documents of a catalog's streams. One thread at a time."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._kept: dict[tuple[str, str], tuple[str, Sample]] = {}
+        self._kept: dict[tuple[str, str], Kept] = {}
 
     def version(self, set: str, key: str) -> str:
         """Changes with every entry of the streams. Raises: StreamError where there is none."""
@@ -102,20 +116,7 @@ class Scores:
 
     def histogram(self, set: str, key: str) -> Histogram:
         """Raises: StreamError where the set has no stream of the key, PartError."""
-        sample = self._sample(set, key)
-        scores = sample.read.scores
-        counts, edges = np.histogram(scores, BINS, weights=sample.weights) if len(scores) else (np.zeros(0), np.zeros(0))
-        tiers = [tier_of(sample, snapshot) for snapshot in sample.snapshots]
-        return Histogram(
-            documents=round(sample.weights.sum()),
-            parts=sum(tier.parts for tier in tiers),
-            parts_read=len(sample.parts),
-            bins=[
-                Bin(low=low, high=high, documents=round(count))
-                for low, high, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
-            ],
-            tiers=tiers,
-        )
+        return self._kept_of(set, key).histogram
 
     def documents(
         self, set: str, key: str, *, low: float = -math.inf, high: float = math.inf, worst: bool, first: int, count: int
@@ -123,7 +124,7 @@ class Scores:
         """Documents that were read and score at least `low` and less than `high`, the best first or the worst: those from
         `first` on, at most `count`. Raises: StreamError where the set has no stream of the key, PartError.
         """
-        sample = self._sample(set, key)
+        sample = self._kept_of(set, key).sample
         inside = np.flatnonzero((sample.read.scores >= low) & (sample.read.scores < high))
         order = inside[np.argsort(sample.read.scores[inside] * (1 if worst else -1), kind="stable")]
         chosen = order[first : first + count]
@@ -147,21 +148,25 @@ class Scores:
             raise StreamError(f"there is no stream {whole} under {self._catalog.store.url}; see phasemix streams list")
         return sorted(names)
 
-    def _sample(self, set: str, key: str) -> Sample:
+    def _kept_of(self, set: str, key: str) -> Kept:
         version = self.version(set, key)
         kept = self._kept.pop((set, key), None)
-        if kept is None or kept[0] != version:
-            kept = version, self._read(self._catalog.snapshots(self._names(set, key)))
+        if kept is None or kept.version != version:
+            known = {} if kept is None else kept.sample.by_part()
+            sample = self._read(self._catalog.snapshots(self._names(set, key)), known)
+            kept = Kept(version, sample, histogram_of(sample))
         self._kept[set, key] = kept
         while len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]
-        return kept[1]
+        return kept
 
-    def _read(self, snapshots: Sequence[Snapshot]) -> Sample:
+    def _read(self, snapshots: Sequence[Snapshot], known: dict[tuple[str, str], Read]) -> Sample:
         tokens = [snapshot for snapshot in snapshots if snapshot.kind == "tokens"]
         chosen = choose_parts(tokens)
         read = partial(read_scores, self._catalog.store)
-        found = [self._catalog.of_part(stream, part, read) for stream, part in chosen]
+        found = [
+            known.get((part.part_id, part.folder)) or self._catalog.of_part(stream, part, read) for stream, part in chosen
+        ]
         rows = dict.fromkeys((snapshot.name for snapshot in tokens), 0)
         for stream, part in chosen:
             rows[stream] += part.samples
@@ -170,6 +175,22 @@ class Scores:
         weights = np.array([samples[stream] / max(1, rows[stream]) for stream, _ in chosen], np.float64)
         whole = Read(*(np.concatenate(column) for column in zip(NOTHING, *found, strict=True)))
         return Sample(tokens, chosen, whole, np.repeat(np.arange(len(chosen)), counts), np.repeat(weights, counts))
+
+
+def histogram_of(sample: Sample) -> Histogram:
+    scores = sample.read.scores
+    counts, edges = np.histogram(scores, BINS, weights=sample.weights) if len(scores) else (np.zeros(0), np.zeros(0))
+    tiers = [tier_of(sample, snapshot) for snapshot in sample.snapshots]
+    return Histogram(
+        documents=round(sample.weights.sum()),
+        parts=sum(tier.parts for tier in tiers),
+        parts_read=len(sample.parts),
+        bins=[
+            Bin(low=low, high=high, documents=round(count))
+            for low, high, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
+        ],
+        tiers=tiers,
+    )
 
 
 def tier_of(sample: Sample, snapshot: Snapshot) -> Tier:

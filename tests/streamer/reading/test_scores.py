@@ -112,6 +112,8 @@ def test_what_was_read_is_read_again_only_when_a_tier_grew(
     add(catalog, "scored/python/q95", [source("new", 2.0)])
     assert scores.version("scored", "python") != before
     assert scores.histogram("scored", "python").documents == 61
+    assert len(read) == 22  # the new part alone
+    assert scores.histogram("scored", "python") == Scores(catalog).histogram("scored", "python")
 
 
 def test_of_many_parts_a_bounded_number_is_read_and_numbers_are_estimates(
