@@ -18,6 +18,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "rensa",
         "license_expression",
         "kingfisher_sdk",
+        "matplotlib",
         "tree_sitter_language_pack",
     ),
     "generators": ("aiohttp", "redis", "rensa", "kingfisher_sdk", "tree_sitter_language_pack", "fastapi", "uvicorn"),

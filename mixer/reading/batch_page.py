@@ -11,7 +11,7 @@ import msgspec
 from mixer.errors import RunError
 from mixer.reading.trace import PlacedRow, Trace
 from streamer.catalog.catalog import Catalog
-from streamer.reading.passages import Passage, Passages, Place
+from streamer.reading.looking.passages import Passage, Passages, Place
 
 MOST_AHEAD = 1 << 12  # batches past the ledger's end that a request may have planned
 

@@ -19,6 +19,7 @@ TOO_DEEP = f"the body is nested deeper than {MOST_DEPTH} levels; send a flatter 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 Reference = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*(@[1-9][0-9]*)?$", max_length=80)]
 Stream = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._@/-]*$", max_length=400)]
+Word = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._@-]*$", max_length=64)]
 Line = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=1000)]
 Toml = Annotated[str, Meta(max_length=1 << 19)]
 
@@ -136,6 +137,30 @@ class OfRows(OfStream, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`limit` rows of a stream from row `first` on, counted over its parts."""
 
     first: Step = 0
+    limit: Annotated[int, Meta(ge=1, le=32)] = 8
+
+
+class OfDocument(OfStream, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A document of the part that an entry of the stream's log names."""
+
+    part: Step
+    document: Line
+
+
+class OfScores(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The streams SET/KEY and SET/KEY/*."""
+
+    set: Word
+    key: Word
+
+
+class OfScored(OfScores, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`limit` documents from the one with index `first` on, of those that score at least `low` and less than `high`."""
+
+    order: Annotated[str, Meta(pattern="^(best|worst)$")] = "best"
+    low: float | None = None
+    high: float | None = None
+    first: Annotated[int, Meta(ge=0, le=1 << 24)] = 0
     limit: Annotated[int, Meta(ge=1, le=32)] = 8
 
 

@@ -1,5 +1,6 @@
 """What the routes share: the catalog, and what is kept of it between requests, which may be lost at any time."""
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -16,9 +17,11 @@ from mixer.runs.runs import Runs
 from mixer.runs.series import Curves
 from mixer.service.ledgers import HeldLedger
 from mixer.service.metrics import Gauges, Metrics
+from mixer.service.requests import OfScored, OfScores
 from mixer.service.route import named_in_path
 from streamer.catalog.catalog import Catalog
-from streamer.reading.passages import Passage, Passages
+from streamer.reading.looking.passages import Passage, Passages
+from streamer.reading.looking.scores import Histogram, ScoredDocument, Scores
 from streamer.store.store import Store
 
 MOST_TRACED = 4  # runs whose planned batches stay in memory
@@ -35,6 +38,7 @@ class Shelf:
         self._curves: dict[str, Curves] = {}
         self._batches: dict[str, BatchPages] = {}
         self._passages, self._reading = Passages(self.catalog), threading.Lock()
+        self._scores, self._scoring = Scores(self.catalog), threading.Lock()
         self._lock = threading.Lock()
         self._probed_s: float | None = None
 
@@ -73,6 +77,28 @@ class Shelf:
         """The documents in rows [first, first + count) of a stream."""
         with self._reading:
             return self._passages.window(stream, first, count)
+
+    def document(self, stream: str, part: int, document: str) -> list[Passage]:
+        """One document of a part of a stream."""
+        with self._reading:
+            return self._passages.document(stream, part, document)
+
+    def scores_version(self, asked: OfScores) -> str:
+        """Changes with every part of the streams of a set's key."""
+        return digest(iter([self._scores.version(asked.set, asked.key)]))
+
+    def histogram(self, asked: OfScores) -> Histogram:
+        """How the documents of a set's key score."""
+        with self._scoring:
+            return self._scores.histogram(asked.set, asked.key)
+
+    def scored(self, asked: OfScored) -> list[ScoredDocument]:
+        """Documents of a set's key by their scores."""
+        low, high = (-math.inf if asked.low is None else asked.low), (math.inf if asked.high is None else asked.high)
+        with self._scoring:
+            return self._scores.documents(
+                asked.set, asked.key, low=low, high=high, worst=asked.order == "worst", first=asked.first, count=asked.limit
+            )
 
     def run_version(self, name: str) -> str:
         """Changes with every entry of a run and every report."""

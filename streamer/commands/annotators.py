@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamer.commands.options import add_json, add_root
@@ -31,6 +32,7 @@ def add_annotator(parser: argparse.ArgumentParser) -> Any:
     evaluate.add_argument("--from", dest="glob", default="documents/*", metavar="GLOB", help="streams of documents")
     evaluate.add_argument("--files", type=int, default=1000, metavar="N", help="random documents (default: 1000)")
     evaluate.add_argument("--seed", type=int, default=0)
+    evaluate.add_argument("--plot", metavar="FOLDER", help="write ROC curves, histograms of scores and a page there")
     evaluate.set_defaults(run=run_evaluate)
     look = actions.add_parser("look", help="show documents with their scores")
     look.add_argument("annotator", metavar="ANNOTATOR")
@@ -117,9 +119,15 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
     from streamer.catalog.catalog import Catalog
     from streamer.commands.progress_line import ProgressLine
-    from streamer.scoring.benchmarks import choose_documents, judge, read_solutions
+    from streamer.extras import require
+    from streamer.scoring.evaluating.benchmarks import PER_LANGUAGE, choose_documents, judge, read_solutions
+    from streamer.scoring.evaluating.page import prepare_folder, write_evaluation
     from streamer.scoring.trained import load
 
+    folder = None if options.plot is None else Path(options.plot)
+    if folder is not None:
+        require("annotator evaluate --plot", "corpus")
+        prepare_folder(folder)
     catalog, progress = Catalog(options.root), ProgressLine(sys.stderr)
     annotators = [load(catalog, name) for name in options.annotators]
     solutions = read_solutions(options.sets)
@@ -132,22 +140,37 @@ def run_evaluate(options: argparse.Namespace) -> int:
             found.append(judge(trained, solutions, documents, seed=options.seed, progress=report))
     finally:
         progress.end()
-    rows = [{"annotator": one.annotator.label, **msgspec.to_builtins(figure)} for one in found for figure in one.figures]
+    exact = [{"annotator": one.annotator.label, **msgspec.to_builtins(figure)} for one in found for figure in one.figures]
+    rows = [
+        row
+        | {name: None if row[name] is None else round(row[name], 3) for name in FIGURES}
+        | {"language": row["language"] or "all"}
+        for row in exact
+    ]
     if options.json:
-        print_table(rows, as_json=True)
-        return 0
-    for row in rows:
-        row |= {name: None if row[name] is None else round(row[name], 3) for name in FIGURES}
-        row["language"] = row["language"] or "all"
+        print_table(exact, as_json=True)
+    else:
+        print_figures(rows, several=len(found) > 1)
+    if folder is not None:
+        about = (
+            f"{len(documents.together):,} random documents of {options.glob} that no annotator has learned from, and up to "
+            f"{PER_LANGUAGE} of each language of the sets, were scored beside the sets' solutions (seed {options.seed})."
+        )
+        page = write_evaluation(folder, found, rows, about)
+        if not options.json:
+            print(f"Curves and histograms: {page}")
+    return 0
+
+
+def print_figures(rows: list[dict[str, Any]], *, several: bool) -> None:
     print_table(rows, as_json=False)
-    if len(found) > 1:
+    if several:
         print()
         print_table(matrix(rows), as_json=False)
     print(
         "auc: a solution scores above a random document. by_length: what length alone does. matched: auc among pairs of "
         "nearly equal length, where length alone gives 0.5."
     )
-    return 0
 
 
 def matrix(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -25,9 +25,9 @@ from streamer.packing.grouping import random_key
 from streamer.scoring import annotator
 from streamer.scoring.annotator import NGRAMS, Embed, Features, apply_head, embed_files, fit_head
 from streamer.scoring.annotator_recipe import AnnotatorRecipe
-from streamer.scoring.evaluation import roc_auc
 from streamer.scoring.labels import load_labels
 from streamer.scoring.positives import Draw, Text, read_files, read_streams
+from streamer.scoring.roc import roc_auc
 from streamer.scoring.student import hash_ngrams, rank_correlation
 from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body

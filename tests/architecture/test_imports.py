@@ -15,7 +15,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"mixer", "streamer"},
     "deploy": {"streamer", "mixer", "generators", "training"},
 }
-HEAVY = {"torch", "composer", "transformers", "sentence_transformers", "streaming", "datatrove", "ray", "vllm", "sklearn"}
+HEAVY = {
+    "torch",
+    "composer",
+    "transformers",
+    "sentence_transformers",
+    "streaming",
+    "datatrove",
+    "ray",
+    "vllm",
+    "sklearn",
+    "matplotlib",
+}
 
 
 def imported(path: Path) -> set[str]:

@@ -1,6 +1,7 @@
-// The catalog: its streams, and their tokens by key.
+// The catalog: its streams, their tokens by key, and how documents score.
 
 import { get, poll } from "../api.js";
+import { scoreSection } from "../catalog/scores.js";
 import { chart, cut, namesAxis, narrow } from "../chart.js";
 import { count, empty, h, put, say, section, short } from "../dom.js";
 import { field } from "../form.js";
@@ -23,6 +24,7 @@ export async function show(main, address) {
     { name: "parts", title: "Parts", number: true, value: (s) => s.parts, cell: (s) => count(s.parts) },
   ], { key: (s) => s.name, sort: address.query.get("sort") ?? "", onSort: (sort) => address.set("sort", sort) });
   const keys = chart("Tokens by key", { height: 300 });
+  const scores = scoreSection(address);
   const body = h("div");
   put(main, h("h1", {}, "Catalog"), summary, body);
   filter.input.addEventListener("input", () => { address.set("filter", filter.input.value); drawTable(); });
@@ -65,9 +67,10 @@ export async function show(main, address) {
         "phasemix corpus ingest FOLDER --into raw", "phasemix streams publish raw/python DIR"));
       return;
     }
-    if (!rows.element.isConnected) body.replaceChildren(keys.element, section("Streams", h("div", { class: "fields" }, filter.element), rows.element));
+    if (!rows.element.isConnected) body.replaceChildren(keys.element, scores.element, section("Streams", h("div", { class: "fields" }, filter.element), rows.element));
     drawTable();
     await drawKeys();
     performance.mark("drawn");
+    await scores.update(streams);
   }, 3000);
 }

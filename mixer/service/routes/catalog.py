@@ -1,15 +1,16 @@
-"""Streams, how they grew, and the documents in them."""
+"""Streams, how they grew, the documents in them, and how those score."""
 
 from typing import Any
 
 import msgspec
 
 from mixer.client.answers import StreamRow
-from mixer.service.requests import OfRows, OfStream
+from mixer.service.requests import OfDocument, OfRows, OfScored, OfScores, OfStream
 from mixer.service.route import Question, Route
 from mixer.service.shelf import Shelf
 from streamer.catalog.growth import Grown, growth
-from streamer.reading.passages import Passage
+from streamer.reading.looking.passages import Passage
+from streamer.reading.looking.scores import Histogram, ScoredDocument
 
 
 def routes(shelf: Shelf) -> list[Route]:
@@ -25,6 +26,10 @@ def routes(shelf: Shelf) -> list[Route]:
         query: OfRows = asked.query
         return shelf.passages(query.stream, query.first, query.limit)
 
+    def document(asked: Question) -> list[Passage]:
+        query: OfDocument = asked.query
+        return shelf.document(query.stream, query.part, query.document)
+
     def version(asked: Question) -> str:
         return shelf.streams_version()
 
@@ -32,5 +37,23 @@ def routes(shelf: Shelf) -> list[Route]:
         Route("GET", "/streams", "one line a stream", streams, list[StreamRow], version=version),
         Route("GET", "/growth", "how a stream has grown", grown, list[Grown], query=OfStream),
         Route("GET", "/passages", "documents in rows of a stream", rows, list[Passage], query=OfRows),
+        Route("GET", "/document", "a document of a part, row by row", document, list[Passage], query=OfDocument),
+        Route(
+            "GET",
+            "/scores",
+            "how many documents of a set's key have which score",
+            lambda asked: shelf.histogram(asked.query),
+            Histogram,
+            query=OfScores,
+            version=lambda asked: shelf.scores_version(asked.query),
+        ),
+        Route(
+            "GET",
+            "/scored",
+            "documents of a set's key by their scores",
+            lambda asked: shelf.scored(asked.query),
+            list[ScoredDocument],
+            query=OfScored,
+        ),
     ]
     return list(found)

@@ -32,7 +32,7 @@ from streamer.publishing import compacting
 from streamer.publishing.compacting import compact
 from streamer.publishing.redacting import search
 from streamer.reading.export import export_glob
-from streamer.reading.passages import Passages, Place
+from streamer.reading.looking.passages import Passages, Place
 
 RULE, LATER = Rule(repositories=("r2",)), Rule(licenses=("MIT",))
 

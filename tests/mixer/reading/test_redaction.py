@@ -18,7 +18,7 @@ from streamer.errors import StreamError
 from streamer.packing.packing import pack, sidecar_rows
 from streamer.publishing.redacting import redact, search
 from streamer.reading.export import export_glob
-from streamer.reading.passages import Passages
+from streamer.reading.looking.passages import Passages
 
 RULES = [
     Rule(repositories=("r2",)),

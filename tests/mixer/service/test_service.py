@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -215,3 +216,40 @@ def test_the_page_comes_with_a_policy_and_nothing_from_elsewhere(client: TestCli
 
 def test_demand_is_what_live_runs_miss(client: TestClient, root: Path) -> None:
     assert demand(root) == {"go": (256 * 2 // 2 - 30) * 8}
+
+
+def test_scores_of_a_key_are_binned_listed_and_opened(root: Path) -> None:
+    catalog = Catalog(root)
+    for tier, scores in {"q00": (0.1, 0.2), "q50": (0.6, None)}.items():
+        rows = [
+            {
+                "sample": n,
+                "start": 0,
+                "end": 8,
+                "document": f"{tier}-{n}",
+                "repository": "r",
+                "path": f"{n}.py",
+                "score": score,
+            }
+            for n, score in enumerate(scores)
+        ]
+        tokens = np.arange(16, dtype=np.uint16).reshape(2, 8)
+        catalog.append(f"scored@edu/python/{tier}", tokens, seq_len=8, documents=rows)
+    client, of = TestClient(create_app(root)), {"set": "scored@edu", "key": "python"}
+    first = client.get("/api/v1/scores", params=of)
+    found = first.json()
+    assert (found["documents"], found["parts"], found["parts_read"]) == (3, 2, 2)
+    assert sum(one["documents"] for one in found["bins"]) == 3
+    again = client.get("/api/v1/scores", params=of, headers={"If-None-Match": first.headers["etag"]})
+    assert again.status_code == 304
+    best, *_ = listed = client.get("/api/v1/scored", params=of).json()
+    assert [one["document"] for one in listed] == ["q50-0", "q00-1", "q00-0"]
+    worst = client.get("/api/v1/scored", params={**of, "order": "worst", "high": 0.2}).json()
+    assert [one["document"] for one in worst] == ["q00-0"]
+    (row,) = client.get("/api/v1/document", params={name: best[name] for name in ("stream", "part", "document")}).json()
+    assert (row["path"], row["score"], row["end"]) == ("0.py", 0.6, 8)
+    for path, query in {
+        "scores": {**of, "key": "go"}, "scored": {**of, "limit": 33},
+        "document": {"stream": "scored@edu/python/q00", "part": 1},
+    }.items():  # fmt: skip
+        assert client.get(f"/api/v1/{path}", params=query).status_code == 400

@@ -12,7 +12,7 @@ from streamer.errors import StreamError
 from streamer.packing import tokenizer as tokenizers
 from streamer.packing.packing import pack, sidecar_rows
 from streamer.packing.tokenizer import end_of_document_id
-from streamer.reading.passages import Passages, Place
+from streamer.reading.looking.passages import Passages, Place
 
 
 def sources(count: int) -> list[Document]:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from deploy.command_line import main
 from streamer import Catalog
 from streamer.errors import CorpusError
 from streamer.publishing.publication import publish_path
-from streamer.scoring.benchmarks import read_solutions
+from streamer.scoring.evaluating.benchmarks import read_solutions
 from streamer.scoring.positives import read_streams
 from streamer.scoring.trained import is_seen, load
 
@@ -75,8 +76,17 @@ def test_what_people_read_names_each_set_and_compares_annotators(
 ) -> None:
     for name in ("mine", "length"):
         assert main(["annotator", "train", str(place / f"{name}.toml"), "--root", str(root)]) == 0
-    assert main(["annotator", "evaluate", "mine", "other", "--sets", str(place / "First*"), "--root", str(root)]) == 0
+    sets = ["--sets", str(place / "First*"), "--plot", str(place / "plots" / "first")]
+    assert main(["annotator", "evaluate", "mine", "other", *sets, "--root", str(root)]) == 0
     said = capsys.readouterr().out
+    page = place / "plots" / "first" / "index.html"
+    assert said.splitlines()[-1] == f"Curves and histograms: {page}"
+    row = re.search(r"<tr><td>other@1</td><td>First</td><td>python</td>(.*)</tr>", page.read_text())
+    assert row is not None
+    (shown,) = [line.split() for line in said.splitlines() if re.match(r"other@1 +First +python", line)]
+    assert [float(value) for value in re.findall(r"<td>([\d.]+)</td>", row[1])] == [float(value) for value in shown[3:]]
+    curves = (page.parent / "roc-1-First.svg").read_text()
+    assert all(f"{name}@1 " in curves for name in ("mine", "other"))
     assert "matched: auc among pairs of nearly equal length" in said
     assert ["set", "language", "mine@1", "other@1", "by_length"] in [line.split() for line in said.splitlines()]
     assert main(["annotator", "look", "mine", "--top", "1", "--root", str(root)]) == 0

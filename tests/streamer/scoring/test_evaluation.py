@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from streamer.scoring.evaluation import Scored, compare, interval, matched_auc, roc_auc, wins
+from streamer.scoring.evaluating.evaluation import Scored, compare, interval, matched_auc
+from streamer.scoring.roc import roc_auc, wins
 
 
 def files(scores: list[float], lengths: list[int], language: str = "python") -> Scored:

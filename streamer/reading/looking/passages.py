@@ -7,6 +7,7 @@ a row of tokens has one for each document in it, or a single one without a docum
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,7 +16,7 @@ from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo, Shard, Snapshot
 from streamer.catalog.redaction import Span
 from streamer.catalog.shard_rows import iterate_shard
-from streamer.catalog.sidecar import read_rows
+from streamer.catalog.sidecar import find_spans, read_rows
 from streamer.errors import StreamError
 from streamer.reading.reader import Reader
 from streamer.reading.texts import Texts
@@ -49,6 +50,7 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
     is_redacted: bool = False
 
 
+MOST_ROWS = 64  # of a document that is shown
 ABOUT = ("document", "repository", "path", "language", "license", "score")
 
 
@@ -60,9 +62,7 @@ class Passages:
 
     def window(self, stream: str, first: int, count: int) -> list[Passage]:
         """The passages of rows [first, first + count), counted over a stream's parts. Raises: StreamError, PartError."""
-        if stream not in self._catalog.names("streams"):
-            raise StreamError(f"stream {stream} does not exist under {self._catalog.store.url}; see phasemix streams list")
-        snapshot = self._catalog.stream(stream)
+        snapshot = self._snapshot(stream)
         places = list(places_between(snapshot.parts, first, first + count))
         found = self.read(stream, places)
         return [passage for place in places for passage in found[place]]
@@ -73,6 +73,25 @@ class Passages:
         for place in places:
             by_part[place.part].append(place.row)
         return self._catalog.follow([stream], lambda: self._read(stream, by_part))
+
+    def document(self, stream: str, part: int, document: str) -> list[Passage]:
+        """A document of a part of a stream of tokens, in the rows that have some of it, at most `MOST_ROWS` of them.
+
+        Raises: StreamError where the stream, the part or the document is not there, PartError.
+        """
+        info = next((one for one in self._snapshot(stream).parts if one.number == part), None)
+        find = partial(find_spans, self._catalog.store, column="document", value=document)
+        spans = None if info is None else self._catalog.of_part(stream, info, find)
+        if not spans:
+            raise StreamError(f"stream {stream} has no document {document} in part {part}; reload what named it")
+        places = list(dict.fromkeys(Place(part, span.sample) for span in spans))[:MOST_ROWS]
+        found = self.read(stream, places)
+        return [passage for place in places for passage in found[place] if passage.document == document]
+
+    def _snapshot(self, stream: str) -> Snapshot:
+        if stream not in self._catalog.names("streams"):
+            raise StreamError(f"stream {stream} does not exist under {self._catalog.store.url}; see phasemix streams list")
+        return self._catalog.stream(stream)
 
     def _read(self, stream: str, by_part: dict[int, list[int]]) -> dict[Place, list[Passage]]:
         snapshot = self._catalog.stream(stream)

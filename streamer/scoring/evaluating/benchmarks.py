@@ -19,7 +19,7 @@ from streamer.errors import CorpusError
 from streamer.likeness.decontamination import find_files
 from streamer.likeness.tasks import NAMES, PROMPTS, SOLUTIONS, first_text, language_of
 from streamer.packing.grouping import random_key
-from streamer.scoring.evaluation import Figures, Scored, compare, scored
+from streamer.scoring.evaluating.evaluation import Figures, Scored, compare, scored
 from streamer.scoring.positives import Draw, Text, read_streams
 from streamer.scoring.trained import Trained, is_seen, score
 
@@ -36,12 +36,13 @@ class Documents(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What was found of one annotator."""
+    """What was found of one annotator: its figures, and what they are of. `by_language`: documents of each language."""
 
     annotator: Trained
     figures: list[Figures]
     solutions: dict[str, Scored]
     documents: Scored
+    by_language: dict[str, Scored]
 
 
 def read_solutions(patterns: Sequence[str]) -> dict[str, list[Text]]:
@@ -110,15 +111,16 @@ def judge(
     scores = score(trained, [one.text for one in texts], progress)
     every = scored(scores, [one.text for one in texts], [one.language for one in texts])
     others, start = pick(every, range(len(documents.texts))), len(documents.texts)
+    together = pick(others, documents.together)
+    by_language = {language: pick(others, places) for language, places in documents.by_language.items()}
     figures, by_set = list[Figures](), dict[str, Scored]()
     for name, found in solutions.items():
         mine = by_set[name] = pick(every, range(start, start + len(found)))
         start += len(found)
-        figures.append(compare(name, None, mine, pick(others, documents.together), seed=seed))
-        for language in sorted(set(mine.languages.tolist()) & documents.by_language.keys()):
-            there = pick(others, documents.by_language[language])
-            figures.append(compare(name, language, mine.of(language), there, seed=seed))
-    return Judged(trained, figures, by_set, pick(others, documents.together))
+        figures.append(compare(name, None, mine, together, seed=seed))
+        for language in sorted(set(mine.languages.tolist()) & by_language.keys()):
+            figures.append(compare(name, language, mine.of(language), by_language[language], seed=seed))
+    return Judged(trained, figures, by_set, together, by_language)
 
 
 def pick(found: Scored, places: Sequence[int] | range) -> Scored:

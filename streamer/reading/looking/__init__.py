@@ -1,0 +1,1 @@
+"""What people look at: documents with their text, and how documents score."""

@@ -1,0 +1,1 @@
+"""Annotators judged on benchmarks: figures, curves and histograms."""
