@@ -31,7 +31,6 @@ SEGMENT_BATCHES = 4
 FIRST_FILES, MORE_FILES = 16, 200
 PATIENCE_S = 300.0
 ASKED_EVERY_S = 1.0  # a command is a process: asking without a pause takes the time of what it waits for
-SAMPLE_FILES = 80  # that the annotator reads, the longest part of a small corpus
 CORPUS_MB = 30.0  # of code found; a fifth goes in filters
 
 GENERAL = """
@@ -47,7 +46,8 @@ name = "continued"
 seq_len = {seq_len}
 
 [[component]]
-streams = "scored/*/{best_bin}"
+name = "best"
+streams = "scored@demo/*"
 best_tokens = {best_tokens}
 share = 1.0
 max_passes = 4
@@ -64,9 +64,19 @@ max_passes = 2
 when_dry = "wait"
 
 [[component]]
-streams = "scored/*/{best_bin}"
+name = "scored"
+streams = "scored@demo/*"
 share = 0.75
+curve = "top-heavy"
 pin = {{ python = 0.5 }}
+"""
+ANNOTATOR = """
+name = "demo"
+embedder = "ngrams"            # a model of sentence-transformers takes minutes for as many files
+files = 500
+
+[[positives]]
+files = {positives}
 """
 
 
@@ -136,18 +146,18 @@ class Demo:
         """Everything, in order; what came of it."""
         self.say(f"the catalog is {self.root}")
         self.make_corpus(corpus)
+        self.rank()
         self.start_services()
-        best_bin = self.best_bin()
         self.title("phase 1, general: all code, each file once")
         self.apply(GENERAL)
         self.train("general", "general@1")
         self.title("phase 2, continued: the best tokens, four times")
         best_tokens = self.steps * GLOBAL_BATCH * SEQ_LEN // 4  # so that steps * G = 4 * N samples
-        self.apply(CONTINUED, best_bin=best_bin, best_tokens=best_tokens)
+        self.apply(CONTINUED, best_tokens=best_tokens)
         self.train("continued", "continued@1", "--from", "general")
         self.title("phase 3, enhanced: Python at 50 %, synthetic files while they are written")
         self.wait_for_files(FIRST_FILES)
-        self.apply(ENHANCED, best_bin=best_bin)
+        self.apply(ENHANCED)
         redone, after = self.enhance()
         self.title("what came of it, counted again from the catalog")
         return self.report(redone, after)
@@ -157,7 +167,7 @@ class Demo:
     def make_corpus(self, corpus: Path | None) -> None:
         self.title("corpus: read, filter, deduplicate, score, pack, publish")
         values = (
-            f"seq_len={SEQ_LEN}", "heldout_share=0.1", "annotator_model=all-MiniLM-L6-v2", f"sample_files={SAMPLE_FILES}",
+            f"seq_len={SEQ_LEN}", "heldout_share=0.1", "annotator_model=ngrams",
         )  # fmt: skip
         settings = [word for value in values for word in ("--set", value)]
         if corpus is not None:
@@ -168,12 +178,19 @@ class Demo:
         recipe.write_text(found_recipe(max_mb=CORPUS_MB))
         self.call("corpus", "ingest", "--recipe", str(recipe), *settings)
 
-    def best_bin(self) -> str:
-        """The bin with the highest bound that Python has."""
-        bins = [str(row["name"]).split("/")[2] for row in self.ask("streams", "list", "scored/python/*")]
-        if not bins:
+    def rank(self) -> None:
+        """What is good is learned from Python's standard library, and the corpus ranked by it."""
+        from streamer.corpus.recipe import default_positives
+
+        if not self.ask("streams", "list", "documents/python"):
             raise DemoError("the corpus has no Python documents; name a --corpus with at least Python source files")
-        return max(bins, key=lambda name: int(name[1:]))
+        self.title("annotator: learns what is good, scores every file, ranks each language into 20 tiers")
+        recipe = self.root.parent / "annotator.toml"
+        recipe.write_text(ANNOTATOR.format(positives=json.dumps(default_positives())))
+        self.call("annotator", "train", str(recipe))
+        self.say("$ phasemix annotator rank demo")
+        self.check(self.run("annotator", "rank", "demo", stdout=subprocess.DEVNULL), "annotator rank")
+        self.call("streams", "list", "scored@demo/python/*")
 
     def start_services(self) -> None:
         self.title("services: Redis, mixer and dashboard, engine, planner, publisher, one worker")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,11 @@ def test_no_pages_of_the_dashboard_import_each_other_in_a_circle() -> None:
     assert circle_in(graph) == []
     assert set().union(*graph.values()) <= graph.keys()
     assert graph["main.js"]
+
+
+def test_every_file_of_tests_has_a_name_of_its_own() -> None:
+    found = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert {name for name, count in found.items() if count > 1} == set()
 
 
 @pytest.mark.parametrize("package", PACKAGES)
