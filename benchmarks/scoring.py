@@ -26,7 +26,7 @@ from streamer.packing.grouping import random_key
 from streamer.scoring.annotator import OFFLINE_MODEL, Features, apply_head
 from streamer.scoring.annotator_recipe import AnnotatorRecipe, Positives
 from streamer.scoring.positives import Draw, Text, read_streams
-from streamer.scoring.sections import cut_sections
+from streamer.scoring.sections import Sections
 from streamer.scoring.student import BEST, Model, by_language, fit_student
 from streamer.scoring.trained import Trained, fit_sample, gather_good, load_embedder, score, trained_of
 
@@ -75,7 +75,7 @@ def measure(catalog: Catalog, files: int) -> Report:
         [one.text for one in others],
         [one.language for one in others],
         exact(others),
-        section_tokens=SECTION_TOKENS,
+        sections=Sections(SECTION_TOKENS),
         pass_on=PASS_ON,
         model=Model(embedder.embed, embedder.tokenizer or ""),
     )
@@ -93,7 +93,7 @@ def measure(catalog: Catalog, files: int) -> Report:
         weights = trained.weights.astype(np.float64)
         scores = []
         for one in found:
-            rows = embedder.embed(cut_sections(one.text, section_tokens=SECTION_TOKENS))
+            rows = embedder.embed(Sections(SECTION_TOKENS).cut(one.text))
             scores.append(apply_head(Features(rows, np.zeros(len(rows), np.int64), 1), weights, trained.bias)[0])
         return np.array(scores)
 

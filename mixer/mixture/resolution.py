@@ -139,13 +139,13 @@ def check_annotators(path: Path, component: Component, matched: list[Snapshot]) 
     key = next((name for name, value in keys.items() if value not in (None, UNSET)), None)
     if key is None:
         return
-    scored: dict[str, str] = {}
+    scored: dict[str, tuple[str, str]] = {}  # of each set of tiers, such as scored@mine: a stream, and who scored it
     for snapshot in matched:
-        for part in snapshot.parts:
-            if "@" in (label := str(part.extra.get("annotator", ""))):
-                scored.setdefault(label, snapshot.name)
-    if len(scored) > 1:
-        said = listed(f"{name} is scored by {label}" for label, name in scored.items())
+        label = next((str(part.extra["annotator"]) for part in snapshot.parts if "annotator" in part.extra), None)
+        if label is not None:
+            scored.setdefault(snapshot.name.partition("/")[0], (snapshot.name, label))
+    if len({label for _, label in scored.values()}) > 1:
+        said = listed(f"{name} is scored by {label}" for name, label in scored.values())
         raise Fault((*path, key), f": {said}, and their tiers cannot be compared; take the streams of one of them")
 
 

@@ -89,7 +89,7 @@ def run_train(options: argparse.Namespace) -> int:
     from streamer.catalog.catalog import Catalog
     from streamer.commands.progress_line import ProgressLine
     from streamer.errors import CorpusError
-    from streamer.scoring.annotator_recipe import AnnotatorRecipe, Positives, load_recipe
+    from streamer.scoring.annotator_recipe import AnnotatorRecipe, Positives, load_recipe, place_of
     from streamer.scoring.trained import gather, train
 
     recipe = load_recipe(options.recipe)
@@ -97,6 +97,8 @@ def run_train(options: argparse.Namespace) -> int:
     if options.positives:
         changes["positives"] = (Positives(files=tuple(options.positives)),)
     changes |= {name: value for name in ("embedder", "files") if (value := getattr(options, name)) is not None}
+    if "embedder" in changes:
+        changes["embedder"] = place_of(changes["embedder"])
     try:
         plain = msgspec.to_builtins(msgspec.structs.replace(recipe, **changes))
         recipe = msgspec.convert(plain, AnnotatorRecipe)

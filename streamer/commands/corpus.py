@@ -185,6 +185,9 @@ def print_report(report: Any, as_json: bool) -> None:
     if report.agreement:
         print("\nHow far its student, which scored the others, agrees with it on documents that it had not seen:")
         rows = [{"language": name or "all", **one} for name, one in msgspec.to_builtins(report.agreement).items()]
+        rows = [
+            {key: value for key, value in row.items() if key != "kept" or any(one["kept"] for one in rows)} for row in rows
+        ]
         print_table(rows, False)
 
 

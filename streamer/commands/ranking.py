@@ -37,7 +37,11 @@ def add_where(parser: argparse.ArgumentParser) -> None:
         default="local",
         help="run tasks on this machine, on a Ray cluster, or as jobs of Slurm",
     )
-    parser.add_argument("--work", metavar="FOLDER", help="keep unfinished work here (default: below the root)")
+    parser.add_argument(
+        "--work",
+        metavar="FOLDER",
+        help="keep unfinished work here (default: below the root, or in the cache; all machines must see it)",
+    )
 
 
 def execution(options: argparse.Namespace) -> "Execution":
@@ -90,7 +94,7 @@ def run_rank(options: argparse.Namespace) -> int:
 
     from streamer.catalog.catalog import Catalog
     from streamer.catalog.names import check_word
-    from streamer.corpus.ranking.tiers import rank
+    from streamer.corpus.ranking.tiers import check_ranking, rank
     from streamer.scoring.quality_bins import equal_bounds
     from streamer.scoring.trained import load
 
@@ -98,6 +102,7 @@ def run_rank(options: argparse.Namespace) -> int:
     trained = load(catalog, options.annotator)
     name = check_word(options.name or trained.name, what="ranking")
     bounds = tuple(options.bounds) if options.bounds else equal_bounds(options.tiers)
+    check_ranking(catalog, trained.label, name=name, bounds=bounds)
     score_missing(catalog, trained, options)
     progress = ProgressLine(sys.stderr)
     try:

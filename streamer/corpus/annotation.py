@@ -22,7 +22,7 @@ from streamer.catalog.catalog import Catalog
 from streamer.corpus.parts.publication import last_report
 from streamer.corpus.progress import Progress
 from streamer.corpus.recipe import Recipe, default_positives
-from streamer.corpus.spool import read_spool
+from streamer.corpus.spool import read_spool, write_through
 from streamer.documents.document import Document
 from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
@@ -225,7 +225,7 @@ class NotedAnnotation:
 
     def write(self, request: Request, fitted: Fitted) -> Fitted:
         aside = self._path.with_name(f"{self._path.name}.part")
-        aside.write_bytes(msgspec.msgpack.encode((request_digest(request), fitted)))
+        write_through(aside, msgspec.msgpack.encode((request_digest(request), fitted)))
         aside.replace(self._path)
         return fitted
 

@@ -34,12 +34,13 @@ from streamer.corpus.parts.packing_steps import DocumentsReader, Encoder, PartsW
 from streamer.corpus.parts.part_manifest import read_manifests
 from streamer.corpus.parts.publication import (
     BUILDS,
+    check_bins,
     check_root,
     count_ended,
     filled_streams,
     finish,
     given_up,
-    last_report,
+    reports,
     unfinished_build,
 )
 from streamer.corpus.parts.report import CorpusReport, count_languages, count_padding, count_samples
@@ -72,6 +73,7 @@ from streamer.privacy.span import Kind
 from streamer.publishing.heldout import HoldOut, check_choice
 from streamer.scoring.annotator_process import Fitted, Request
 from streamer.scoring.score_sets import Scores
+from streamer.scoring.sections import Sections
 from streamer.scoring.student import EVERY, Student, encode_student, fit_student
 from streamer.scoring.students import load_student
 from streamer.scoring.trained import Trained, trained_of
@@ -106,6 +108,7 @@ def build(
             return packed.report
     has = check_root(catalog, recipe.seq_len, recipe.dtype)
     check_choice(catalog, held_out_by(recipe))
+    check_bins(catalog, recipe.bins)
     given = Given(given_tokenizer(recipe, catalog, has), given_annotator(catalog, recipe))
     tasks = TASKS_EACH * recipe.workers if tasks is None else tasks
     check("tasks", tasks, 1, MOST_TASKS, "change --tasks")
@@ -385,8 +388,8 @@ class Build:
     def pack(self, tokenizer_json: str, annotator: str) -> None:
         """Documents to parts in the working folder."""
         recipe, corpus, held_out = self.recipe, self.spools("corpus"), self.spools("heldout")
-        last, old = last_report(self.catalog), dict[str, Path]()
-        if last is not None and last.annotator == annotator:
+        scored_by, old = {report.annotator for report in reports(self.catalog)}, dict[str, Path]()
+        if scored_by == {annotator}:
             old = {path.parent.name: path for path in (self.folder / "kept").glob(f"*/{OLD}{SPOOL}")}
         end = tokenizers.end_of_document_id(tokenizers.parse(tokenizer_json))
         encoder = Encoder(tokenizer_json)
@@ -441,6 +444,7 @@ class Build:
             vocabulary=described.vocabulary,
             annotator=annotating.trained.label,
             embedder=annotating.trained.embedder,
+            bins=self.recipe.bins,
             annotated_files=sum(int(found.exact.sum()) for found in scores.values()),
             annotator_auc=round(annotating.trained.figure, 4),
             student_correlation=agreement[EVERY].rank_correlation if EVERY in agreement else 1.0,
@@ -460,7 +464,7 @@ def own_student(chosen: Chosen, fitted: Fitted) -> Annotating:
             [one.text for one in chosen.sample.texts],
             [one.language for one in chosen.sample.texts],
             fitted.unseen,
-            section_tokens=trained.recipe.section_tokens,
+            sections=Sections(trained.recipe.section_tokens, trained.recipe.sections),
             pass_on=trained.recipe.student.pass_on,
             beside=beside,
         )

@@ -130,4 +130,9 @@ def load_recipe(word: str) -> AnnotatorRecipe:
         msgspec.structs.replace(one, files=tuple(str(beside / Path(path).expanduser()) for path in one.files))
         for one in recipe.positives
     )
-    return msgspec.structs.replace(recipe, positives=changed)
+    return msgspec.structs.replace(recipe, positives=changed, embedder=place_of(recipe.embedder))
+
+
+def place_of(embedder: str) -> str:
+    """The absolute path of a folder, which holds wherever a version is used later; another name as it is."""
+    return str(Path(embedder).resolve()) if Path(embedder).is_dir() else embedder

@@ -1,6 +1,18 @@
 """The sections of a file, which a quality score is made from (DESIGN section 2)."""
 
+from typing import NamedTuple
+
 CHARACTERS_PER_TOKEN = 3
+
+
+class Sections(NamedTuple):
+    """How long the sections of a file are, and how many of them are read at most."""
+
+    tokens: int
+    most: int = 3
+
+    def cut(self, text: str) -> list[str]:
+        return cut_sections(text, section_tokens=self.tokens, count=self.most)
 
 
 def cut_sections(text: str, *, section_tokens: int, count: int = 3) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from streamer.scoring.sections import cut_sections
+from streamer.scoring.sections import Sections
 
 CODE_WORD = r"[A-Za-z_]\w*|\d+|[^\w\s]|\n[ \t]*"
 NUM_FEATURES, DIMENSIONS = 2**16, 256
@@ -65,9 +65,9 @@ class TokenWeights(msgspec.Struct, frozen=True, kw_only=True):
     tokenizer: str
     weights: npt.NDArray[np.float32]
 
-    def score(self, tokenizer: Tokenizer, texts: Sequence[str], *, section_tokens: int) -> Scores:
+    def score(self, tokenizer: Tokenizer, texts: Sequence[str], sections: Sections) -> Scores:
         """(texts,) by the tokenizer of this text."""
-        return mean_over_sections(tokenizer, texts, self.weights[:, None], section_tokens=section_tokens).ravel()
+        return mean_over_sections(tokenizer, texts, self.weights[:, None], sections).ravel()
 
 
 class Student(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +75,7 @@ class Student(msgspec.Struct, frozen=True, kw_only=True):
     language, under "" of all together.
     """
 
-    section_tokens: int
+    sections: Sections
     pass_on: float
     weights: npt.NDArray[np.float32]
     tokens: TokenWeights | None
@@ -87,11 +87,11 @@ class Student(msgspec.Struct, frozen=True, kw_only=True):
         """(texts,) scores between the lowest and the highest that the annotator gave in a text's language."""
         if not texts:
             return np.zeros(0)
-        rows = hash_files(texts, section_tokens=self.section_tokens)
+        rows = hash_files(texts, self.sections)
         found = np.asarray(rows @ self.weights.astype(np.float64)).ravel() + self.bias
         if self.tokens is not None:
             tokenizer = parse_tokenizer(self.tokens.tokenizer)
-            found += self.tokens.score(tokenizer, texts, section_tokens=self.section_tokens)
+            found += self.tokens.score(tokenizer, texts, self.sections)
         for language, mine in by_language(languages):
             scale = self.scales.get(language, self.scales[EVERY])
             found[mine] = np.interp(found[mine], scale.predicted, scale.scores)
@@ -115,11 +115,11 @@ def hash_ngrams(texts: Sequence[str]) -> Any:
     return vectorizer.transform(texts)
 
 
-def hash_files(texts: Sequence[str], *, section_tokens: int) -> Any:
+def hash_files(texts: Sequence[str], sections: Sections) -> Any:
     """(texts, 65536) features of the sections that the annotator would see, in logarithms, each row of length 1."""
     from sklearn.preprocessing import normalize
 
-    rows = hash_ngrams(["\n".join(cut_sections(text, section_tokens=section_tokens)) for text in texts])
+    rows = hash_ngrams(["\n".join(sections.cut(text)) for text in texts])
     rows.data = np.log1p(rows.data * COUNTS)
     return normalize(rows)
 
@@ -132,31 +132,31 @@ def parse_tokenizer(text: str) -> Tokenizer:
     return found
 
 
-def cut_and_encode(tokenizer: Tokenizer, texts: Sequence[str], *, section_tokens: int) -> list[list[list[int]]]:
+def cut_and_encode(tokenizer: Tokenizer, texts: Sequence[str], sections: Sections) -> list[list[list[int]]]:
     """Of each text the ids of its sections."""
-    cut = [cut_sections(text, section_tokens=section_tokens) for text in texts]
+    cut = [sections.cut(text) for text in texts]
     encoded = iter(tokenizer.encode_batch_fast([one for found in cut for one in found], add_special_tokens=False))
     return [[next(encoded).ids for _ in found] for found in cut]
 
 
 def mean_over_sections(
-    tokenizer: Tokenizer, texts: Sequence[str], vectors: npt.NDArray[Any], *, section_tokens: int
+    tokenizer: Tokenizer, texts: Sequence[str], vectors: npt.NDArray[Any], sections: Sections
 ) -> npt.NDArray[np.float64]:
     """(texts, columns) of (tokens, columns) vectors: the mean over a text's sections of their tokens' mean."""
     found = np.zeros((len(texts), vectors.shape[1]))
-    for place, sections in enumerate(cut_and_encode(tokenizer, texts, section_tokens=section_tokens)):
-        means = [vectors[ids].mean(axis=0, dtype=np.float64) for ids in sections if ids]
+    for place, encoded in enumerate(cut_and_encode(tokenizer, texts, sections)):
+        means = [vectors[ids].mean(axis=0, dtype=np.float64) for ids in encoded if ids]
         if means:
             found[place] = np.mean(means, axis=0)
     return found
 
 
-def token_vectors(tokenizer: Tokenizer, embed: Embed, texts: Sequence[str], *, section_tokens: int) -> npt.NDArray[Any]:
+def token_vectors(tokenizer: Tokenizer, embed: Embed, texts: Sequence[str], sections: Sections) -> npt.NDArray[Any]:
     """(tokens, at most 256) float32 of the tokens that occur in some texts, each embedded alone; 0 for the others."""
     from sklearn.decomposition import PCA
 
-    encoded = cut_and_encode(tokenizer, texts, section_tokens=section_tokens)
-    seen = sorted({token for sections in encoded for ids in sections for token in ids})
+    encoded = cut_and_encode(tokenizer, texts, sections)
+    seen = sorted({token for found in encoded for ids in found for token in ids})
     words = [tokenizer.decode([token], skip_special_tokens=False).removeprefix("##") or " " for token in seen]
     rows = np.asarray(embed(words), np.float64)
     reduced = PCA(min(DIMENSIONS, *rows.shape), random_state=0).fit_transform(rows)
@@ -170,15 +170,17 @@ def fit_student(
     languages: Sequence[str],
     scores: npt.ArrayLike,
     *,
-    section_tokens: int,
+    sections: Sections,
     pass_on: float,
+    chances: bool = True,
     beside: int = 0,
     model: Model | None = None,
 ) -> Student:
     """Fits a student to the annotator's scores of these texts (at least 2).
 
-    Args: model, what embeds for the annotator, for a weight of each token; beside, how many of the first texts are not of
-        the kind that it will score, so that the agreement leaves them out.
+    Args: sections, those that the annotator reads; chances, whether scores are of a logistic head, from 0 to 1; model, what
+        embeds for the annotator, for a weight of each token; beside, how many of the first texts are not of the kind that it
+        will score, so that the agreement leaves them out.
     """
     from sklearn.linear_model import Ridge
 
@@ -186,13 +188,13 @@ def fit_student(
         return Ridge(alpha=RIDGE, solver="sparse_cg", tol=1e-6).fit(rows, values)
 
     wanted = np.asarray(scores, dtype=np.float64)
-    rows, vectors, scale = hash_files(texts, section_tokens=section_tokens), None, 1.0
+    rows, vectors, scale = hash_files(texts, sections), None, 1.0
     if model is not None:
         from scipy.sparse import csr_matrix, hstack
 
         tokenizer = parse_tokenizer(model.tokenizer)
-        vectors = token_vectors(tokenizer, model.embed, texts, section_tokens=section_tokens)
-        means = mean_over_sections(tokenizer, texts, vectors, section_tokens=section_tokens)
+        vectors = token_vectors(tokenizer, model.embed, texts, sections)
+        means = mean_over_sections(tokenizer, texts, vectors, sections)
         scale = 1 / (SCALE * max(float(means.std(axis=0).mean()), 1e-12))  # so that both kinds of features weigh alike
         rows = hstack([rows, csr_matrix(means * scale)]).tocsr()
     target = wanted
@@ -209,7 +211,7 @@ def fit_student(
     places = dict(by_language(languages))
     groups = {EVERY: np.arange(len(wanted)), **{name: mine for name, mine in places.items() if len(mine) >= FEW_FILES}}
     return Student(
-        section_tokens=section_tokens,
+        sections=sections,
         pass_on=pass_on,
         weights=weights[:NUM_FEATURES].astype(np.float32),
         tokens=tokens,
@@ -256,7 +258,7 @@ def rank_correlation(first: Scores, second: Scores) -> float:
 def encode_student(student: Student) -> bytes:
     """For `decode_student`."""
     plain = {
-        "section_tokens": student.section_tokens,
+        "sections": list(student.sections),
         "pass_on": student.pass_on,
         "weights": student.weights.astype("<f4").tobytes(),
         "tokens": student.tokens and [student.tokens.tokenizer, student.tokens.weights.astype("<f4").tobytes()],
@@ -277,7 +279,7 @@ def decode_student(data: bytes) -> Student:
     }
     tokens = plain["tokens"]
     return Student(
-        section_tokens=plain["section_tokens"],
+        sections=Sections(*plain["sections"]),
         pass_on=plain["pass_on"],
         weights=np.frombuffer(plain["weights"], "<f4"),
         tokens=tokens and TokenWeights(tokenizer=tokens[0], weights=np.frombuffer(tokens[1], "<f4")),

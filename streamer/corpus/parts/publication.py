@@ -6,12 +6,14 @@ is run again over the same files, only the parts that are missing; a later build
 How: the log `corpus/builds` says which build began and whether it is done or given up; every part's entry names its build.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from streamer.catalog.catalog import Catalog
+from streamer.catalog.manifest import PartInfo, Snapshot
 from streamer.corpus.parts.part_manifest import PartManifest, read_manifests, read_sidecar
 from streamer.corpus.parts.report import CorpusReport
 from streamer.corpus.progress import Progress
@@ -26,6 +28,7 @@ from streamer.store.log import Bodies, Body
 
 BUILDS = "corpus/builds"
 FORMAT = "corpus/1"
+TIER = re.compile("q[0-9]{2}")
 KINDS = ("raw", "documents", "scored", "heldout")
 
 
@@ -50,6 +53,37 @@ def unfinished_build(catalog: Catalog) -> str | None:
 def given_up(bodies: Bodies) -> list[str]:
     """The builds that were given up."""
     return [body["build"] for body in bodies if body["event"] == "given up"]
+
+
+def unsettled(catalog: Catalog) -> set[str]:
+    """The builds whose parts do not count: one that is not done, and those that were given up."""
+    bodies = catalog.log(BUILDS).read()
+    return {*given_up(bodies), *filter(None, [pending_build(bodies)])}
+
+
+def settled_parts(snapshot: Snapshot, without: set[str]) -> list[PartInfo]:
+    """The parts of a stream that are of no build among some."""
+    return [part for part in snapshot.parts if part.extra.get("build") not in without]
+
+
+def settled_bins(catalog: Catalog) -> tuple[int, ...] | None:
+    """The bounds of the tiers of a root's scored/*; None where no ingest has made any."""
+    report = last_report(catalog)
+    if report is None:
+        return None
+    words = (name.rpartition("/")[2] for name in catalog.match_names("scored/*"))
+    found = {int(word[1:]) for word in words if TIER.fullmatch(word)}
+    return tuple(report.bins) or tuple(sorted(found | {0}, reverse=True))  # an older report does not say them
+
+
+def check_bins(catalog: Catalog, bins: tuple[int, ...]) -> None:
+    """Raises: CorpusError when the tiers of a root's scored/* have other bounds."""
+    has = settled_bins(catalog)
+    if has is not None and has != bins:
+        raise CorpusError(
+            f"bins {list(bins)} are not those of scored/* under root {catalog.store.url}, {list(has)}; leave bins out of "
+            "the recipe, and cut other tiers beside them with phasemix annotator rank"
+        )
 
 
 def check_root(catalog: Catalog, seq_len: int, dtype: str) -> str | None:
@@ -79,6 +113,8 @@ def settled_keys(catalog: Catalog) -> dict[str, Any]:
     """The keys of a recipe that an earlier ingest has settled for a root, with their values; none for a new root."""
     shapes = {(found.seq_len, found.dtype) for found in catalog.streams("raw/*") if found.samples}
     found: dict[str, Any] = dict(zip(("seq_len", "dtype"), shapes.pop(), strict=True)) if len(shapes) == 1 else {}
+    bins = settled_bins(catalog)
+    found |= {} if bins is None else {"bins": list(bins)}
     choice = read_choice(catalog)
     return found | ({} if choice is None else {"heldout_share": choice.share, "heldout_key": choice.key})
 
@@ -167,10 +203,16 @@ def abandon(catalog: Catalog, build: str, said: dict[str, Any]) -> int:
     return sum(parts for _, parts in found)
 
 
+def reports(catalog: Catalog) -> list[CorpusReport]:
+    """The reports of the builds that are done."""
+    done = (body for body in catalog.log(BUILDS).read() if body["event"] == "done")
+    return [msgspec.convert(body["report"], CorpusReport) for body in done]
+
+
 def last_report(catalog: Catalog) -> CorpusReport | None:
     """The report of the build that filled this root, or None."""
-    done = [body for body in catalog.log(BUILDS).read() if body["event"] == "done"]
-    return msgspec.convert(done[-1]["report"], CorpusReport) if done else None
+    found = reports(catalog)
+    return found[-1] if found else None
 
 
 def contaminations(catalog: Catalog) -> list[Contamination]:

@@ -23,6 +23,7 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `source_bytes`: of all files that could be read, of those of no language their heads alone.
     `streams`: samples of each stream; `padding`: how many tokens fill its parts up to whole samples.
+    `bins`: the lower percentiles of the tiers of `scored/*`, empty in older reports.
     `annotator`: the version that scored the documents, NAME@VERSION (in older reports the name of its model, as `embedder`
     now), of which it read `annotated_files` itself. `annotator_auc`: good against random files, each scored by a head that
     had not seen it. `student_correlation`: rank correlation of student and annotator on files new to the student, 1 where
@@ -50,6 +51,7 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     student_correlation: float
     seconds: dict[str, float]
     embedder: str = ""
+    bins: tuple[int, ...] = ()
     agreement: dict[str, Agreement] = {}
     source_bytes: int = 0
     contamination: str = ""

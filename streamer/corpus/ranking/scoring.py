@@ -16,23 +16,25 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import xxhash
 
 from streamer.catalog.catalog import Catalog
+from streamer.catalog.manifest import Snapshot
 from streamer.corpus.executors import Execution, cores
+from streamer.corpus.parts.publication import settled_parts, unsettled
 from streamer.corpus.progress import Progress, Report, silent
 from streamer.corpus.ranking.exact_scores import Place, Source, StreamParts, load_once, score_exactly
 from streamer.corpus.work_folder import WorkFolder, told
 from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
 from streamer.scoring.score_sets import Scores, put_scores, scored_parts
+from streamer.scoring.sections import Sections
 from streamer.scoring.student import Model, Student, fit_student
 from streamer.scoring.students import keep_student, load_student
 from streamer.scoring.trained import Trained
 
 PLACE = "scores/work"
 TEACH, SCORE = "student", "score"  # steps
-BATCH = 256
+BATCH, FEWEST = 256, 100
 
 
 class StreamScores(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,26 +103,37 @@ def score_streams(
     streams = [snapshot for snapshot in catalog.match(glob) if snapshot.kind == "documents"]
     if not streams:
         raise CorpusError(f"no stream of documents matches {glob} under {catalog.store.url}; see phasemix streams list")
-    missing = {
-        snapshot.name: [
-            part.part_id
-            for part in snapshot.parts
-            if part.part_id not in scored_parts(catalog, trained.label, snapshot.name)
-        ]
-        for snapshot in streams
-    }
-    missing = {name: parts for name, parts in missing.items() if parts}
-    if not missing:
-        return []
+    found = list[StreamScores]()
+    while missing := without_scores(catalog, trained, streams):
+        found += score_parts(catalog, trained, missing, how, work, Progress(progress))
+    return found
+
+
+def without_scores(catalog: Catalog, trained: Trained, streams: Sequence[Snapshot]) -> dict[str, list[str]]:
+    """Ids of the parts of each stream that have no scores, but for those of ingests that are not done."""
+    without, found = unsettled(catalog), {}
+    for snapshot in streams:
+        scored = scored_parts(catalog, trained.label, snapshot.name)
+        parts = [part.part_id for part in settled_parts(snapshot, without) if part.part_id not in scored]
+        if parts:
+            found[snapshot.name] = parts
+    return found
+
+
+def score_parts(
+    catalog: Catalog, trained: Trained, missing: dict[str, list[str]], how: Execution, work: Path | None, progress: Progress
+) -> list[StreamScores]:
+    """Scores some parts, or first those that a killed command had begun with."""
     with WorkFolder(catalog, work, place=PLACE, does="scores the documents of") as folder, told(folder.path):
-        folder.resume(key_of(trained, missing, len(catalog.redaction_rules())))
-        to_caller, source = Progress(progress), StreamParts(catalog, missing)
+        folder.resume(f"{trained.label} {trained.digest} {trained.fingerprint} {len(catalog.redaction_rules())}")
+        missing = msgspec.json.decode(folder.once("parts", lambda: msgspec.json.encode(missing)))
+        source = StreamParts(catalog, missing)
         student = None
         if trained.recipe.student is not None:
             student = load_student(catalog, trained.label)
-            if student is None:
-                student = keep_student(catalog, trained.label, teach(trained, source, folder.path, how, to_caller))
-        found = score_all(trained, source, folder.path, how, to_caller, student)
+            if student is None and (taught := teach(trained, source, folder.path, how, progress)) is not None:
+                student = keep_student(catalog, trained.label, taught)
+        found = score_all(trained, source, folder.path, how, progress, student)
         for name, scores in found.items():
             put_scores(catalog, trained.label, name, missing[name], scores)
         folder.remove()
@@ -130,16 +143,16 @@ def score_streams(
     ]
 
 
-def key_of(trained: Trained, missing: Mapping[str, Sequence[str]], redactions: int) -> str:
-    plain = msgspec.json.encode((trained.label, trained.digest, trained.fingerprint, missing, redactions), order="sorted")
-    return xxhash.xxh3_128_hexdigest(plain)
+def teach(trained: Trained, source: Source, folder: Path, how: Execution, progress: Progress) -> Student | None:
+    """A student fitted to the annotator's scores of random documents, of each language as many as can be.
 
-
-def teach(trained: Trained, source: Source, folder: Path, how: Execution, progress: Progress) -> Student:
-    """A student fitted to the annotator's scores of random documents, of each language as many as can be."""
+    None where there is nothing to learn from: the annotator then reads everything.
+    """
     assert trained.recipe.student is not None
     listed = Listed(source)
     listed.read(progress, TEACH)
+    if sum(map(len, listed.documents.values())) < FEWEST:
+        return None
     chosen = [one for found in sample(listed, trained.recipe.student.files, seed=trained.recipe.seed) for one in found]
     scores = score_exactly(trained, source, listed.at(chosen), folder, how, progress, step=TEACH)
     texts = {
@@ -151,8 +164,9 @@ def teach(trained: Trained, source: Source, folder: Path, how: Execution, progre
         [texts[one][0] for one in ids],
         [texts[one][1] for one in ids],
         np.array([scores[one] for one in ids]),
-        section_tokens=trained.recipe.section_tokens,
+        sections=Sections(trained.recipe.section_tokens, trained.recipe.sections),
         pass_on=trained.recipe.student.pass_on,
+        chances=trained.recipe.head == "logistic",
         model=None if embedder.tokenizer is None else Model(embedder.embed, embedder.tokenizer),
     )
 

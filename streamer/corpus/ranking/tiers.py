@@ -1,11 +1,11 @@
 """Documents ranked by an annotator's scores into tiers, each a stream: `scored@NAME/LANG/qNN`, the best first.
 
 Always holds: what is there is not changed; a tier holds documents that one version scored; documents that came after the
-last ranking are ranked among all, and those that have a tier keep it. A ranking that was killed is completed by the same
-command.
+last ranking are ranked among all, and those that have a tier keep it. No document has two tiers, whatever a ranking that was
+killed has published.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ import xxhash
 from datatrove.data import Document as Passed
 from datatrove.pipeline.base import PipelineStep
 
+from streamer.catalog import parts
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo
+from streamer.catalog.names import check_stream_name, kind_of
 from streamer.corpus.executors import Execution, run_stage
 from streamer.corpus.parts.packing_steps import Encoder, IdsFile, Shape, write_samples
-from streamer.corpus.parts.publication import publish
+from streamer.corpus.parts.publication import publish, settled_parts, unsettled
 from streamer.corpus.progress import Progress, Report, Tally, silent
 from streamer.corpus.work_folder import WorkFolder, told
 from streamer.documents.document import Document
@@ -29,7 +31,8 @@ from streamer.scoring.score_sets import load_scores, scored_parts
 from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body
 
-FORMAT, PLACE = "ranking/1", "rankings/work"
+FORMAT, PLACE = "ranking/1", "ranking/work"
+LONGEST_KEY = 32
 
 
 class Ranking(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +47,7 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True):
     build: str
 
 
-class Tier(msgspec.Struct, frozen=True, kw_only=True):
+class RankedTier(msgspec.Struct, frozen=True, kw_only=True):
     """A stream of a ranking, with what it holds now."""
 
     stream: str
@@ -65,77 +68,92 @@ def rankings(bodies: Bodies) -> list[Ranking]:
     return found
 
 
+def check_ranking(catalog: Catalog, annotator: str, *, name: str, bounds: Sequence[int]) -> None:
+    """Raises: CorpusError, before any work is done, when there can be no such ranking; StreamError."""
+    bounds = check_bounds(bounds)
+    check_stream_name(f"{kind_for(name)}/{'x' * LONGEST_KEY}/q00")
+    if kind_of(kind_for(name)) != kind_for(name):
+        raise CorpusError(
+            f"{name} cannot be the name of a ranking: it ends like a length of samples; give another with --as"
+        )
+    shape_of(catalog)
+    there = rankings(catalog.log(f"rankings/{name}").read())
+    if there and (there[0].annotator, there[0].bounds) != (annotator, bounds):
+        raise CorpusError(
+            f"{kind_for(name)}/* is ranked by {there[0].annotator} with the bounds {list(there[0].bounds)}, and this would "
+            f"be by {annotator} with {list(bounds)}; what is there stays as it is, so give this one another name with --as"
+        )
+
+
 def rank(
     catalog: Catalog,
     annotator: str,
     glob: str,
     *,
     name: str,
-    bounds: tuple[int, ...] = TIERS,
+    bounds: Sequence[int] = TIERS,
     how: Execution,
     work: Path | None = None,
     progress: Report = silent,
-) -> list[Tier]:
+) -> list[RankedTier]:
     """Ranks the documents of streams that a version has scored into tiers.
 
     Args: annotator, NAME@VERSION; name, of the ranking: its streams are `scored@NAME/LANG/qNN`; bounds, the tiers' lower
         percentiles. Raises: CorpusError for documents without scores, or a ranking of that name by another version or with
         other tiers; StreamError, PartError, StoreError.
     """
-    bounds, kind, log = check_bounds(bounds), kind_for(name), catalog.log(f"rankings/{name}")
-    there = rankings(log.read())
-    if there and (there[0].annotator, there[0].bounds) != (annotator, bounds):
-        raise CorpusError(
-            f"{kind}/* is ranked by {there[0].annotator} in {len(there[0].bounds)} tiers, and this would be by {annotator} "
-            f"in {len(bounds)}; what is there stays as it is, so give this one another name with --as"
-        )
-    ranked = {part for one in there for parts in one.parts.values() for part in parts}
-    new: dict[str, tuple[str, ...]] = {}
-    for snapshot in catalog.match(glob):
-        parts = [part.part_id for part in snapshot.parts if part.part_id not in ranked]
-        if snapshot.kind == "documents" and parts:
-            without = set(parts) - scored_parts(catalog, annotator, snapshot.name)
-            if without:
-                raise CorpusError(
-                    f"{len(without)} parts of stream {snapshot.name} have no scores by {annotator}; score them first with "
-                    f"phasemix annotator score {annotator} --streams '{glob}'"
-                )
-            new[snapshot.name] = tuple(parts)
-    if new:
-        build = xxhash.xxh3_128_hexdigest(msgspec.json.encode((annotator, kind, bounds, new), order="sorted"))[:16]
-        one = Ranking(annotator=annotator, kind=kind, bounds=bounds, parts=new, build=build)
-        with WorkFolder(catalog, work, place=PLACE, does="ranks the documents of") as folder, told(folder.path):
+    check_ranking(catalog, annotator, name=name, bounds=bounds)
+    kind, log, without = kind_for(name), catalog.log(f"rankings/{name}"), unsettled(catalog)
+    with WorkFolder(catalog, work, place=PLACE, does="ranks the documents of") as folder, told(folder.path):
+        ranked = {part for one in rankings(log.read()) for parts in one.parts.values() for part in parts}
+        new: dict[str, tuple[str, ...]] = {}
+        for snapshot in catalog.match(glob):
+            parts = [part.part_id for part in settled_parts(snapshot, without) if part.part_id not in ranked]
+            if snapshot.kind == "documents" and parts:
+                missing = set(parts) - scored_parts(catalog, annotator, snapshot.name)
+                if missing:
+                    raise CorpusError(
+                        f"{len(missing)} parts of stream {snapshot.name} have no scores by {annotator}; score them first "
+                        f"with phasemix annotator score {annotator} --streams '{glob}'"
+                    )
+                new[snapshot.name] = tuple(parts)
+        if new:
+            state = (annotator, kind, tuple(bounds), new, len(catalog.redaction_rules()))
+            build = xxhash.xxh3_128_hexdigest(msgspec.json.encode(state, order="sorted"))[:16]
+            one = Ranking(annotator=annotator, kind=kind, bounds=tuple(bounds), parts=new, build=build)
             folder.resume(build)
-            write_tiers(catalog, one, there, folder.path, how, Progress(progress))
+            write_tiers(catalog, one, folder.path, how, Progress(progress))
             body: Body = {"format": FORMAT, **msgspec.to_builtins(one)}
             log.append(lambda bodies: None if any(old.build == build for old in rankings(bodies)) else body)
-            folder.remove()
+        folder.remove()
     return [
-        Tier(stream=snapshot.name, samples=snapshot.samples, tokens=snapshot.tokens)
+        RankedTier(stream=snapshot.name, samples=snapshot.samples, tokens=snapshot.tokens)
         for snapshot in catalog.match(f"{kind}/*")
     ]
 
 
-def write_tiers(
-    catalog: Catalog, one: Ranking, before: list[Ranking], folder: Path, how: Execution, progress: Progress
-) -> None:
-    """Packs and publishes the tiers of a ranking, those parts that are missing. Raises: CorpusError."""
+def shape_of(catalog: Catalog) -> tuple[str, int, str]:
+    """Tokenizer, length and dtype of a root's samples. Raises: CorpusError when raw/* has none, or several."""
     shapes = {(found.tokenizer, found.seq_len, found.dtype) for found in catalog.streams("raw/*") if found.samples}
-    if len(shapes) != 1:
+    tokenizer, seq_len, dtype = shapes.pop() if len(shapes) == 1 else (None, None, None)
+    if tokenizer is None or seq_len is None or dtype is None:
         raise CorpusError(
-            f"root {catalog.store.url} has {len(shapes)} shapes of samples in raw/*, and tiers take theirs from there; "
-            "ingest a corpus with phasemix corpus ingest"
+            f"root {catalog.store.url} has no raw/* of one tokenizer and one length of samples, and tiers take theirs from "
+            "there; ingest a corpus with phasemix corpus ingest"
         )
-    tokenizer, seq_len, dtype = shapes.pop()
+    return tokenizer, seq_len, dtype
+
+
+def write_tiers(catalog: Catalog, one: Ranking, folder: Path, how: Execution, progress: Progress) -> None:
+    """Packs and publishes the tiers of a ranking, those parts that are missing. Raises: CorpusError."""
+    tokenizer, seq_len, dtype = shape_of(catalog)
     text = catalog.tokenizer_text(tokenizer)
     end = tokenizers.end_of_document_id(tokenizers.parse(text))
-    assert seq_len is not None
-    assert dtype is not None
     tasks = len({key_of(stream) for stream in one.parts})
     steps: list[Any] = [
         RankedDocuments(catalog, one, folder / "tallies"),
         Encoder(text),
-        TiersWriter(catalog, one, before, folder / "parts", Shape(seq_len, dtype, end)),
+        TiersWriter(catalog, one, folder / "parts", Shape(seq_len, dtype, end)),
     ]
     with progress.watching("pack", folder / "tallies", 0):
         run_stage(steps, folder, "pack", how._replace(tasks=tasks))
@@ -143,7 +161,7 @@ def write_tiers(
         catalog,
         folder / "parts",
         build=one.build,
-        tokenizer=str(tokenizer),
+        tokenizer=tokenizer,
         extra={"annotator": one.annotator},
         progress=progress,
     )
@@ -163,8 +181,19 @@ def streams_of(one: Ranking, rank: int) -> list[str]:
     return [stream for stream in one.parts if key_of(stream) == key]
 
 
+def in_tiers(catalog: Catalog, one: Ranking, key: str) -> dict[str, float]:
+    """The documents of a key that have a tier by parts of earlier rankings, with their scores."""
+    found: dict[str, float] = {}
+    for name in catalog.match_names(f"{one.kind}/{key}/*"):
+        for part in catalog.stream(name).parts:
+            if part.extra.get("build") != one.build:  # those of this one are packed again as they were
+                rows = catalog.of_part(name, part, lambda part: parts.read_sidecar(catalog.store, part))
+                found |= dict(zip(rows["document"].to_pylist(), rows["score"].to_pylist(), strict=True))
+    return found
+
+
 class RankedDocuments(PipelineStep):  # type: ignore[misc]
-    """The documents of one key's new parts, with their scores. Redacted ones are left out."""
+    """The documents of one key's new parts that have no tier, with their scores. Redacted ones are left out."""
 
     type, name = "📖 - READER", "scored documents"
 
@@ -173,13 +202,16 @@ class RankedDocuments(PipelineStep):  # type: ignore[misc]
         self.catalog, self.one, self.tallies = catalog, one, tallies
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
+        streams = streams_of(self.one, rank)
+        there = in_tiers(self.catalog, self.one, key_of(streams[0]))
         with Tally(self.tallies, rank) as tally:
-            for stream in streams_of(self.one, rank):
+            for stream in streams:
                 scores = load_scores(self.catalog, self.one.annotator, stream)
                 for document in self.catalog.documents(stream, wanted=is_in(self.one.parts[stream])):
-                    scored = msgspec.structs.replace(document, score=scores[document.document][0])
-                    yield Passed(text=document.text, id=document.document, metadata={"document": scored})
                     tally.add(1)
+                    if document.document in scores and document.document not in there:
+                        scored = msgspec.structs.replace(document, score=scores[document.document][0])
+                        yield Passed(text=document.text, id=document.document, metadata={"document": scored})
 
 
 class TiersWriter(PipelineStep):  # type: ignore[misc]
@@ -187,9 +219,9 @@ class TiersWriter(PipelineStep):  # type: ignore[misc]
 
     type, name = "💽 - WRITER", "tiers"
 
-    def __init__(self, catalog: Catalog, one: Ranking, before: list[Ranking], folder: Path, shape: Shape) -> None:
+    def __init__(self, catalog: Catalog, one: Ranking, folder: Path, shape: Shape) -> None:
         super().__init__()
-        self.catalog, self.one, self.before, self.folder, self.shape = catalog, one, before, folder, shape
+        self.catalog, self.one, self.folder, self.shape = catalog, one, folder, shape
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
         key = key_of(streams_of(self.one, rank)[0])
@@ -199,13 +231,7 @@ class TiersWriter(PipelineStep):  # type: ignore[misc]
                 documents.append(msgspec.structs.replace(doc.metadata["document"], text=""))
                 ids.append(doc.metadata["ids"])
             scores, names = [one.score or 0.0 for one in documents], [one.document for one in documents]
-            tiers = cut_bins(scores, names, self.one.bounds, old=self.old(key, set(names)))
-            for bound, order in tiers.items():
+            old = [(score, document) for document, score in in_tiers(self.catalog, self.one, key).items()]
+            for bound, order in cut_bins(scores, names, self.one.bounds, old=old).items():
                 write_samples(self.folder, f"{self.one.kind}/{key}/{bin_name(bound)}", documents, ids, order, self.shape)
         yield from ()
-
-    def old(self, key: str, new: set[str]) -> list[tuple[float, str]]:
-        """Scores and ids of the key's documents that have a tier."""
-        streams = sorted({stream for one in self.before for stream in one.parts if key_of(stream) == key})
-        found = (load_scores(self.catalog, self.one.annotator, stream) for stream in streams)
-        return [(score, document) for scores in found for document, (score, _) in scores.items() if document not in new]

@@ -10,6 +10,7 @@ from streamer.errors import CorpusError
 from streamer.scoring import annotator
 from streamer.scoring.annotator_recipe import AnnotatorRecipe, Positives
 from streamer.scoring.positives import Text
+from streamer.scoring.sections import Sections
 from streamer.scoring.student import EVERY, decode_student, encode_student, fit_student
 from streamer.scoring.trained import Sample, fit_sample, load_embedder
 
@@ -35,7 +36,7 @@ def test_good_files_score_above_others(model: str) -> None:
 def test_a_student_follows_the_scores_on_their_scale_and_keeps_it() -> None:
     scores = np.array([0.9, 0.8, 0.85, 0.95, 0.7, 0.75, 0.1, 0.2, 0.15, 0.05, 0.12, 0.3])
     languages = ["python"] * len(GOOD) + ["sql"] * len(OTHER)
-    student = fit_student([*GOOD, *OTHER], languages, scores, section_tokens=64, pass_on=0.5)
+    student = fit_student([*GOOD, *OTHER], languages, scores, sections=Sections(64), pass_on=0.5)
     assert student.agreement[EVERY].rank_correlation > 0.5
     assert student.agreement[EVERY].kept == 1.0
     assert {name: one.files for name, one in student.agreement.items()} == {EVERY: 12, "python": 6, "sql": 6}
@@ -52,7 +53,7 @@ def test_within_a_language_the_student_has_its_scale() -> None:
     texts = [f"word{n} " * 5 for n in range(200)]
     languages = ["go"] * 100 + ["sql"] * 100
     scores = np.concatenate([chance.uniform(0.6, 0.9, 100), chance.uniform(0.1, 0.2, 100)])
-    found = fit_student(texts, languages, scores, section_tokens=64, pass_on=0.2).score(texts, languages)
+    found = fit_student(texts, languages, scores, sections=Sections(64), pass_on=0.2).score(texts, languages)
     assert found[:100].min() >= 0.6
     assert found[100:].max() <= 0.2
 

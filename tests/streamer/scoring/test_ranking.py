@@ -3,6 +3,7 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,11 +15,14 @@ from streamer import Catalog
 from streamer.catalog import parts
 from streamer.commands.corpus import NOUNS
 from streamer.corpus.executors import Execution
+from streamer.corpus.parts.publication import publish
 from streamer.corpus.pipeline import build
+from streamer.corpus.progress import Progress
+from streamer.corpus.ranking import tiers
 from streamer.corpus.ranking.scoring import score_streams
-from streamer.corpus.ranking.tiers import rank
+from streamer.corpus.ranking.tiers import check_ranking, rank
 from streamer.corpus.recipe import Recipe, Source
-from streamer.errors import CorpusError
+from streamer.errors import BadNameError, CorpusError
 from streamer.scoring.annotator_recipe import AnnotatorRecipe, Positives, StudentRecipe
 from streamer.scoring.quality_bins import TIERS, bin_name, equal_bounds
 from streamer.scoring.score_sets import load_scores, score_sets
@@ -107,8 +111,8 @@ def test_every_document_has_the_score_of_its_text(corpus: Catalog, made: tuple[P
 def test_tiers_are_equal_and_best_first_and_beside_those_of_the_ingest(corpus: Catalog, made: tuple[Path, Recipe]) -> None:
     found, before = mine(corpus, made), {one.name: one.samples for one in corpus.streams()}
     score_streams(corpus, found, "documents/*", how=ONE)
-    tiers = rank(corpus, "mine@1", "documents/*", name="mine", how=ONE)
-    assert [tier.stream for tier in tiers] == [f"scored@mine/python/{bin_name(bound)}" for bound in sorted(TIERS)]
+    found_tiers = rank(corpus, "mine@1", "documents/*", name="mine", how=ONE)
+    assert [tier.stream for tier in found_tiers] == [f"scored@mine/python/{bin_name(bound)}" for bound in sorted(TIERS)]
     lowest, seen = np.inf, list[str]()
     for bound in TIERS:
         (part,) = corpus.stream(f"scored@mine/python/{bin_name(bound)}").parts
@@ -122,8 +126,8 @@ def test_tiers_are_equal_and_best_first_and_beside_those_of_the_ingest(corpus: C
         seen += documents
     assert sorted(seen) == sorted(one.document for one in corpus.documents("documents/python"))
     assert before.items() <= {one.name: one.samples for one in corpus.streams()}.items()
-    assert rank(corpus, "mine@1", "documents/*", name="mine", how=ONE) == tiers
-    with pytest.raises(CorpusError, match="is ranked by mine@1 in 20 tiers, .* another name with --as"):
+    assert rank(corpus, "mine@1", "documents/*", name="mine", how=ONE) == found_tiers
+    with pytest.raises(CorpusError, match=r"is ranked by mine@1 with the bounds \[95, .* another name with --as"):
         rank(corpus, "mine@1", "documents/*", name="mine", bounds=equal_bounds(5), how=ONE)
     with pytest.raises(CorpusError, match="1 parts of stream documents/python have no scores by ingest@1; score them first"):
         rank(corpus, "ingest@1", "documents/*", name="ingest", how=ONE)
@@ -212,6 +216,70 @@ def test_a_second_ingest_is_scored_on_the_scale_of_the_first_and_joins_its_tiers
     ]
     assert set(rows) == {one.document for one in documents}
     assert sum(len(corpus.stream(name).parts) for name in names) > before
+
+
+def test_a_ranking_that_was_killed_while_it_published_doubles_nothing_whatever_came_meanwhile(
+    corpus: Catalog, made: tuple[Path, Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = mine(corpus, made)
+    score_streams(corpus, found, "documents/*", how=ONE)
+
+    def publish_some(*words: Any, **options: Any) -> None:
+        options["progress"] = Progress(lambda step, done, total: stop() if step == "publish" and done >= 7 else None)
+        publish(*words, **options)
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tiers, "publish", publish_some)
+    with pytest.raises(KeyboardInterrupt):
+        rank(corpus, "mine@1", "documents/*", name="mine", how=ONE)
+    monkeypatch.undo()
+    assert 7 <= len(corpus.match_names("scored@mine/*")) < 20
+    build(corpus, write_sources(tmp_path / "more", range(200, 230)), tasks=1)
+    score_streams(corpus, found, "documents/*", how=ONE)
+    rank(corpus, "mine@1", "documents/*", name="mine", how=ONE)
+    there = [document for bound in TIERS for document in documents_of(corpus, f"scored@mine/python/{bin_name(bound)}")]
+    assert len(there) == len(set(there)) == 180
+
+
+def documents_of(corpus: Catalog, stream: str) -> list[str]:
+    """The documents of a stream, by part."""
+    return [
+        document
+        for part in corpus.stream(stream).parts
+        for document in dict.fromkeys(parts.read_sidecar(corpus.store, part)["document"].to_pylist())
+    ]
+
+
+def test_what_an_unfinished_ingest_has_published_is_neither_scored_nor_ranked(
+    corpus: Catalog, made: tuple[Path, Recipe], tmp_path: Path
+) -> None:
+    found = mine(corpus, made)
+
+    def interrupt(step: str, done: int, total: int) -> None:
+        if step == "publish" and done >= 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(corpus, write_sources(tmp_path / "more", range(200, 230)), tasks=1, progress=interrupt)
+    assert len(corpus.stream("documents/python").parts) == 2
+    (done,) = score_streams(corpus, found, "documents/*", how=ONE)
+    assert done.documents == 150
+    rank(corpus, "mine@1", "documents/*", name="mine", how=ONE)
+    assert sum(len(documents_of(corpus, f"scored@mine/python/{bin_name(bound)}")) for bound in TIERS) == 150
+
+
+def test_other_tiers_than_the_roots_are_refused(corpus: Catalog, made: tuple[Path, Recipe], tmp_path: Path) -> None:
+    more = msgspec.structs.replace(write_sources(tmp_path / "more", range(200, 230)), bins=(80, 50, 0))
+    with pytest.raises(CorpusError, match=r"bins \[80, 50, 0\] are not those of scored/\* .* phasemix annotator rank"):
+        build(corpus, more, tasks=1)
+
+
+@pytest.mark.parametrize("name", ["mine-2", "a" * 60])
+def test_a_ranking_that_could_not_be_published_is_refused_at_once(corpus: Catalog, name: str) -> None:
+    with pytest.raises((CorpusError, BadNameError), match="give another with --as|cannot be the name of a stream"):
+        check_ranking(corpus, "mine@1", name=name, bounds=TIERS)
 
 
 def test_an_ingest_takes_a_version_that_the_root_has_and_no_other_later(
