@@ -2,7 +2,8 @@
 
     python -m benchmarks.real_engine [--jobs N] [--concurrency N] [--rounds N] [--python PYTHON] [--json]
 
-A small Llama is made here and taught one file, so that every answer goes through all gates. vLLM serves it on this machine.
+A small Llama is made here and taught one file, which it answers to some prompts; the title says how many answers the gates
+refused. vLLM serves it on this machine.
 In each round a bare aiohttp client asks for N answers, and a worker of the command line does N jobs from Redis with the same
 prompts and the same number of requests at once, a publisher beside it; which comes first changes from round to round. PYTHON
 is that of the environment that has vLLM.

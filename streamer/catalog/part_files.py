@@ -59,6 +59,16 @@ def load_object(store: Store, key: str) -> bytes | mmap.mmap | None:
         raise PartError(f"{place} cannot be read ({error.strerror}); check its disk and rights") from error
 
 
+def load_named(store: Store, key: str, digest: str) -> bytes | mmap.mmap:
+    """The bytes of an object that is named by its xxh3-128. Raises: PartError when it is gone or damaged."""
+    data = load_object(store, key)
+    if data is None:
+        raise PartError(f"{store.url}/{key} {MISSING}")
+    if xxhash.xxh3_128_hexdigest(data) != digest:
+        raise PartError(f"{store.url}/{key} is damaged, its checksum is not {digest}; {RESTORE}")
+    return data
+
+
 def read_parquet(
     store: Store, part: PartInfo, name: str, columns: list[str] | None, condition: tuple[str, str, Any] | None = None
 ) -> pa.Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from streamer.commands.annotators import add_annotator
-from streamer.commands.options import add_json, add_root, add_why, person
+from streamer.commands.options import add_executor, add_json, add_root, add_why, person
 from streamer.commands.progress_line import ProgressLine, Stage
 from streamer.commands.table import print_table
 from streamer.commands.tokenizers import add_tokenizer
@@ -31,12 +31,7 @@ def add_corpus(parser: argparse.ArgumentParser) -> None:
     ingest.add_argument(
         "--tasks", type=int, metavar="N", help="in how many tasks the sources are read (default: 4 a worker)"
     )
-    ingest.add_argument(
-        "--executor",
-        choices=("local", "ray", "slurm"),
-        default="local",
-        help="run tasks on this machine, on a Ray cluster, or as jobs of Slurm",
-    )
+    add_executor(ingest)
     ingest.add_argument(
         "--work",
         metavar="FOLDER",

@@ -41,3 +41,12 @@ def person() -> str | None:
         return os.environ.get("PHASEMIX_BY") or getpass.getuser()
     except (KeyError, OSError):
         return None
+
+
+def add_executor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--executor",
+        choices=("local", "ray", "slurm"),
+        default="local",
+        help="run tasks on this machine, on a Ray cluster, or as jobs of Slurm",
+    )

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamer.commands.options import add_json, add_root
+from streamer.commands.options import add_executor, add_json, add_root
 from streamer.commands.progress_line import ProgressLine
 from streamer.commands.table import print_table
 
@@ -31,12 +31,7 @@ def add_rank(actions: Any) -> None:
 
 def add_where(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, metavar="N", help="how many tasks run at once (default: one for each core)")
-    parser.add_argument(
-        "--executor",
-        choices=("local", "ray", "slurm"),
-        default="local",
-        help="run tasks on this machine, on a Ray cluster, or as jobs of Slurm",
-    )
+    add_executor(parser)
     parser.add_argument(
         "--work",
         metavar="FOLDER",

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from streamer.errors import CorpusError
 
 TIERS = tuple(range(95, -1, -5))  # 20 equal ones
-MOST_TIERS = 100
 
 
 def check_bounds(bounds: Sequence[int]) -> tuple[int, ...]:
@@ -25,7 +24,7 @@ def check_bounds(bounds: Sequence[int]) -> tuple[int, ...]:
 
 def equal_bounds(tiers: int) -> tuple[int, ...]:
     """The lower percentile bounds of so many equal tiers. Raises: CorpusError when whole percents cannot bound them."""
-    if not 1 <= tiers <= MOST_TIERS or 100 % tiers:
+    if not 1 <= tiers <= 100 or 100 % tiers:
         raise CorpusError(f"{tiers} equal tiers have no whole percents as bounds; cut 1, 2, 4, 5, 10, 20, 25, 50 or 100")
     return tuple(range(100 - 100 // tiers, -1, -(100 // tiers)))
 

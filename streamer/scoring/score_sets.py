@@ -16,9 +16,8 @@ import pyarrow.parquet as pq
 import xxhash
 
 from streamer.catalog.catalog import Catalog
-from streamer.catalog.part_files import in_arrow, load_object
-from streamer.errors import CorpusError, PartError
-from streamer.store.entries import MISSING, RESTORE
+from streamer.catalog.part_files import in_arrow, load_named
+from streamer.errors import CorpusError
 from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body
 
@@ -28,14 +27,13 @@ SCHEMA = pa.schema([("document", pa.string()), ("score", pa.float64()), ("exact"
 
 class ScoreSet(msgspec.Struct, frozen=True, kw_only=True):
     """Scores of the documents of some parts of a stream. `parts`: their ids; `documents`: how many; `exact`: how many of
-    them the annotator read itself, the others having its student's score; `file`, `xxh3`: where the scores lie.
+    them the annotator read itself, the others having its student's score; `xxh3`: of their file, and its name.
     """
 
     stream: str
     parts: tuple[str, ...]
     documents: int
     exact: int
-    file: str
     xxh3: str
 
 
@@ -80,7 +78,7 @@ def put_scores(catalog: Catalog, label: str, stream: str, parts: Sequence[str], 
     catalog.store.put_if_absent(f"{log_of(label)}/files/{digest}.parquet", data)
     kept = ScoreSet(
         stream=stream, parts=tuple(parts), documents=len(found.documents), exact=int(found.exact.sum()),
-        file=f"{digest}.parquet", xxh3=digest,
+        xxh3=digest,
     )  # fmt: skip
     body: Body = {"format": FORMAT, **msgspec.to_builtins(kept)}
 
@@ -103,10 +101,5 @@ def load_scores(catalog: Catalog, label: str, stream: str) -> dict[str, tuple[fl
 
 
 def read_set(catalog: Catalog, label: str, one: ScoreSet) -> pa.Table:
-    key = f"{log_of(label)}/files/{one.file}"
-    data = load_object(catalog.store, key)
-    if data is None:
-        raise PartError(f"{catalog.store.url}/{key} {MISSING}")
-    if xxhash.xxh3_128_hexdigest(data) != one.xxh3:
-        raise PartError(f"{catalog.store.url}/{key} is damaged, its checksum is not {one.xxh3}; {RESTORE}")
+    data = load_named(catalog.store, f"{log_of(label)}/files/{one.xxh3}.parquet", one.xxh3)
     return pq.read_table(in_arrow(data), schema=SCHEMA)

@@ -8,10 +8,9 @@ import msgspec
 import xxhash
 
 from streamer.catalog.catalog import Catalog
-from streamer.catalog.part_files import load_object
-from streamer.errors import CorpusError, PartError
+from streamer.catalog.part_files import load_named
+from streamer.errors import CorpusError
 from streamer.scoring.student import Student, decode_student, encode_student
-from streamer.store.entries import MISSING, RESTORE
 from streamer.store.formats import check_format
 from streamer.store.log import Bodies, Body
 
@@ -46,10 +45,4 @@ def load_student(catalog: Catalog, label: str) -> Student | None:
     with bodies.understood(0):
         check_format(CorpusError, f"the student of {label}", bodies[0]["format"], FORMAT)
         digest = bodies[0]["file"]
-    key = f"{log_of(label)}/files/{digest}"
-    data = load_object(catalog.store, key)
-    if data is None:
-        raise PartError(f"{catalog.store.url}/{key} {MISSING}")
-    if xxhash.xxh3_128_hexdigest(data) != digest:
-        raise PartError(f"{catalog.store.url}/{key} is damaged, its checksum is not {digest}; {RESTORE}")
-    return decode_student(bytes(data))
+    return decode_student(bytes(load_named(catalog.store, f"{log_of(label)}/files/{digest}", digest)))

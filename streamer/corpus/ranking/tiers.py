@@ -150,11 +150,8 @@ def write_tiers(catalog: Catalog, one: Ranking, folder: Path, how: Execution, pr
     text = catalog.tokenizer_text(tokenizer)
     end = tokenizers.end_of_document_id(tokenizers.parse(text))
     tasks = len({key_of(stream) for stream in one.parts})
-    steps: list[Any] = [
-        RankedDocuments(catalog, one, folder / "tallies"),
-        Encoder(text),
-        TiersWriter(catalog, one, folder / "parts", Shape(seq_len, dtype, end)),
-    ]
+    reader = RankedDocuments(catalog, one, folder / "tallies")
+    steps: list[Any] = [reader, Encoder(text), TiersWriter(reader, folder / "parts", Shape(seq_len, dtype, end))]
     with progress.watching("pack", folder / "tallies", 0):
         run_stage(steps, folder, "pack", how._replace(tasks=tasks))
     publish(
@@ -193,23 +190,26 @@ def in_tiers(catalog: Catalog, one: Ranking, key: str) -> dict[str, float]:
 
 
 class RankedDocuments(PipelineStep):  # type: ignore[misc]
-    """The documents of one key's new parts that have no tier, with their scores. Redacted ones are left out."""
+    """The documents of one key's new parts that have no tier, with their scores. Redacted ones are left out.
+
+    `there`: those of the key that have one, once the task has begun to read.
+    """
 
     type, name = "📖 - READER", "scored documents"
 
     def __init__(self, catalog: Catalog, one: Ranking, tallies: Path) -> None:
         super().__init__()
-        self.catalog, self.one, self.tallies = catalog, one, tallies
+        self.catalog, self.one, self.tallies, self.there = catalog, one, tallies, dict[str, float]()
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Passed]:
         streams = streams_of(self.one, rank)
-        there = in_tiers(self.catalog, self.one, key_of(streams[0]))
+        self.there = in_tiers(self.catalog, self.one, key_of(streams[0]))
         with Tally(self.tallies, rank) as tally:
             for stream in streams:
                 scores = load_scores(self.catalog, self.one.annotator, stream)
                 for document in self.catalog.documents(stream, wanted=is_in(self.one.parts[stream])):
                     tally.add(1)
-                    if document.document in scores and document.document not in there:
+                    if document.document in scores and document.document not in self.there:
                         scored = msgspec.structs.replace(document, score=scores[document.document][0])
                         yield Passed(text=document.text, id=document.document, metadata={"document": scored})
 
@@ -219,9 +219,9 @@ class TiersWriter(PipelineStep):  # type: ignore[misc]
 
     type, name = "💽 - WRITER", "tiers"
 
-    def __init__(self, catalog: Catalog, one: Ranking, folder: Path, shape: Shape) -> None:
+    def __init__(self, reader: RankedDocuments, folder: Path, shape: Shape) -> None:
         super().__init__()
-        self.catalog, self.one, self.folder, self.shape = catalog, one, folder, shape
+        self.reader, self.one, self.folder, self.shape = reader, reader.one, folder, shape
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
         key = key_of(streams_of(self.one, rank)[0])
@@ -231,7 +231,7 @@ class TiersWriter(PipelineStep):  # type: ignore[misc]
                 documents.append(msgspec.structs.replace(doc.metadata["document"], text=""))
                 ids.append(doc.metadata["ids"])
             scores, names = [one.score or 0.0 for one in documents], [one.document for one in documents]
-            old = [(score, document) for document, score in in_tiers(self.catalog, self.one, key).items()]
+            old = [(score, document) for document, score in self.reader.there.items()]
             for bound, order in cut_bins(scores, names, self.one.bounds, old=old).items():
                 write_samples(self.folder, f"{self.one.kind}/{key}/{bin_name(bound)}", documents, ids, order, self.shape)
         yield from ()

@@ -1,6 +1,7 @@
 """Whole streams scored and ranked into tiers: exact, the same after a kill, and open to what comes later."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from two_kinds import bad, good
 from deploy.command_line import main
 from streamer import Catalog
 from streamer.catalog import parts
-from streamer.commands.corpus import NOUNS
 from streamer.corpus.executors import Execution
 from streamer.corpus.parts.publication import publish
 from streamer.corpus.pipeline import build
@@ -28,7 +28,7 @@ from streamer.scoring.quality_bins import TIERS, bin_name, equal_bounds
 from streamer.scoring.score_sets import load_scores, score_sets
 from streamer.scoring.student import EVERY
 from streamer.scoring.students import load_student
-from streamer.scoring.trained import Trained, gather, load, score, train
+from streamer.scoring.trained import Trained, gather, hash_of, keep, load, score, train
 
 ONE = Execution(tasks=1, workers=1)
 DEATH = """
@@ -82,8 +82,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Recipe]:
 @pytest.fixture
 def corpus(made: tuple[Path, Recipe], tmp_path: Path) -> Catalog:
     """A copy of that root."""
-    import shutil
-
     shutil.copytree(made[0] / "root", tmp_path / "root")
     return Catalog(tmp_path / "root")
 
@@ -187,8 +185,6 @@ def test_a_second_ingest_is_scored_on_the_scale_of_the_first_and_joins_its_tiers
     documents = list(corpus.documents("documents/python"))
     assert len(documents) == 180
     seen = set(old.seen.tolist())
-    from streamer.scoring.trained import hash_of
-
     for one in documents:
         if hash_of(one.text) not in seen:
             assert one.score == pytest.approx(score(old, [one.text])[0], abs=1e-6)
@@ -298,8 +294,6 @@ def test_an_ingest_takes_a_version_that_the_root_has_and_no_other_later(
     with pytest.raises(CorpusError, match="annotator mine is unknown"):
         build(fresh, more, tasks=1)
     (tmp_path / "fresh").mkdir(exist_ok=True)
-    from streamer.scoring.trained import keep
-
     keep(fresh, dict(corpus.log("annotators/mine").read()[0]))
     report = build(fresh, more, tasks=1)
     assert report.annotator == "mine@1"
@@ -317,7 +311,6 @@ def test_tiers_that_whole_percents_cannot_bound_are_refused() -> None:
 def test_the_commands(
     corpus: Catalog, made: tuple[Path, Recipe], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert set(NOUNS) >= {"annotator"}
     mine(corpus, made)
     where = ["--root", str(tmp_path / "root"), "--workers", "1"]
     assert main(["annotator", "rank", "mine", "--tiers", "5", "--as", "five", *where]) == 0
