@@ -15,11 +15,13 @@ import os
 import select
 import signal
 import socket
+import tempfile
 import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from copy import deepcopy
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +34,7 @@ from streamer.errors import CorpusError
 
 LOCAL, RAY, SLURM = "local", "ray", "slurm"
 CONNECT_WAIT_S = 10.0
+LONGEST_FOLDER = 107 - len("/pymp-12345678/listener-12345678")  # bytes: a Unix socket's path has at most 107
 
 
 class LocalStage(LocalPipelineExecutor):  # type: ignore[misc]
@@ -45,6 +48,7 @@ class LocalStage(LocalPipelineExecutor):  # type: ignore[misc]
                 one._run_for_rank(rank)
             return
         context = multiprocessing.get_context("forkserver")
+        start_server()
         before = set(multiprocessing.active_children())
         with ProcessPoolExecutor(self.workers, context, initializer=end_with, initargs=(os.getpid(),)) as pool:
             futures = [pool.submit(run_task, self, rank) for rank in waiting]
@@ -62,6 +66,17 @@ class LocalStage(LocalPipelineExecutor):  # type: ignore[misc]
                 raise
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+
+
+def start_server() -> None:
+    """Starts what forks workers. It listens at a Unix socket among the temporary files: in /tmp where TMPDIR is too long a path."""
+    chosen = tempfile.tempdir
+    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
+        tempfile.tempdir = "/tmp"
+    try:
+        forkserver.ensure_running()
+    finally:
+        tempfile.tempdir = chosen
 
 
 class RayStage(LocalStage):

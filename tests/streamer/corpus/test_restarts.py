@@ -140,10 +140,17 @@ def wait_until(is_so: Callable[[], bool]) -> None:
     raise AssertionError("it did not come")
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_workers_end_with_the_process_that_builds(tmp_path: Path, sent: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("sent", "temporary"), [(signal.SIGKILL, "t"), (signal.SIGINT, "a path too long for a Unix socket".ljust(100, "_"))]
+)
+def test_workers_end_with_the_process_that_builds(tmp_path: Path, sent: signal.Signals, temporary: str) -> None:
     (tmp_path / "sleeping.py").write_text(SLEEPING)
-    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    (tmp_path / temporary).mkdir()
+    paths = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+        "TMPDIR": str(tmp_path / temporary),
+    }
     process = subprocess.Popen(
         [sys.executable, "sleeping.py", str(tmp_path)], cwd=tmp_path, env=paths, stderr=subprocess.DEVNULL
     )
