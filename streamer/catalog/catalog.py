@@ -269,16 +269,18 @@ class Catalog:
         num_ids: int | None = None,
         tokenizer_json: str | None = None,
         again: bool = False,
+        unless: Callable[[Bodies], bool] | None = None,
     ) -> Snapshot:
         """Publishes a sealed folder of MDS, written by anyone, as one part.
 
         `num_ids`: how many the tokenizer has, where ids are to be held to it. `tokenizer_json`: the tokenizer, where the
-        root is to keep it. `again`: also shards that the stream has already. Raises: AlreadyPublishedError, PartError,
-        StreamError, StoreError; the stream is then as it was.
+        root is to keep it. `again`: also shards that the stream has already. `unless`: says of the stream's log that it has
+        this part already, in place of a look at the shards; the stream then stays as it is. Raises: AlreadyPublishedError,
+        PartError, StreamError, StoreError; the stream is then as it was.
         """
         sealed = self._seal(name, MdsFolder(path), tokenizer, num_ids)
         return self._publish_once(
-            name, sealed._replace(folder=path, documents=documents), extra or {}, tokenizer_json, again
+            name, sealed._replace(folder=path, documents=documents), extra or {}, tokenizer_json, again, unless
         )
 
     def publish_reference(
@@ -310,21 +312,28 @@ class Catalog:
         return Sealed(schema, parts.verify_folder(folder, schema, num_ids=num_ids))
 
     def _publish_once(
-        self, name: str, sealed: "Sealed", extra: dict[str, Any], tokenizer_json: str | None, again: bool
+        self,
+        name: str,
+        sealed: "Sealed",
+        extra: dict[str, Any],
+        tokenizer_json: str | None,
+        again: bool,
+        unless: Callable[[Bodies], bool] | None = None,
     ) -> Snapshot:
-        def decide(bodies: Bodies) -> dict[str, Any]:
+        def decide(bodies: Bodies) -> dict[str, Any] | None:
+            if unless is not None:
+                return None if unless(bodies) else extra
             if not again:
                 manifest = self.manifest(name)
                 manifest.take(bodies)
                 parts.refuse_again(name, sealed.shards, manifest.snapshot(manifest.length) if manifest.schema else None)
             return extra
 
-        decide(self.stream_log(name).read())  # before anything is stored
+        if decide(self.stream_log(name).read()) is None:  # before anything is stored
+            return self.stream(name)
         if tokenizer_json is not None:
             self.put_tokenizer(tokenizer_json)
-        found = self._publish(name, sealed, decide)
-        assert found is not None
-        return found
+        return self._publish(name, sealed, decide) or self.stream(name)
 
     def _publish(self, name: str, sealed: "Sealed", decide: Decide) -> Snapshot | None:
         if sealed.folder is not None:

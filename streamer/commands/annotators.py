@@ -117,6 +117,8 @@ def run_train(options: argparse.Namespace) -> int:
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
+    from functools import partial
+
     import msgspec
 
     from streamer.catalog.catalog import Catalog
@@ -135,11 +137,8 @@ def run_evaluate(options: argparse.Namespace) -> int:
     solutions = read_solutions(options.sets)
     languages = sorted({one.language for found in solutions.values() for one in found})
     documents = choose_documents(catalog, options.glob, annotators, languages, files=options.files, seed=options.seed)
-    found = []
     try:
-        for trained in annotators:
-            report = lambda done, total, name=trained.label: progress(name, done, total)  # noqa: E731
-            found.append(judge(trained, solutions, documents, seed=options.seed, progress=report))
+        found = judge(annotators, solutions, documents, seed=options.seed, progress=lambda label: partial(progress, label))
     finally:
         progress.end()
     exact = [{"annotator": one.annotator.label, **msgspec.to_builtins(figure)} for one in found for figure in one.figures]

@@ -69,7 +69,7 @@ class LocalStage(LocalPipelineExecutor):  # type: ignore[misc]
 
 
 def start_server() -> None:
-    """Starts what forks workers. It listens at a Unix socket among the temporary files: in /tmp where TMPDIR is too long a path."""
+    """Starts what forks workers. It listens at a Unix socket among the temporary files, in /tmp where TMPDIR is too long."""
     chosen = tempfile.tempdir
     if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
         tempfile.tempdir = "/tmp"

@@ -45,8 +45,8 @@ from streamer.corpus.parts.publication import (
 )
 from streamer.corpus.parts.report import CorpusReport, count_languages, count_padding, count_samples
 from streamer.corpus.progress import Progress, Report, silent
-from streamer.corpus.ranking.exact_scores import Spools
 from streamer.corpus.ranking.scoring import score_all, teach
+from streamer.corpus.ranking.sources import Spools
 from streamer.corpus.recipe import Recipe, check, identity_of
 from streamer.corpus.sources.ingest import count_files
 from streamer.corpus.spool import SPOOL, read_spool, write_through

@@ -272,22 +272,39 @@ def score(
     Args: embedder, what `load_embedder` gave for the annotator, where it is at hand.
     Raises: CorpusError when the embedder is not here or is another one.
     """
-    embedder = embedder or load_embedder(trained.recipe)
-    if embedder.fingerprint != trained.fingerprint:
-        raise CorpusError(
-            f"annotator {trained.label} was trained on {trained.embedder} with fingerprint {trained.fingerprint}; here it "
-            f"is {embedder.name} with {embedder.fingerprint}. Give the model that it was trained on, or train it again"
-        )
+    return score_alike([trained], texts, progress, embedder=embedder)[0]
+
+
+def score_alike(
+    alike: Sequence[Trained], texts: Sequence[str], progress: Progress = lambda *_: None, *, embedder: Embedder | None = None
+) -> list[Scores]:
+    """`score` by each of several annotators that read texts alike (`reading_of`): the texts are embedded once."""
+    recipe = alike[0].recipe
+    embedder = embedder or load_embedder(recipe)
+    for trained in alike:
+        if embedder.fingerprint != trained.fingerprint:
+            raise CorpusError(
+                f"annotator {trained.label} was trained on {trained.embedder} with fingerprint {trained.fingerprint}; here "
+                f"it is {embedder.name} with {embedder.fingerprint}. Give the model that it was trained on or train it again"
+            )
     if not texts:
-        return np.zeros(0)
-    features = embed(texts, embedder, trained.recipe, progress)
-    if features.rows.shape[1] != len(trained.weights):
-        raise CorpusError(
-            f"{embedder.name} gives {features.rows.shape[1]} numbers and annotator {trained.label} weighs "
-            f"{len(trained.weights)}; train it again"
-        )
-    apply = apply_head if trained.recipe.head == "logistic" else apply_ridge
-    return apply(features, trained.weights.astype(np.float64), trained.bias)
+        return [np.zeros(0) for _ in alike]
+    features = embed(texts, embedder, recipe, progress)
+    found = []
+    for trained in alike:
+        if features.rows.shape[1] != len(trained.weights):
+            raise CorpusError(
+                f"{embedder.name} gives {features.rows.shape[1]} numbers and annotator {trained.label} weighs "
+                f"{len(trained.weights)}; train it again"
+            )
+        apply = apply_head if trained.recipe.head == "logistic" else apply_ridge
+        found.append(apply(features, trained.weights.astype(np.float64), trained.bias))
+    return found
+
+
+def reading_of(recipe: AnnotatorRecipe) -> tuple[str, str, int, int]:
+    """What a text's embeddings depend on."""
+    return recipe.embedder, recipe.precision, recipe.sections, recipe.section_tokens
 
 
 def load_scorer(catalog: Catalog, label: str) -> Callable[[str], float]:

@@ -3,6 +3,7 @@
 What is committed stays as it is: a change of format gets the next number, and the older ones are read for ever.
 """
 
+import base64
 import json
 import re
 import sys
@@ -29,12 +30,20 @@ from mixer.runs.archive import archived_runs
 from mixer.steering.schedules import Schedule, SchedulePoint
 from streamer import Catalog
 from streamer.catalog.redaction import Rule, unpack
+from streamer.corpus.ranking import tiers
+from streamer.corpus.ranking.tiers import Ranking, rankings
 from streamer.documents.document import COLUMNS, FIRST_COLUMNS, Document, document_id
 from streamer.mds import layout as mds
 from streamer.publishing.compacting import compact
 from streamer.publishing.merging import merge
 from streamer.publishing.publication import document_row
 from streamer.publishing.redacting import redact, search
+from streamer.scoring import trained
+from streamer.scoring.annotator_recipe import AnnotatorRecipe, Positives, StudentRecipe
+from streamer.scoring.score_sets import Scores, load_scores, put_scores, score_sets
+from streamer.scoring.sections import Sections
+from streamer.scoring.student import EVERY, Agreement, Scale, Student, TokenWeights, decode_student
+from streamer.scoring.students import keep_student, load_student
 
 HERE = Path(__file__).parent
 SEQ_LEN = 4
@@ -149,6 +158,40 @@ def build(root: Path) -> None:
         catalog.append(f"scored/go/{tier}", rows(first, 8), seq_len=SEQ_LEN, tokenizer=tokenizer)
     runs.create("sixth", mixture=mixtures.apply(CURVED), seed=16, global_batch=4)
     read(root, "sixth", 20)
+    annotate(catalog, tokenizer)
+
+
+def annotate(catalog: Catalog, tokenizer: str) -> None:
+    """An annotator with a student, scores by both, and a ranking; all numbers are made up."""
+    good = (Positives(files=("good/*.py",)),)
+    recipe = AnnotatorRecipe(name="mine", embedder="model", positives=good, student=StudentRecipe(files=100))
+    weights, seen = np.array([0.5, -1.25], "<f4"), np.array([3, 2**63 + 1], "<u8")
+    body = {
+        "format": trained.FORMAT, "recipe": msgspec.to_builtins(recipe), "embedder": "model", "fingerprint": "f" * 32,
+        "weights": base64.b64encode(weights.tobytes()).decode(), "bias": -0.5, "good": 1, "other": 1,
+        "languages": {"go": 1}, "digest": "d" * 32, "seen": base64.b64encode(seen.tobytes()).decode(), "figure": 0.75,
+    }  # fmt: skip
+    label = trained.keep(catalog, json.loads(json.dumps(body))).label
+    agreement = Agreement(files=4, rank_correlation=0.5, kept=1.0)
+    student = Student(
+        sections=Sections(16, 2), pass_on=0.25, weights=np.array([1.5, 0, -2], np.float32), bias=0.125,
+        tokens=TokenWeights(tokenizer=json.dumps(TOKENIZER), weights=np.array([0.25, -4], np.float32)),
+        scales={name: Scale(np.array([0.0, 1]), np.array([0.25, 0.5])) for name in (EVERY, "go")},
+        agreement={EVERY: agreement, "go": agreement},
+    )  # fmt: skip
+    keep_student(catalog, label, student)
+    (part,) = catalog.stream("documents/go").parts
+    ids = [one.document for one in documents()]
+    found = Scores(ids, np.array([0.125, 0.75, 0.5, 0.25]), np.array([True, True, False, False]))
+    put_scores(catalog, label, "documents/go", [part.part_id], found)
+    extra = {"annotator": label, "build": "b" * 16, "number": 0}
+    for tier, first in (("q50", 648), ("q00", 656)):
+        name = f"scored@mine/go/{tier}"
+        catalog.append(name, rows(first, 8), seq_len=SEQ_LEN, tokenizer=tokenizer, extra=extra)
+    ranked = Ranking(
+        annotator=label, kind="scored@mine", bounds=(50, 0), parts={"documents/go": (part.part_id,)}, build=extra["build"]
+    )
+    catalog.log("rankings/mine").append(lambda _: {"format": tiers.FORMAT, **msgspec.to_builtins(ranked)})
 
 
 def rows(first: int, count: int) -> np.ndarray[Any, Any]:
@@ -220,6 +263,7 @@ def describe(root: Path) -> dict[str, Any]:
     archived = sorted(archived_runs(catalog))
     return {
         **({"archived": archived} if archived else {}),  # since catalog_3
+        **({"annotators": describe_annotators(catalog)} if catalog.names("annotators") else {}),  # since catalog_10
         "streams": msgspec.to_builtins(catalog.streams()),
         "documents": [columns_of(document) for document in catalog.documents("documents/go")],
         "mixtures": [
@@ -231,6 +275,18 @@ def describe(root: Path) -> dict[str, Any]:
         "pool": [pool.wanted(catalog), pool.draining(catalog)],
         "orders": msgspec.to_builtins(load_orders(catalog)),
     }
+
+
+def describe_annotators(catalog: Catalog) -> list[dict[str, Any]]:
+    """The versions, each with its student, the scores and the ranking by it."""
+    found = []
+    for one in trained.versions(catalog):
+        plain = [one, load_student(catalog, one.label), rankings(catalog.log(f"rankings/{one.name}").read())]
+        scores = {stream: load_scores(catalog, one.label, stream) for stream in ("documents/go",)}
+        kept = [msgspec.structs.replace(kept, xxh3="") for kept in score_sets(catalog, one.label)]
+        told = msgspec.json.decode(msgspec.json.encode([*plain, scores, kept], enc_hook=lambda array: array.tolist()))
+        found.append(dict(zip(("version", "student", "rankings", "scores", "sets"), told, strict=True)))
+    return found
 
 
 def describe_run(root: Path, catalog: Catalog, run: str) -> dict[str, Any]:
@@ -286,6 +342,8 @@ def part_names(root: Path) -> dict[str, str]:
             place = part.folder.rpartition("/")[2]
             found[place] = f"place-{part.number}-of-{name}"
             found[part.part_id] = f"part-{part.number}-of-{name}"
+    for one in trained.versions(catalog):
+        found |= {kept.xxh3: f"scores-{number}" for number, kept in enumerate(score_sets(catalog, one.label))}
     return found
 
 
@@ -296,11 +354,17 @@ def content(path: Path, mask: Any) -> Any:
         return without_digests({**kept, **{key: states.unpack(kept[key]).tolist() for key in ("drawn", "lanes")}})
     if path.suffix == ".parquet":
         table = pq.read_table(path)
-        return [str(table.schema), {str(key): str(value) for key, value in table.schema.metadata.items()}, table.to_pylist()]
+        return [
+            str(table.schema),
+            {str(key): str(value) for key, value in (table.schema.metadata or {}).items()},
+            table.to_pylist(),
+        ]
     if path.suffix == ".zstd":
         return xxhash.xxh3_64_hexdigest(pa.CompressedInputStream(pa.BufferReader(data), "zstd").read())
     if path.suffix == ".mds":
         return xxhash.xxh3_64_hexdigest(data)
+    if path.parent.parent.parent.name == "students":
+        return msgspec.to_builtins(decode_student(data), enc_hook=lambda array: array.tolist())
     value = json.loads(mask(data.decode()))
     if path.suffix != ".json":
         value |= {"append_id": "", "written_at_s": 0, **{key: "" for key in ("previous", "base", "seal") if key in value}}

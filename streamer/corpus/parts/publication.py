@@ -7,6 +7,7 @@ How: the log `corpus/builds` says which build began and whether it is done or gi
 """
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import msgspec
 
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import PartInfo, Snapshot
-from streamer.corpus.parts.part_manifest import PartManifest, read_manifests, read_sidecar
+from streamer.corpus.parts.part_manifest import read_manifests, read_sidecar
 from streamer.corpus.parts.report import CorpusReport
 from streamer.corpus.progress import Progress
 from streamer.errors import CorpusError
@@ -151,22 +152,22 @@ def publish(
     """Publishes the parts below `folder` that the root does not have yet."""
     found = list(read_manifests(folder))
     for done, (place, manifest) in enumerate(found, start=1):
-        if not has_part(catalog, manifest, build):
+        is_there = partial(has_part, number=manifest.number, build=build)
+        if not is_there(catalog.stream_log(manifest.stream).read()):
             catalog.publish_directory(
                 manifest.stream,
                 place,
                 tokenizer=tokenizer if manifest.has_sidecar else None,
                 documents=read_sidecar(place) if manifest.has_sidecar else None,
                 extra={**extra, "build": build, "number": manifest.number},
-                again=True,  # what the root has of this build is told by its name and number
+                unless=is_there,
             )
         progress.report("publish", done, len(found))
 
 
-def has_part(catalog: Catalog, manifest: PartManifest, build: str) -> bool:
-    """Whether the root has that part of the build."""
-    bodies = catalog.stream_log(manifest.stream).read()
-    wanted = (build, manifest.number)
+def has_part(bodies: Bodies, *, number: int, build: str) -> bool:
+    """Whether a stream has that part of the build: another machine may publish the same."""
+    wanted = (build, number)
     return any(
         body["event"] == "part" and (body["extra"].get("build"), body["extra"].get("number", 0)) == wanted for body in bodies
     )

@@ -1,110 +1,32 @@
 """The annotator's own scores of many documents: tasks in many processes that go on after a kill.
 
 Always holds: a task's documents depend on what is to be scored alone, never on the number of processes, so that what was
-killed gives the same scores when it goes on; a task that is done is not done again.
+killed gives the same scores when it goes on; a task that is done is not done again. A process that computes on a GPU has
+that one to itself.
 """
 
-from collections.abc import Iterator, Sequence
+import fcntl
+import socket
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import IO, Any
 
 import msgspec
 from datatrove.pipeline.base import PipelineStep
 
-from streamer.catalog.catalog import Catalog
-from streamer.catalog.shard_rows import iterate_shard
-from streamer.corpus.executors import Execution, cores, run_stage
+from streamer.corpus.executors import LOCAL, Execution, cores, run_stage
 from streamer.corpus.progress import Progress, Tally
-from streamer.corpus.spool import read_at, read_places, write_through
+from streamer.corpus.ranking.sources import Source
+from streamer.corpus.spool import write_through
 from streamer.scoring import trained as annotators
 from streamer.scoring.annotator import NGRAMS
 from streamer.scoring.annotator_recipe import AnnotatorRecipe
 from streamer.scoring.trained import Embedder, Trained
 
-TASK_DOCUMENTS, TASK_NGRAMS = 256, 8192
-Place = tuple[int, int]  # where a document lies in its source
-
-
-class Placed(NamedTuple):
-    """A document and where it lies."""
-
-    place: Place
-    document: str
-    language: str
-    text: str
-
-
-class Source(Protocol):
-    """Documents under keys, such as streams, that can be read in order and by their places."""
-
-    def names(self) -> Sequence[str]: ...
-
-    def read(self, key: str) -> Iterator[Placed]: ...
-
-    def at(self, key: str, places: Sequence[Place]) -> Iterator[Placed]:
-        """Those at some places, in order."""
-
-
-class StreamParts:
-    """Some parts of streams of documents, given as part ids by stream. A place is a part's number and a row."""
-
-    def __init__(self, catalog: Catalog, parts: dict[str, list[str]]) -> None:
-        self.catalog, self.parts = catalog, parts
-
-    def names(self) -> Sequence[str]:
-        return list(self.parts)
-
-    def read(self, key: str) -> Iterator[Placed]:
-        yield from self._rows(key, None)
-
-    def at(self, key: str, places: Sequence[Place]) -> Iterator[Placed]:
-        yield from self._rows(key, set(places))
-
-    def _rows(self, key: str, wanted: set[Place] | None) -> Iterator[Placed]:
-        snapshot, redacted = self.catalog.stream(key), self.catalog.redacted(key)
-        mine = set(self.parts[key])
-        numbers = None if wanted is None else {number for number, _ in wanted}
-        for part in snapshot.parts:
-            if part.part_id not in mine or (numbers is not None and part.number not in numbers):
-                continue
-            first = 0
-            for shard in part.shards:
-                span, first = range(first, first + shard.samples), first + shard.samples
-                if wanted is not None and not any((part.number, row) in wanted for row in span):
-                    continue
-                rows = iterate_shard(self.catalog.store, part, shard, ("document", "language", "text"))
-                for row, found in zip(span, rows, strict=True):
-                    place = (part.number, row)
-                    if (wanted is None or place in wanted) and not redacted.has(*place):
-                        yield Placed(place, found["document"], found["language"], found["text"])
-
-
-class Spools:
-    """The documents of spools. A place is an offset in the file."""
-
-    def __init__(self, spools: Sequence[Path]) -> None:
-        self.spools = list(spools)
-
-    def names(self) -> Sequence[str]:
-        return [str(spool) for spool in self.spools]
-
-    def read(self, key: str) -> Iterator[Placed]:
-        for place, kept in read_places(Path(key)):
-            yield Placed((0, place), kept.document.document, kept.document.language, kept.document.text)
-
-    def at(self, key: str, places: Sequence[Place]) -> Iterator[Placed]:
-        with Path(key).open("rb") as file:
-            for place in places:
-                found = read_at(file, place[1]).document
-                yield Placed(place, found.document, found.language, found.text)
-
-
-class Task(msgspec.Struct, frozen=True, array_like=True):
-    """Documents of one key."""
-
-    key: str
-    places: list[Place]
+FEWEST_DOCUMENTS, FEWEST_NGRAMS, MOST_TASKS = 256, 8192, 1000  # of a task, of a task for n-grams, in all
+BATCH = 8192
+Task = list[tuple[str, list[int]]]  # places by key
 
 
 class ExactScorer(PipelineStep):  # type: ignore[misc]
@@ -112,19 +34,22 @@ class ExactScorer(PipelineStep):  # type: ignore[misc]
 
     type, name = "📊 - SCORE", "annotator"
 
-    def __init__(self, trained: Trained, source: Source, folder: Path, threads: int) -> None:
+    def __init__(self, trained: Trained, source: Source, folder: Path, workers: int) -> None:
         super().__init__()
-        self.trained, self.source, self.folder, self.threads = trained, source, folder, threads
+        self.trained, self.source, self.folder, self.workers = trained, source, folder, workers
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
         task = msgspec.msgpack.decode(task_path(self.folder, rank).read_bytes(), type=Task)
         with Tally(self.folder / "tallies", rank) as tally:
-            found = list(self.source.at(task.key, task.places))
-            embedder = load_once(self.trained.recipe, self.threads)
-            scores = annotators.score(self.trained, [one.text for one in found], embedder=embedder)
-            rows = [(one.document, round(score, 6)) for one, score in zip(found, scores.tolist(), strict=True)]
+            rows: list[tuple[str, float]] = []
+            for key, places in task:
+                for at in range(0, len(places), BATCH):
+                    found = list(self.source.at(key, places[at : at + BATCH]))
+                    embedder = load_once(self.trained.recipe, self.folder, self.workers)
+                    scores = annotators.score(self.trained, [one.text for one in found], embedder=embedder)
+                    rows += [(one.document, round(score, 6)) for one, score in zip(found, scores.tolist(), strict=True)]
+                    tally.add(len(found))
             write_through(scores_path(self.folder, rank), msgspec.msgpack.encode(rows))
-            tally.add(len(found))
         yield from ()
 
 
@@ -136,20 +61,59 @@ def scores_path(folder: Path, rank: int) -> Path:
     return folder / "scores" / f"{rank:05d}"
 
 
-@lru_cache(maxsize=2)
-def load_once(recipe: AnnotatorRecipe, threads: int) -> Embedder:
-    """One embedder for all tasks of a process."""
-    if recipe.embedder != NGRAMS:
-        import torch
+@lru_cache(maxsize=1)
+def load_once(recipe: AnnotatorRecipe, folder: Path, workers: int) -> Embedder:
+    """One embedder for all tasks of a process, on a GPU of its own or on its share of the cores."""
+    if recipe.embedder == NGRAMS:
+        return annotators.load_embedder(recipe)
+    import torch
 
-        torch.set_num_threads(threads)
+    torch.set_num_threads(max(1, cores() // workers))
+    if torch.cuda.is_available():
+        torch.cuda.set_device(take_device(folder / "devices", torch.cuda.device_count()))
     return annotators.load_embedder(recipe)
+
+
+HELD: list[IO[bytes]] = []  # the locks of devices, until the process ends
+
+
+def take_device(folder: Path, devices: int) -> int:
+    """The first device of this machine that no other process of a stage has; 0 where there are more processes."""
+    folder.mkdir(exist_ok=True)
+    for device in range(devices):
+        file = (folder / f"{socket.gethostname()}-{device}").open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            continue
+        HELD.append(file)
+        return device
+    return 0
+
+
+def cut_tasks(wanted: dict[str, list[int]], fewest: int) -> Iterator[Task]:
+    """Tasks of equally many documents, at most `MOST_TASKS`, and of no fewer than `fewest` but for the last."""
+    total = sum(map(len, wanted.values()))
+    size = max(fewest, -(-total // MOST_TASKS))
+    task, room = Task(), size
+    for key, places in wanted.items():
+        at = 0
+        while at < len(places):
+            taken = places[at : at + room]
+            task.append((key, taken))
+            at, room = at + len(taken), room - len(taken)
+            if room == 0:
+                yield task
+                task, room = Task(), size
+    if task:
+        yield task
 
 
 def score_exactly(
     trained: Trained,
     source: Source,
-    wanted: dict[str, list[Place]],
+    wanted: dict[str, list[int]],
     folder: Path,
     how: Execution,
     progress: Progress,
@@ -161,8 +125,8 @@ def score_exactly(
     Args: wanted, the places by key; folder, the working folder, in which a step is one choice of documents alone.
     """
     base, folder = folder, folder / step
-    size = TASK_NGRAMS if trained.recipe.embedder == NGRAMS else TASK_DOCUMENTS
-    tasks = [Task(key, places[at : at + size]) for key, places in wanted.items() for at in range(0, len(places), size)]
+    is_light = trained.recipe.embedder == NGRAMS
+    tasks = list(cut_tasks(wanted, FEWEST_NGRAMS if is_light else FEWEST_DOCUMENTS))
     if not tasks:
         return {}
     for part in ("tasks", "scores"):
@@ -170,8 +134,12 @@ def score_exactly(
     for rank, task in enumerate(tasks):
         write_through(task_path(folder, rank), msgspec.msgpack.encode(task))
     workers = min(how.workers, len(tasks))
-    scorer = ExactScorer(trained, source, folder, threads=max(1, cores() // workers))
-    with progress.watching(step, folder / "tallies", sum(len(task.places) for task in tasks)):
+    if how.executor == LOCAL and not is_light:
+        import torch
+
+        workers = min(workers, torch.cuda.device_count() or workers)
+    scorer = ExactScorer(trained, source, folder, workers if how.executor == LOCAL else 1)
+    with progress.watching(step, folder / "tallies", sum(map(len, wanted.values()))):
         run_stage([scorer], base, step, how._replace(tasks=len(tasks), workers=workers))
     found: dict[str, float] = {}
     for rank in range(len(tasks)):

@@ -8,21 +8,20 @@ the annotator itself, whose scores stand for the student's. The student is fitte
 scores of random documents of every language, and kept with it.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from streamer.catalog.catalog import Catalog
 from streamer.catalog.manifest import Snapshot
-from streamer.corpus.executors import Execution, cores
+from streamer.corpus.executors import Execution
 from streamer.corpus.parts.publication import settled_parts, unsettled
 from streamer.corpus.progress import Progress, Report, silent
-from streamer.corpus.ranking.exact_scores import Place, Source, StreamParts, load_once, score_exactly
+from streamer.corpus.ranking.exact_scores import load_once, score_exactly
+from streamer.corpus.ranking.listing import Listed, One, list_documents
+from streamer.corpus.ranking.sources import Source, StreamParts
 from streamer.corpus.work_folder import WorkFolder, told
 from streamer.errors import CorpusError
 from streamer.packing.grouping import random_key
@@ -34,7 +33,7 @@ from streamer.scoring.trained import Trained
 
 PLACE = "scores/work"
 TEACH, SCORE = "student", "score"  # steps
-BATCH, FEWEST = 256, 100
+FEWEST = 100
 
 
 class StreamScores(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,52 +43,6 @@ class StreamScores(msgspec.Struct, frozen=True, kw_only=True):
     annotator: str
     documents: int
     exact: int
-
-
-class Listed:
-    """All documents of a source: where they lie, and what the student says of them."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.places: dict[str, list[Place]] = {}
-        self.documents: dict[str, list[str]] = {}
-        self.languages: dict[str, list[str]] = {}
-
-    def read(self, progress: Progress, step: str, student: Student | None = None) -> dict[str, npt.NDArray[np.float64]]:
-        """Lists them; of each key the student's scores, if there is one."""
-        found: dict[str, npt.NDArray[np.float64]] = {}
-        done = 0
-        for key in self.source.names():
-            rows, numbers = iter(self.source.read(key)), [np.zeros(0)]
-            self.places[key], self.documents[key], self.languages[key] = [], [], []
-            while batch := list(islice(rows, BATCH)):
-                self.places[key] += [one.place for one in batch]
-                self.documents[key] += [one.document for one in batch]
-                self.languages[key] += [one.language for one in batch]
-                if student is not None:
-                    numbers.append(student.score([one.text for one in batch], [one.language for one in batch]))
-                done += len(batch)
-                progress.report(step, done, 0)
-            found[key] = np.concatenate(numbers)
-        return found
-
-    def by_language(self) -> dict[str, list[tuple[str, int]]]:
-        """Of each language its documents, each by its key and its number there."""
-        found: dict[str, list[tuple[str, int]]] = defaultdict(list)
-        for key, languages in self.languages.items():
-            for number, language in enumerate(languages):
-                found[language].append((key, number))
-        return found
-
-    def at(self, chosen: Sequence[tuple[str, int]]) -> dict[str, list[Place]]:
-        """The places of some documents, by key, in the order of the source."""
-        found: dict[str, list[Place]] = defaultdict(list)
-        for key, number in sorted(chosen):
-            found[key].append(self.places[key][number])
-        return dict(found)
-
-    def document(self, one: tuple[str, int]) -> str:
-        return self.documents[one[0]][one[1]]
 
 
 def score_streams(
@@ -134,13 +87,14 @@ def score_parts(
             if student is None and (taught := teach(trained, source, folder.path, how, progress)) is not None:
                 student = keep_student(catalog, trained.label, taught)
         found = score_all(trained, source, folder.path, how, progress, student)
-        for name, scores in found.items():
-            put_scores(catalog, trained.label, name, missing[name], scores)
+        done = []
+        for name, parts in missing.items():
+            scores = join([found[key] for key in source.keys_of(name)])
+            put_scores(catalog, trained.label, name, parts, scores)
+            counts = {"documents": len(scores.documents), "exact": int(scores.exact.sum())}
+            done.append(StreamScores(stream=name, annotator=trained.label, **counts))
         folder.remove()
-    return [
-        StreamScores(stream=name, annotator=trained.label, documents=len(scores.documents), exact=int(scores.exact.sum()))
-        for name, scores in found.items()
-    ]
+    return done
 
 
 def teach(trained: Trained, source: Source, folder: Path, how: Execution, progress: Progress) -> Student | None:
@@ -149,9 +103,8 @@ def teach(trained: Trained, source: Source, folder: Path, how: Execution, progre
     None where there is nothing to learn from: the annotator then reads everything.
     """
     assert trained.recipe.student is not None
-    listed = Listed(source)
-    listed.read(progress, TEACH)
-    if sum(map(len, listed.documents.values())) < FEWEST:
+    listed = list_documents(source, folder, how, progress, step=TEACH)
+    if sum(map(len, listed.by_language().values())) < FEWEST:
         return None
     chosen = [one for found in sample(listed, trained.recipe.student.files, seed=trained.recipe.seed) for one in found]
     scores = score_exactly(trained, source, listed.at(chosen), folder, how, progress, step=TEACH)
@@ -159,7 +112,7 @@ def teach(trained: Trained, source: Source, folder: Path, how: Execution, progre
         one.document: (one.text, one.language) for key, places in listed.at(chosen).items() for one in source.at(key, places)
     }
     ids = sorted(texts)
-    embedder = load_once(trained.recipe, cores())
+    embedder = load_once(trained.recipe, folder / TEACH, workers=1)
     return fit_student(
         [texts[one][0] for one in ids],
         [texts[one][1] for one in ids],
@@ -171,7 +124,7 @@ def teach(trained: Trained, source: Source, folder: Path, how: Execution, progre
     )
 
 
-def sample(listed: Listed, files: int, *, seed: int) -> Iterator[list[tuple[str, int]]]:
+def sample(listed: Listed, files: int, *, seed: int) -> Iterator[list[One]]:
     """Random documents of every language: the same number of each, and what small ones lack of the others."""
     languages = sorted(listed.by_language().items(), key=lambda pair: (len(pair[1]), pair[0]))
     for place, (_, members) in enumerate(languages):
@@ -193,30 +146,32 @@ def score_all(
 
     Args: known, scores of the annotator's by document. Raises: CorpusError.
     """
-    listed = Listed(source)
-    foretold = listed.read(progress, SCORE, student)
-    every = listed.by_language()
-    chosen = [one for members in every.values() for one in passed_on(listed, members, foretold, student)]
+    listed = list_documents(source, folder, how, progress, step=SCORE, student=student)
+    chosen = [one for members in listed.by_language().values() for one in passed_on(listed, members, student)]
     known = known or {}
     chosen = [one for one in chosen if listed.document(one) not in known]
     exact = score_exactly(trained, source, listed.at(chosen), folder, how, progress, step=SCORE) | dict(known)
     found = {}
-    for key, documents in listed.documents.items():
-        is_exact = np.array([document in exact for document in documents], np.bool_)
-        said = [exact.get(document, 0.0) for document in documents]
-        numbers = np.array(said) if student is None else np.where(is_exact, said, np.round(foretold[key], 6))
-        found[key] = Scores(documents, numbers.astype(np.float64), is_exact)
+    for key, listing in listed.by_key.items():
+        is_exact = np.array([document in exact for document in listing.documents], np.bool_)
+        foretold = listing.foretold or [0.0] * len(listing.documents)
+        said = [exact.get(document, score) for document, score in zip(listing.documents, foretold, strict=True)]
+        found[key] = Scores(listing.documents, np.array(said, np.float64), is_exact)
     return found
 
 
-def passed_on(
-    listed: Listed,
-    members: Sequence[tuple[str, int]],
-    foretold: Mapping[str, npt.NDArray[np.float64]],
-    student: Student | None,
-) -> Sequence[tuple[str, int]]:
+def passed_on(listed: Listed, members: Sequence[One], student: Student | None) -> Sequence[One]:
     """The documents of a language that the annotator reads itself: all, or the best by the student."""
     if student is None:
         return members
-    ranked = sorted(members, key=lambda one: (-foretold[one[0]][one[1]], listed.document(one)))
+    ranked = sorted(members, key=lambda one: (-listed.foretold(one), listed.document(one)))
     return ranked[: int(len(ranked) * student.pass_on)]
+
+
+def join(scores: Sequence[Scores]) -> Scores:
+    """The scores of several keys as those of one."""
+    return Scores(
+        [document for one in scores for document in one.documents],
+        np.concatenate([one.scores for one in scores]),
+        np.concatenate([one.exact for one in scores]),
+    )

@@ -1,7 +1,7 @@
 """Annotators judged on benchmarks: their solutions against documents that no annotator has learned from.
 
 Always holds: a benchmark is only scored, never learned from; the documents are chosen by the seed, and each is scored once
-by every annotator.
+by every annotator; annotators that read texts alike embed them once.
 """
 
 import gzip
@@ -21,7 +21,7 @@ from streamer.likeness.tasks import NAMES, PROMPTS, SOLUTIONS, first_text, langu
 from streamer.packing.grouping import random_key
 from streamer.scoring.evaluating.evaluation import Figures, Scored, compare, scored
 from streamer.scoring.positives import Draw, Text, read_streams
-from streamer.scoring.trained import Trained, is_seen, score
+from streamer.scoring.trained import Trained, is_seen, reading_of, score_alike
 
 RANDOM, PER_LANGUAGE = 1000, 500
 Progress = Callable[[int, int], None]
@@ -104,12 +104,33 @@ def choose_documents(
 
 
 def judge(
-    trained: Trained, solutions: dict[str, list[Text]], documents: Documents, *, seed: int = 0, progress: Progress
-) -> Judged:
-    """The figures of every set, over all languages and within each. Raises: CorpusError when its embedder is not here."""
+    annotators: Sequence[Trained],
+    solutions: dict[str, list[Text]],
+    documents: Documents,
+    *,
+    seed: int = 0,
+    progress: Callable[[str], Progress] = lambda _: lambda *_: None,
+) -> list[Judged]:
+    """The figures of every set by each annotator, over all languages and within each.
+
+    Args: progress, which gives for the annotators that are at work, by their labels, what gets texts done and texts in all.
+    Raises: CorpusError when an embedder is not here.
+    """
     texts = [*documents.texts, *(one for found in solutions.values() for one in found)]
-    scores = score(trained, [one.text for one in texts], progress)
-    every = scored(scores, [one.text for one in texts], [one.language for one in texts])
+    found = dict[str, Judged]()
+    for reading in dict.fromkeys(reading_of(trained.recipe) for trained in annotators):
+        alike = [trained for trained in annotators if reading_of(trained.recipe) == reading]
+        report = progress(", ".join(trained.label for trained in alike))
+        for trained, scores in zip(alike, score_alike(alike, [one.text for one in texts], report), strict=True):
+            every = scored(scores, [one.text for one in texts], [one.language for one in texts])
+            found[trained.label] = judge_scores(trained, every, solutions, documents, seed=seed)
+    return [found[trained.label] for trained in annotators]
+
+
+def judge_scores(
+    trained: Trained, every: Scored, solutions: dict[str, list[Text]], documents: Documents, *, seed: int
+) -> Judged:
+    """The figures of one annotator. `every`: the documents, then the solutions of each set."""
     others, start = pick(every, range(len(documents.texts))), len(documents.texts)
     together = pick(others, documents.together)
     by_language = {language: pick(others, places) for language, places in documents.by_language.items()}

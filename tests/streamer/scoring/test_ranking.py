@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from two_kinds import bad, good
 from deploy.command_line import main
 from streamer import Catalog
 from streamer.catalog import parts
+from streamer.catalog.manifest import Snapshot
 from streamer.corpus.executors import Execution
 from streamer.corpus.parts.publication import publish
 from streamer.corpus.pipeline import build
@@ -35,16 +37,22 @@ DEATH = """
 import os, signal, sys
 from streamer import Catalog
 from streamer.corpus.executors import Execution
-from streamer.corpus.ranking import exact_scores
+from streamer.corpus.ranking import exact_scores, listing
 from streamer.corpus.ranking.scoring import score_streams
 from streamer.scoring.trained import load
 
-exact_scores.TASK_NGRAMS = 16
-def progress(step, done, total):
-    if step == "score" and total and done >= int(sys.argv[2]):
+root, step, left = sys.argv[1], sys.argv[2], int(sys.argv[3])
+exact_scores.FEWEST_NGRAMS = 16
+write = exact_scores.write_through
+def write_and_die(path, data):
+    global left
+    write(path, data)
+    left -= path.parent.name == step
+    if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
-catalog = Catalog(sys.argv[1])
-score_streams(catalog, load(catalog, "mine@1"), "documents/*", how=Execution(tasks=1, workers=1), progress=progress)
+exact_scores.write_through = listing.write_through = write_and_die
+catalog = Catalog(root)
+score_streams(catalog, load(catalog, "mine@1"), "documents/*", how=Execution(tasks=1, workers=1))
 """
 
 
@@ -136,12 +144,13 @@ def test_killed_at_any_place_the_scores_are_the_same(corpus: Catalog, made: tupl
 
     found = mine(corpus, made)
     (tmp_path / "death.py").write_text(DEATH)
-    for done in (16, 64, 128):
-        where = [str(tmp_path / "root"), str(done)]
+    for step, files in (("score-listed", 1), ("tasks", 3), ("scores", 2), ("scores", 1), ("scores", 5)):
+        where = [str(tmp_path / "root"), step, str(files)]
         killed = Forked(forks("streamer.corpus.pipeline"), tmp_path / "death.py", where, tmp_path)
         assert killed.poll(timeout=120) == -signal.SIGKILL, killed.output()
         assert score_sets(corpus, "mine@1") == []
-    left = Forked(forks("streamer.corpus.pipeline"), tmp_path / "death.py", [str(tmp_path / "root"), "1000"], tmp_path)
+    where = [str(tmp_path / "root"), "scores", "6"]  # five of ten tasks are left, and the sixth file would end it
+    left = Forked(forks("streamer.corpus.pipeline"), tmp_path / "death.py", where, tmp_path)
     assert left.poll(timeout=120) == 0, left.output()
     scores = load_scores(Catalog(tmp_path / "root"), "mine@1", "documents/python")
     texts = {one.document: one.text for one in corpus.documents("documents/python")}
@@ -240,6 +249,28 @@ def test_a_ranking_that_was_killed_while_it_published_doubles_nothing_whatever_c
     rank(corpus, "mine@1", "documents/*", name="mine", how=ONE)
     there = [document for bound in TIERS for document in documents_of(corpus, f"scored@mine/python/{bin_name(bound)}")]
     assert len(there) == len(set(there)) == 180
+
+
+def test_of_two_machines_that_rank_at_once_each_part_comes_from_one(
+    corpus: Catalog, made: tuple[Path, Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score_streams(corpus, mine(corpus, made), "documents/*", how=ONE)
+    publish_directory, store_part = Catalog.publish_directory, parts.store_part
+    waiting: list[Callable[[], object]] = []
+
+    def publish_beside(catalog: Catalog, *words: Any, **options: Any) -> Snapshot:
+        waiting.append(lambda: publish_directory(Catalog(tmp_path / "root"), *words, **options))
+        return publish_directory(catalog, *words, **options)
+
+    def store_second(*words: Any) -> Any:
+        if waiting:
+            waiting.pop()()  # the other machine publishes the same after this one has looked, and before it does
+        return store_part(*words)
+
+    monkeypatch.setattr(Catalog, "publish_directory", publish_beside)
+    monkeypatch.setattr(parts, "store_part", store_second)
+    rank(corpus, "mine@1", "documents/*", name="mine", how=ONE)
+    assert [len(snapshot.parts) for snapshot in corpus.match("scored@mine/*")] == [1] * len(TIERS)
 
 
 def documents_of(corpus: Catalog, stream: str) -> list[str]:
