@@ -25,7 +25,7 @@ NOUNS = {
     "mixtures": ("mixer.commands.mixtures", "list, show, apply, edit, diff and preview mixtures"),
     "runs": ("mixer.commands.runs", "create, list, show, switch and trace runs"),
     "generators": ("generators.commands.generators", "order synthetic files; scale, watch and drain the workers"),
-    "train": ("training.commands", "train a phase against a named mixture"),
+    "train": ("training.commands.train", "train a phase against a named mixture"),
     "completion": ("deploy.completion", "print what makes a shell complete commands and names"),
 }
 

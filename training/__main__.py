@@ -14,7 +14,7 @@ import sys
 from streamer.errors import PhasemixError
 from streamer.extras import require
 from streamer.wording import one_line
-from training.commands import add_train
+from training.commands.train import add_train
 
 
 def main() -> int:

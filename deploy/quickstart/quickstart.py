@@ -259,7 +259,7 @@ def train_words(options: argparse.Namespace, choices: Any, report: Any) -> list[
 
 def train(words: list[str]) -> Any:
     """The training's result. Raises: PhasemixError."""
-    from training.commands import add_train, prepare
+    from training.commands.train import add_train, prepare
 
     parser = argparse.ArgumentParser()
     add_train(parser)

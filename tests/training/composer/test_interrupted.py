@@ -151,7 +151,7 @@ def test_torchrun_that_is_asked_to_end_leaves_a_checkpoint(code_root: Path) -> N
 
 @pytest.mark.parametrize("step", [None, 1200])
 def test_what_is_kept_is_said_with_the_step(tmp_path: Path, step: int | None) -> None:
-    from training.commands import what_is_kept
+    from training.commands.train import what_is_kept
 
     if step is not None:
         files.path_of(tmp_path, step).touch()

@@ -24,7 +24,7 @@ from mixer.steering.schedules import function_policy
 from streamer import Catalog
 from streamer.errors import PhasemixError
 from training.checkpoints import files
-from training.commands import add_train, prepare
+from training.commands.train import add_train, prepare
 from training.errors import CheckpointError
 from training.measures.steps_log import read_steps
 

@@ -4,7 +4,7 @@ from importlib.resources import files
 
 import pytest
 
-from training.commands import read_recipe
+from training.commands.train import read_recipe
 from training.errors import RecipeError
 from training.phases.phase import load_recipe, parse_count
 

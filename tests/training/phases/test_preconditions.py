@@ -18,7 +18,7 @@ from streamer.errors import MissingExtraError, PhasemixError
 from streamer.extras import EXTRAS
 from streamer.publishing.publication import Options, publish_path
 from training.checkpoints import files, record
-from training.commands import add_train, prepare
+from training.commands.train import add_train, prepare
 from training.errors import CheckpointError, HeldoutError, RecipeError, RunMismatchError
 
 NO_TOKENIZER = """

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.commands import read_recipe
+from training.commands.train import read_recipe
 from training.phases.phase import load_recipe
 from training.phases.schedule import multiplier
 

@@ -1,0 +1,1 @@
+"""The command line of training: each module is a noun of `phasemix`."""
