@@ -71,10 +71,19 @@ def load_model(folder: str, *, section_tokens: int, precision: str = "float32") 
     model.max_seq_length = min(section_tokens, position_limit(model))
     batch = ON_CPU if model.device.type == "cpu" else ON_GPU
 
-    def embed(sections: list[str]) -> Any:
-        return model.encode(
-            sections, batch_size=batch, show_progress_bar=False, normalize_embeddings=True, convert_to_numpy=True
+    def encode(sections: list[str]) -> npt.NDArray[np.float32]:
+        return np.asarray(
+            model.encode(sections, batch_size=batch, show_progress_bar=False, normalize_embeddings=True), np.float32
         )
+
+    def embed(sections: list[str]) -> npt.NDArray[np.float32]:
+        """Those of nearly equal numbers of tokens together, so that little is padded."""
+        if not sections:
+            return encode(sections)
+        ids = model.tokenizer(sections, truncation=True, max_length=model.max_seq_length)["input_ids"]
+        order = np.argsort([-len(found) for found in ids], kind="stable")
+        rows = [encode([sections[place] for place in order[at : at + batch]]) for at in range(0, len(order), batch)]
+        return np.concatenate(rows)[np.argsort(order)]
 
     return embed
 
