@@ -60,8 +60,8 @@ class Checker:
         packages = ENVIRONMENTS.get(benchmark.kind, ("evalplus",))
         if not self._python.exists():
             raise EvaluationError(
-                f"{benchmark.name} is checked by {' and '.join(packages)}, and {python} is missing; make benchmarks makes it, "
-                f"or name the Python of an environment with {' and '.join(packages)} with --{packages[0]}"
+                f"{benchmark.name} is checked by {' and '.join(packages)}, and {python} is missing; make benchmarks makes "
+                f"it, or name the Python of an environment with {' and '.join(packages)} with --{packages[0]}"
             )
         words = [str(self._python), "-I", "-c", VERSIONS, *packages]
         said = subprocess.run(words, capture_output=True, text=True, timeout=60)

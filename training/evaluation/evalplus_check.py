@@ -10,6 +10,8 @@ import json
 import os
 import sys
 import types
+from collections.abc import Callable
+from typing import Any
 
 CANNOT = 3  # exit code for what is no answer's fault
 
@@ -34,7 +36,7 @@ def main(dataset: str, least_time_s: float) -> None:
     print("\n" + json.dumps({"base": verdicts[kinds[0]], "plus": verdicts[kinds[-1]]}), flush=True)
 
 
-def prepare_evalplus(dataset, answer, limits):  # type: ignore[no-untyped-def]
+def prepare_evalplus(dataset: str, answer: str, limits: dict[str, Any]) -> tuple[list[str], Callable[[str], str]]:
     """The kinds of inputs, and what checks the answer on one of them."""
     from evalplus.data.humaneval import get_human_eval_plus
     from evalplus.data.mbpp import get_mbpp_plus
@@ -60,7 +62,7 @@ def prepare_evalplus(dataset, answer, limits):  # type: ignore[no-untyped-def]
     return list(inputs), check
 
 
-def prepare_evoeval(part, answer, limits):  # type: ignore[no-untyped-def]
+def prepare_evoeval(part: str, answer: str, limits: dict[str, Any]) -> tuple[list[str], Callable[[str], str]]:
     """As above. Most parts give their inputs as the text of arguments, those of HumanEval's ids as evalplus does."""
     from evalplus.gen.util import trusted_exec
     from evoeval.eval_test import untrusted_check
