@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from training.evaluation.results import Heading, Line
     from training.evaluation.tasks import Benchmark
 
+Serve = Callable[[Path], AbstractContextManager[str]]  # a model's folder -> its server's address, while it is needed
 ABOUT = "phasemix.json"  # what an export says of itself
 KEPT = "answers"  # folder under the root
 
@@ -81,11 +83,8 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run_evaluate)
 
 
-NOUNS: dict[str, Callable[[argparse.ArgumentParser], None]] = {"evaluate": add_evaluate}
-
-
-def run_evaluate(args: argparse.Namespace) -> int:
-    """Evaluates, compares or lists. Raises: PhasemixError."""
+def run_evaluate(args: argparse.Namespace, serve: Serve | None = None) -> int:
+    """Evaluates, compares or lists. `serve`: starts an engine that has a model. Raises: PhasemixError."""
     from streamer.commands.table import print_table
     from training.errors import EvaluationError
 
@@ -96,27 +95,29 @@ def run_evaluate(args: argparse.Namespace) -> int:
     elif args.compare:
         print_table(compare_kept(args), args.json)
     else:
-        check_options(args)
+        check_options(args, serve)
         with contextlib.ExitStack() as closing:
-            measure(args, closing)
+            measure(args, closing, serve)
     return 0
 
 
-def check_options(args: argparse.Namespace) -> None:
+def check_options(args: argparse.Namespace, serve: Serve | None) -> None:
     """Raises: EvaluationError for options that do not fit together."""
     from training.errors import EvaluationError
 
     if sum((args.model is not None, args.reference, args.empty)) != 1:
         raise EvaluationError("name a MODEL, or give --reference, or --empty: one of the three")
-    if args.engine and args.model is None:
-        raise EvaluationError("--engine needs the MODEL that it serves, for its tokenizer and its context")
+    if (args.engine or serve) and args.model is None:
+        raise EvaluationError("an engine needs the MODEL that it serves, for its tokenizer and its context")
+    if args.engine and serve:
+        raise EvaluationError("--serve starts an engine, and --engine names one that runs: give one of them")
     for name, least in (("concurrency", 1), ("max_new_tokens", 1), ("sample", 1)):
         value = getattr(args, name)
         if value is not None and value < least:
             raise EvaluationError(f"--{name.replace('_', '-')} must be at least {least} (got {value})")
 
 
-def measure(args: argparse.Namespace, closing: contextlib.ExitStack) -> None:
+def measure(args: argparse.Namespace, closing: contextlib.ExitStack, serve: Serve | None) -> None:
     """Evaluates on each benchmark, prints the figures, and notes them beside the run."""
     from streamer.commands.progress_line import ProgressLine
     from streamer.commands.table import print_json, print_table
@@ -138,7 +139,7 @@ def measure(args: argparse.Namespace, closing: contextlib.ExitStack) -> None:
         about, answers = read_about(folder), digest_of(folder)
         name = f"{about['run']}-{about['step']:08d}" if about else f"{folder.resolve().name}-{answers[:8]}"
     kept = results_folder(args, name)
-    writer_name = "engine" if args.engine else "transformers" if args.model else answers
+    writer_name = "engine" if args.engine or serve else "transformers" if args.model else answers
     headings = {
         one.name: Heading(
             benchmark=one.name,
@@ -157,7 +158,7 @@ def measure(args: argparse.Namespace, closing: contextlib.ExitStack) -> None:
     unfinished = any(len(file.lines) < len(one.tasks) for file, one in zip(files, benchmarks, strict=True))
     writer: Any = EmptyWriter() if args.empty else ReferenceWriter()
     if args.model and unfinished:
-        writer = load_writer(args, folder)
+        writer = load_writer(args, folder, closing, serve)
     progress = ProgressLine(sys.stderr)
     lines: dict[str, list[Line]] = {}
     for one, file in zip(benchmarks, files, strict=True):
@@ -247,12 +248,13 @@ def read_about(folder: Path) -> dict[str, Any]:
         raise EvaluationError(f"{path} does not name run, step and sha256 ({error}); export the checkpoint again") from error
 
 
-def load_writer(args: argparse.Namespace, folder: Path) -> Any:
+def load_writer(args: argparse.Namespace, folder: Path, closing: contextlib.ExitStack, serve: Serve | None) -> Any:
     """What answers. Raises: PhasemixError."""
-    if args.engine:
+    url = closing.enter_context(serve(folder)) if serve else args.engine
+    if url:
         from training.evaluation.endpoint import EndpointModel
 
-        return EndpointModel(args.engine, folder, model=args.served_model, concurrency=args.concurrency)
+        return EndpointModel(url, folder, model=args.served_model, concurrency=args.concurrency)
     from streamer.extras import require
 
     require("evaluate", "train", otherwise=", or name a server that has the model with --engine")

@@ -13,10 +13,10 @@ from typing import NamedTuple
 from streamer.sandbox.outcome import Limits
 from streamer.sandbox.sandbox import Sandbox
 from training.errors import EvaluationError
+from training.evaluation.bigcodebench_check import LACKS
 from training.evaluation.evalplus_check import CANNOT
 from training.evaluation.tasks import BIGCODEBENCH, EVOEVAL, Benchmark, Task
 
-LACKS = 4  # exit code of bigcodebench_check.py where a library that the task needs is not installed
 PASSED, NOT_CHECKED = "pass", "not_checked"
 LIMITS = Limits(wall_s=300, cpu_s=300, memory_bytes=4 << 30, processes=32)
 BIG_LIMITS = Limits(wall_s=300, cpu_s=300, memory_bytes=6 << 30, processes=256, disk_bytes=512 << 20)
@@ -60,8 +60,9 @@ class Checker:
         packages = ENVIRONMENTS.get(benchmark.kind, ("evalplus",))
         if not self._python.exists():
             raise EvaluationError(
-                f"{benchmark.name} is checked by {' and '.join(packages)}, and {python} is missing; make benchmarks makes "
-                f"it, or name the Python of an environment with {' and '.join(packages)} with --{packages[0]}"
+                f"{benchmark.name} is checked by {' and '.join(packages)}, and {python} is missing; make "
+                f"{'bigcodebench' if is_big else 'benchmarks'} installs it, or name the Python of an environment with "
+                f"{' and '.join(packages)} with --{packages[0]}"
             )
         words = [str(self._python), "-I", "-c", VERSIONS, *packages]
         said = subprocess.run(words, capture_output=True, text=True, timeout=60)

@@ -52,7 +52,7 @@ class EndpointModel:
     """
 
     def __init__(
-        self, url: str, folder: Path, *, model: str | None = None, concurrency: int = 32, patience_s: float = 300.0
+        self, url: str, folder: Path, *, model: str | None = None, concurrency: int = 32, patience_s: float = 60.0
     ) -> None:
         self.concurrency, self._url, self._patience_s = concurrency, url.rstrip("/"), patience_s
         try:

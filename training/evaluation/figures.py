@@ -88,7 +88,7 @@ def wilson(passed: int, tasks: int) -> tuple[float, float]:
     share, spread = passed / tasks, Z * Z / tasks
     middle = (share + spread / 2) / (1 + spread)
     half = Z * math.sqrt(share * (1 - share) / tasks + spread / (4 * tasks)) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return (middle - half if passed else 0.0), (middle + half if passed < tasks else 1.0)  # exact at the ends
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

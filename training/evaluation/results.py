@@ -60,25 +60,36 @@ class Results:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b")
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise EvaluationError(f"another evaluation writes to {path}; let it end, or name another --results") from error
         except OSError as error:
             raise EvaluationError(
                 f"results cannot be kept in {path.parent}: {error.strerror}; name a folder with --results"
+            ) from error
+        try:
+            self._open()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _open(self) -> None:
+        """Takes the file for itself and reads what it has."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EvaluationError(
+                f"another evaluation writes to {self.path}; let it end, or name another --results"
             ) from error
         self._file.seek(0)
         data = self._file.read()
         whole = data[: data.rfind(b"\n") + 1]
         self._file.truncate(len(whole))
         if not whole:
-            self._write(heading)
+            self._write(self._heading)
             return
-        found, self.lines = decode(path, whole)
-        if found != heading:
-            other = [name for name in heading.__struct_fields__ if getattr(found, name) != getattr(heading, name)]
-            said = ", ".join(f"{name} {getattr(found, name)} and not {getattr(heading, name)}" for name in other)
-            raise EvaluationError(f"{path} has results of {said}; name another folder with --results")
+        found, self.lines = decode(self.path, whole)
+        if found != self._heading:
+            names = [name for name in found.__struct_fields__ if getattr(found, name) != getattr(self._heading, name)]
+            said = ", ".join(f"{name} {getattr(found, name)} and not {getattr(self._heading, name)}" for name in names)
+            raise EvaluationError(f"{self.path} has results of {said}; name another folder with --results")
 
     def append(self, line: Line) -> None:
         """Keeps a result, which outlives this process. Raises: EvaluationError when it cannot be written."""

@@ -16,6 +16,7 @@ import torch
 from streamer.wording import one_line
 from training.errors import EvaluationError
 from training.evaluation.answering import ENDED, LENGTH, TOO_LONG, Scored, Written, cut
+from training.evaluation.heldout import bytes_of_tokens
 
 TAIL_TOKENS = 24  # in which a stop is looked for after each token
 
@@ -42,6 +43,7 @@ class TransformersModel:
             ) from error
         self._model.to(device).eval()
         self._device, self._context = device, int(self._model.config.max_position_embeddings)
+        self._bytes = bytes_of_tokens(self._tokenizer.backend_tokenizer)
         self._end = self._tokenizer.eos_token or "<|endoftext|>"
         self.name = f"transformers on {device}"
 
@@ -75,13 +77,17 @@ class TransformersModel:
         return Written(cut(self._tokenizer.decode(found), stops), ENDED if has_ended else LENGTH)
 
     def score(self, prompt: str, continuation: str) -> Scored | None:
-        """Nats of the continuation's tokens behind the prompt's; None where both are longer than the context."""
-        before = self._tokenizer(prompt).input_ids
-        after = self._tokenizer(continuation, add_special_tokens=False).input_ids
-        if len(before) + len(after) > self._context or not before or not after:
+        """Nats and bytes of the tokens that end behind the prompt; None where the text is longer than the context.
+
+        A token that ends the prompt and begins the continuation counts as a whole, with its bytes.
+        """
+        ids = self._tokenizer(prompt + continuation, return_tensors="pt").input_ids.to(self._device)
+        if ids.shape[1] > self._context:
             return None
-        ids = torch.tensor([before + after], device=self._device)
+        text_bytes = self._bytes[ids[0].cpu().numpy()]
+        counted = text_bytes.cumsum()[1:] > len(prompt.encode())
         with torch.inference_mode():
-            logits = self._model(ids).logits[0, len(before) - 1 : -1].float()
-        nats = torch.nn.functional.cross_entropy(logits, ids[0, len(before) :], reduction="sum").item()
-        return Scored(nats, len(continuation.encode())) if math.isfinite(nats) else None
+            logits = self._model(ids).logits[0, :-1].float()
+            losses = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none").double().cpu().numpy()
+        nats = float(losses[counted].sum())
+        return Scored(nats, int(text_bytes[1:][counted].sum())) if math.isfinite(nats) and counted.any() else None
