@@ -122,8 +122,16 @@ def run_ingest(args: argparse.Namespace) -> int:
     recipe = (
         load_recipe(args.recipe, settled=settled, **changes) if args.recipe else parse_recipe("", settled=settled, **changes)
     )
+    from streamer.corpus.annotation import given_annotator, overruled
     from streamer.corpus.pipeline import build
 
+    given = given_annotator(catalog, recipe)
+    if given is not None and (keys := overruled(recipe, given)):
+        print(
+            f"phasemix: annotator {given.label} of this root scores all its ingests, so {', '.join(keys)} of the recipe "
+            "is not used. Rank by another annotator beside it with phasemix annotator rank",
+            file=sys.stderr,
+        )
     if unfinished := unfinished_build(catalog):
         print(
             f"phasemix: ingest {unfinished} was broken off while its parts were published; it is completed first, and what "

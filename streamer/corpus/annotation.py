@@ -36,6 +36,13 @@ from streamer.scoring.trained import Sample, Trained, load, load_embedder
 OWN = "ingest"  # what an annotator is called that an ingest trains
 POSITIVE_SHARE = 1 / 3
 STANDARD_LIBRARY = "standard-library/*.py"
+OWN_KEYS = {  # of a recipe of a corpus, with what they are of its own annotator's
+    "annotator_model": "embedder",
+    "section_tokens": "section_tokens",
+    "positives": "positives",
+    "sample_files": "files",
+    "pass_on": "student",
+}
 
 
 class Chosen(NamedTuple):
@@ -76,6 +83,16 @@ def own_recipe(recipe: Recipe) -> AnnotatorRecipe:
         student=StudentRecipe(files=max(100, recipe.sample_files), pass_on=recipe.pass_on) if is_embedded else None,
         seed=recipe.seed,
     )
+
+
+def overruled(recipe: Recipe, trained: Trained) -> list[str]:
+    """The keys of a recipe that say otherwise what is good, or who says it, than the version that scores its ingest."""
+    asked, usual = own_recipe(recipe), {field.name: field.default for field in msgspec.structs.fields(Recipe)}
+    return [
+        key
+        for key, field in OWN_KEYS.items()
+        if getattr(recipe, key) != usual[key] and getattr(asked, field) != getattr(trained.recipe, field)
+    ]
 
 
 def text_digest(text: str) -> bytes:

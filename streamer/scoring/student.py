@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 from streamer.scoring.sections import Sections
 
 CODE_WORD = r"[A-Za-z_]\w*|\d+|[^\w\s]|\n[ \t]*"
-NUM_FEATURES, DIMENSIONS = 2**16, 256
+NUM_FEATURES, DIMENSIONS = 2**16, 384
 COUNTS = 100.0  # a word's share of its text times this, of which the logarithm is a feature
 NUM_FOLDS = 5
 RIDGE, SCALE = 0.5, 16.0
@@ -152,7 +152,7 @@ def mean_over_sections(
 
 
 def token_vectors(tokenizer: Tokenizer, embed: Embed, texts: Sequence[str], sections: Sections) -> npt.NDArray[Any]:
-    """(tokens, at most 256) float32 of the tokens that occur in some texts, each embedded alone; 0 for the others."""
+    """(tokens, at most 384) float32 of the tokens that occur in some texts, each embedded alone; 0 for the others."""
     from sklearn.decomposition import PCA
 
     encoded = cut_and_encode(tokenizer, texts, sections)

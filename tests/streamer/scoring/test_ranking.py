@@ -16,6 +16,7 @@ from deploy.command_line import main
 from streamer import Catalog
 from streamer.catalog import parts
 from streamer.catalog.manifest import Snapshot
+from streamer.corpus.annotation import overruled
 from streamer.corpus.executors import Execution
 from streamer.corpus.parts.publication import publish
 from streamer.corpus.pipeline import build
@@ -191,6 +192,11 @@ def test_a_second_ingest_is_scored_on_the_scale_of_the_first_and_joins_its_tiers
     report = build(corpus, more, tasks=1)
     assert report.annotator == "ingest@1"
     old = load(corpus, "ingest@1")
+    assert overruled(more, old) == []
+    assert overruled(msgspec.structs.replace(more, section_tokens=99, sample_files=41), old) == [
+        "section_tokens",
+        "sample_files",
+    ]
     documents = list(corpus.documents("documents/python"))
     assert len(documents) == 180
     seen = set(old.seen.tolist())
