@@ -7,6 +7,7 @@ times the time, because on a busy machine right answers exceed their limits. It 
 what evalplus imports to fetch other data.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -29,7 +30,8 @@ def main(dataset: str, least_time_s: float) -> None:
         with open("answer.py", encoding="utf-8") as file:
             answer = file.read()
         check_of = prepare_evalplus if dataset in ("humaneval", "mbpp") else prepare_evoeval
-        kinds, check = check_of(dataset, answer)
+        with contextlib.redirect_stdout(None):  # some solutions print much
+            kinds, check = check_of(dataset, answer)
     except Exception as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(CANNOT)
