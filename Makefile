@@ -7,7 +7,7 @@ CHECKED = $(PACKAGES) tests benchmarks examples docs
 # Containers often forbid it, and then each command compiles its libraries anew: 18 s of the 30 s that Composer's import takes.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: install lock dist engine benchmarks demo test test-deep check pages bench peers docs screenshots pictures sizes
+.PHONY: install lock dist engine benchmarks bigcodebench demo test test-deep check pages bench peers docs screenshots pictures sizes
 install: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
@@ -42,6 +42,14 @@ benchmarks: .evalplus/installed
 .evalplus/installed: evalplus.lock install
 	.venv/bin/uv venv --quiet --clear --python .venv/bin/python .evalplus
 	.venv/bin/uv pip install --quiet --python .evalplus/bin/python --no-deps -r evalplus.lock
+	touch $@
+
+# BigCodeBench's tasks use some 60 libraries of their own versions.
+bigcodebench: .bigcodebench/installed
+
+.bigcodebench/installed: bigcodebench.lock install
+	.venv/bin/uv venv --quiet --clear --python .venv/bin/python .bigcodebench
+	.venv/bin/uv pip install --quiet --python .bigcodebench/bin/python --no-deps -r bigcodebench.lock
 	touch $@
 
 demo: install

@@ -26,6 +26,7 @@ NOUNS = {
     "runs": ("mixer.commands.runs", "create, list, show, switch and trace runs"),
     "generators": ("generators.commands.generators", "order synthetic files; scale, watch and drain the workers"),
     "train": ("training.commands.train", "train a phase against a named mixture"),
+    "evaluate": ("deploy.evaluation", "measure a model on code benchmarks"),
     "completion": ("deploy.completion", "print what makes a shell complete commands and names"),
 }
 

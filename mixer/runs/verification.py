@@ -20,7 +20,7 @@ from streamer.store import identity
 from streamer.store.entries import RESTORE, key_of
 from streamer.store.log_check import LogCheck, load_all, logs_under
 
-OTHERS = ("pools", "orders", "corpus", "archive")  # folders of logs that belong to no run
+OTHERS = ("pools", "orders", "corpus", "archive", "evaluations")  # folders of logs that belong to no run
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,44 +1,34 @@
-"""Checks answers to the tasks of HumanEval+ and MBPP+ with evalplus, in the sandbox.
+"""Checks answers to the tasks of a benchmark with its authors' own package, in the sandbox.
 
 Always holds: no answer is run outside of the sandbox, one sandbox has one answer, and a check that does not come to its end
 there, whatever the answer did, is a failure with the end's name.
 """
 
-import gzip
 import json
-import zlib
-from collections.abc import Mapping
+import subprocess
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from streamer.sandbox.outcome import Limits
 from streamer.sandbox.sandbox import Sandbox
 from training.errors import EvaluationError
+from training.evaluation.bigcodebench_check import LACKS
 from training.evaluation.evalplus_check import CANNOT
+from training.evaluation.tasks import BIGCODEBENCH, EVOEVAL, Benchmark, Task
 
-FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "base_input", "plus_input", "atol")
-DATASETS = {"HumanEval/": "humaneval", "Mbpp/": "mbpp"}
-PASSED = "pass"
+PASSED, NOT_CHECKED = "pass", "not_checked"
 LIMITS = Limits(wall_s=300, cpu_s=300, memory_bytes=4 << 30, processes=32)
-
-
-class Task(NamedTuple):
-    """One task: the line of its file, and what of it a prompt or a check needs."""
-
-    line: bytes
-    fields: Mapping[str, Any]
-
-    @property
-    def solution(self) -> str:
-        """The whole code of the reference solution."""
-        return str(self.fields["prompt"] + self.fields["canonical_solution"])
+BIG_LIMITS = Limits(wall_s=300, cpu_s=300, memory_bytes=6 << 30, processes=256, disk_bytes=512 << 20)
+ENVIRONMENTS = {EVOEVAL: ("evalplus", "evoeval"), BIGCODEBENCH: ("bigcodebench",)}
+VERSIONS = "import importlib.metadata as m, sys; print(*(f'{name} {m.version(name)}' for name in sys.argv[1:]), sep=', ')"
 
 
 class Checked(NamedTuple):
-    """What evalplus says of an answer on the inputs of the benchmark, and on those that it added: pass, fail or timeout.
+    """What the package says of an answer on the inputs of an older benchmark, and on those that were added: pass, fail or
+    timeout; the same twice where there is one kind of inputs.
 
-    Where the check did not come to its end, both say how it ended.
+    Where the check did not come to its end, both say how it ended; where it cannot be made here, `not_checked` and why.
     """
 
     base: str
@@ -49,60 +39,55 @@ class Checked(NamedTuple):
         """Whether an answer counts for the benchmark with the added inputs."""
         return self.base == self.plus == PASSED
 
-
-def load_tasks(path: str | Path) -> dict[str, Task]:
-    """The tasks of a released file, JSON lines, gzip'ed or not, by their ids. Raises: EvaluationError."""
-    try:
-        data = Path(path).read_bytes()
-        lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).splitlines()
-    except (OSError, EOFError, zlib.error) as error:
-        raise EvaluationError(
-            f"tasks {path} cannot be read ({error}); name the released JSON lines of a benchmark"
-        ) from error
-    found: dict[str, Task] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            fields = json.loads(line)
-        except ValueError as error:
-            raise EvaluationError(f"{path}:{number} must be a JSON object ({error}); fetch the file again") from error
-        if not isinstance(fields, dict):
-            raise EvaluationError(f"{path}:{number} must be a JSON object; fetch the file again")
-        if missing := [name for name in FIELDS if name not in fields]:
-            raise EvaluationError(f"{path}:{number} lacks {', '.join(missing)}; fetch the file of a release that has it")
-        if not str(fields["task_id"]).startswith(tuple(DATASETS)):
-            raise EvaluationError(f"{path}:{number}: task {fields['task_id']!r} must begin with {' or '.join(DATASETS)}")
-        found[fields["task_id"]] = Task(line, fields)
-    return found
+    @property
+    def was_checked(self) -> bool:
+        return not self.plus.startswith(NOT_CHECKED)
 
 
-class EvalPlus:
-    """Checks answers by the Python of an environment that has evalplus. Any number of threads may use it.
+class Checker:
+    """Checks answers by the Python of an environment that has the package. Any number of threads may use it.
 
     Args: python, that Python; least_time_s, what each input has at least. The 1 s that is evalplus's default fails right
     answers where the machine is busy.
-    Raises: SandboxError when no sandbox can be made, EvaluationError when there is no such Python.
+    Raises: SandboxError when no sandbox can be made, EvaluationError when Python or package are missing.
     """
 
-    def __init__(self, python: str | Path, *, least_time_s: float = 4.0, limits: Limits = LIMITS) -> None:
-        self._python, self._least_time_s = Path(python).absolute(), least_time_s
+    def __init__(
+        self, benchmark: Benchmark, python: str | Path, *, least_time_s: float = 4.0, limits: Limits | None = None
+    ) -> None:
+        self._python, self._dataset = Path(python).absolute(), benchmark.part or benchmark.kind
+        self._least_time_s, is_big = least_time_s, benchmark.kind == BIGCODEBENCH
+        packages = ENVIRONMENTS.get(benchmark.kind, ("evalplus",))
         if not self._python.exists():
-            raise EvaluationError(f"{python} is missing; name the Python of an environment with evalplus")
+            raise EvaluationError(
+                f"{benchmark.name} is checked by {' and '.join(packages)}, and {python} is missing; make "
+                f"{'bigcodebench' if is_big else 'benchmarks'} installs it, or name the Python of an environment with "
+                f"{' and '.join(packages)} with --{packages[0]}"
+            )
+        words = [str(self._python), "-I", "-c", VERSIONS, *packages]
+        said = subprocess.run(words, capture_output=True, text=True, timeout=60)
+        if said.returncode:
+            raise EvaluationError(
+                f"{python} lacks {' or '.join(packages)}, which {benchmark.name} is checked by; install it there, or name "
+                f"another Python with --{packages[0]}"
+            )
+        self.versions = said.stdout.strip()
         environment, base = self._python.parents[1], self._python.resolve().parents[1]
-        self._sandbox = Sandbox(limits, readable=[environment, base])
-        self._program = files("training.evaluation").joinpath("evalplus_check.py").read_bytes()
+        self._sandbox = Sandbox(limits or (BIG_LIMITS if is_big else LIMITS), readable=[environment, base])
+        program = "bigcodebench_check.py" if is_big else "evalplus_check.py"
+        self._program = files("training.evaluation").joinpath(program).read_bytes()
 
     def check(self, task: Task, answer: str) -> Checked:
-        """Checks the whole code of an answer. Raises: EvaluationError when evalplus itself cannot check the task."""
-        dataset = next(name for start, name in DATASETS.items() if task.fields["task_id"].startswith(start))
+        """Checks the whole code of an answer. Raises: EvaluationError when the package itself cannot check the task."""
         outcome = self._sandbox.run(
-            [str(self._python), "-I", "check.py", dataset, str(self._least_time_s)],
+            [str(self._python), "-I", "check.py", self._dataset, str(self._least_time_s)],
             files={"check.py": self._program, "task.jsonl": task.line, "answer.py": answer},
         )
+        said = outcome.stderr.decode("utf-8", "replace").strip()
         if outcome.exit_code == CANNOT:
-            said = outcome.stderr.decode("utf-8", "replace").strip()
-            raise EvaluationError(f"task {task.fields['task_id']} cannot be checked by evalplus of {self._python}: {said}")
+            raise EvaluationError(f"task {task.id} cannot be checked by {self.versions} of {self._python}: {said}")
+        if outcome.exit_code == LACKS:
+            return Checked(*[f"{NOT_CHECKED}: {said[-200:]}"] * 2)
         try:
             if outcome.succeeded:
                 return Checked(**json.loads(outcome.stdout.rpartition(b"\n{")[2].join((b"{", b""))))

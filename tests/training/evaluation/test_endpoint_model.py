@@ -1,0 +1,106 @@
+"""What is sent to an engine, and what its faults are called. The servers here are faulty on purpose; a real one is in
+test_evaluate.py.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.errors import EvaluationError
+from training.evaluation.answering import INSIDE
+from training.evaluation.endpoint import EndpointModel
+
+Answers = Callable[[str, Any], tuple[int, Any]]
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[[Answers], str]]:
+    servers = []
+
+    def serve(answers: Answers) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.answer(None)
+
+            def do_POST(self) -> None:
+                self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+            def answer(self, request: Any) -> None:
+                code, body = answers(self.path, request)
+                data = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(code)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        server = HTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}/v1"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def models(path: str, request: Any, *, context: int | None = None) -> tuple[int, Any] | None:
+    return (200, {"data": [{"id": "tiny", "max_model_len": context}]}) if path == "/v1/models" else None
+
+
+def test_a_request_has_room_for_its_answer_and_is_sent_again_when_the_server_fails(
+    served: Callable[[Answers], str], solver: Path
+) -> None:
+    asked: list[Any] = []
+
+    def answers(path: str, request: Any) -> tuple[int, Any]:
+        if (listed := models(path, request, context=40)) is not None:
+            return listed
+        asked.append(request)
+        if len(asked) < 3:
+            return 503, {"error": "busy"}
+        return 200, {"choices": [{"text": "    return 1\n\ndef other():\n", "finish_reason": "length"}]}
+
+    model = EndpointModel(served(answers), solver)
+    written = model.write("def f():\n", INSIDE, 768)
+    assert (written.text, written.end) == ("    return 1\n", "ended")
+    assert len(asked) == 3
+    assert asked[-1]["temperature"] == 0
+    assert 0 < asked[-1]["max_tokens"] < 40
+    assert model.write("def f():\n" * 40, INSIDE, 768).end == "prompt_too_long"
+    assert len(asked) == 3  # it was not sent
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ((404, {"error": "no such route"}), "answers 404: .*name an OpenAI-compatible engine that completes text"),
+        ((500, {"error": "broken"}), "answers 500.*What is done is kept"),
+        ((200, b"<html>"), "does not answer as an OpenAI-compatible engine"),
+        ((200, {"choices": []}), "answers without choices"),
+    ],
+)
+def test_a_server_that_does_not_complete_is_named(
+    served: Callable[[Answers], str], solver: Path, answer: tuple[int, Any], said: str
+) -> None:
+    model = EndpointModel(served(lambda path, request: models(path, request) or answer), solver, patience_s=0.1)
+    with pytest.raises(EvaluationError, match=said):
+        model.write("def f():\n", INSIDE, 8)
+
+
+def test_a_server_of_another_model_or_none_is_named(served: Callable[[Answers], str], solver: Path, tmp_path: Path) -> None:
+    url = served(lambda path, request: models(path, request) or (200, {}))
+    with pytest.raises(EvaluationError, match="serves tiny and not large; name another with --served-model"):
+        EndpointModel(url, solver, model="large")
+    with pytest.raises(EvaluationError, match="must have tokenizer.json and config.json"):
+        EndpointModel(url, tmp_path)
+    with pytest.raises(EvaluationError, match="does not answer: .*name its address up to /v1"):
+        EndpointModel("http://127.0.0.1:1/v1", solver)

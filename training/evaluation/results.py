@@ -1,0 +1,153 @@
+"""The kept results of an evaluation: of each benchmark a file with a line for each task.
+
+Always holds: a line that is there is whole, so that an evaluation that was killed goes on behind it; a file has results of
+one model by one way of answering and checking; a finished file has its tasks in the benchmark's order, and nothing in it
+depends on how often it was interrupted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from training.errors import EvaluationError
+
+FORMAT = "answers/1"
+
+
+class Heading(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line. `answers`: whose they are, such as a digest of weights; `digest`: of the benchmark's lines."""
+
+    benchmark: str
+    digest: str
+    tasks: int
+    answers: str
+    writer: str
+    max_new_tokens: int
+    checker: str
+    format: str = FORMAT
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One task: the answer as the model wrote it, how that ended, and the verdicts. `nats`: of the reference solution."""
+
+    task: str
+    end: str
+    base: str
+    plus: str
+    answer: str
+    nats: float | None = None
+    text_bytes: int = 0
+
+    @property
+    def passed(self) -> bool:
+        return self.base == self.plus == "pass"
+
+
+class Results:
+    """A file that is written to, by one process at a time.
+
+    Args: order, the tasks of the benchmark. Raises: EvaluationError when the file has results of something else, or another
+    process writes it.
+    """
+
+    def __init__(self, path: Path, heading: Heading, order: list[str]) -> None:
+        self.path, self._heading, self._order = path, heading, order
+        self.lines: dict[str, Line] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+b")
+        except OSError as error:
+            raise EvaluationError(
+                f"results cannot be kept in {path.parent}: {error.strerror}; name a folder with --results"
+            ) from error
+        try:
+            self._open()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _open(self) -> None:
+        """Takes the file for itself and reads what it has."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EvaluationError(
+                f"another evaluation writes to {self.path}; let it end, or name another --results"
+            ) from error
+        self._file.seek(0)
+        data = self._file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._file.truncate(len(whole))
+        if not whole:
+            self._write(self._heading)
+            return
+        found, self.lines = decode(self.path, whole)
+        if found != self._heading:
+            names = [name for name in found.__struct_fields__ if getattr(found, name) != getattr(self._heading, name)]
+            said = ", ".join(f"{name} {getattr(found, name)} and not {getattr(self._heading, name)}" for name in names)
+            raise EvaluationError(f"{self.path} has results of {said}; name another folder with --results")
+
+    def append(self, line: Line) -> None:
+        """Keeps a result, which outlives this process. Raises: EvaluationError when it cannot be written."""
+        self._write(line)
+        self.lines[line.task] = line
+
+    def _write(self, line: Line | Heading) -> None:
+        try:
+            self._file.write(msgspec.json.encode(line) + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise EvaluationError(
+                f"{self.path} cannot be written: {error.strerror}; make room, then type the same command again"
+            ) from error
+
+    def finish(self) -> list[Line]:
+        """Puts the lines into the benchmark's order."""
+        ordered = [self.lines[task] for task in self._order]
+        if list(self.lines) != self._order:
+            aside = self.path.with_name(f".{self.path.name}")
+            aside.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in (self._heading, *ordered)))
+            aside.replace(self.path)
+        return ordered
+
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+
+
+def decode(path: Path, data: bytes) -> tuple[Heading, dict[str, Line]]:
+    """The heading and the lines by task. Raises: EvaluationError, which names the line that cannot be read."""
+    first, *rest = data.split(b"\n")[:-1]
+    number = 1
+    try:
+        heading, lines = msgspec.json.decode(first, type=Heading), dict[str, Line]()
+        for text in rest:
+            number += 1
+            line = msgspec.json.decode(text, type=Line)
+            lines[line.task] = line
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise EvaluationError(
+            f"{path}:{number} cannot be read as a kept result ({error}); remove the file and evaluate again"
+        ) from error
+    if heading.format != FORMAT:
+        raise EvaluationError(f"{path} has format {heading.format}, this version reads {FORMAT}; update phasemix")
+    return heading, lines
+
+
+def read_folder(folder: Path) -> dict[str, tuple[Heading, dict[str, Line]]]:
+    """All that a folder keeps, by benchmark. Raises: EvaluationError when there is nothing, or a file cannot be read."""
+    found = {}
+    for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else []:
+        data = path.read_bytes()
+        if (end := data.rfind(b"\n") + 1) > 0:
+            heading, lines = decode(path, data[:end])
+            found[heading.benchmark] = heading, lines
+    if not found:
+        raise EvaluationError(f"{folder} has no kept results; name the folder of an evaluation")
+    return found
