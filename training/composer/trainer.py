@@ -35,7 +35,7 @@ from training.composer.interrupts import StopAtInterrupt
 from training.composer.language_model import LanguageModel
 from training.composer.loggers import make_loggers, refusals
 from training.composer.model import build_model, to_model_dtype, token_losses
-from training.composer.weights import check_weights, safely
+from training.checkpoints.weights import check_weights, safely
 from training.evaluation.heldout import Totals, measure, merge
 from training.loading.loader import MixedLoader
 from training.measures.shares import Shares, StreamShare
