@@ -27,15 +27,16 @@ from composer import Callback, State, Trainer
 from composer.algorithms import GradientClipping
 from composer.core import DataSpec
 from composer.utils import dist, get_device
+from composer.utils.parallelism import FSDP2Config
 
 from streamer.errors import PhasemixError
 from training.checkpoints import files
+from training.checkpoints.weights import check_weights, safely
 from training.composer.callbacks import ReportLosses, Restore, Save, Watch
 from training.composer.interrupts import StopAtInterrupt
-from training.composer.language_model import LanguageModel
+from training.composer.language_model import LanguageModel, whole
 from training.composer.loggers import make_loggers, refusals
 from training.composer.model import build_model, to_model_dtype, token_losses
-from training.checkpoints.weights import check_weights, safely
 from training.evaluation.heldout import Totals, measure, merge
 from training.loading.loader import MixedLoader
 from training.measures.shares import Shares, StreamShare
@@ -129,7 +130,10 @@ def train_in(folder: Path, job: Job) -> Result | None:
         service=job.service,
     )
     say("building the model and the trainer")
-    model = LanguageModel(build_model(recipe.model, seq_len=recipe.batch.seq_len, seed=recipe.batch.seed))
+    llama = build_model(recipe.model, seq_len=recipe.batch.seq_len, seed=recipe.batch.seed)
+    if recipe.parallel.activation_checkpointing:
+        llama.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
+    model = LanguageModel(llama)
     shares = Shares(job.root, job.run, folder / "shares.jsonl")
     save = Save(folder, job)
     watch, restore = Watch(job, loader, shares, save), Restore(recipe.phase(job.phase), job.num_steps)
@@ -196,6 +200,7 @@ def build_trainer(job: Job, model: LanguageModel, loader: MixedLoader, callbacks
             device=recipe.numerics.device,
             precision=recipe.numerics.precision,
             deterministic_mode=recipe.numerics.deterministic,
+            parallelism_config={"fsdp": FSDP2Config(state_dict_type="full")} if recipe.parallel.fsdp else None,
             device_train_microbatch_size=min(recipe.batch.microbatch, rows),
             seed=recipe.batch.seed,
             run_name=job.run,
@@ -222,10 +227,11 @@ def evaluate(job: Job, state: State) -> tuple[dict[str, Totals], str | None]:
 
     rank, world_size = dist.get_global_rank(), dist.get_world_size()
     mine: dict[str, Totals] | str
-    try:
-        mine = measure(job.root, job.recipe.heldout, score, tokenizer=job.tokenizer, rank=rank, world_size=world_size)
-    except PhasemixError as error:
-        mine = str(error)
+    with whole(state.model):
+        try:
+            mine = measure(job.root, job.recipe.heldout, score, tokenizer=job.tokenizer, rank=rank, world_size=world_size)
+        except PhasemixError as error:
+            mine = str(error)
     found: list[dict[str, Totals] | str] = dist.all_gather_object(mine)
     faults = [one for one in found if isinstance(one, str)]
     return ({}, faults[0]) if faults else (merge([one for one in found if not isinstance(one, str)]), None)

@@ -4,9 +4,9 @@ from importlib.resources import files
 
 import pytest
 
-from training.commands.train import read_recipe
 from training.errors import RecipeError
 from training.phases.phase import load_recipe, parse_count
+from training.phases.recipe_file import read_recipe
 
 
 def laptop(*overrides: str, phase: str = "general"):

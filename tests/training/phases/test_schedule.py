@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.commands.train import read_recipe
 from training.phases.phase import load_recipe
+from training.phases.recipe_file import read_recipe
 from training.phases.schedule import multiplier
 
 
