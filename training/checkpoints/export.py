@@ -23,7 +23,7 @@ from streamer import Catalog
 from streamer.catalog.registry import require_root
 from streamer.packing.tokenizer import END_OF_DOCUMENT, end_of_document_id
 from training.checkpoints import record
-from training.checkpoints.choice import Say, choose, find_fault
+from training.checkpoints.choice import Chosen, Say, choose, find_fault
 from training.checkpoints.files import NAME, NO_ROOM
 from training.errors import CheckpointError
 from training.loading.position import digest_ledger
@@ -106,21 +106,21 @@ def check_target(target: Path) -> None:
 
 def find(checkpoint: Path, trusted: str | None, say: Say) -> Found:
     """The checkpoint that is meant, if it may be loaded. Raises: CheckpointError."""
-    named = NAME.fullmatch(checkpoint.name)
+    named, chosen = NAME.fullmatch(checkpoint.name), None
     if checkpoint.is_dir():
         chosen = choose(checkpoint, trusted=trusted, say=say)
-        step, path = (chosen.step, chosen.path) if chosen is not None else (0, None)
-    else:
-        step, path = (int(named[1]), checkpoint) if named is not None and checkpoint.is_file() else (0, None)
-    if path is None:
+    elif named is not None and checkpoint.is_file():
+        chosen = Chosen(int(named[1]), checkpoint, None)
+        fault = find_fault(checkpoint, record.read(checkpoint.parent).get(chosen.step), trusted=trusted)
+        if fault is not None:
+            raise CheckpointError(fault)
+    if chosen is None:
         raise CheckpointError(
             f"there is no checkpoint at {checkpoint}; name a file step-NNNNNNNN.pt, or the folder of a run's checkpoints, "
             "by default ROOT/checkpoints/RUN"
         )
+    step, path = chosen.step, chosen.path
     known = record.read(path.parent)
-    fault = find_fault(path, known.get(step), trusted=trusted)
-    if fault is not None:
-        raise CheckpointError(fault)
     if not known:
         raise CheckpointError(
             f"checkpoint {path} has no {record.NAME} beside it, which says the run and the model's shape; copy it from the "
@@ -133,7 +133,8 @@ def find(checkpoint: Path, trusted: str | None, say: Say) -> Found:
         raise CheckpointError(
             f"{path.parent / record.NAME} has no model's shape: {error}; restore it from a copy"
         ) from error
-    return Found(path, trusted or line.sha256, step, line.run, shape)
+    sha256 = line.sha256 if trusted is None else record.digest(path)
+    return Found(path, sha256, step, line.run, shape)
 
 
 def describe(catalog: Catalog, found: Found) -> Exported:
@@ -162,10 +163,15 @@ def load_model(catalog: Catalog, found: Found, *, seq_len: int) -> Any:
 
     state = load_state(found.path)
     check_run(catalog, found, state)
-    config = llama_config(found.shape, seq_len=seq_len)
-    config.use_cache = True  # a training keeps none
-    with torch.device("meta"):
-        model = LlamaForCausalLM(config)
+    try:
+        config = llama_config(found.shape, seq_len=seq_len)
+        config.use_cache = True  # a training keeps none
+        with torch.device("meta"):
+            model = LlamaForCausalLM(config)
+    except (ValueError, ArithmeticError, RuntimeError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{record.NAME} beside checkpoint {found.path} gives a shape that no model has; restore it from a copy"
+        ) from error
     weights = {name.removeprefix("model."): tensor for name, tensor in state["model"].items()}
     other = find_other(weights, model.state_dict())
     if other is not None:

@@ -122,7 +122,7 @@ def lines(found: DryRun) -> list[str]:
         f"run {found.run} ({found.run_is}), {found.phase}: steps {found.first_step:,} to {found.steps:,}, "
         f"{short(found.tokens)} tokens, {begins}",
         f"model: {short(found.parameters)} parameters",
-        f"memory of each of {found.ranks} ranks, about {gigabytes(found.memory_bytes)}: {parts}",
+        f"memory of each rank (of {found.ranks}), about {gigabytes(found.memory_bytes)}: {parts}",
         f"checkpoints: {found.checkpoints}",
         "held-out streams: evaluated at the end" if found.evaluates else "held-out streams: none",
         "",

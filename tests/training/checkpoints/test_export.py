@@ -184,6 +184,8 @@ def test_a_checkpoint_of_another_model_or_root_is_one_line(trained, code_root, t
     refused(code_root, checkpoint, target, r"of another model than checkpoints\.jsonl beside it says: \S+ has shape \(")
     checkpoint, _ = write_checkpoint(code_root, SMALL, says=msgspec.structs.replace(SMALL, num_layers=3))
     refused(code_root, checkpoint, target, r"layers\.2\S+ has shape None")
+    checkpoint, _ = write_checkpoint(code_root, SMALL, says=msgspec.structs.replace(SMALL, num_heads=0))
+    refused(code_root, checkpoint, target, "a shape that no model has")
     Runs(code_root).create("a", mixture="code", seed=99, global_batch=8, num_steps=8)
     refused(code_root, trained, target, "was not trained on run a of .*--root")
 

@@ -35,8 +35,8 @@ def test_the_activations_are_about_what_torch_keeps_for_the_backward_pass(
     """Given a model of few tokens a row, so that nothing but activations is large; logits are left out."""
     found = recipe(
         f"numerics.precision={precision}", f"parallel.activation_checkpointing={checkpointing}", "batch.microbatch=8",
-        "batch.seq_len=128", f"model.hidden_size={wide}", f"model.intermediate_size={wide * 11 // 4}", "model.vocab_size=300",
-        "model.num_layers=6",
+        "batch.seq_len=128", f"model.hidden_size={wide}", f"model.intermediate_size={wide * 11 // 4}",
+        "model.vocab_size=300", "model.num_layers=6",
     )  # fmt: skip
     model = build_model(found.model, seq_len=128, seed=1)
     if checkpointing == "true":

@@ -51,7 +51,6 @@ def test_a_recipe_changes_keys_of_the_one_that_it_extends_table_by_table(tmp_pat
         ('extends = "bad.toml"\n', r"recipe \S+bad.toml:3: model has no key 'num_haeds'"),
         ('extends = "laptp"\n', r"recipe \S+laptp cannot be read: .*laptop.*paper.* did you mean 'laptop'"),
         ("extends = 3\n", r"recipe \S+mine.toml:1: extends = 3 must be the name of a recipe"),
-        ('[batch]\nseed = 1\n[model]\nextends = "laptop"\n', "model has no key 'extends'"),
         ('extends = "mine.toml"\n', "extend each other, or they do so in a circle"),
         ('extends = "laptop"\n[[model]]\nhidden_size = 3\n', r"recipe \S+mine.toml:2: model"),
     ],
