@@ -9,6 +9,7 @@ Always holds:
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -189,7 +190,7 @@ def check_run(catalog: Catalog, found: Found, state: dict[str, Any]) -> None:
     position = (state.get("dataset_state") or {}).get("train")
     if position is None:
         return
-    with RunReader(catalog, found.run) as reader:
+    with RunReader(catalog.store, found.run, read_only=True) as reader:
         ledger = digest_ledger(reader, position["step"])
     if (position["run"], position["ledger"]) != (found.run, ledger):
         raise CheckpointError(
@@ -237,7 +238,9 @@ def aside(target: Path, size_bytes: int) -> Iterator[Path]:
     except OSError as error:
         raise unwritable(target, error) from error
     except SafetensorError as error:  # its text alone says why
-        raise no_room(target) if "os error 28" in str(error).lower() else unwritable(target, error) from error
+        number = re.search(r"os error (\d+)", str(error))
+        known = OSError(int(number[1]), os.strerror(int(number[1]))) if number else error
+        raise unwritable(target, known) from error
     finally:
         shutil.rmtree(place, ignore_errors=True)
 

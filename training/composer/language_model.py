@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from composer import ComposerModel
+from composer import Algorithm, ComposerModel, Event, State
+from composer.loggers import Logger
+from composer.utils import dist
+from torch import distributed
 from torch.distributed.fsdp import FSDPModule
 
 from training.composer.model import mean_losses, token_losses
@@ -22,7 +25,9 @@ class LanguageModel(ComposerModel):  # type: ignore[misc]
         self.row_losses = torch.zeros(0)
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        logits: torch.Tensor = self.model(input_ids=batch["input_ids"]).logits
+        ids = batch["input_ids"]
+        # Without a mask transformers 4.57 makes a matrix of all pairs of tokens; this one, which hides none, it leaves out.
+        logits: torch.Tensor = self.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
         return logits
 
     def loss(self, outputs: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -47,3 +52,24 @@ def whole(model: torch.nn.Module) -> Iterator[None]:
     yield
     for module in sharded:
         module.reshard()
+
+
+class Mean(Algorithm):  # type: ignore[misc]
+    """Makes the gradients of divided weights the mean over ranks where torch adds them up, which it does over gloo."""
+
+    def __init__(self) -> None:
+        self._excess: float | None = None
+
+    def match(self, event: Event, state: State) -> bool:
+        return bool(event == Event.AFTER_TRAIN_BATCH and state.fsdp_enabled and dist.get_world_size() > 1)
+
+    def apply(self, event: Event, state: State, logger: Logger) -> None:
+        if self._excess is None:  # tried, for torch does not say what it can
+            ones = state.device.tensor_to_device(torch.ones(dist.get_world_size()))
+            mean = torch.zeros_like(ones[:1])
+            distributed.reduce_scatter_tensor(mean, ones, distributed.ReduceOp.AVG)
+            self._excess = float(mean)
+        if self._excess != 1.0:
+            for parameter in state.model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.div_(self._excess)

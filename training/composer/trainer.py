@@ -34,7 +34,7 @@ from training.checkpoints import files
 from training.checkpoints.weights import check_weights, safely
 from training.composer.callbacks import ReportLosses, Restore, Save, Watch
 from training.composer.interrupts import StopAtInterrupt
-from training.composer.language_model import LanguageModel, whole
+from training.composer.language_model import LanguageModel, Mean, whole
 from training.composer.loggers import make_loggers, refusals
 from training.composer.model import build_model, to_model_dtype, token_losses
 from training.evaluation.heldout import Totals, measure, merge
@@ -131,7 +131,7 @@ def train_in(folder: Path, job: Job) -> Result | None:
     )
     say("building the model and the trainer")
     llama = build_model(recipe.model, seq_len=recipe.batch.seq_len, seed=recipe.batch.seed)
-    if recipe.parallel.activation_checkpointing:
+    if recipe.numerics.activation_checkpointing:
         llama.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
     model = LanguageModel(llama)
     shares = Shares(job.root, job.run, folder / "shares.jsonl")
@@ -194,13 +194,13 @@ def build_trainer(job: Job, model: LanguageModel, loader: MixedLoader, callbacks
             optimizers=optimizer,
             schedulers=PhaseSchedule(phase, job.num_steps),
             step_schedulers_every_batch=True,
-            algorithms=[GradientClipping(clipping_type="norm", clipping_threshold=recipe.optimizer.clip_norm)],
+            algorithms=[Mean(), GradientClipping(clipping_type="norm", clipping_threshold=recipe.optimizer.clip_norm)],
             callbacks=callbacks,
             loggers=make_loggers(job),
             device=recipe.numerics.device,
             precision=recipe.numerics.precision,
             deterministic_mode=recipe.numerics.deterministic,
-            parallelism_config={"fsdp": FSDP2Config(state_dict_type="full")} if recipe.parallel.fsdp else None,
+            parallelism_config={"fsdp": FSDP2Config(state_dict_type="full")} if recipe.numerics.sharded else None,
             device_train_microbatch_size=min(recipe.batch.microbatch, rows),
             seed=recipe.batch.seed,
             run_name=job.run,

@@ -138,23 +138,15 @@ class Numerics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         precision: Composer's name of the number format that the model computes in.
         device: Where the model trains. Without it Composer decides.
         deterministic: Whether only deterministic operations are used, so that a training on GPUs repeats bit for bit.
+        sharded: Whether each of several ranks keeps only a part of weights, gradients and optimizer state (FSDP2).
+        activation_checkpointing: Whether what a layer computed is computed again for the backward pass instead of kept. It
+            takes less memory, and the step is the same.
     """
 
     precision: Literal["fp32", "amp_bf16"] = "fp32"
     device: Literal["cpu", "gpu"] | None = None
     deterministic: bool = False
-
-
-class Parallel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a training does to fit into the memory of its ranks. Neither changes what is computed.
-
-    Attributes:
-        fsdp: Whether each rank keeps only its part of weights, gradients and optimizer state, and gets the others' parts of
-            a layer when it needs them.
-        activation_checkpointing: Whether what a layer computed is computed again for the backward pass, not kept.
-    """
-
-    fsdp: bool = False
+    sharded: bool | None = None
     activation_checkpointing: bool = False
 
 
@@ -221,7 +213,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         reports: When samples and losses of each stream are reported.
         heldout: What is evaluated after the phase.
         numerics: In which numbers and where the model computes.
-        parallel: What a training does to fit into memory.
         loggers: Which tools get the training's curves.
     """
 
@@ -235,7 +226,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reports: Reporting = Reporting()
     heldout: Heldout = Heldout()
     numerics: Numerics = Numerics()
-    parallel: Parallel = Parallel()
     loggers: Loggers = Loggers()
 
     def phase(self, name: str) -> Phase:

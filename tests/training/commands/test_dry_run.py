@@ -29,9 +29,9 @@ def test_a_training_is_described_and_nothing_is_written(code_root, capsys):
     before = tree(code_root)
     assert main([*words(code_root, "--set", "steps=20", "--set", "schedule.warm_up_steps=4")]) == 0
     said = capsys.readouterr().out
-    assert "run a (new), general: steps 0 to 20, 5.12K tokens, with new weights" in said
+    assert "run a (new), general: steps 0 to 20, 5,120 tokens, with new weights" in said
     assert "held-out streams: evaluated at the end" in said
-    assert "code@1: 5.12K tokens" in said
+    assert "code@1: 5,120 tokens" in said
     assert said.endswith("nothing was written\n")
     assert tree(code_root) == before
 
@@ -48,13 +48,15 @@ def test_its_json_has_steps_memory_rates_and_the_preview(code_root, capsys):
 
 
 def test_of_a_run_that_exists_what_is_left_is_previewed(code_root, capsys):
-    """Given 8 of 20 steps drawn and no checkpoint, then all steps are trained and 12 are yet to be drawn."""
-    Runs(code_root).create("a", mixture="code", seed=17, global_batch=8, num_steps=20)
+    """Given some of 90 steps drawn and no checkpoint, then all steps are trained and the others are yet to be drawn."""
+    Runs(code_root).create("a", mixture="code", seed=17, global_batch=8, num_steps=90)
     Runs(code_root).extend("a", 8)
-    assert main([*words(code_root, "--set", "steps=20", "--json")]) == 0
+    drawn = Runs(code_root).show("a").end_step
+    assert 8 <= drawn < 90
+    assert main([*words(code_root, "--set", "steps=90", "--json")]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["run_is"], found["first_step"], found["tokens"]) == ("open", 0, 20 * 8 * 32)
-    assert found["preview"]["tokens"] == 12 * 8 * 32
+    assert (found["run_is"], found["first_step"], found["tokens"]) == ("open", 0, 90 * 8 * 32)
+    assert found["preview"]["tokens"] == (90 - drawn) * 8 * 32
 
 
 def test_a_checkpoint_that_is_gone_on_from_is_named(code_root, capsys):
@@ -63,7 +65,7 @@ def test_a_checkpoint_that_is_gone_on_from_is_named(code_root, capsys):
     (folder / ".step-00000008.pt").write_bytes(b"weights")
     files.publish(folder / ".step-00000008.pt", files.path_of(folder, 8), run="a", step=8, model={}, keep=9)
     assert main([*words(code_root, "--set", "steps=20", "--resume")]) == 0
-    assert f"steps 8 to 20, 3.07K tokens, with {folder}/step-00000008.pt" in capsys.readouterr().out
+    assert f"steps 8 to 20, 3,072 tokens, with {folder}/step-00000008.pt" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

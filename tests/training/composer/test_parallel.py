@@ -13,7 +13,7 @@ from training.measures.steps_log import read_steps
 
 TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
 PLAIN = ("--set", "model.dropout=0.0")
-FSDP = (*PLAIN, "--set", "parallel.fsdp=true", "--set", "parallel.activation_checkpointing=true")
+FSDP = (*PLAIN, "--set", "numerics.sharded=true", "--set", "numerics.activation_checkpointing=true")
 
 
 def losses(root: Path, run: str) -> list[float]:
@@ -51,6 +51,6 @@ def test_a_checkpoint_of_a_divided_model_goes_on_in_one_process(code_root):
 
 def test_computing_activations_again_changes_no_bit(code_root):
     """With dropout, whose random numbers are drawn again as they were."""
-    for run, more in (("kept", ()), ("again", ("--set", "parallel.activation_checkpointing=true"))):
+    for run, more in (("kept", ()), ("again", ("--set", "numerics.activation_checkpointing=true"))):
         train(code_root, run, *more, "--set", "steps=4")
     assert losses(code_root, "again") == losses(code_root, "kept")

@@ -63,7 +63,7 @@ def test_a_set_may_name_a_table_or_mean_the_phase_at_hand():
         ("schedule.kind=step", "schedule.kind"),
         ("schedule.decay_steps=0", "general.schedule.decay_steps = 0 is below the least, 1"),
         ("schedule.decay_share=1.5", r"general.schedule.decay_share must be at least 0 and below 1 \(got 1.5\)"),
-        ("parallel.fsdp=2", "parallel.fsdp = 2: it must be true or false$"),
+        ("numerics.activation_checkpointing=2", "activation_checkpointing = 2: it must be true or false$"),
         ("extends=paper", "there is no 'extends'"),
         ("model.num_heads=3", "num_heads"),
         ("steps.more=1", "general.steps"),
