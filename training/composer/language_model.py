@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from composer import Algorithm, ComposerModel, Event, State
 from composer.loggers import Logger
 from composer.utils import dist
 from torch import distributed
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import FSDPModule
 
 from training.composer.model import mean_losses, token_losses
@@ -42,16 +42,13 @@ def is_layer(module: torch.nn.Module) -> bool:
     return isinstance(module, LlamaDecoderLayer)
 
 
-@contextmanager
-def whole(model: torch.nn.Module) -> Iterator[None]:
-    """Keeps all weights on each rank, where FSDP divides them: ranks may then call the model any number of times."""
-    sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]
-    for module in sharded:
-        module.set_reshard_after_forward(False, recurse=False)
-        module.unshard()
-    yield
-    for module in sharded:
-        module.reshard()
+def whole(model: LanguageModel, make: Callable[[], LanguageModel]) -> LanguageModel:
+    """The model with all its weights on each rank, which may then call it any number of times; `make` builds another."""
+    if not any(isinstance(module, FSDPModule) for module in model.modules()):
+        return model
+    found = make()
+    found.load_state_dict(get_model_state_dict(model, options=StateDictOptions(full_state_dict=True)))
+    return found
 
 
 class Mean(Algorithm):  # type: ignore[misc]

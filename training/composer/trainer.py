@@ -13,6 +13,7 @@ epoch when the dataset resumes itself, so `callbacks.Restore` does.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sys
 import time
@@ -42,7 +43,7 @@ from training.loading.loader import MixedLoader
 from training.measures.shares import Shares, StreamShare
 from training.measures.steps_log import read_steps
 from training.phases.job import Job
-from training.phases.phase import Phase
+from training.phases.phase import Phase, Recipe
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +113,8 @@ def train_in(folder: Path, job: Job) -> Result | None:
     began = time.monotonic()
     recipe = job.recipe
     device = get_device(recipe.numerics.device)
+    if "GROUP_RANK" in os.environ:  # so torchrun calls what Composer looks for when it loads a checkpoint
+        os.environ.setdefault("NODE_RANK", os.environ["GROUP_RANK"])
     dist.initialize_dist(device)
     if dist.get_global_rank() == 0:
         files.remove_unfinished(folder)
@@ -130,10 +133,7 @@ def train_in(folder: Path, job: Job) -> Result | None:
         service=job.service,
     )
     say("building the model and the trainer")
-    llama = build_model(recipe.model, seq_len=recipe.batch.seq_len, seed=recipe.batch.seed)
-    if recipe.numerics.activation_checkpointing:
-        llama.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
-    model = LanguageModel(llama)
+    model = make_model(recipe)
     shares = Shares(job.root, job.run, folder / "shares.jsonl")
     save = Save(folder, job)
     watch, restore = Watch(job, loader, shares, save), Restore(recipe.phase(job.phase), job.num_steps)
@@ -161,6 +161,14 @@ def train_in(folder: Path, job: Job) -> Result | None:
         aside.replace(folder / "result.json")
     trainer.close()
     return result if dist.get_global_rank() == 0 else None
+
+
+def make_model(recipe: Recipe) -> LanguageModel:
+    """A new model of the recipe, its weights drawn from the recipe's seed."""
+    model = build_model(recipe.model, seq_len=recipe.batch.seq_len, seed=recipe.batch.seed)
+    if recipe.numerics.activation_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
+    return LanguageModel(model)
 
 
 def take_over_logs(folder: Path, job: Job) -> None:
@@ -214,7 +222,7 @@ def build_trainer(job: Job, model: LanguageModel, loader: MixedLoader, callbacks
 
 def evaluate(job: Job, state: State) -> tuple[dict[str, Totals], str | None]:
     """Held-out sums by stream, over all ranks; or none, and why. A model is not lost to streams that cannot be read."""
-    state.model.eval()
+    model = state.device.module_to_device(whole(state.model, lambda: make_model(job.recipe))).eval()
 
     def score(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         ids = state.device.tensor_to_device(torch.from_numpy(rows)).to(torch.int64)
@@ -222,16 +230,15 @@ def evaluate(job: Job, state: State) -> tuple[dict[str, Totals], str | None]:
             torch.inference_mode(),
             torch.autocast(ids.device.type, torch.bfloat16, enabled=state.precision.value == "amp_bf16"),
         ):
-            losses = token_losses(state.model({"input_ids": ids}), ids)
+            losses = token_losses(model({"input_ids": ids}), ids)
         return losses.double().cpu().numpy()
 
     rank, world_size = dist.get_global_rank(), dist.get_world_size()
     mine: dict[str, Totals] | str
-    with whole(state.model):
-        try:
-            mine = measure(job.root, job.recipe.heldout, score, tokenizer=job.tokenizer, rank=rank, world_size=world_size)
-        except PhasemixError as error:
-            mine = str(error)
+    try:
+        mine = measure(job.root, job.recipe.heldout, score, tokenizer=job.tokenizer, rank=rank, world_size=world_size)
+    except PhasemixError as error:
+        mine = str(error)
     found: list[dict[str, Totals] | str] = dist.all_gather_object(mine)
     faults = [one for one in found if isinstance(one, str)]
     return ({}, faults[0]) if faults else (merge([one for one in found if not isinstance(one, str)]), None)
