@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from composer import Algorithm, ComposerModel, Event, State
+from composer import ComposerModel, Event, State
+from composer.algorithms import GradientClipping
 from composer.loggers import Logger
 from composer.utils import dist
 from torch import distributed
@@ -51,17 +52,23 @@ def whole(model: LanguageModel, make: Callable[[], LanguageModel]) -> LanguageMo
     return found
 
 
-class Mean(Algorithm):  # type: ignore[misc]
-    """Makes the gradients of divided weights the mean over ranks where torch adds them up, which it does over gloo."""
+class Clipping(GradientClipping):  # type: ignore[misc]
+    """Clips the norm of gradients, which are the mean over ranks.
 
-    def __init__(self) -> None:
+    Over gloo torch adds the gradients of divided weights up instead, and says nothing; so what it does is tried.
+    """
+
+    def __init__(self, norm: float) -> None:
+        super().__init__("norm", norm)
         self._excess: float | None = None
 
-    def match(self, event: Event, state: State) -> bool:
-        return bool(event == Event.AFTER_TRAIN_BATCH and state.fsdp_enabled and dist.get_world_size() > 1)
-
     def apply(self, event: Event, state: State, logger: Logger) -> None:
-        if self._excess is None:  # tried, for torch does not say what it can
+        if event == Event.AFTER_TRAIN_BATCH and state.fsdp_enabled and dist.get_world_size() > 1:
+            self._divide(state)
+        super().apply(event, state, logger)
+
+    def _divide(self, state: State) -> None:
+        if self._excess is None:
             ones = state.device.tensor_to_device(torch.ones(dist.get_world_size()))
             mean = torch.zeros_like(ones[:1])
             distributed.reduce_scatter_tensor(mean, ones, distributed.ReduceOp.AVG)

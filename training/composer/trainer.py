@@ -25,7 +25,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from composer import Callback, State, Trainer
-from composer.algorithms import GradientClipping
 from composer.core import DataSpec
 from composer.utils import dist, get_device
 from composer.utils.parallelism import FSDP2Config
@@ -35,7 +34,7 @@ from training.checkpoints import files
 from training.checkpoints.weights import check_weights, safely
 from training.composer.callbacks import ReportLosses, Restore, Save, Watch
 from training.composer.interrupts import StopAtInterrupt
-from training.composer.language_model import LanguageModel, Mean, whole
+from training.composer.language_model import Clipping, LanguageModel, whole
 from training.composer.loggers import make_loggers, refusals
 from training.composer.model import build_model, to_model_dtype, token_losses
 from training.evaluation.heldout import Totals, measure, merge
@@ -202,7 +201,7 @@ def build_trainer(job: Job, model: LanguageModel, loader: MixedLoader, callbacks
             optimizers=optimizer,
             schedulers=PhaseSchedule(phase, job.num_steps),
             step_schedulers_every_batch=True,
-            algorithms=[Mean(), GradientClipping(clipping_type="norm", clipping_threshold=recipe.optimizer.clip_norm)],
+            algorithms=[Clipping(recipe.optimizer.clip_norm)],
             callbacks=callbacks,
             loggers=make_loggers(job),
             device=recipe.numerics.device,
