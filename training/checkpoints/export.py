@@ -215,6 +215,7 @@ def write(place: Path, model: Any, tokenizer: Tokenizer | None, *, seq_len: int)
             eos_token=END_OF_DOCUMENT,
             additional_special_tokens=[token for token in special if token != END_OF_DOCUMENT],
             model_max_length=seq_len,
+            model_input_names=["input_ids", "attention_mask"],
             clean_up_tokenization_spaces=False,
         ).save_pretrained(place)
 

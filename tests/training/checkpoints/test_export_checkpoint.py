@@ -100,6 +100,7 @@ def test_the_tokenizer_is_the_corpuss_and_generation_is_greedy_to_the_end_of_a_d
     plain = TEXT.replace("<|endoftext|>", "")
     assert found(plain).input_ids == ours.encode(plain).ids
     assert found.decode(found(TEXT).input_ids) == TEXT
+    assert found(plain).keys() == {"input_ids", "attention_mask"}
     assert (found.eos_token, found.model_max_length) == ("<|endoftext|>", SEQ_LEN)
     generation = GenerationConfig.from_pretrained(target)
     assert (generation.do_sample, generation.eos_token_id) == (False, found.eos_token_id)
