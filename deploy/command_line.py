@@ -27,6 +27,7 @@ NOUNS = {
     "generators": ("generators.commands.generators", "order synthetic files; scale, watch and drain the workers"),
     "train": ("training.commands.train", "train a phase against a named mixture"),
     "evaluate": ("deploy.evaluation", "measure a model on code benchmarks"),
+    "export": ("training.commands.export", "write a checkpoint as a folder that transformers and vLLM load"),
     "completion": ("deploy.completion", "print what makes a shell complete commands and names"),
 }
 
@@ -41,6 +42,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "annotator judge": ("corpus", "generators"),
     "generators": ("generators",),
     "train": ("train",),
+    "export": ("train",),
 }
 
 # What can begin with a root that does not exist. Every other command with a root refuses one, which is mistyped as a rule.

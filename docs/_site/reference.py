@@ -110,6 +110,7 @@ def training_recipe() -> str:
         "# Keys of a training recipe",
         "",
         "A recipe is a TOML file for `phasemix train PHASE --recipe FILE`; `--set TABLE.KEY=VALUE` changes one key.",
+        '`extends = "NAME"` at its top takes all else from another: [training recipes](../howto/training_recipes.md).',
         "",
         *struct("The recipe", phase.Recipe),
     ]

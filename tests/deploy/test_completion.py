@@ -13,7 +13,7 @@ from deploy.command_line import main
 from mixer import Mixtures, Runs
 from streamer import Catalog
 
-SCHEDULE = ("kind", "peak_learning_rate", "final_learning_rate", "warm_up_steps")
+SCHEDULE = ("kind", "peak_learning_rate", "final_learning_rate", "warm_up_steps", "decay_share", "decay_steps")
 ASK = """
 eval "$(phasemix completion bash)"
 COMP_LINE="$1"; COMP_POINT=${#COMP_LINE}; COMP_WORDS=($1); COMP_TYPE=9

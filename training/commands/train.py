@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from training.checkpoints.choice import Chosen
+    from training.commands.dry_run import Checked
     from training.phases.job import Job
 
 
@@ -29,7 +30,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mixture", required=True, metavar="NAME[@V]", help="draw batches from this mixture")
     parser.add_argument("--run", required=True, metavar="NAME", dest="run_name", help="train this run; create it if needed")
     parser.add_argument(
-        "--recipe", metavar="FILE", help="read this TOML file, or one of the recipes included: laptop (default), paper"
+        "--recipe",
+        metavar="FILE",
+        help="read this TOML file, or a recipe that comes along, such as laptop (default) or paper",
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key, e.g. general.steps=200; repeatable"
@@ -53,6 +56,12 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--service", metavar="URL", help="leave the writing of runs, segments and reports to this mixer service"
     )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check everything, say what the training would be, and write nothing"
+    )
+    parser.add_argument(
+        "--ranks", type=int, default=1, metavar="N", help="let --dry-run reckon the memory of each of N ranks (default: 1)"
+    )
     add_root(parser)
     add_json(parser)
     parser.set_defaults(run=train)
@@ -63,6 +72,8 @@ NOUNS: dict[str, Callable[[argparse.ArgumentParser], None]] = {"train": add_trai
 
 def train(args: argparse.Namespace) -> int:
     """Trains. The last line printed is the result. Raises: PhasemixError, before anything heavy is loaded where it can."""
+    if args.dry_run:
+        return show_dry_run(args)
     job = prepare(args)
     try:
         with sigterm_as_interrupt():
@@ -111,14 +122,49 @@ def what_is_kept(run: str, folder: str) -> str:
 
 def prepare(args: argparse.Namespace) -> Job:
     """The job that the arguments ask for. First all is checked, then folder and run are made. Raises: PhasemixError."""
-    from streamer import Catalog
     from streamer.commands.options import person
     from training.checkpoints import files
-    from training.evaluation.heldout import check_heldout
     from training.phases.job import Job
+    from training.phases.run_binding import make_run
+
+    found = check(args)
+    files.make_folder(found.folder)
+    info = make_run(
+        found.catalog,
+        found.binding,
+        recipe=found.recipe,
+        num_steps=found.num_steps,
+        horizon=found.horizon,
+        service=args.service,
+        by=person(),
+    )
+    return Job(
+        root=str(args.root),
+        run=args.run_name,
+        phase=args.phase,
+        mixture=info.mixture,
+        recipe=found.recipe,
+        num_steps=found.num_steps if info.num_steps is None else min(found.num_steps, info.num_steps),
+        save_folder=str(found.folder),
+        tokenizer=found.binding.tokenizer,
+        weights=str(found.weights.path) if found.weights else None,
+        resume=str(found.resume.path) if found.resume else None,
+        resume_step=found.resume.step if found.resume else 0,
+        service=args.service,
+        wait_s=args.wait,
+    )
+
+
+def check(args: argparse.Namespace) -> Checked:
+    """All that can be checked of a training without the trainer; nothing is written. Raises: PhasemixError."""
+    from streamer import Catalog
+    from training.checkpoints import files
+    from training.commands.dry_run import Checked
+    from training.evaluation.heldout import check_heldout
     from training.phases.loggers import check_loggers
     from training.phases.phase import load_recipe
-    from training.phases.run_binding import check_horizon, check_run, make_run
+    from training.phases.recipe_file import read_recipe
+    from training.phases.run_binding import check_horizon, check_run
 
     name, text = read_recipe(args.recipe)
     recipe = load_recipe(text, name=name, phase=args.phase, overrides=args.set)
@@ -131,24 +177,26 @@ def prepare(args: argparse.Namespace) -> Job:
     horizon = check_horizon(
         catalog, binding, num_steps, has_checkpoint=files.latest(folder) is not None, extend=args.extend, phase=args.phase
     )
-    check_heldout(catalog, recipe.heldout, tokenizer=binding.tokenizer)
-    files.make_folder(folder)
-    info = make_run(catalog, binding, recipe=recipe, num_steps=num_steps, horizon=horizon, service=args.service, by=person())
-    return Job(
-        root=str(args.root),
-        run=args.run_name,
-        phase=args.phase,
-        mixture=info.mixture,
-        recipe=recipe,
-        num_steps=num_steps if info.num_steps is None else min(num_steps, info.num_steps),
-        save_folder=str(folder),
-        tokenizer=binding.tokenizer,
-        weights=str(weights.path) if weights else None,
-        resume=str(resume.path) if resume else None,
-        resume_step=resume.step if resume else 0,
-        service=args.service,
-        wait_s=args.wait,
-    )
+    has_heldout = check_heldout(catalog, recipe.heldout, tokenizer=binding.tokenizer)
+    return Checked(catalog, recipe, args.phase, folder, num_steps, binding, horizon, resume, weights, has_heldout)
+
+
+def show_dry_run(args: argparse.Namespace) -> int:
+    """Prints what a training would be; nothing is written. Raises: PhasemixError."""
+    import msgspec
+
+    from mixer.commands.mixtures import print_preview
+    from streamer.commands.table import print_json
+    from training.commands.dry_run import dry_run, lines
+
+    found = dry_run(check(args), ranks=args.ranks)
+    if args.json:
+        print_json(msgspec.to_builtins(found))
+        return 0
+    print("\n".join(lines(found)), end="\n\n")
+    print_preview(found.preview)
+    print("\nnothing was written")
+    return 0
 
 
 def choose_checkpoints(args: argparse.Namespace, folder: Path, *, exists: bool) -> tuple[Chosen | None, Chosen | None]:
@@ -193,18 +241,3 @@ def say(line: str) -> None:
     """Tells a person who waits; of the processes of one training the first alone does."""
     if os.environ.get("RANK", "0") == "0":
         print(f"phasemix: {line}", file=sys.stderr, flush=True)
-
-
-def read_recipe(name: str | None) -> tuple[str, str]:
-    """(name, text) of a recipe file, or of a recipe that is included. Raises: RecipeError."""
-    from importlib.resources import files
-
-    from training.errors import RecipeError
-
-    shelf = files("training").joinpath("recipes")
-    if name is None or name in ("laptop", "paper"):
-        return f"{name or 'laptop'}.toml", shelf.joinpath(f"{name or 'laptop'}.toml").read_text()
-    try:
-        return name, Path(name).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"recipe {name} cannot be read: {error}; give a TOML file, laptop or paper") from error

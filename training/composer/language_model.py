@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from composer import ComposerModel
+from composer import ComposerModel, Event, State
+from composer.algorithms import GradientClipping
+from composer.loggers import Logger
+from composer.utils import dist
+from torch import distributed
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import FSDPModule
 
 from training.composer.model import mean_losses, token_losses
 
@@ -14,12 +22,58 @@ class LanguageModel(ComposerModel):  # type: ignore[misc]
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
         self.model = model
+        model.fsdp_wrap_fn = is_layer  # type: ignore[assignment]
         self.row_losses = torch.zeros(0)
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        logits: torch.Tensor = self.model(input_ids=batch["input_ids"]).logits
+        ids = batch["input_ids"]
+        # Without a mask transformers 4.57 makes a matrix of all pairs of tokens; this one, which hides none, it leaves out.
+        logits: torch.Tensor = self.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
         return logits
 
     def loss(self, outputs: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         mean, self.row_losses = mean_losses(token_losses(outputs, batch["input_ids"]), batch.get("redacted"))
         return mean
+
+
+def is_layer(module: torch.nn.Module) -> bool:
+    """Whether FSDP gathers this module's weights at once: a layer of the transformer."""
+    from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+
+    return isinstance(module, LlamaDecoderLayer)
+
+
+def whole(model: LanguageModel, make: Callable[[], LanguageModel]) -> LanguageModel:
+    """The model with all its weights on each rank, which may then call it any number of times; `make` builds another."""
+    if not any(isinstance(module, FSDPModule) for module in model.modules()):
+        return model
+    found = make()
+    found.load_state_dict(get_model_state_dict(model, options=StateDictOptions(full_state_dict=True)))
+    return found
+
+
+class Clipping(GradientClipping):  # type: ignore[misc]
+    """Clips the norm of gradients, which are the mean over ranks.
+
+    Over gloo torch adds the gradients of divided weights up instead, and says nothing; so what it does is tried.
+    """
+
+    def __init__(self, norm: float) -> None:
+        super().__init__("norm", norm)
+        self._excess: float | None = None
+
+    def apply(self, event: Event, state: State, logger: Logger) -> None:
+        if event == Event.AFTER_TRAIN_BATCH and state.fsdp_enabled and dist.get_world_size() > 1:
+            self._divide(state)
+        super().apply(event, state, logger)
+
+    def _divide(self, state: State) -> None:
+        if self._excess is None:
+            ones = state.device.tensor_to_device(torch.ones(dist.get_world_size()))
+            mean = torch.zeros_like(ones[:1])
+            distributed.reduce_scatter_tensor(mean, ones, distributed.ReduceOp.AVG)
+            self._excess = float(mean)
+        if self._excess != 1.0:
+            for parameter in state.model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.div_(self._excess)

@@ -9,32 +9,15 @@ from typing import Any
 
 import torch
 
+from training.phases.llama import llama_config
 from training.phases.phase import ModelShape
 
 
 def build_model(shape: ModelShape, *, seq_len: int, seed: int) -> torch.nn.Module:
-    """A LlamaForCausalLM with weights drawn from `seed`. Torch's own random state stays as it was.
+    """A LlamaForCausalLM with weights drawn from `seed`. Torch's own random state stays as it was."""
+    from transformers import LlamaForCausalLM
 
-    Source: Arctic-SnowCoder, section 3: the shape of Llama 2, tied embeddings.
-    """
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
-        hidden_size=shape.hidden_size,
-        intermediate_size=shape.intermediate_size,
-        num_hidden_layers=shape.num_layers,
-        num_attention_heads=shape.num_heads,
-        num_key_value_heads=shape.num_kv_heads,
-        vocab_size=shape.vocab_size,
-        rope_theta=shape.rope_theta,
-        tie_word_embeddings=shape.tied_embeddings,
-        attention_dropout=shape.dropout,
-        max_position_embeddings=seq_len,
-        use_cache=False,
-        bos_token_id=None,
-        eos_token_id=None,
-        pad_token_id=None,
-    )
+    config = llama_config(shape, seq_len=seq_len)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model: torch.nn.Module = LlamaForCausalLM(config)

@@ -13,6 +13,7 @@ epoch when the dataset resumes itself, so `callbacks.Restore` does.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sys
 import time
@@ -24,24 +25,24 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from composer import Callback, State, Trainer
-from composer.algorithms import GradientClipping
 from composer.core import DataSpec
 from composer.utils import dist, get_device
+from composer.utils.parallelism import FSDP2Config
 
 from streamer.errors import PhasemixError
 from training.checkpoints import files
+from training.checkpoints.weights import check_weights, safely
 from training.composer.callbacks import ReportLosses, Restore, Save, Watch
 from training.composer.interrupts import StopAtInterrupt
-from training.composer.language_model import LanguageModel
+from training.composer.language_model import Clipping, LanguageModel, whole
 from training.composer.loggers import make_loggers, refusals
 from training.composer.model import build_model, to_model_dtype, token_losses
-from training.composer.weights import check_weights, safely
 from training.evaluation.heldout import Totals, measure, merge
 from training.loading.loader import MixedLoader
 from training.measures.shares import Shares, StreamShare
 from training.measures.steps_log import read_steps
 from training.phases.job import Job
-from training.phases.phase import Phase
+from training.phases.phase import Phase, Recipe
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +112,8 @@ def train_in(folder: Path, job: Job) -> Result | None:
     began = time.monotonic()
     recipe = job.recipe
     device = get_device(recipe.numerics.device)
+    if "GROUP_RANK" in os.environ:  # so torchrun calls what Composer looks for when it loads a checkpoint
+        os.environ.setdefault("NODE_RANK", os.environ["GROUP_RANK"])
     dist.initialize_dist(device)
     if dist.get_global_rank() == 0:
         files.remove_unfinished(folder)
@@ -129,7 +132,7 @@ def train_in(folder: Path, job: Job) -> Result | None:
         service=job.service,
     )
     say("building the model and the trainer")
-    model = LanguageModel(build_model(recipe.model, seq_len=recipe.batch.seq_len, seed=recipe.batch.seed))
+    model = make_model(recipe)
     shares = Shares(job.root, job.run, folder / "shares.jsonl")
     save = Save(folder, job)
     watch, restore = Watch(job, loader, shares, save), Restore(recipe.phase(job.phase), job.num_steps)
@@ -157,6 +160,14 @@ def train_in(folder: Path, job: Job) -> Result | None:
         aside.replace(folder / "result.json")
     trainer.close()
     return result if dist.get_global_rank() == 0 else None
+
+
+def make_model(recipe: Recipe) -> LanguageModel:
+    """A new model of the recipe, its weights drawn from the recipe's seed."""
+    model = build_model(recipe.model, seq_len=recipe.batch.seq_len, seed=recipe.batch.seed)
+    if recipe.numerics.activation_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
+    return LanguageModel(model)
 
 
 def take_over_logs(folder: Path, job: Job) -> None:
@@ -190,12 +201,13 @@ def build_trainer(job: Job, model: LanguageModel, loader: MixedLoader, callbacks
             optimizers=optimizer,
             schedulers=PhaseSchedule(phase, job.num_steps),
             step_schedulers_every_batch=True,
-            algorithms=[GradientClipping(clipping_type="norm", clipping_threshold=recipe.optimizer.clip_norm)],
+            algorithms=[Clipping(recipe.optimizer.clip_norm)],
             callbacks=callbacks,
             loggers=make_loggers(job),
             device=recipe.numerics.device,
             precision=recipe.numerics.precision,
             deterministic_mode=recipe.numerics.deterministic,
+            parallelism_config={"fsdp": FSDP2Config(state_dict_type="full")} if recipe.numerics.sharded else None,
             device_train_microbatch_size=min(recipe.batch.microbatch, rows),
             seed=recipe.batch.seed,
             run_name=job.run,
@@ -209,7 +221,7 @@ def build_trainer(job: Job, model: LanguageModel, loader: MixedLoader, callbacks
 
 def evaluate(job: Job, state: State) -> tuple[dict[str, Totals], str | None]:
     """Held-out sums by stream, over all ranks; or none, and why. A model is not lost to streams that cannot be read."""
-    state.model.eval()
+    model = state.device.module_to_device(whole(state.model, lambda: make_model(job.recipe))).eval()
 
     def score(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         ids = state.device.tensor_to_device(torch.from_numpy(rows)).to(torch.int64)
@@ -217,7 +229,7 @@ def evaluate(job: Job, state: State) -> tuple[dict[str, Totals], str | None]:
             torch.inference_mode(),
             torch.autocast(ids.device.type, torch.bfloat16, enabled=state.precision.value == "amp_bf16"),
         ):
-            losses = token_losses(state.model({"input_ids": ids}), ids)
+            losses = token_losses(model({"input_ids": ids}), ids)
         return losses.double().cpu().numpy()
 
     rank, world_size = dist.get_global_rank(), dist.get_world_size()

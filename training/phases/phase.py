@@ -15,12 +15,12 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from mixer.faults import Fault, Path, check
-from mixer.mixture.places import line_of
-from streamer.documents.toml_text import MOST_DOTTED, parse_toml, parse_value
+from streamer.documents.toml_text import MOST_DOTTED, parse_value
 from streamer.errors import TomlError
 from streamer.wording import did_you_mean, listed, plain, shown
 from training.errors import RecipeError
 from training.phases.loggers import Loggers, TensorBoard
+from training.phases.recipe_file import Layer, merge, place_of, read_layers
 from training.phases.schedule import Kind, multiplier
 
 PhaseName = Literal["general", "continued", "enhanced"]
@@ -138,33 +138,49 @@ class Numerics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         precision: Composer's name of the number format that the model computes in.
         device: Where the model trains. Without it Composer decides.
         deterministic: Whether only deterministic operations are used, so that a training on GPUs repeats bit for bit.
+        sharded: Whether each of several ranks keeps only a part of weights, gradients and optimizer state (FSDP2).
+        activation_checkpointing: Whether what a layer computed is computed again for the backward pass instead of kept. It
+            takes less memory, and the step is the same.
     """
 
     precision: Literal["fp32", "amp_bf16"] = "fp32"
     device: Literal["cpu", "gpu"] | None = None
     deterministic: bool = False
+    sharded: bool | None = None
+    activation_checkpointing: bool = False
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Learning rates of a phase; `training/phases/schedule.py` has the kinds.
 
     Attributes:
-        kind: The form: a warm-up and half a cosine, a new warm-up and a line, a line from the peak, or a constant.
+        kind: The form: a warm-up and half a cosine, a new warm-up and a line, a line from the peak, a constant, or a
+            warm-up, the peak and a decay at the end.
         peak_learning_rate: The highest learning rate.
         final_learning_rate: The learning rate at the phase's last step. `constant` ignores it.
         warm_up_steps: For how many steps the rate rises from 0 to the peak. `linear` and `constant` ignore it.
+        decay_share: For which share of the phase's steps the rate of `warm_up_stable_decay` falls. Others ignore it.
+        decay_steps: The same as a number of steps. It goes before `decay_share`.
     """
 
     kind: Kind
     peak_learning_rate: float
     final_learning_rate: float = 0.0
     warm_up_steps: int = 0
+    decay_share: float = 0.1
+    decay_steps: int | None = None
 
     def multiplier(self, step: int, num_steps: int) -> float:
         """The multiplier of the peak rate at step `step` of `num_steps`."""
-        final = self.final_learning_rate / self.peak_learning_rate
+        final, warm_up = self.final_learning_rate / self.peak_learning_rate, min(self.warm_up_steps, num_steps)
+        decay = round(self.decay_share * num_steps) if self.decay_steps is None else self.decay_steps
         return multiplier(
-            self.kind, step, num_steps=num_steps, warm_up_steps=min(self.warm_up_steps, num_steps), final=final
+            self.kind,
+            step,
+            num_steps=num_steps,
+            warm_up_steps=warm_up,
+            final=final,
+            decay_steps=min(max(decay, 1), num_steps - warm_up),
         )
 
 
@@ -234,22 +250,21 @@ def check_phase_name(name: str) -> None:
 
 
 def load_recipe(text: str, *, name: str, phase: str, overrides: list[str]) -> Recipe:
-    """Reads a recipe from TOML, with `--set` overrides.
+    """Reads a recipe from TOML, with those that it extends and with `--set` overrides.
 
-    Args: text; name, of the file, for errors; phase, which an override means that names no table of the recipe (`steps=20`,
-    `schedule.warm_up_steps=5`); overrides, each KEY=VALUE with a dotted key and a TOML value (or a bare word).
+    Args: text; name, of the file, for errors and for where the file lies that it extends; phase, which an override means
+    that names no table of the recipe (`steps=20`, `schedule.warm_up_steps=5`); overrides, each KEY=VALUE with a dotted key
+    and a TOML value (or a bare word).
     Raises: RecipeError, with the table and key.
     """
     check_phase_name(phase)
-    try:
-        document = parse_toml(text)
-    except TomlError as error:
-        raise RecipeError(f"recipe {name} cannot be read as TOML: {error}; correct the file") from error
+    layers = read_layers(name, text)
+    document = merge(layers)
     changed = {_override(document, override, phase): override for override in overrides}
     try:
         recipe = check(document, Recipe)
     except Fault as fault:
-        raise RecipeError(f"{_place(name, text, fault.path, changed)}: {'' if fault.of else 'it'}{fault}") from fault
+        raise RecipeError(f"{_place(layers, fault.path, changed)}: {'' if fault.of else 'it'}{fault}") from fault
     _check(recipe, name)
     return recipe
 
@@ -264,12 +279,12 @@ def parse_count(count: Count) -> int:
     return round(float(match[1]) * {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}[match[2]])
 
 
-def _place(name: str, text: str, path: Path, changed: dict[Path, str]) -> str:
+def _place(layers: list[Layer], path: Path, changed: dict[Path, str]) -> str:
     """Where a fault stands: the `--set` that says it, else the file and the line."""
     for words, override in changed.items():
         if path[: len(words)] == words:
             return f"--set {shown(override)}"
-    return f"recipe {name}:{line_of(text, path)}"
+    return place_of(layers, path)
 
 
 def _override(document: dict[str, Any], override: str, phase: str) -> Path:
@@ -303,7 +318,7 @@ def _check(recipe: Recipe, name: str) -> None:
             raise RecipeError(f"recipe {name}: {phase_name} has neither tokens nor steps; give one")
         if phase.tokens is not None:
             parse_count(phase.tokens)
-    counts = {  # each with the least that it may be
+    counts: dict[str, tuple[int | None, int]] = {  # each with the least that it may be
         "model.hidden_size": (recipe.model.hidden_size, 1),
         "model.num_layers": (recipe.model.num_layers, 1),
         "model.num_heads": (recipe.model.num_heads, 1),
@@ -322,11 +337,12 @@ def _check(recipe: Recipe, name: str) -> None:
         "heldout.batch_samples": (recipe.heldout.batch_samples, 1),
         **{f"{p}.steps": (recipe.num_steps(p), 1) for p in PHASES},
         **{f"{p}.schedule.warm_up_steps": (recipe.phase(p).schedule.warm_up_steps, 0) for p in PHASES},
+        **{f"{p}.schedule.decay_steps": (recipe.phase(p).schedule.decay_steps, 1) for p in PHASES},
     }
     if isinstance(recipe.loggers.tensorboard, TensorBoard):
         counts["loggers.tensorboard.flush_steps"] = recipe.loggers.tensorboard.flush_steps, 1
     for key, (count, least) in counts.items():
-        if count < least:
+        if count is not None and count < least:
             raise RecipeError(f"recipe {name}: {key} = {count} is below the least, {least}; give at least that")
     check_reals(recipe, name)
     if recipe.model.hidden_size % recipe.model.num_heads or recipe.model.num_heads % recipe.model.num_kv_heads:
@@ -341,11 +357,12 @@ def check_reals(recipe: Recipe, name: str) -> None:
     model, optimizer = recipe.model, recipe.optimizer
     positive = {"model.rope_theta": model.rope_theta, "optimizer.clip_norm": optimizer.clip_norm}
     not_negative = {"optimizer.weight_decay": optimizer.weight_decay, "optimizer.epsilon": optimizer.epsilon}
+    below_one = {"model.dropout": model.dropout, "optimizer.beta1": optimizer.beta1, "optimizer.beta2": optimizer.beta2}
     for phase_name in PHASES:
         schedule, key = recipe.phase(phase_name).schedule, f"{phase_name}.schedule"
         positive[f"{key}.peak_learning_rate"] = schedule.peak_learning_rate
         not_negative[f"{key}.final_learning_rate"] = schedule.final_learning_rate
-    below_one = {"model.dropout": model.dropout, "optimizer.beta1": optimizer.beta1, "optimizer.beta2": optimizer.beta2}
+        below_one[f"{key}.decay_share"] = schedule.decay_share
     rules: list[tuple[str, dict[str, float], Callable[[float], bool]]] = [
         ("a finite number above 0", positive, lambda number: 0 < number < math.inf),
         ("a finite number, 0 or above", not_negative, lambda number: 0 <= number < math.inf),

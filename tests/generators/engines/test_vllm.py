@@ -1,12 +1,6 @@
 """A real vLLM server on the CPU writes the files: a tiny Llama that was taught one file, made here, nothing downloaded."""
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,16 +10,13 @@ import pytest
 from pool_processes import Pool, wait_until
 
 from deploy.command_line import main
-from deploy.local import processes
 from generators.publishing.publisher import FILES
 from generators.queue.job import Job
 from generators.queue.redis_job_queue import queue_of
 from generators.recipes.recipe import Sampling
 from streamer import Catalog
-from tests.conftest import abandoned_memory
+from tests.vllm_process import Server, require_engine
 
-ENGINE = Path(__file__).parents[3] / ".engine" / "bin" / "python"
-READY_S = 400.0
 FEW, MANY, JOBS = 2, 8, 100  # sequences that the engine computes at once, before and after its restart
 END = "<|endoftext|>"
 ANSWER, LABEL = "<|answer|>", "<|label|>"
@@ -95,59 +86,12 @@ def teach(folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-class Server:
-    """vLLM of the inference environment, by the command that people start it with. Each start takes some 40 s."""
-
-    def __init__(self, folder: Path) -> None:
-        self.checkpoint, self.log = folder / "checkpoint", folder / "vllm.log"
-        teach(self.checkpoint)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
-        self.process: subprocess.Popen[bytes] | None = None
-        self.abandoned = abandoned_memory()
-
-    def start(self, *, sequences: int) -> None:
-        """Until it is ready. `sequences`: how many it computes at once."""
-        self.log.write_text("")
-        words = ("generators", "engine", "up", str(self.checkpoint), "--name", "tiny", "--port", str(self.port))
-        flags = f"--flags=--max-model-len 1024 --max-num-seqs {sequences}"
-        argv = (sys.executable, "-P", "-m", "phasemix", *words, "--python", str(ENGINE), flags)
-        self.process = processes.start(argv, log=self.log, changes={"VLLM_CPU_KVCACHE_SPACE": "1"})
-        deadline = time.monotonic() + READY_S
-        while f"ready at http://127.0.0.1:{self.port}/v1" not in self.log.read_text():
-            assert self.process.poll() is None, self.log.read_text()[-4000:]
-            assert time.monotonic() < deadline, self.log.read_text()[-4000:]
-            time.sleep(0.5)
-
-    def kill(self) -> None:
-        """With everything that it has started, and the shared memory that a killed vLLM leaves behind."""
-        assert self.process is not None
-        identity = processes.identify(self.process.pid)
-        if identity is not None:
-            processes.send(identity, signal.SIGKILL)
-        self.process.wait()
-        for name in abandoned_memory() - self.abandoned:
-            if name.startswith(("psm_", "sem.mp-")):
-                Path("/dev/shm", name).unlink(missing_ok=True)
-
-    def stop(self) -> None:
-        assert self.process is not None
-        identity = processes.identify(self.process.pid)
-        self.process.terminate()
-        try:
-            assert self.process.wait(timeout=30) == 0, self.log.read_text()[-4000:]
-        finally:
-            assert identity is not None
-            processes.send(identity, signal.SIGKILL)  # its group, should anything be left of it
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    if not ENGINE.exists():
-        if os.environ.get("CI"):
-            pytest.fail(f"{ENGINE} is not there; run make engine")
-        pytest.skip(f"{ENGINE} is not there; make engine installs vLLM")
-    found = Server(tmp_path_factory.mktemp("vllm"))
+    require_engine()
+    folder = tmp_path_factory.mktemp("vllm")
+    teach(folder / "checkpoint")
+    found = Server(folder / "checkpoint", folder / "vllm.log")
     found.start(sequences=FEW)
     yield found
     found.stop()

@@ -61,6 +61,24 @@ def test_phase_two_sees_the_best_twelve_and_a_half_billion_four_times(mixtures: 
     assert bins == {"q99", "q97", "q90"}
 
 
+@pytest.mark.parametrize(("name", "passes"), [("1x50b", 1), ("2x25b", 2), ("3x16.7b", 3), ("5x10b", 5)])
+def test_table_6s_repetitions_are_mixtures_of_their_own(mixtures: Mixtures, name: str, passes: int) -> None:
+    assert mixtures.apply((RECIPES / f"continued-{name}.toml").read_text()) == f"continued-{name}@1"
+    preview = mixtures.preview(f"continued-{name}", tokens=50 * 10**9)
+    assert preview.refusals == []
+    assert [row.passes for row in preview.streams] == pytest.approx([passes] * len(preview.streams), rel=3e-3)
+
+
+@pytest.mark.parametrize("annotator", ["edu", "ins", "hq"])
+def test_table_4s_annotators_are_mixtures_of_their_own(mixtures: Mixtures, annotator: str) -> None:
+    for language in LANGUAGES:
+        add_stream(mixtures.catalog, f"scored@{annotator}/{language}/q90", CORPUS // 180, SEQ_LEN)
+    assert mixtures.apply((RECIPES / f"continued-{annotator}.toml").read_text()) == f"continued-{annotator}@1"
+    preview = mixtures.preview(f"continued-{annotator}", tokens=50 * 10**9)
+    assert {row.stream.split("/")[0] for row in preview.streams} == {f"scored@{annotator}"}
+    assert [row.passes for row in preview.keys] == pytest.approx([4.0] * 18, rel=1e-4)
+
+
 def test_phase_three_pins_python_and_keeps_the_ratios_of_the_others(mixtures: Mixtures) -> None:
     preview = mixtures.preview("enhanced", tokens=5 * 10**9)
     assert preview.refusals == []

@@ -4,9 +4,9 @@ from importlib.resources import files
 
 import pytest
 
-from training.commands.train import read_recipe
 from training.errors import RecipeError
 from training.phases.phase import load_recipe, parse_count
+from training.phases.recipe_file import read_recipe
 
 
 def laptop(*overrides: str, phase: str = "general"):
@@ -61,6 +61,10 @@ def test_a_set_may_name_a_table_or_mean_the_phase_at_hand():
         ("model.dropout=1.5", r"model.dropout must be at least 0 and below 1 \(got 1.5\)"),
         ("steps=0", "general.steps"),
         ("schedule.kind=step", "schedule.kind"),
+        ("schedule.decay_steps=0", "general.schedule.decay_steps = 0 is below the least, 1"),
+        ("schedule.decay_share=1.5", r"general.schedule.decay_share must be at least 0 and below 1 \(got 1.5\)"),
+        ("numerics.activation_checkpointing=2", "activation_checkpointing = 2: it must be true or false$"),
+        ("extends=paper", "there is no 'extends'"),
         ("model.num_heads=3", "num_heads"),
         ("steps.more=1", "general.steps"),
         ("loggers.comet.project=a", "its keys are tensorboard, wandb, mlflow"),

@@ -11,8 +11,9 @@ import contextlib
 import datetime
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,22 +46,36 @@ def safely() -> Iterator[None]:
         os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
-def check_weights(path: Path, model: torch.nn.Module) -> None:
-    """Raises: CheckpointError when a checkpoint cannot be loaded safely, or is of a model of another shape."""
+def load_state(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds of its training, `model` included. Raises: CheckpointError when it cannot be loaded safely."""
     try:
         with safely():
-            found = torch.load(path, map_location="cpu", mmap=True)["state"]["model"]
-        shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
+            state: dict[str, Any] = torch.load(path, map_location="cpu", mmap=True)["state"]
+        for tensor in state["model"].values():
+            tensor.shape  # noqa: B018 (what is no tensor has none)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"checkpoint {path} holds more than tensors and plain values, so it is not loaded; take another checkpoint"
         ) from error
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path} cannot be read as a checkpoint; restore it from a copy") from error
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    for name in sorted(wanted.keys() | shapes.keys()):
-        if wanted.get(name) != shapes.get(name):
-            raise CheckpointError(
-                f"checkpoint {path} is of another model than the recipe's: {name} has shape {shapes.get(name)}, in the "
-                f"recipe {wanted.get(name)}; take the model of the training that wrote it, with --recipe or --set"
-            )
+    return state
+
+
+def find_other(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> str | None:
+    """The first name under which two models differ, with both shapes; None when there is none."""
+    for name in sorted(wanted.keys() | found.keys()):
+        has, asked = (tuple(model[name].shape) if name in model else None for model in (found, wanted))
+        if has != asked:
+            return f"{name} has shape {has}, in the {{}} {asked}"
+    return None
+
+
+def check_weights(path: Path, model: torch.nn.Module) -> None:
+    """Raises: CheckpointError when a checkpoint cannot be loaded safely, or is of a model of another shape."""
+    other = find_other(load_state(path)["model"], model.state_dict())
+    if other is not None:
+        raise CheckpointError(
+            f"checkpoint {path} is of another model than the recipe's: {other.format('recipe')}; "
+            "take the model of the training that wrote it, with --recipe or --set"
+        )
