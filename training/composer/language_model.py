@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from composer import ComposerModel
 
-from training.composer.model import mean_losses, token_losses
+from training.model.llama import mean_losses, token_losses
 
 
 class LanguageModel(ComposerModel):  # type: ignore[misc]

@@ -136,13 +136,16 @@ class Numerics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         precision: Composer's name of the number format that the model computes in.
-        device: Where the model trains. Without it Composer decides.
+        device: Where the model trains. Without it a GPU is taken where there is one.
         deterministic: Whether only deterministic operations are used, so that a training on GPUs repeats bit for bit.
+        sharded: With `--trainer torch` on several ranks: whether each rank keeps only a part of the weights (FSDP2). Without
+            it each does on GPUs.
     """
 
     precision: Literal["fp32", "amp_bf16"] = "fp32"
     device: Literal["cpu", "gpu"] | None = None
     deterministic: bool = False
+    sharded: bool | None = None
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ from train_process import Training, launch, train, words
 
 from mixer import Runs
 from training.checkpoints import record
-from training.composer.weights import check_weights, safely
+from training.checkpoints.weights import check_weights, safely
 from training.errors import CheckpointError
 from training.measures.steps_log import read_steps
 

@@ -64,7 +64,7 @@ def test_an_interrupted_training_is_saved_and_goes_on_bit_for_bit(code_root: Pat
 
 
 def test_a_second_interrupt_stops_at_once() -> None:
-    from training.composer.interrupts import StopAtInterrupt
+    from training.processes.interrupts import StopAtInterrupt
 
     said: list[str] = []
     before = signal.getsignal(signal.SIGINT)
@@ -84,7 +84,7 @@ def test_a_second_interrupt_stops_at_once() -> None:
 
 
 def test_sigterm_may_come_twice_but_control_c_behind_it_stops_at_once() -> None:
-    from training.composer.interrupts import SIGNALS, StopAtInterrupt
+    from training.processes.interrupts import SIGNALS, StopAtInterrupt
 
     said: list[str] = []
     before = {number: signal.getsignal(number) for number in SIGNALS}

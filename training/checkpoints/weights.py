@@ -13,6 +13,7 @@ import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,12 +46,15 @@ def safely() -> Iterator[None]:
         os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
-def check_weights(path: Path, model: torch.nn.Module) -> None:
-    """Raises: CheckpointError when a checkpoint cannot be loaded safely, or is of a model of another shape."""
+def check_weights(path: Path, model: torch.nn.Module, *, resumed_by: str | None = None) -> dict[str, Any]:
+    """What a checkpoint holds, its tensors still on the disk. `resumed_by`: the trainer that is to go on from all of it.
+
+    Raises: CheckpointError when it cannot be loaded safely, is of a model of another shape or of another trainer.
+    """
     try:
         with safely():
-            found = torch.load(path, map_location="cpu", mmap=True)["state"]["model"]
-        shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
+            found: dict[str, Any] = torch.load(path, map_location="cpu", mmap=True)
+        shapes = {name: tuple(tensor.shape) for name, tensor in found["state"]["model"].items()}
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"checkpoint {path} holds more than tensors and plain values, so it is not loaded; take another checkpoint"
@@ -64,3 +68,10 @@ def check_weights(path: Path, model: torch.nn.Module) -> None:
                 f"checkpoint {path} is of another model than the recipe's: {name} has shape {shapes.get(name)}, in the "
                 f"recipe {wanted.get(name)}; take the model of the training that wrote it, with --recipe or --set"
             )
+    written_by = found.get("trainer", "composer")
+    if resumed_by not in (None, written_by):
+        raise CheckpointError(
+            f"checkpoint {path} was written by --trainer {written_by} and cannot be resumed by --trainer {resumed_by}; "
+            f"resume with --trainer {written_by}, or begin another run with its weights (--from)"
+        )
+    return found
