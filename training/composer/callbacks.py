@@ -23,9 +23,9 @@ from training.processes.interrupts import Interrupt
 
 
 class Restore(Callback):  # type: ignore[misc]
-    """Before the first batch of a resumed training: the checkpoint's random state, and this horizon's learning rate.
+    """Before the first batch of a resumed training: the checkpoint's random state, and this recipe's learning rate.
 
-    The optimizer of a checkpoint holds the rate of the step after it by the horizon of then, which `--extend` moves.
+    A checkpoint holds the peak rate and the horizon of then, and the rate of the step after it, which `--extend` moves.
     """
 
     def __init__(self, phase: Phase, num_steps: int) -> None:
@@ -33,10 +33,12 @@ class Restore(Callback):  # type: ignore[misc]
         self._phase, self._num_steps = phase, num_steps
 
     def fit_start(self, state: State, logger: Logger) -> None:
-        rate = self._phase.schedule.multiplier(int(state.timestamp.batch), self._num_steps)
+        schedule = self._phase.schedule
+        rate = schedule.multiplier(int(state.timestamp.batch), self._num_steps)
         for scheduler in state.schedulers:
-            for group, base in zip(scheduler.optimizer.param_groups, scheduler.base_lrs, strict=True):
-                group["lr"] = base * rate
+            scheduler.base_lrs = [schedule.peak_learning_rate] * len(scheduler.base_lrs)
+            for group in scheduler.optimizer.param_groups:
+                group["lr"] = schedule.peak_learning_rate * rate
 
     def before_dataloader(self, state: State, logger: Logger) -> None:
         if self.trainer is not None and self.trainer._rng_state is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -47,6 +48,12 @@ class LanguageModel(torch.nn.Module):
         return logits
 
 
+def make_model(job: Job) -> LanguageModel:
+    """The recipe's model with its first weights."""
+    batch = job.recipe.batch
+    return LanguageModel(build_model(job.recipe.model, seq_len=batch.seq_len, seed=batch.seed))
+
+
 def train(job: Job) -> Result | None:
     """Trains a phase to its horizon or the run's end, evaluates it and writes `result.json`. Returns None on ranks above 0.
 
@@ -73,10 +80,11 @@ class Training:
         rows = self._loader.dataset.global_batch // ranks.world_size()
         self._microbatch = min(recipe.batch.microbatch, rows)
         ranks.say("building the model")
-        model = LanguageModel(build_model(recipe.model, seq_len=recipe.batch.seq_len, seed=recipe.batch.seed))
+        model = make_model(job)
         checkpoint = job.resume or job.weights
         found = check_weights(Path(checkpoint), model, resumed_by="torch" if job.resume else None) if checkpoint else None
         self._model = world.spread(model, model.layers(), self._device, recipe.numerics)
+        self._gradient_excess = world.gradient_excess(self._model, self._device)
         self._optimizer = torch.optim.AdamW(
             self._model.parameters(),
             lr=self._schedule.peak_learning_rate,
@@ -99,8 +107,7 @@ class Training:
         with closing(self._watch):
             if self._watch.is_left_to_train():
                 self._fit()
-            self._model.eval()
-            world.gather_weights(self._model)
+            self._model = world.whole(self._model, partial(make_model, self._job), self._device).eval()
             result = finish(
                 self._job,
                 self._watch,
@@ -161,7 +168,7 @@ class Training:
                 loss, row_losses = mean_losses(losses, microbatch.get("redacted"))
                 self._watch.take_losses(microbatch["stream"], row_losses)
                 part = loss * (len(losses) / num_rows)
-                part.backward()  # type: ignore[no-untyped-call]
+                (part / self._gradient_excess).backward()  # type: ignore[no-untyped-call]
             total += part.detach()
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._job.recipe.optimizer.clip_norm)
         self._optimizer.step()

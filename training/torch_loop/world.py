@@ -9,6 +9,7 @@ part of the weights, gradients and optimizer state each (FSDP2, `fully_shard`); 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -69,11 +70,28 @@ def shard(
     return model
 
 
-def gather_weights(model: torch.nn.Module) -> None:
-    """Brings divided weights together on each rank, which may then call the model as often as it likes."""
+def whole(model: torch.nn.Module, make: Callable[[], torch.nn.Module], device: torch.device) -> torch.nn.Module:
+    """The model with all its weights on each rank, which may then call it as often as it likes; `make` builds another."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
     from torch.distributed.fsdp import FSDPModule
 
-    for part in model.modules():
-        if isinstance(part, FSDPModule):
-            part.set_reshard_after_forward(False, recurse=False)  # type: ignore[operator]  # as a module it has any name
-            part.unshard()
+    if not isinstance(model, FSDPModule):
+        return model
+    found = make()
+    found.load_state_dict(get_model_state_dict(model, options=StateDictOptions(full_state_dict=True)))
+    return found.to(device)
+
+
+def gradient_excess(model: torch.nn.Module, device: torch.device) -> float:
+    """What the gradients of divided weights have to be divided by to be the mean over ranks: 1, or the number of ranks.
+
+    Torch 2.7 adds up over gloo where it is asked for the mean, and says nothing. So it is tried.
+    """
+    from torch.distributed.fsdp import FSDPModule
+
+    if not isinstance(model, FSDPModule):
+        return 1.0
+    mean = torch.zeros(1, device=device)
+    ones = torch.ones(distributed.get_world_size(), device=device)
+    distributed.reduce_scatter_tensor(mean, ones, distributed.ReduceOp.AVG)
+    return float(mean)

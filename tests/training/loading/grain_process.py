@@ -1,6 +1,7 @@
 """One rank that reads a run through grain: the ids of each batch as a line; rank 0 saves grain's position as it goes.
 
-Arguments: root, run, rank, world size, number of batches, output file, position file. One rank alone goes on from the position.
+Arguments: root, run, rank, world size, number of batches, output file, position file. One rank alone goes on from
+the position.
 """
 
 import json
