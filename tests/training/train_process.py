@@ -92,16 +92,22 @@ class Training(Forked):
         super().__init__(trainers(words), REPOSITORY / "training" / "__main__.py", words, **variables)
 
 
-def start_ranks(words: list[str], world_size: int) -> list[Training]:
-    """The ranks of one training, each a process of its own."""
+def worlds(world_size: int) -> list[dict[str, str]]:
+    """The environment variables of each rank of one training; none of a training of one process."""
+    if world_size == 1:
+        return [{}]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    ranks = []
-    for rank in range(world_size):
-        world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size, "LOCAL_WORLD_SIZE": world_size, "NODE_RANK": 0,
-                 "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}  # fmt: skip
-        ranks.append(Training(words, **{name: str(value) for name, value in world.items()}))
-    return ranks
+    return [
+        {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size), "LOCAL_WORLD_SIZE": str(world_size),
+         "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
+        for rank in range(world_size)
+    ]  # fmt: skip
+
+
+def start_ranks(words: list[str], world_size: int) -> list[Training]:
+    """The ranks of one training, each a process of its own."""
+    return [Training(words, **world) for world in worlds(world_size)]
 
 
 def train(root: Path, run: str, *more: str) -> str:
