@@ -124,6 +124,7 @@ class Training:
 
     def _fit(self) -> None:
         job, interrupt = self._job, Interrupt(ranks.say)
+        log_metrics = None if self._curves is None else self._log_metrics
         self._watch.begin(self._step)
         self._model.train()
         interrupt.begin()
@@ -133,7 +134,7 @@ class Training:
             batch = next(batches, None)
             self._watch.go_on()
             if batch is None:
-                self._watch.report(self._log_metrics)
+                self._watch.report(log_metrics)
                 self._save()
                 self._watch.say(str(self._loader.ended))
                 break
@@ -143,9 +144,7 @@ class Training:
             is_last = is_stopped or self._step == job.num_steps
             if self._curves is not None:
                 self._curves.add({"loss/train/total": loss}, self._step - 1)
-            self._watch.end_step(
-                self._step, loss, is_last=is_last, log_metrics=None if self._curves is None else self._log_metrics
-            )
+            self._watch.end_step(self._step, loss, is_last=is_last, log_metrics=log_metrics)
             if is_last or self._step % job.recipe.checkpoints.every_steps == 0:
                 self._save()
             if is_stopped:
