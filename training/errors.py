@@ -8,6 +8,7 @@ PhasemixError
    |- CheckpointError     a checkpoint that is missing, damaged, of unknown origin, or in the way
    |- HeldoutError        held-out streams that cannot be evaluated
    |- EvaluationError     a benchmark's file, an environment or a package that answers cannot be checked with
+   |- DivergenceError      a loss or weights that are no longer numbers
    |- LoggerError         TensorBoard, W&B or MLflow cannot begin to log the run
 """
 
@@ -46,3 +47,7 @@ class EvaluationError(TrainingError):
 
 class LoggerError(TrainingError):
     """TensorBoard, W&B or MLflow cannot begin to log the run."""
+
+
+class DivergenceError(TrainingError):
+    """A loss or weights that are no longer numbers."""

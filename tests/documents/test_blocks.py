@@ -37,6 +37,7 @@ REASONS = Counter(
         "it runs for minutes, in a test of its own": 1,
         "it needs several processes": 1,
         "it needs benchmarks": 2,
+        "it needs grain": 1,
         "it needs vLLM": 5,
         "nothing is dead": 1,
     }

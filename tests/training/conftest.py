@@ -37,6 +37,13 @@ def make_tokenizer(text: str) -> Tokenizer:
     return tokenizer
 
 
+@pytest.fixture(params=["composer", "torch"])
+def trainer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which trainer the trainings of a test are asked of: of each in turn."""
+    monkeypatch.setattr("train_process.TRAINER", request.param)
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def source_text() -> str:
     return "\n".join(path.read_text() for path in sorted(REPOSITORY.glob("streamer/*/*.py")))

@@ -1,7 +1,8 @@
-"""Small trainings, and other programs of long imports, as processes of their own."""
+"""Small trainings by either trainer, and other programs of long imports, as processes of their own."""
 
 import atexit
 import functools
+import itertools
 import json
 import os
 import select
@@ -13,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
+TRAINER = "composer"  # which one `words` asks for; the fixture `trainer` changes it
 SMALL = [
     "--set", "batch.seq_len=32", "--set", "batch.global_batch=8", "--set", "batch.microbatch=4",
     "--set", "model.vocab_size=512", "--set", "model.hidden_size=32", "--set", "model.num_layers=2",
@@ -22,7 +24,7 @@ SMALL = [
 
 def words(root: Path, run: str, *more: str) -> list[str]:
     """Behind `python -m training` or a launcher's own `training`."""
-    return ["general", "--mixture", "code", "--run", run, "--root", str(root), *SMALL, *more]
+    return ["general", "--mixture", "code", "--run", run, "--root", str(root), "--trainer", TRAINER, *SMALL, *more]
 
 
 def environment() -> dict[str, str]:
@@ -75,8 +77,11 @@ class Forked:
         return self._output.read_text()
 
 
-def composer() -> Path:
-    """Forks of a process that has the trainer, and what Composer asks of each machine: the name of its processor."""
+def trainers(words: list[str]) -> Path:
+    """Forks of a process that has the trainer that is asked for, and what Composer asks of each machine: its processor."""
+    *_, asked = (word for option, word in itertools.pairwise(words) if option == "--trainer")  # the last one holds
+    if asked == "torch":
+        return forks("training.torch_loop.trainer", "transformers.models.llama.modeling_llama")
     return forks("training.composer.trainer", "composer.utils.collect_env:get_cpu_model")
 
 
@@ -84,7 +89,25 @@ class Training(Forked):
     """`python -m training WORDS`, started."""
 
     def __init__(self, words: list[str], **variables: str) -> None:
-        super().__init__(composer(), REPOSITORY / "training" / "__main__.py", words, **variables)
+        super().__init__(trainers(words), REPOSITORY / "training" / "__main__.py", words, **variables)
+
+
+def worlds(world_size: int) -> list[dict[str, str]]:
+    """The environment variables of each rank of one training; none of a training of one process."""
+    if world_size == 1:
+        return [{}]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    return [
+        {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size), "LOCAL_WORLD_SIZE": str(world_size),
+         "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
+        for rank in range(world_size)
+    ]  # fmt: skip
+
+
+def start_ranks(words: list[str], world_size: int) -> list[Training]:
+    """The ranks of one training, each a process of its own."""
+    return [Training(words, **world) for world in worlds(world_size)]
 
 
 def train(root: Path, run: str, *more: str) -> str:

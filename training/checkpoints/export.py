@@ -159,10 +159,10 @@ def load_model(catalog: Catalog, found: Found, *, seq_len: int) -> Any:
     import torch
     from transformers import LlamaForCausalLM
 
-    from training.checkpoints.weights import find_other, load_state
+    from training.checkpoints.weights import find_other, load_checkpoint
     from training.phases.llama import llama_config
 
-    state = load_state(found.path)
+    state = load_checkpoint(found.path)["state"]
     check_run(catalog, found, state)
     try:
         config = llama_config(found.shape, seq_len=seq_len)

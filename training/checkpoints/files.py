@@ -6,9 +6,11 @@ into the run's record (record.py), it is renamed, and then its folder is synced.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from training.checkpoints import record
@@ -89,6 +91,20 @@ def find_refusal(folder: Path, error: BaseException | None) -> OSError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+@contextlib.contextmanager
+def plain_refusals(folder: Path) -> Iterator[None]:
+    """While a training writes to its folder: a write that is refused is one line. Raises: CheckpointError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # torch makes a RuntimeError of a full disk
+        refused = find_refusal(folder, error)
+        if refused is None:
+            raise
+        with contextlib.suppress(OSError):
+            remove_unfinished(folder)
+        raise unwritable(folder, refused) from error
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -46,12 +46,15 @@ def safely() -> Iterator[None]:
         os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
-def load_state(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds of its training, `model` included. Raises: CheckpointError when it cannot be loaded safely."""
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, its tensors still on the disk; the model's are under `state` and `model`.
+
+    Raises: CheckpointError when it cannot be loaded safely.
+    """
     try:
         with safely():
-            state: dict[str, Any] = torch.load(path, map_location="cpu", mmap=True)["state"]
-        for tensor in state["model"].values():
+            found: dict[str, Any] = torch.load(path, map_location="cpu", mmap=True)
+        for tensor in found["state"]["model"].values():
             tensor.shape  # noqa: B018 (what is no tensor has none)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
@@ -59,7 +62,7 @@ def load_state(path: Path) -> dict[str, Any]:
         ) from error
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path} cannot be read as a checkpoint; restore it from a copy") from error
-    return state
+    return found
 
 
 def find_other(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> str | None:
@@ -71,11 +74,22 @@ def find_other(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Ten
     return None
 
 
-def check_weights(path: Path, model: torch.nn.Module) -> None:
-    """Raises: CheckpointError when a checkpoint cannot be loaded safely, or is of a model of another shape."""
-    other = find_other(load_state(path)["model"], model.state_dict())
+def check_weights(path: Path, model: torch.nn.Module, *, resumed_by: str | None = None) -> dict[str, Any]:
+    """What a checkpoint holds, as `load_checkpoint`. `resumed_by`: the trainer that is to go on from all of it.
+
+    Raises: CheckpointError when it cannot be loaded safely, is of a model of another shape or of another trainer.
+    """
+    found = load_checkpoint(path)
+    other = find_other(found["state"]["model"], model.state_dict())
     if other is not None:
         raise CheckpointError(
             f"checkpoint {path} is of another model than the recipe's: {other.format('recipe')}; "
             "take the model of the training that wrote it, with --recipe or --set"
         )
+    written_by = found.get("trainer", "composer")
+    if resumed_by not in (None, written_by):
+        raise CheckpointError(
+            f"checkpoint {path} was written by --trainer {written_by} and cannot be resumed by --trainer {resumed_by}; "
+            f"resume with --trainer {written_by}, or begin another run with its weights (--from)"
+        )
+    return found

@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from training.checkpoints.choice import Chosen
     from training.commands.dry_run import Checked
+    from training.measures.result import Result
     from training.phases.job import Job
+
+TRAINERS = ("composer", "torch")
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +39,12 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key, e.g. general.steps=200; repeatable"
+    )
+    parser.add_argument(
+        "--trainer",
+        choices=TRAINERS,
+        default="composer",
+        help="take the steps with Composer (default) or a plain PyTorch loop",
     )
     parser.add_argument("--from", dest="from_run", metavar="RUN", help="start with the newest weights of another run")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint, if there is one")
@@ -77,10 +86,7 @@ def train(args: argparse.Namespace) -> int:
     job = prepare(args)
     try:
         with sigterm_as_interrupt():
-            say("loading Composer and PyTorch, which takes some seconds")
-            from training.composer import trainer
-
-            result = trainer.train(job)
+            result = load_trainer(args.trainer)(job)
     except KeyboardInterrupt:
         say(what_is_kept(args.run_name, job.save_folder))
         return 130
@@ -92,6 +98,17 @@ def train(args: argparse.Namespace) -> int:
         row = msgspec.to_builtins(result)
         print_table([row] if args.json else [{k: v for k, v in row.items() if not isinstance(v, dict | list)}], args.json)
     return 0
+
+
+def load_trainer(name: str) -> Callable[[Job], Result | None]:
+    """What trains a job: `composer` or `torch`."""
+    if name == "torch":
+        say("loading PyTorch, which takes some seconds")
+        from training.torch_loop.trainer import train
+    else:
+        say("loading Composer and PyTorch, which takes some seconds")
+        from training.composer.trainer import train
+    return train
 
 
 @contextmanager

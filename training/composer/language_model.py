@@ -13,7 +13,7 @@ from torch import distributed
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import FSDPModule
 
-from training.composer.model import mean_losses, token_losses
+from training.model.llama import logits_of, mean_losses, token_losses
 
 
 class LanguageModel(ComposerModel):  # type: ignore[misc]
@@ -26,10 +26,7 @@ class LanguageModel(ComposerModel):  # type: ignore[misc]
         self.row_losses = torch.zeros(0)
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        ids = batch["input_ids"]
-        # Without a mask transformers 4.57 makes a matrix of all pairs of tokens; this one, which hides none, it leaves out.
-        logits: torch.Tensor = self.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
-        return logits
+        return logits_of(self.model, batch["input_ids"])
 
     def loss(self, outputs: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         mean, self.row_losses = mean_losses(token_losses(outputs, batch["input_ids"]), batch.get("redacted"))

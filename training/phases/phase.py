@@ -136,9 +136,10 @@ class Numerics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         precision: Composer's name of the number format that the model computes in.
-        device: Where the model trains. Without it Composer decides.
+        device: Where the model trains. Without it a GPU is taken where there is one.
         deterministic: Whether only deterministic operations are used, so that a training on GPUs repeats bit for bit.
-        sharded: Whether each of several ranks keeps only a part of weights, gradients and optimizer state (FSDP2).
+        sharded: Whether each of several ranks keeps only a part of weights, gradients and optimizer state (FSDP2). Without
+            it each does on GPUs with `--trainer torch`, and none with Composer.
         activation_checkpointing: Whether what a layer computed is computed again for the backward pass instead of kept. It
             takes less memory, and the step is the same.
     """

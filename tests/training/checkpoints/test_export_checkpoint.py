@@ -21,8 +21,8 @@ from streamer import Catalog
 from streamer.errors import PhasemixError
 from training.checkpoints import files, record
 from training.checkpoints.export import export_checkpoint
-from training.composer.model import build_model
 from training.errors import CheckpointError
+from training.model.llama import build_model
 from training.phases.phase import ModelShape
 
 SEQ_LEN = 32

@@ -24,6 +24,7 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(event.step, event.value) for event in read.Scalars(tag)] for tag in read.Tags()["scalars"]}
 
 
+@pytest.mark.usefixtures("trainer")
 def test_tensorboard_has_the_loss_the_shares_and_the_losses_by_stream_across_a_resume(code_root, tmp_path):
     more = (*EVERY, "--set", f"loggers.tensorboard={tmp_path / 'curves'}")
     train(code_root, "a", *more, "--set", "steps=8")

@@ -16,8 +16,8 @@ from deploy.command_line import main
 from mixer import RunReader, Runs, Trace
 from streamer import Catalog
 from training import MixedLoader
-from training.composer.model import mean_losses, token_losses
 from training.measures.steps_log import read_steps
+from training.model.llama import mean_losses, token_losses
 
 STEPS, SEQ_LEN, HALF = 80, 32, 16
 

@@ -1,6 +1,10 @@
 """Hugging Face's own Trainer trains on a run's exact batches, and resumes with the one that comes next."""
 
 import itertools
+import json
+import random
+import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from train_process import Forked, forks, worlds
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
 from mixer import Mixtures, RunReader, Runs
 from training import MixedLoader, TrainerPosition
 from training.errors import PositionError
 
+PROGRAM = Path(__file__).with_name("hugging_face_process.py")
 MIXTURE = """
 name = "code"
 seq_len = 8
@@ -106,3 +112,32 @@ def test_a_training_ends_with_its_run(run: Path, tmp_path: Path) -> None:
     trainer.train()
     np.testing.assert_array_equal(trainer.trained, batches(run, *range(5)))
     assert trainer.loader.ended is not None
+
+
+def test_two_ranks_that_are_killed_are_resumed_by_two_and_by_one(run: Path, tmp_path: Path) -> None:
+    """Given kill -9 at a random step, then two ranks go on to the bit, and one with the same batches."""
+    die_at = random.Random().randrange(4, 9)
+
+    def train(name: str, folder: str, world_size: int, *, ends: int = 0, die_at: int = -1) -> None:
+        asked = [str(word) for word in (run, "a", 9, tmp_path / folder, tmp_path / name, die_at)]
+        server = forks("transformers.trainer", "transformers.models.llama.modeling_llama", "training.loading.hugging_face")
+        ranks = [Forked(server, PROGRAM, asked, tmp_path, **world) for world in worlds(world_size)]
+        assert [rank.poll(timeout=300) for rank in ranks] == [ends] * world_size, [rank.output() for rank in ranks]
+
+    train("whole", "whole", 2)
+    train("killed", "halves", 2, ends=-signal.SIGKILL, die_at=die_at)
+    shutil.copytree(tmp_path / "halves", tmp_path / "copy")
+    train("two", "halves", 2)
+    train("one", "copy", 1)
+    saved = (die_at - 1) // 3 * 3 if die_at % 3 else die_at
+    whole = [lines(tmp_path / f"whole.{rank}") for rank in range(2)]
+    for rank in range(2):
+        assert lines(tmp_path / f"killed.{rank}") == whole[rank][:die_at]
+        assert lines(tmp_path / f"two.{rank}") == whole[rank][saved:]
+    both = [left["ids"] + right["ids"] for left, right in zip(*whole, strict=True)]
+    assert both == [batch.tolist() for batch in batches(run, *range(9))]
+    assert [line["ids"] for line in lines(tmp_path / "one.0")] == both[saved:]
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import torch
 
-from training.composer.model import build_model, token_losses
+from training.model.llama import build_model, token_losses
 from training.phases.estimate import memory, parameters
 from training.phases.phase import ModelShape, Recipe, load_recipe
 from training.phases.recipe_file import read_recipe

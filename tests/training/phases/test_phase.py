@@ -15,7 +15,7 @@ def laptop(*overrides: str, phase: str = "general"):
 
 
 def test_the_laptops_model_has_about_two_million_parameters():
-    from training.composer.model import build_model
+    from training.model.llama import build_model
 
     model = build_model(laptop().model, seq_len=256, seed=1)
     assert 1.7e6 < sum(parameter.numel() for parameter in model.parameters()) < 2.1e6

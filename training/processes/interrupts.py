@@ -4,8 +4,7 @@ Always holds: all ranks stop behind the same step, and the checkpoint of that st
 the first signal stops at once; then the newest checkpoint before is what is kept. SIGTERM may come any number of times: a
 cluster that takes a node back sends it to each process, and a launcher passes its own on.
 
-How: the signal is only noted. At the end of a step all ranks agree whether it came to any of them, and Composer's own
-`stop_training` makes that step the last one, so that everything which happens at a last step happens.
+How: the signal is only noted. At the end of a step all ranks agree whether it came to any of them.
 """
 
 from __future__ import annotations
@@ -16,35 +15,25 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-import torch
-from composer import Callback, State
-from composer.loggers import Logger
-from composer.utils import dist
+from training.processes.ranks import any_rank
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class StopAtInterrupt(Callback):  # type: ignore[misc]
-    """Stops a training behind the step in which a signal came. It stands before the callbacks that look for a last step."""
+class Interrupt:
+    """Notes a signal between `begin` and `end`; outside of them Control-C and SIGTERM raise KeyboardInterrupt."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say, self._came, self._pid = say, False, os.getpid()
-        self.stopped = False
 
-    def fit_start(self, state: State, logger: Logger) -> None:
+    def begin(self) -> None:
         self._handle(self._note)
 
-    def batch_end(self, state: State, logger: Logger) -> None:
-        came = self._came
-        if dist.get_world_size() > 1:
-            flag = state.device.tensor_to_device(torch.tensor([int(came)]))
-            dist.all_reduce(flag, reduce_operation="MAX")
-            came = bool(flag.item())
-        if came:
-            self.stopped = True
-            state.stop_training()
+    def came(self) -> bool:
+        """Whether a signal came to any rank. Every rank must ask."""
+        return any_rank(self._came)
 
-    def fit_end(self, state: State, logger: Logger) -> None:
+    def end(self) -> None:
         self._handle(signal.default_int_handler)
 
     def _handle(self, handler: Callable[[int, FrameType | None], None]) -> None:

@@ -1,13 +1,16 @@
 """Checkpoints of real trainings: extended, resumed, vouched for, and never run."""
 
+import functools
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
+import train_process
 from train_process import Training, launch, train, words
 
 from mixer import Runs
@@ -28,16 +31,24 @@ class Evil:
 
 
 @pytest.fixture(scope="module")
-def trained_template(code_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = shutil.copytree(code_template, tmp_path_factory.mktemp("trained") / "catalog")
-    train(root, "a", "--set", "steps=8")
-    return root
+def templates(code_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A root with a training of 8 steps by a trainer, which is trained once."""
+
+    @functools.cache
+    def make(trainer: str) -> Path:
+        root = shutil.copytree(code_template, tmp_path_factory.mktemp(trainer) / "catalog")
+        train(root, "a", "--set", "steps=8")
+        return root
+
+    return make
 
 
 @pytest.fixture
-def trained(trained_template: Path, code_root: Path) -> Path:
+def trained(templates: Callable[[str], Path], code_root: Path, request: pytest.FixtureRequest) -> Path:
     """The folder of a training of 8 steps in the root."""
-    shutil.copytree(trained_template, code_root, dirs_exist_ok=True)
+    if "trainer" in request.fixturenames:
+        request.getfixturevalue("trainer")
+    shutil.copytree(templates(train_process.TRAINER), code_root, dirs_exist_ok=True)
     return code_root / "checkpoints" / "a"
 
 
@@ -47,6 +58,7 @@ def refusal(root: Path, run: str, *more: str) -> str:
     return training.output().splitlines()[-1]
 
 
+@pytest.mark.usefixtures("trainer")
 def test_a_training_is_extended_on_request_and_goes_on_behind_its_last_step(code_root, trained):
     """Given 8 steps, then 16: steps 8 to 15 are the run's next batches, at the rates of the longer schedule."""
     first = read_steps(trained / "steps.jsonl")
@@ -62,6 +74,7 @@ def test_a_training_is_extended_on_request_and_goes_on_behind_its_last_step(code
     assert "trained to step 16 already" in output
 
 
+@pytest.mark.usefixtures("trainer")
 def test_a_loss_belongs_to_the_model_that_it_stands_beside(code_root, trained):
     """Given lines of steps that the last whole checkpoint does not have, then the result has the loss of its own step."""
     lines = read_steps(trained / "steps.jsonl")
@@ -72,6 +85,7 @@ def test_a_loss_belongs_to_the_model_that_it_stands_beside(code_root, trained):
     assert lines[3].loss != lines[-1].loss
 
 
+@pytest.mark.usefixtures("trainer")
 @pytest.mark.parametrize("how", ["--resume", "--from"])
 def test_a_checkpoint_that_a_person_vouches_for_still_runs_nothing(code_root, tmp_path, trained, how):
     """Given code in place of weights: unnamed, in another's name, and vouched for, then none of it runs."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from training.phases.llama import llama_config
-from training.phases.phase import ModelShape
+from training.phases.phase import ModelShape, Recipe
 
 
 def build_model(shape: ModelShape, *, seq_len: int, seed: int) -> torch.nn.Module:
@@ -22,6 +22,23 @@ def build_model(shape: ModelShape, *, seq_len: int, seed: int) -> torch.nn.Modul
         torch.manual_seed(seed)
         model: torch.nn.Module = LlamaForCausalLM(config)
     return model
+
+
+def make_llama(recipe: Recipe) -> torch.nn.Module:
+    """A new model as a recipe trains it, its weights drawn from the recipe's seed."""
+    model = build_model(recipe.model, seq_len=recipe.batch.seq_len, seed=recipe.batch.seed)
+    if recipe.numerics.activation_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
+    return model
+
+
+def logits_of(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
+    """(rows, seq_len, vocabulary) logits of int64 ids (rows, seq_len).
+
+    Without a mask transformers 4.57 makes a matrix of all pairs of tokens; the one given here hides none, and is left out.
+    """
+    logits: torch.Tensor = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+    return logits
 
 
 def to_model_dtype(batch: dict[str, Any]) -> dict[str, Any]:

@@ -83,6 +83,7 @@ def wait_for_step(process, root: Path, run: str, step: int) -> None:
     assert process.poll() is None, process.output()
 
 
+@pytest.mark.usefixtures("trainer")
 def test_a_training_that_is_killed_three_times_resumes_bit_for_bit_and_two_ranks_see_the_same_batches(code_root):
     """Given dropout, kills at random steps, and other workers after each, then order and losses are the same."""
     whole = Training(words(code_root, "whole", "--set", "steps=90"))
@@ -116,6 +117,7 @@ def test_a_training_that_is_killed_three_times_resumes_bit_for_bit_and_two_ranks
     check_reports(code_root, "ranks")
 
 
+@pytest.mark.usefixtures("trainer")
 def test_a_run_that_ends_before_the_horizon_is_saved_with_its_reason(code_root):
     """Given two streams of 100 samples and 4 passes, then there are 100 batches of 8, at the schedule's rates."""
     Runs(code_root).create("short", mixture="code", seed=17, global_batch=8)
@@ -147,6 +149,7 @@ def test_a_policy_fed_by_the_losses_of_a_training_moves_its_shares(code_root):
     ]
 
 
+@pytest.mark.usefixtures("trainer")
 def test_behind_a_service_a_training_only_reads_the_root(code_root, tmp_path):
     """Given a service beside it, then the run, its segments and reports are the service's, the batches the same."""
     listener = socket.create_server(("127.0.0.1", 0))
@@ -240,6 +243,7 @@ def test_a_run_with_checkpoints_is_not_overwritten(code_root):
         prepare(args)
 
 
+@pytest.mark.usefixtures("trainer")
 def test_a_fork_goes_on_from_its_parents_checkpoint_without_what_it_skips(code_root):
     """Given a fork at 14 that skips 5 batches, then it begins with the parent's checkpoint of 12 and goes on behind them."""
     more = ["--set", "steps=24", "--set", "checkpoints.keep=9"]

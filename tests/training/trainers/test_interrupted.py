@@ -2,16 +2,14 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from train_process import REPOSITORY, Forked, Training, composer, environment, finish, words
+from train_process import REPOSITORY, Forked, Training, environment, finish, start_ranks, trainers, words
 
 from mixer.ledger.reports import Reports
 from streamer import Catalog
@@ -43,6 +41,7 @@ def check_saved(root: Path, run: str) -> int:
     return newest[0]
 
 
+@pytest.mark.usefixtures("trainer")
 def test_an_interrupted_training_is_saved_and_goes_on_bit_for_bit(code_root: Path) -> None:
     more = (*SAVED_ONLY_AT_THE_END, "--set", f"steps={STEPS}")
     whole = Training(words(code_root, "whole", *more))
@@ -64,18 +63,18 @@ def test_an_interrupted_training_is_saved_and_goes_on_bit_for_bit(code_root: Pat
 
 
 def test_a_second_interrupt_stops_at_once() -> None:
-    from training.composer.interrupts import StopAtInterrupt
+    from training.processes.interrupts import Interrupt
 
     said: list[str] = []
     before = signal.getsignal(signal.SIGINT)
-    stop: Any = StopAtInterrupt(said.append)
+    stop = Interrupt(said.append)
     try:
-        stop.fit_start(None, None)
+        stop.begin()
         signal.raise_signal(signal.SIGINT)
         assert len(said) == 1
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        stop.fit_end(None, None)
+        stop.end()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     finally:
@@ -84,18 +83,18 @@ def test_a_second_interrupt_stops_at_once() -> None:
 
 
 def test_sigterm_may_come_twice_but_control_c_behind_it_stops_at_once() -> None:
-    from training.composer.interrupts import SIGNALS, StopAtInterrupt
+    from training.processes.interrupts import SIGNALS, Interrupt
 
     said: list[str] = []
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    stop: Any = StopAtInterrupt(said.append)
+    stop = Interrupt(said.append)
     try:
-        stop.fit_start(None, None)
+        stop.begin()
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        stop.fit_end(None, None)
+        stop.end()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
     finally:
@@ -104,11 +103,12 @@ def test_sigterm_may_come_twice_but_control_c_behind_it_stops_at_once() -> None:
     assert len(said) == 1
 
 
+@pytest.mark.usefixtures("trainer")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes_spares_the_loaders(code_root: Path, number: signal.Signals) -> None:
     more = (*SAVED_ONLY_AT_THE_END, "--set", f"steps={STEPS}", "--set", "batch.loader_workers=2")
     asked = ["train", *words(code_root, "terminal", *more)]
-    process = Forked(composer(), REPOSITORY / "phasemix.py", asked, code_root.parent)
+    process = Forked(trainers(asked), REPOSITORY / "phasemix.py", asked, code_root.parent)
     wait_for_step(code_root, "terminal", 5, process.poll)
     os.killpg(process.pid, number)
     assert process.poll(timeout=100) == 130, process.output()
@@ -117,16 +117,10 @@ def test_a_signal_to_all_processes_spares_the_loaders(code_root: Path, number: s
     assert "Traceback" not in process.output()
 
 
+@pytest.mark.usefixtures("trainer")
 def test_ranks_stop_behind_the_same_step_when_one_is_interrupted(code_root: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     more = (*SAVED_ONLY_AT_THE_END, "--set", f"steps={STEPS}")
-    ranks = []
-    for rank in range(2):
-        world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "NODE_RANK": 0,
-                 "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}  # fmt: skip
-        variables = {name: str(value) for name, value in world.items()}
-        ranks.append(Training(words(code_root, "ranks", *more), **variables))
+    ranks = start_ranks(words(code_root, "ranks", *more), 2)
     wait_for_step(code_root, "ranks", 5, ranks[0].poll)
     os.kill(ranks[1].pid, signal.SIGINT)
     assert [rank.poll(timeout=100) for rank in ranks] == [130, 130], [rank.output() for rank in ranks]
@@ -135,6 +129,7 @@ def test_ranks_stop_behind_the_same_step_when_one_is_interrupted(code_root: Path
     assert "--resume" not in ranks[1].output()
 
 
+@pytest.mark.usefixtures("trainer")
 def test_torchrun_that_is_asked_to_end_leaves_a_checkpoint(code_root: Path) -> None:
     more = (*SAVED_ONLY_AT_THE_END, "--set", f"steps={STEPS}")
     argv = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "--", "training"]

@@ -1,0 +1,153 @@
+"""The plain PyTorch loop trains as Composer does; each takes the other's weights, and stops where a loss is no number."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from train_process import REPOSITORY, Training, environment, start_ranks, train, words
+
+from mixer import Trace
+from mixer.ledger.reports import Reports
+from streamer import Catalog
+from training.checkpoints import files
+from training.measures.steps_log import StepLine, read_steps
+
+STILL = ("--set", "model.dropout=0")
+
+
+def steps(root: Path, run: str) -> list[StepLine]:
+    return read_steps(root / "checkpoints" / run / "steps.jsonl")
+
+
+def result(root: Path, run: str) -> dict:
+    return msgspec.json.decode((root / "checkpoints" / run / "result.json").read_bytes())
+
+
+def asked(root: Path, run: str, trainer: str, *more: str) -> list[str]:
+    return [*words(root, run, *more), "--trainer", trainer]
+
+
+def test_both_trainers_do_the_same_to_the_bit(code_root: Path) -> None:
+    """Given dropout, microbatches and 50 steps of the laptop's recipe, then batches, losses and results are equal."""
+    for trainer in ("composer", "torch"):
+        train(code_root, trainer, "--set", "steps=50", "--trainer", trainer)
+    assert len(steps(code_root, "torch")) == 50
+    assert steps(code_root, "torch") == steps(code_root, "composer")
+    plain, composer = result(code_root, "torch"), result(code_root, "composer")
+    differing = {key for key in plain if plain[key] != composer[key]}
+    assert differing <= {"run", "wall_s"}
+    shares = [(code_root / "checkpoints" / run / "shares.jsonl").read_bytes() for run in ("torch", "composer")]
+    assert shares[0] == shares[1]
+    plain, composer = (
+        [msgspec.structs.replace(report, at_s=0.0) for report in Reports(Catalog(code_root), run).read()]
+        for run in ("torch", "composer")
+    )
+    assert plain == composer != []
+
+
+def test_the_plain_loop_needs_nothing_of_composer(code_root: Path) -> None:
+    code = (
+        "import sys; from training.__main__ import main; found = main(); "
+        "print(found, {'composer', 'streaming'} & {name.partition('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *asked(code_root, "a", "torch", "--set", "steps=2")],
+        cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "0 set()", done.stderr
+
+
+@pytest.mark.parametrize(("first", "other"), [("composer", "torch"), ("torch", "composer")])
+def test_each_trainer_begins_with_the_others_weights_but_does_not_resume_it(code_root: Path, first: str, other: str) -> None:
+    """Given weights of one trainer, then both begin with the same losses."""
+    train(code_root, "a", "--trainer", first, "--set", "steps=8")
+    before = {path.name: path.read_bytes() for path in (code_root / "checkpoints" / "a").iterdir()}
+    refused = Training(asked(code_root, "a", other, "--set", "steps=12", "--resume", "--extend"))
+    assert refused.poll(timeout=100) == 2
+    said = refused.output().splitlines()[-1]
+    assert f"was written by --trainer {first} and cannot be resumed by --trainer {other}; resume with" in said
+    assert {path.name: path.read_bytes() for path in (code_root / "checkpoints" / "a").iterdir()} == before
+    for trainer in (first, other):
+        train(code_root, f"from_{trainer}", "--trainer", trainer, "--set", "steps=6", "--from", "a")
+    assert steps(code_root, f"from_{other}") == steps(code_root, f"from_{first}")
+    assert steps(code_root, f"from_{other}")[0].loss < steps(code_root, "a")[0].loss
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_a_loss_that_is_no_number_stops_the_training_with_the_trace_of_its_batch(
+    code_root: Path, trainer: str, world_size: int
+) -> None:
+    """Given a rate that destroys the weights, then what was saved before stays, and the batch's rows are written."""
+    large = ["--set", "schedule.kind=constant", "--set", "schedule.peak_learning_rate=1e12", "--set", "steps=20"]
+    train(code_root, "a", "--set", "steps=8")
+    ranks = start_ranks(words(code_root, "a", *large, "--resume", "--extend"), world_size)
+    assert [rank.poll(timeout=100) for rank in ranks] == [2] * world_size, [rank.output() for rank in ranks]
+    folder = code_root / "checkpoints" / "a"
+    (path,) = folder.glob("diverged-step-*.json")
+    found = json.loads(path.read_text())
+    for rank in ranks:
+        assert f"the loss of step {found['step']} is " in rank.output()
+        assert str(path) in rank.output()
+        assert "Traceback" not in rank.output()
+    traced = Trace(code_root, "a").batch(found["batch"])
+    assert [{**row, "loss": None} for row in found["rows"]] == [{**msgspec.to_builtins(row), "loss": None} for row in traced]
+    assert {row["loss"] for row in found["rows"]} & {"nan", "inf"}
+    assert (found["format"], found["run"]) == ("divergence/1", "a")
+    assert len(steps(code_root, "a")) == found["step"]
+    newest = files.latest(folder)
+    assert newest is not None
+    assert 8 <= newest[0] <= found["step"]
+    assert not list(folder.glob(".*"))
+
+
+@pytest.mark.usefixtures("trainer")
+def test_weights_that_are_no_numbers_are_never_saved(code_root: Path) -> None:
+    """Given 0 divided by 0 for tokens that do not occur, then the loss is a number still, but the weights are not saved."""
+    more = ["--set", "optimizer.epsilon=0", "--set", "model.tied_embeddings=false", "--set", "checkpoints.every_steps=1"]
+    training = Training(words(code_root, "a", *more, "--set", "steps=20"))
+    assert training.poll(timeout=100) == 2, training.output()
+    assert "after step 0 there are weights that are not numbers (" in training.output().splitlines()[-1]
+    assert files.latest(code_root / "checkpoints" / "a") is None
+
+
+@pytest.mark.parametrize("sharded", ["true", "false"])
+def test_two_ranks_are_killed_and_resumed_by_two_and_by_one(code_root: Path, sharded: str) -> None:
+    """Given whole or divided weights, then two ranks go on to the bit, and one with the same batches and close losses."""
+    more = (*STILL, "--set", "steps=40", "--set", f"numerics.sharded={sharded}")
+    chance = random.Random()
+    whole, killed = (start_ranks(asked(code_root, run, "torch", *more), 2) for run in ("whole", "killed"))
+    while killed[0].poll() is None and len(steps(code_root, "killed")) < 10 + chance.randrange(15):
+        time.sleep(0.005)
+    for rank in killed:
+        os.kill(rank.pid, signal.SIGKILL)
+        assert rank.poll(timeout=60) == -signal.SIGKILL, rank.output()
+    finish(whole)
+    train(code_root, "alone", *more, "--trainer", "torch")
+    finish(start_ranks(asked(code_root, "killed", "torch", *more, "--resume"), 2))
+    assert steps(code_root, "killed") == steps(code_root, "whole")
+    assert result(code_root, "killed")["heldout"] == result(code_root, "whole")["heldout"]
+    same_batches(steps(code_root, "whole"), steps(code_root, "alone"))
+
+    folder = code_root / "checkpoints" / "killed"
+    (folder / "step-00000040.pt").unlink()
+    train(code_root, "killed", *more, "--trainer", "torch", "--resume")
+    same_batches(steps(code_root, "killed"), steps(code_root, "alone"))
+    assert result(code_root, "killed")["heldout_bits_per_byte"] == pytest.approx(
+        result(code_root, "alone")["heldout_bits_per_byte"], rel=1e-4
+    )
+
+
+def finish(ranks: list[Training]) -> None:
+    assert [rank.poll(timeout=100) for rank in ranks] == [0] * len(ranks), [rank.output() for rank in ranks]
+
+
+def same_batches(found: list[StepLine], wanted: list[StepLine]) -> None:
+    assert [line.origin for line in found] == [line.origin for line in wanted]
+    assert [line.loss for line in found] == pytest.approx([line.loss for line in wanted], rel=1e-4)

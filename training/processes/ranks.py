@@ -1,0 +1,61 @@
+"""What the ranks of a training tell each other, over torch's process group.
+
+Always holds: without a process group there is one rank, and nothing is sent.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import torch
+from torch import distributed
+
+
+def is_one_of_many() -> bool:
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def rank() -> int:
+    return distributed.get_rank() if is_one_of_many() else 0
+
+
+def world_size() -> int:
+    return distributed.get_world_size() if is_one_of_many() else 1
+
+
+def all_reduce(tensor: torch.Tensor, operation: str) -> None:
+    """Sums up (`SUM`) or takes the highest (`MAX`), in place."""
+    if is_one_of_many():
+        distributed.all_reduce(tensor, getattr(distributed.ReduceOp, operation))
+
+
+def gather(value: Any) -> list[Any]:
+    """Each rank's value, in the order of ranks."""
+    if not is_one_of_many():
+        return [value]
+    found: list[Any] = [None] * world_size()
+    distributed.all_gather_object(found, value)
+    return found
+
+
+def any_rank(flag: bool) -> bool:
+    """Whether the flag is set on any rank."""
+    if not is_one_of_many():
+        return flag
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    there = torch.tensor([int(flag)], device=device)
+    all_reduce(there, "MAX")
+    return bool(there.item())
+
+
+def barrier() -> None:
+    """Returns once every rank has come here."""
+    if is_one_of_many():
+        distributed.barrier()
+
+
+def say(text: str) -> None:
+    """Tells a person who waits what is being done; the first rank alone does."""
+    if rank() == 0:
+        print(f"phasemix: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""A plain PyTorch trainer. It knows nothing of Composer."""

@@ -1,0 +1,97 @@
+"""Which processes and which device a training has, and how its model is spread over them: the one place that decides.
+
+Always holds: a training of one process on the CPU needs no process group.
+
+How: `torchrun` and Composer's launcher say by environment variables which rank a process is. On CUDA several ranks keep a
+part of the weights, gradients and optimizer state each (FSDP2, `fully_shard`); on the CPU each has all of them (DDP).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import distributed
+
+from training.phases.job import Job
+from training.phases.phase import Numerics
+
+
+def join_world(job: Job) -> torch.device:
+    """This process's device, behind the meeting of all ranks where there are several."""
+    numerics = job.recipe.numerics
+    device = choose_device(numerics.device, int(os.environ.get("LOCAL_RANK", "0")))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        distributed.init_process_group(backend, timeout=timedelta(seconds=max(300.0, job.wait_s + 60.0)))
+    if numerics.deterministic:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+    return device
+
+
+def choose_device(asked: str | None, local_rank: int) -> torch.device:
+    """The device of a recipe's `numerics.device`; without one CUDA where it is there."""
+    is_gpu = torch.cuda.is_available() if asked is None else asked == "gpu"
+    return torch.device("cuda", local_rank) if is_gpu else torch.device("cpu")
+
+
+def spread(
+    model: torch.nn.Module, layers: list[torch.nn.Module], device: torch.device, numerics: Numerics
+) -> torch.nn.Module:
+    """The model on the device, as the ranks share it. `layers`: parts that are brought together one after the other."""
+    model.to(device)
+    if not distributed.is_initialized():
+        return model
+    is_sharded = device.type == "cuda" if numerics.sharded is None else numerics.sharded
+    return shard(model, layers, device, numerics) if is_sharded else torch.nn.parallel.DistributedDataParallel(model)
+
+
+def shard(
+    model: torch.nn.Module, layers: list[torch.nn.Module], device: torch.device, numerics: Numerics
+) -> torch.nn.Module:
+    """The same model, its weights divided among the ranks."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+    dtype = torch.bfloat16 if numerics.precision == "amp_bf16" else None
+    options: dict[str, Any] = {
+        "mesh": init_device_mesh(device.type, (distributed.get_world_size(),)),
+        "mp_policy": MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32),
+    }
+    for part in (*layers, model):
+        fully_shard(part, **options)
+    return model
+
+
+def whole(model: torch.nn.Module, make: Callable[[], torch.nn.Module], device: torch.device) -> torch.nn.Module:
+    """The model with all its weights on each rank, which may then call it as often as it likes; `make` builds another."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+    from torch.distributed.fsdp import FSDPModule
+
+    if not isinstance(model, FSDPModule):
+        return model
+    found = make()
+    found.load_state_dict(get_model_state_dict(model, options=StateDictOptions(full_state_dict=True)))
+    return found.to(device)
+
+
+def gradient_excess(model: torch.nn.Module, device: torch.device) -> float:
+    """What the gradients of divided weights have to be divided by to be the mean over ranks: 1, or the number of ranks.
+
+    Torch 2.7 adds up over gloo where it is asked for the mean, and says nothing. So it is tried.
+    """
+    from torch.distributed.fsdp import FSDPModule
+
+    if not isinstance(model, FSDPModule):
+        return 1.0
+    mean = torch.zeros(1, device=device)
+    ones = torch.ones(distributed.get_world_size(), device=device)
+    distributed.reduce_scatter_tensor(mean, ones, distributed.ReduceOp.AVG)
+    return float(mean)
