@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -263,13 +264,23 @@ class Demo:
         import msgspec
 
         from deploy.demo import report as demo_report
+        from deploy.demo.models import measure_phases
         from streamer.catalog.catalog import Catalog
 
-        catalog = Catalog(self.root)
-        phases = []
-        for phase in ("general", "continued", "enhanced"):
+        catalog, names = Catalog(self.root), ["general", "continued", "enhanced"]
+        measured, phases = measure_phases(self.root, names), []
+        for phase, model in zip(names, measured, strict=True):
             result = json.loads((self.root / "checkpoints" / phase / "result.json").read_text())
-            phases.append(demo_report.report_phase(catalog, phase, phase, result["steps"], result["heldout_bits_per_byte"]))
+            phases.append(
+                demo_report.report_phase(
+                    catalog,
+                    phase,
+                    phase,
+                    result["steps"],
+                    bits_per_byte=result["heldout_bits_per_byte"],
+                    solutions_bits_per_byte=round(model.bits_per_byte, 4),
+                )
+            )
         synthetic = demo_report.report_synthetic(catalog, "enhanced", phases[2].steps)
         if synthetic.one_that_joined is not None:
             self.title("a file that was written while phase 3 trained: where it was drawn, and how it came to be")
@@ -281,6 +292,7 @@ class Demo:
         status = self.ask("generators", "status")
         return {
             "phases": demo_report.table_rows(phases),
+            "sample": measured[-1].sample,
             **msgspec.to_builtins(synthetic),
             "steps_redone": len(redone),
             "replay_is_equal": replay_is_equal,
@@ -312,6 +324,10 @@ class Demo:
             f"{sum(found['files_rejected'].values())} rejected, {found['files_trained_on']} trained on, "
             f"{found['files_that_joined_under_training']} of them joined while training ran"
         )
+        self.say(
+            "what the model of phase 3 writes behind the first of eight small tasks, whose solutions the last column is of:"
+        )
+        print(textwrap.indent(found["sample"], "  | "), file=self.out, flush=True)
         for problem in found["problems"]:
             self.say(f"NOT AS PROMISED: {problem}")
         if kept:

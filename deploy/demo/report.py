@@ -19,7 +19,8 @@ from training.measures.steps_log import StepLine, digest_origin
 
 class PhaseReport(msgspec.Struct, frozen=True, kw_only=True):
     """One phase. Shares are of its tokens; `off_by_samples`: the worst distance of a stream from its target after any
-    global batch; `passes`: the fewest and the most over its streams; bits per byte on held-out documents."""
+    global batch; `passes`: the fewest and the most over its streams; bits per byte on held-out documents, and of
+    the solutions of small tasks."""
 
     phase: str
     steps: int
@@ -31,6 +32,7 @@ class PhaseReport(msgspec.Struct, frozen=True, kw_only=True):
     off_by_samples: float
     passes: tuple[float, float]
     bits_per_byte: float | None
+    solutions_bits_per_byte: float
 
 
 class Synthetic(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +43,9 @@ class Synthetic(msgspec.Struct, frozen=True, kw_only=True):
     one_that_joined: str | None  # its id
 
 
-def report_phase(catalog: Catalog, phase: str, run: str, steps: int, bits_per_byte: float | None) -> PhaseReport:
+def report_phase(
+    catalog: Catalog, phase: str, run: str, steps: int, *, bits_per_byte: float | None, solutions_bits_per_byte: float
+) -> PhaseReport:
     """Reads every global batch of a run again and counts."""
     runs = Runs(catalog)
     targets = {step: target for target in runs.targets(run) for step in range(target.start_step, target.end_step)}
@@ -70,6 +74,7 @@ def report_phase(catalog: Catalog, phase: str, run: str, steps: int, bits_per_by
         off_by_samples=round(worst, 4),
         passes=(round(min(passes), 4), round(max(passes), 4)),
         bits_per_byte=bits_per_byte,
+        solutions_bits_per_byte=solutions_bits_per_byte,
     )
 
 

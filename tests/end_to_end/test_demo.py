@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.demo.demo import FIRST_FILES, STEPS, found_recipe
+from deploy.demo.models import load_tasks
 from streamer.corpus.recipe import parse_recipe
 from streamer.corpus.sources.found_code import find_sources
 
@@ -57,6 +58,10 @@ def test_the_demo_keeps_its_promises_and_leaves_nothing(code: Path, tmp_path: Pa
     assert all(phase["off_by_samples"] <= 2 for phase in found["phases"])
     assert found["phases"][1]["passes"] == "4.0000"
     assert all(0 < phase["bits_per_byte"] < 8 for phase in found["phases"])
+    solutions = [phase["solutions_bits_per_byte"] for phase in found["phases"]]
+    assert 8 > solutions[0] > solutions[2] > 0
+    assert found["sample"].startswith("def mean(numbers):")
+    assert len(found["sample"]) > len(load_tasks()[0].prompt)
     assert found["files_accepted"] > FIRST_FILES
     assert found["files_that_joined_under_training"] > 0
     assert f"generators show {found['one_that_joined']}" in done.stderr
