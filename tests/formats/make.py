@@ -27,6 +27,7 @@ from mixer.planning.planner import make_planner
 from mixer.planning.states import State, States, unsealed
 from mixer.pool import pool
 from mixer.runs.archive import archived_runs
+from mixer.runs.evaluations import Evaluation, Measured, note_evaluation, read_evaluations
 from mixer.steering.schedules import Schedule, SchedulePoint
 from streamer import Catalog
 from streamer.catalog.redaction import Rule, unpack
@@ -159,6 +160,15 @@ def build(root: Path) -> None:
     runs.create("sixth", mixture=mixtures.apply(CURVED), seed=16, global_batch=4)
     read(root, "sixth", 20)
     annotate(catalog, tokenizer)
+    measured = Measured(
+        benchmark="HumanEvalPlus", digest="d" * 64, tasks=164, passed=9, base_passed=11, not_checked=0, too_long=1,
+        bits_per_byte=0.75,
+    )  # fmt: skip
+    evaluation = Evaluation(
+        step=40, checkpoint="c" * 64, weights="w" * 32, writer="transformers", max_new_tokens=768,
+        checker={"HumanEvalPlus": "evalplus 0.3.1"}, benchmarks=[measured], by="ana", at_s=0.0,
+    )  # fmt: skip
+    note_evaluation(catalog, "first", evaluation)
 
 
 def annotate(catalog: Catalog, tokenizer: str) -> None:
@@ -264,6 +274,7 @@ def describe(root: Path) -> dict[str, Any]:
     return {
         **({"archived": archived} if archived else {}),  # since catalog_3
         **({"annotators": describe_annotators(catalog)} if catalog.names("annotators") else {}),  # since catalog_10
+        **({"evaluations": msgspec.to_builtins(evaluated)} if (evaluated := read_evaluations(catalog, "first")) else {}),
         "streams": msgspec.to_builtins(catalog.streams()),
         "documents": [columns_of(document) for document in catalog.documents("documents/go")],
         "mixtures": [
