@@ -11,6 +11,7 @@ from selenium.webdriver.common.by import By
 
 from mixer import Runs
 from mixer.preview.previews import Mixtures
+from mixer.runs.evaluations import Evaluation, Measured, note_evaluation
 from streamer import Catalog
 
 OpenPage = Callable[[str], Page]
@@ -130,6 +131,30 @@ def test_the_longest_names_fit_a_phone(root: Path, open_page: OpenPage) -> None:
             assert page.run("return document.documentElement.scrollWidth") <= SIZES["phone"][0], place
         page.go(f"runs/{word}")
         page.until(lambda: f"batch.seed={(1 << 63) - 1}" in page.text("main"))
+
+
+def test_what_a_run_came_to_on_benchmarks_stands_on_its_page(small: Path, open_page: OpenPage) -> None:
+    Runs(small).create("first", mixture="general@1", seed=1, global_batch=4)
+    found = [
+        Measured(benchmark="HumanEvalPlus", digest="d", tasks=160, passed=8, base_passed=9, bits_per_byte=0.75),
+        Measured(benchmark="BigCodeBench", digest="e", tasks=0, passed=0, not_checked=1140),
+    ]
+    evaluation = Evaluation(
+        step=40, checkpoint="c", weights="w", writer="transformers", max_new_tokens=768, checker={}, benchmarks=found
+    )
+    with serving(small) as address:
+        page = open_page(address)
+        page.go("runs/first")
+        page.until(lambda: "Train it" in page.text("main"))
+        is_hidden = "return document.querySelector('#title-evaluations').closest('section').hidden"
+        assert page.run(is_hidden)
+        note_evaluation(Catalog(small), "first", evaluation)
+        page.until(lambda: not page.run(is_hidden))
+        rows = page.table("Evaluations")
+        assert [row[:5] for row in rows] == [
+            ["40", "BigCodeBench", "", "0", ""],
+            ["40", "HumanEvalPlus", "5.0 %", "160", "0.750"],
+        ]
 
 
 def test_an_empty_root_says_which_command_comes_next(root: Path, open_page: OpenPage) -> None:

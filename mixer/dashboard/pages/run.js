@@ -8,7 +8,7 @@ import { field, readOnly, smoothingField } from "../form.js";
 import { actionsOf } from "../run/actions.js";
 import { batchPanel } from "../run/batch.js";
 import { charts } from "../run/charts.js";
-import { foldRamps, historyTable, useTable } from "../run/tables.js";
+import { evaluationRows, evaluationTable, foldRamps, historyTable, useTable } from "../run/tables.js";
 import { stateOf } from "../run_state.js";
 
 const PHASES = ["general", "continued", "enhanced"];
@@ -31,6 +31,9 @@ export async function showRun(main, address, name, writes) {
   const noLoss = h("p", { class: "quiet" }, "No losses yet: the trainer's callback reports them for every stream.");
   const none = h("p", { class: "quiet" }, "Nothing is drawn yet. The first batch that a trainer asks for writes the first segment.");
   const uses = useTable(() => run, () => dry);
+  const evaluations = evaluationTable();
+  const measured = section("Evaluations", evaluations.element);
+  measured.hidden = true;
   const history = historyTable();
   const train = copyable();
   by.input.addEventListener("change", () => { address.set("by", by.input.value); watch.now(); });
@@ -47,6 +50,7 @@ export async function showRun(main, address, name, writes) {
     section("Over steps", h("div", { class: "fields toolbar" }, by.element, smooth.element, from.element, to.element, whole), none, curves.elements, noLoss),
     batches.element,
     section("Streams", uses.element),
+    measured,
     section("Steer", actions.element),
     section("History", history.element),
     section("Train it", train.element, h("p", { class: "quiet" }, "PHASE is general, continued or enhanced; --resume goes on after a crash with the same batches.")),
@@ -119,11 +123,14 @@ export async function showRun(main, address, name, writes) {
   async function refresh(signal) {
     const stretch = range();
     const query = new URLSearchParams({ points: POINTS, by: by.input.value, ...(stretch ?? {}) });
-    const [found, drawn, events] = await Promise.all([get(path, signal), get(`${path}/series?${query}`, signal), get(`${path}/history`, signal)]);
+    const asked = [path, `${path}/series?${query}`, `${path}/history`, `${path}/evaluations`];
+    const [found, drawn, events, evaluated] = await Promise.all(asked.map((one) => get(one, signal)));
     const isNew = drawn !== series;
     [run, series] = [found, drawn];
     drawFacts();
     uses.update(run.use);
+    measured.hidden = evaluated.length === 0;
+    evaluations.update(evaluationRows(evaluated));
     history.update(foldRamps(events).reverse());
     if (isNew) await drawCurves();
     await drawDry(signal);

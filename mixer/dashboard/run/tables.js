@@ -54,6 +54,22 @@ export function foldRamps(events) {
   return folded;
 }
 
+// A row for each benchmark of each evaluation, the newest first.
+export const evaluationRows = (evaluations) => evaluations.flatMap((one) => one.benchmarks.map((found) => ({ ...one, ...found }))).reverse();
+
+export function evaluationTable() {
+  const passed = (e) => (e.tasks ? { text: `${((100 * e.passed) / e.tasks).toFixed(1)} %`, meter: e.passed / e.tasks } : "");
+  return table("Evaluations", [
+    { name: "step", title: "Step", number: true, value: (e) => e.step, cell: (e) => count(e.step) },
+    { name: "benchmark", title: "Benchmark", value: (e) => e.benchmark, cell: (e) => e.benchmark },
+    { name: "passed", title: "pass@1", number: true, value: (e) => (e.tasks ? e.passed / e.tasks : -1), cell: passed },
+    { name: "tasks", title: "Tasks", number: true, value: (e) => e.tasks, cell: (e) => count(e.tasks) },
+    { name: "bits", title: "Bits per byte", number: true, value: (e) => e.bits_per_byte ?? Infinity, cell: (e) => e.bits_per_byte?.toFixed(3) ?? "" },
+    { name: "writer", title: "Answers by", cell: (e) => e.writer },
+    { name: "at", title: "When", cell: (e) => when(e.at_s) },
+  ], { key: (e) => JSON.stringify([e.step, e.benchmark, e.digest, e.weights, e.writer, e.at_s]) });
+}
+
 export function historyTable(title = "History") {
   return table(title, [
     { name: "step", title: "Step", number: true, cell: (e) => count(e.step) },

@@ -9,6 +9,7 @@ from mixer.ledger.history import Event
 from mixer.ledger.ledger import Shape, Step
 from mixer.ledger.reports import Report, Reports
 from mixer.reading.batch_page import BatchPage
+from mixer.runs.evaluations import Evaluation, read_evaluations
 from mixer.runs.run_info import RunInfo
 from mixer.runs.series import Series
 from mixer.service import requests
@@ -113,6 +114,9 @@ def routes(shelf: Shelf) -> list[Route]:
         runs.note(shelf.run_name(asked.name), asked.body.text, by=asked.by)
         return list(runs.history(asked.name))
 
+    def evaluations(asked: Question) -> list[Evaluation]:
+        return read_evaluations(shelf.catalog, shelf.run_name(asked.name))
+
     def version(asked: Question) -> str:
         return shelf.run_version(asked.name)
 
@@ -134,6 +138,7 @@ def routes(shelf: Shelf) -> list[Route]:
         Route("GET", f"{one}/ledger", "the ledger's entries from one on", ledger, ledgers, query=From),
         Route("POST", f"{one}/segments", "have the ledger cover a step", segments, ledgers, body=requests.Segments),
         Route("GET", f"{one}/history", "what happened, when, by whom, why", history, list[Event]),
+        Route("GET", f"{one}/evaluations", "what its checkpoints came to on benchmarks", evaluations, list[Evaluation]),
         Route("GET", f"{one}/reports", "losses and samples reported", reports, list[Report]),
         Route("POST", f"{one}/reports", "report losses and samples", report, Body, body=Report),
         Route(
