@@ -151,10 +151,8 @@ def test_what_a_run_came_to_on_benchmarks_stands_on_its_page(small: Path, open_p
         note_evaluation(Catalog(small), "first", evaluation)
         page.until(lambda: not page.run(is_hidden))
         rows = page.table("Evaluations")
-        assert [row[:5] for row in rows] == [
-            ["40", "BigCodeBench", "", "0", ""],
-            ["40", "HumanEvalPlus", "5.0 %", "160", "0.750"],
-        ]
+        shown = [[row[name] for name in ("Step", "Benchmark", "pass@1", "Tasks", "Bits per byte")] for row in rows]
+        assert shown == [["40", "BigCodeBench", "", "0", ""], ["40", "HumanEvalPlus", "5.0 %", "160", "0.750"]]
 
 
 def test_an_empty_root_says_which_command_comes_next(root: Path, open_page: OpenPage) -> None:
