@@ -16,7 +16,6 @@ from streamer.corpus.ranking.sources import Source
 from streamer.corpus.spool import write_through
 from streamer.scoring.student import Student
 
-LIST = "list"  # as progress names it
 BATCH = 256
 MOST_TASKS = 1000
 One = tuple[str, int]  # a document, by its key and its number there
@@ -101,7 +100,7 @@ def list_documents(
     mine = folder / f"{step}-listed"
     mine.mkdir(parents=True, exist_ok=True)
     if tasks:
-        with progress.watching(LIST, mine / "tallies", 0):
+        with progress.watching(step, mine / "tallies", 0):
             run_stage([Lister(source, tasks, student, mine)], folder, mine.name, how._replace(tasks=len(tasks)))
     found = [msgspec.msgpack.decode((mine / f"{rank:05d}").read_bytes(), type=list[Listing]) for rank in range(len(tasks))]
     return Listed([listing for listings in found for listing in listings])
