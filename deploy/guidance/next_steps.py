@@ -41,7 +41,7 @@ NEXT = {
 def next_step(noun: str, verb: str, options: argparse.Namespace) -> str | None:
     """The command after this one, with the root where it was given as an option, or None where nothing is natural."""
     template = NEXT.get((noun, verb)) or NEXT.get((noun, ""))
-    if template is None or getattr(options, "dry_run", False):
+    if template is None or getattr(options, "dry_run", False) is True:
         return None
     try:
         command = template.format_map({key: value for key, value in vars(options).items() if value is not None})

@@ -28,6 +28,8 @@ FOR_ANY_NOUN = {
     "runs": "runs list --root ROOT",
     "generators": "generators status --root ROOT",
     "train": "train general --mixture a --run b --root ROOT",
+    "evaluate": "evaluate --list --root ROOT",
+    "export": "export a b --root ROOT",
     "completion": "completion bash",
 }
 
