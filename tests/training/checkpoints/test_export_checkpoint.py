@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from train_process import Forked, composer, train
+from train_process import Forked, train, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from deploy.command_line import main
@@ -224,7 +224,7 @@ def test_a_kill_leaves_no_half_written_folder(trained, tmp_path):
         "export.sync = lambda path: os.kill(os.getpid(), signal.SIGKILL)\n"
         "export.export_checkpoint(*sys.argv[1:])\n"
     )
-    killed = Forked(composer(), program, [str(root), str(trained), str(target)])
+    killed = Forked(trainers(["--trainer", "composer"]), program, [str(root), str(trained), str(target)])
     assert killed.poll(timeout=200) == -signal.SIGKILL, killed.output()
     assert not target.exists()
     export_checkpoint(str(root), trained, target)
