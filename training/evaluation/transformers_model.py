@@ -49,7 +49,7 @@ class TransformersModel:
 
     def write(self, prompt: str, stops: tuple[str, ...], max_new_tokens: int) -> Written:
         """What the model writes, up to `max_new_tokens` or the end of its context."""
-        ids = self._tokenizer(prompt, return_tensors="pt").input_ids.to(self._device)
+        ids = self._tokenizer(prompt, return_tensors="pt", verbose=False).input_ids.to(self._device)
         room = self._context - ids.shape[1]
         if room < 1:
             return Written("", TOO_LONG)
@@ -81,7 +81,7 @@ class TransformersModel:
 
         A token that ends the prompt and begins the continuation counts as a whole, with its bytes.
         """
-        ids = self._tokenizer(prompt + continuation, return_tensors="pt").input_ids.to(self._device)
+        ids = self._tokenizer(prompt + continuation, return_tensors="pt", verbose=False).input_ids.to(self._device)
         if ids.shape[1] > self._context:
             return None
         text_bytes = self._bytes[ids[0].cpu().numpy()]
