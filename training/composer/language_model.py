@@ -40,8 +40,11 @@ def is_layer(module: torch.nn.Module) -> bool:
     return isinstance(module, LlamaDecoderLayer)
 
 
-def whole(model: LanguageModel, make: Callable[[], LanguageModel]) -> LanguageModel:
+def whole(model: torch.nn.Module, make: Callable[[], LanguageModel]) -> torch.nn.Module:
     """The model with all its weights on each rank, which may then call it any number of times; `make` builds another."""
+    if isinstance(model, torch.nn.parallel.DistributedDataParallel):
+        inner: torch.nn.Module = model.module  # which does not wait for the other ranks when it is called
+        return inner
     if not any(isinstance(module, FSDPModule) for module in model.modules()):
         return model
     found = make()

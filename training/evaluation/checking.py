@@ -65,7 +65,13 @@ class Checker:
                 f"{' and '.join(packages)} with --{packages[0]}"
             )
         words = [str(self._python), "-I", "-c", VERSIONS, *packages]
-        said = subprocess.run(words, capture_output=True, text=True, timeout=60)
+        try:
+            said = subprocess.run(words, capture_output=True, text=True, timeout=60)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise EvaluationError(
+                f"{python} cannot be run ({type(error).__name__}); name the Python of an environment with "
+                f"{' and '.join(packages)} with --{packages[0]}"
+            ) from error
         if said.returncode:
             raise EvaluationError(
                 f"{python} lacks {' or '.join(packages)}, which {benchmark.name} is checked by; install it there, or name "

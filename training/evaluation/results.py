@@ -8,6 +8,7 @@ depends on how often it was interrupted.
 from __future__ import annotations
 
 import fcntl
+import os
 from pathlib import Path
 from types import TracebackType
 
@@ -59,7 +60,7 @@ class Results:
         self.lines: dict[str, Line] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b")
+            self._file = path.open("a+b", buffering=0)
         except OSError as error:
             raise EvaluationError(
                 f"results cannot be kept in {path.parent}: {error.strerror}; name a folder with --results"
@@ -98,20 +99,26 @@ class Results:
 
     def _write(self, line: Line | Heading) -> None:
         try:
-            self._file.write(msgspec.json.encode(line) + b"\n")
-            self._file.flush()
+            data = msgspec.json.encode(line) + b"\n"
+            while data:  # a disk that becomes full takes a part
+                data = data[self._file.write(data) :]
         except OSError as error:
-            raise EvaluationError(
-                f"{self.path} cannot be written: {error.strerror}; make room, then type the same command again"
-            ) from error
+            raise unwritable(self.path, error) from error
 
     def finish(self) -> list[Line]:
         """Puts the lines into the benchmark's order."""
         ordered = [self.lines[task] for task in self._order]
         if list(self.lines) != self._order:
             aside = self.path.with_name(f".{self.path.name}")
-            aside.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in (self._heading, *ordered)))
-            aside.replace(self.path)
+            try:
+                with aside.open("wb") as file:
+                    file.write(b"".join(msgspec.json.encode(line) + b"\n" for line in (self._heading, *ordered)))
+                    file.flush()
+                    os.fsync(file.fileno())
+                aside.replace(self.path)
+            except OSError as error:
+                aside.unlink(missing_ok=True)
+                raise unwritable(self.path, error) from error
         return ordered
 
     def __enter__(self) -> Results:
@@ -119,6 +126,10 @@ class Results:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()
+
+
+def unwritable(path: Path, error: OSError) -> EvaluationError:
+    return EvaluationError(f"{path} cannot be written: {error.strerror}; make room, then type the same command again")
 
 
 def decode(path: Path, data: bytes) -> tuple[Heading, dict[str, Line]]:

@@ -56,7 +56,6 @@ class RunSource:
         samples: bool = False,
         num_batches: int | None = None,
     ) -> None:
-        self._arguments = (root, run, rank, world_size, samples, num_batches)
         self._lock, self._reader = Lock(), RunReader(root, run, rank, world_size, read_only=True)
         self._held: tuple[int, Element] | None = None
         check_start(self._reader, 0)
@@ -71,6 +70,7 @@ class RunSource:
         self._global_batch = info.global_batch
         self._num_batches = there if num_batches is None else num_batches
         self._rows = info.global_batch // world_size if samples else 0
+        self._arguments = (root, run, rank, world_size, samples, self._num_batches)
 
     @property
     def streams(self) -> list[str]:

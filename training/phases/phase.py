@@ -20,7 +20,7 @@ from streamer.errors import TomlError
 from streamer.wording import did_you_mean, listed, plain, shown
 from training.errors import RecipeError
 from training.phases.loggers import Loggers, TensorBoard
-from training.phases.recipe_file import Layer, merge, place_of, read_layers
+from training.phases.recipe_file import OTHER, Layer, merge, place_of, read_layers
 from training.phases.schedule import Kind, multiplier
 
 PhaseName = Literal["general", "continued", "enhanced"]
@@ -307,6 +307,7 @@ def _override(document: dict[str, Any], override: str, phase: str) -> Path:
             raise RecipeError(f"--set {override!r}: {'.'.join(words[: depth + 1])} is a value, not a table")
     try:
         table[words[-1]] = parse_value(value)
+        table.pop(OTHER.get(words[-1], ""), None)
     except TomlError as error:
         raise RecipeError(f"--set {key.strip()}: {error.reason}") from error
     return tuple(words)

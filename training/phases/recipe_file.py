@@ -80,9 +80,15 @@ def merge(layers: list[Layer]) -> dict[str, Any]:
     return document
 
 
+OTHER = {"steps": "tokens", "tokens": "steps", "decay_steps": "decay_share", "decay_share": "decay_steps"}  # one of each two
+
+
 def overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """A table with another one's keys in place of its own, and so for the tables in it."""
-    merged = dict(under)
+    """A table with another one's keys in place of its own, and so for the tables in it.
+
+    Of two keys that say the same thing in two ways, the one that is given takes the other's place.
+    """
+    merged = {key: value for key, value in under.items() if not (OTHER.get(key) in over and key not in over)}
     for key, value in over.items():
         both = isinstance(value, dict), isinstance(merged.get(key), dict)
         merged[key] = overlay(merged[key] if all(both) else {}, value) if both[0] else value

@@ -98,7 +98,7 @@ class Training:
             state.load(self._model, self._optimizer, found, seed=recipe.batch.seed)
             self._loader.load_state_dict(found["state"]["dataset_state"]["train"])
             self._watch.shares.load_state_dict(found["shares"])
-            self._step = found["step"]
+            self._step = self._saved = found["step"]
 
     def run(self) -> Result | None:
         """Takes the steps, evaluates the model and writes the result. Raises: KeyboardInterrupt behind a saved step."""

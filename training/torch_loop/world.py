@@ -75,6 +75,9 @@ def whole(model: torch.nn.Module, make: Callable[[], torch.nn.Module], device: t
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
     from torch.distributed.fsdp import FSDPModule
 
+    if isinstance(model, torch.nn.parallel.DistributedDataParallel):
+        inner: torch.nn.Module = model.module  # which does not wait for the other ranks when it is called
+        return inner
     if not isinstance(model, FSDPModule):
         return model
     found = make()

@@ -66,3 +66,13 @@ def test_a_mistake_is_named_where_it_stands(tmp_path: Path, text: str, says: str
 def test_an_unknown_recipe_lists_those_there_are() -> None:
     with pytest.raises(RecipeError, match=f"{', '.join(included()[:3])}.* did you mean 'paper'"):
         read_recipe("papr")
+
+
+def test_one_of_two_keys_that_say_the_same_takes_the_others_place(tmp_path: Path) -> None:
+    (tmp_path / "long.toml").write_text('extends = "laptop"\n[general]\ntokens = "50M"\n')
+    name, text = read_recipe(str(tmp_path / "long.toml"))
+    recipe = load_recipe(text, name=name, phase="general", overrides=[])
+    assert recipe.num_steps("general") == 50_000_000 // (16 * 256)
+    assert recipe.num_steps("continued") == 120
+    assert load_recipe(text, name=name, phase="general", overrides=["general.steps=7"]).num_steps("general") == 7
+    assert load_recipe(text, name=name, phase="continued", overrides=['tokens="50M"']).num_steps("continued") == 12_207
