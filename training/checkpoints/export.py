@@ -23,6 +23,7 @@ from mixer.journal.journal import line_of
 from streamer import Catalog
 from streamer.catalog.registry import require_root
 from streamer.packing.tokenizer import END_OF_DOCUMENT, end_of_document_id
+from streamer.store.directory_store import sync_folder
 from training.checkpoints import record
 from training.checkpoints.choice import Chosen, Say, choose, find_fault
 from training.checkpoints.files import NAME, NO_ROOM
@@ -233,9 +234,9 @@ def aside(target: Path, size_bytes: int) -> Iterator[Path]:
             raise no_room(target)
         yield place
         for path in place.iterdir():
-            sync(path)
+            sync_folder(path)
         place.rename(target)
-        sync(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise unwritable(target, error) from error
     except SafetensorError as error:  # its text alone says why
@@ -244,15 +245,6 @@ def aside(target: Path, size_bytes: int) -> Iterator[Path]:
         raise unwritable(target, known) from error
     finally:
         shutil.rmtree(place, ignore_errors=True)
-
-
-def sync(path: Path) -> None:
-    """Syncs a file or a folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def no_room(target: Path) -> CheckpointError:

@@ -121,7 +121,9 @@ def measure(args: argparse.Namespace, closing: contextlib.ExitStack, serve: Serv
     """Evaluates on each benchmark, prints the figures, and notes them beside the run."""
     from streamer.commands.progress_line import ProgressLine
     from streamer.commands.table import print_json, print_table
-    from training.evaluation.checking import Checker
+    from streamer.wording import listed
+    from training.evaluation.answering import TOO_LONG
+    from training.evaluation.checking import NOT_CHECKED, Checker
     from training.evaluation.evaluation import EmptyWriter, ReferenceWriter, digest_of, evaluate
     from training.evaluation.figures import figures_of, table_2, table_of
     from training.evaluation.results import Heading, Results
@@ -178,13 +180,13 @@ def measure(args: argparse.Namespace, closing: contextlib.ExitStack, serve: Serv
     else:
         print_table(rows, False)
     for one in benchmarks:
-        failed = [line.task for line in lines[one.name] if line.end == "prompt_too_long"]
+        failed = [line.task for line in lines[one.name] if line.end == TOO_LONG]
         if failed:
-            say(f"{one.name}: {len(failed)} prompts are longer than the context and count as failed: {named(failed)}")
-        if unchecked := {line.plus for line in lines[one.name] if line.plus.startswith("not_checked")}:
-            say(f"{one.name}: tasks were not checked and do not count: {named(sorted(unchecked))}")
+            say(f"{one.name}: {len(failed)} prompts are longer than the context and count as failed: {listed(failed)}")
+        if unchecked := {line.plus for line in lines[one.name] if line.plus.startswith(NOT_CHECKED)}:
+            say(f"{one.name}: tasks were not checked and do not count: {listed(sorted(unchecked))}")
         if args.reference and (failed := [line.task for line in lines[one.name] if not line.passed]):
-            say(f"{one.name}: reference solutions that do not pass: {named(failed)}")
+            say(f"{one.name}: reference solutions that do not pass: {listed(failed)}")
 
 
 def find_benchmarks(globs: list[str]) -> list[Benchmark]:
@@ -383,12 +385,6 @@ def compare_kept(args: argparse.Namespace) -> list[dict[str, Any]]:
     if not rows:
         raise EvaluationError(f"{folders[0]} and {folders[1]} have no benchmark in common; evaluate both on one")
     return rows
-
-
-def named(names: list[str]) -> str:
-    from streamer.wording import listed
-
-    return listed(names)
 
 
 def say(line: str) -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from composer import ComposerModel, Event, State
 from composer.algorithms import GradientClipping
 from composer.loggers import Logger
 from composer.utils import dist
-from torch import distributed
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from torch.distributed.fsdp import FSDPModule
 
 from training.model.llama import logits_of, mean_losses, token_losses
+from training.processes.sharding import gradient_excess
 
 
 class LanguageModel(ComposerModel):  # type: ignore[misc]
@@ -40,18 +36,6 @@ def is_layer(module: torch.nn.Module) -> bool:
     return isinstance(module, LlamaDecoderLayer)
 
 
-def whole(model: torch.nn.Module, make: Callable[[], LanguageModel]) -> torch.nn.Module:
-    """The model with all its weights on each rank, which may then call it any number of times; `make` builds another."""
-    if isinstance(model, torch.nn.parallel.DistributedDataParallel):
-        inner: torch.nn.Module = model.module  # which does not wait for the other ranks when it is called
-        return inner
-    if not any(isinstance(module, FSDPModule) for module in model.modules()):
-        return model
-    found = make()
-    found.load_state_dict(get_model_state_dict(model, options=StateDictOptions(full_state_dict=True)))
-    return found
-
-
 class Clipping(GradientClipping):  # type: ignore[misc]
     """Clips the norm of gradients, which are the mean over ranks.
 
@@ -69,10 +53,7 @@ class Clipping(GradientClipping):  # type: ignore[misc]
 
     def _divide(self, state: State) -> None:
         if self._excess is None:
-            ones = state.device.tensor_to_device(torch.ones(dist.get_world_size()))
-            mean = torch.zeros_like(ones[:1])
-            distributed.reduce_scatter_tensor(mean, ones, distributed.ReduceOp.AVG)
-            self._excess = float(mean)
+            self._excess = gradient_excess(next(state.model.parameters()).device)
         if self._excess != 1.0:
             for parameter in state.model.parameters():
                 if parameter.grad is not None:

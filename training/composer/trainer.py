@@ -25,7 +25,7 @@ from composer.utils.parallelism import FSDP2Config
 from training.checkpoints import files
 from training.checkpoints.weights import check_weights, safely
 from training.composer.callbacks import Restore, Save, StopAtInterrupt, Watch
-from training.composer.language_model import Clipping, LanguageModel, whole
+from training.composer.language_model import Clipping, LanguageModel
 from training.composer.loggers import make_loggers, refusals
 from training.loading.loader import MixedLoader
 from training.measures.result import Result, finish, take_over_logs
@@ -34,6 +34,7 @@ from training.model.llama import make_llama, to_model_dtype
 from training.phases.job import Job
 from training.phases.phase import Phase, Recipe
 from training.processes import ranks
+from training.processes.sharding import whole
 
 
 class PhaseSchedule:

@@ -39,10 +39,6 @@ class Checked(NamedTuple):
         """Whether an answer counts for the benchmark with the added inputs."""
         return self.base == self.plus == PASSED
 
-    @property
-    def was_checked(self) -> bool:
-        return not self.plus.startswith(NOT_CHECKED)
-
 
 class Checker:
     """Checks answers by the Python of an environment that has the package. Any number of threads may use it.

@@ -26,6 +26,7 @@ from training.model.llama import logits_of, make_llama, mean_losses, to_model_dt
 from training.phases.job import Job
 from training.processes import ranks
 from training.processes.interrupts import Interrupt
+from training.processes.sharding import gradient_excess, whole
 from training.torch_loop import state, world
 from training.torch_loop.curves import Curves, open_curves
 
@@ -82,7 +83,7 @@ class Training:
         checkpoint = job.resume or job.weights
         found = check_weights(Path(checkpoint), model, resumed_by="torch" if job.resume else None) if checkpoint else None
         self._model = world.spread(model, model.layers(), self._device, recipe.numerics)
-        self._gradient_excess = world.gradient_excess(self._model, self._device)
+        self._gradient_excess = gradient_excess(self._device) if world.is_sharded(self._model) else 1.0
         self._optimizer = torch.optim.AdamW(
             self._model.parameters(),
             lr=self._schedule.peak_learning_rate,
@@ -105,7 +106,7 @@ class Training:
         with closing(self._watch):
             if self._watch.is_left_to_train():
                 self._fit()
-            self._model = world.whole(self._model, partial(make_model, self._job), self._device).eval()
+            self._model = whole(self._model, partial(make_model, self._job)).to(self._device).eval()
             result = finish(
                 self._job,
                 self._watch,

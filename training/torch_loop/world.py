@@ -9,7 +9,6 @@ part of the weights, gradients and optimizer state each (FSDP2, `fully_shard`); 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -70,31 +69,8 @@ def shard(
     return model
 
 
-def whole(model: torch.nn.Module, make: Callable[[], torch.nn.Module], device: torch.device) -> torch.nn.Module:
-    """The model with all its weights on each rank, which may then call it as often as it likes; `make` builds another."""
-    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+def is_sharded(model: torch.nn.Module) -> bool:
+    """Whether each rank keeps a part of the weights."""
     from torch.distributed.fsdp import FSDPModule
 
-    if isinstance(model, torch.nn.parallel.DistributedDataParallel):
-        inner: torch.nn.Module = model.module  # which does not wait for the other ranks when it is called
-        return inner
-    if not isinstance(model, FSDPModule):
-        return model
-    found = make()
-    found.load_state_dict(get_model_state_dict(model, options=StateDictOptions(full_state_dict=True)))
-    return found.to(device)
-
-
-def gradient_excess(model: torch.nn.Module, device: torch.device) -> float:
-    """What the gradients of divided weights have to be divided by to be the mean over ranks: 1, or the number of ranks.
-
-    Torch 2.7 adds up over gloo where it is asked for the mean, and says nothing. So it is tried.
-    """
-    from torch.distributed.fsdp import FSDPModule
-
-    if not isinstance(model, FSDPModule):
-        return 1.0
-    mean = torch.zeros(1, device=device)
-    ones = torch.ones(distributed.get_world_size(), device=device)
-    distributed.reduce_scatter_tensor(mean, ones, distributed.ReduceOp.AVG)
-    return float(mean)
+    return isinstance(model, FSDPModule)
