@@ -56,6 +56,11 @@ class Journal:
         self.ledger.take(self._log.read())
         self.written = self.ledger.end
 
+    def take_known(self) -> None:
+        """Takes in what this process has read or written of the log since, without a look at the store."""
+        self.ledger.take(self._log.known())
+        self.written = self.ledger.end
+
     def state(self, step: int) -> State:
         """The state before a batch of the ledger, or at its end."""
         return self._planned_by().state(step)
@@ -147,8 +152,7 @@ class Journal:
 
         self.refuse_cut()
         start, appended = self.ledger.end, self._log.append(decide)
-        self.ledger.take(self._log.known())
-        self.written = self.ledger.end
+        self.take_known()
         if appended is not None:
             self._lead.wrote(time.monotonic(), start, self.written)
         return found[-1] if found and self.ledger.ended is None else None

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from mixer.errors import RunError, StepError
+from mixer.journal.ahead import Ahead
 from mixer.journal.journal import Forecast, Journal
 from mixer.journal.service_journal import ServiceJournal
 from mixer.ledger.ancestry import Ancestry
@@ -67,6 +68,8 @@ class RunReader:
         self._rows = settings.global_batch // world_size
         self._wait_s = wait_s
         self._asks_ahead = not read_only and (service is not None or isinstance(self._catalog.store, ObjectStore))
+        self._ahead = Ahead(self._catalog, run) if self._asks_ahead and service is None else None
+        self._is_ahead = False  # whether the ledger is being written ahead for the stretch in hand
         part = slice(rank * self._rows, (rank + 1) * self._rows)
         with_boundaries = settings.boundaries if boundaries is None else boundaries
         self._stretches = Stretches(
@@ -191,6 +194,9 @@ class RunReader:
             return self._read_whole(step)
 
     def _read_whole(self, step: int) -> Batch:
+        if self._is_ahead and self._ahead is not None and not self._ahead.is_busy:
+            with self._whole():
+                self._take_ahead()
         batch = self._stretches.at_hand(step)
         if batch is not None:
             return batch
@@ -203,6 +209,7 @@ class RunReader:
             self._refuse_skipped(step)
             return self._open_parent().read(step)
         if not stretches.holds(step):
+            self._is_ahead = False
             self._journal.ensure(step, wait_s=self._wait_s)
             self._refuse_skipped(step)
             stretches.open(step, anew=self._read_only)
@@ -246,9 +253,21 @@ class RunReader:
     def _look_ahead(self) -> None:
         """Has the stretch after the one in hand planned, where the ledger has it, so that its shards are there in time.
 
-        Behind a service, or on an object store, the ledger is first asked to have it; that it cannot now is no error.
+        Behind a service, or on an object store, the ledger is first asked to have it; that it cannot now is no error. An
+        object store is asked from a thread, and the stretch is planned at the first read behind its answers.
         """
         if self._asks_ahead:
+            step = self._journal.ledger.skips.next(self._stretches.end)
+            if self._ahead is not None:
+                self._ahead.ask(step)
+                self._is_ahead = True
+                return
             with contextlib.suppress(RunError, StoreError):
-                self._journal.ensure(self._journal.ledger.skips.next(self._stretches.end), patience_s=0.0)
+                self._journal.ensure(step, patience_s=0.0)
+        self._stretches.look_ahead()
+
+    def _take_ahead(self) -> None:
+        self._is_ahead = False
+        if isinstance(self._journal, Journal):
+            self._journal.take_known()
         self._stretches.look_ahead()
