@@ -164,6 +164,7 @@ def prepare(args: argparse.Namespace) -> Job:
         num_steps=found.num_steps if info.num_steps is None else min(found.num_steps, info.num_steps),
         save_folder=str(found.folder),
         tokenizer=found.binding.tokenizer,
+        fill_in=found.binding.fill_in,
         weights=str(found.weights.path) if found.weights else None,
         resume=str(found.resume.path) if found.resume else None,
         resume_step=found.resume.step if found.resume else 0,

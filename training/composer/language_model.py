@@ -25,7 +25,7 @@ class LanguageModel(ComposerModel):  # type: ignore[misc]
         return logits_of(self.model, batch["input_ids"])
 
     def loss(self, outputs: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        mean, self.row_losses = mean_losses(token_losses(outputs, batch["input_ids"]), batch.get("redacted"))
+        mean, self.row_losses = mean_losses(token_losses(outputs, batch["input_ids"]), batch.get("ignored"))
         return mean
 
 

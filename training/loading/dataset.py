@@ -21,6 +21,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from mixer import RunReader
 from streamer.errors import PhasemixError
 from streamer.reading.snapshot_loader import Batch
+from training.loading.fill_in_the_middle import FillInTheMiddle, starts_of
 from training.loading.message import Arrays, Failure, Message, Numbered, batches_a_message, pack
 from training.loading.position import Position, check_position, check_start, digest_ledger, read_position
 
@@ -44,9 +45,12 @@ class MixedDataset(IterableDataset[Any]):
         with_origin: bool,
         boundaries: bool | None,
         service: str | None = None,
+        fill_in_the_middle: FillInTheMiddle | None = None,
+        learn_document_starts: bool = True,
     ) -> None:
         self.root, self.run, self.rank, self.world_size = root, run, rank, world_size
         self.service = service
+        self.fill_in_the_middle, self.learn_document_starts = fill_in_the_middle, learn_document_starts
         self.first_step = start_step
         self._start = torch.tensor([start_step])
         if num_workers:
@@ -56,6 +60,7 @@ class MixedDataset(IterableDataset[Any]):
         with self._open(read_only=True) as reader:
             self.global_batch, self.seq_len = reader.settings.global_batch, reader.settings.seq_len
             self.streams = list(reader.streams)
+            self._run_boundaries = reader.settings.boundaries
             batch_bytes = self.global_batch // world_size * reader.row_bytes
             segment_batches = reader.settings.segment_batches
         self.message_batches = batches_a_message(batch_bytes, num_workers=num_workers, segment_batches=segment_batches)
@@ -74,15 +79,21 @@ class MixedDataset(IterableDataset[Any]):
         batches = Batches(self, self._open(read_only=False), skip=worker.id * size)
         return Messages(batches, size=size, skip=(worker.num_workers - 1) * size)
 
-    def arrays_of(self, batch: Batch) -> Arrays:
-        """What a batch holds, by name."""
+    def arrays_of(self, batch: Batch, step: int) -> Arrays:
+        """What the batch of that number holds, by name."""
+        if self.fill_in_the_middle is not None:
+            batch = self.fill_in_the_middle.apply(batch, step=step, first_row=self.rank * len(batch.tokens))
+        ignored = batch.redacted
+        if not self.learn_document_starts and batch.boundaries is not None:
+            starts = starts_of(batch.boundaries, self.seq_len)
+            ignored = starts if ignored is None else ignored | starts
         arrays: dict[str, Any] = {"input_ids": batch.tokens, "stream": batch.origin["stream"].astype("int32")}
         if self.with_origin:
             arrays["origin"] = batch.origin.view("u1").reshape(len(batch.origin), -1)
-        if batch.boundaries is not None:
+        if batch.boundaries is not None and (self._run_boundaries if self.boundaries is None else self.boundaries):
             arrays["boundaries"] = batch.boundaries
-        if batch.redacted is not None:
-            arrays["redacted"] = batch.redacted
+        if ignored is not None:
+            arrays["ignored"] = ignored
         return arrays
 
     def refresh_streams(self) -> list[str]:
@@ -120,9 +131,10 @@ class MixedDataset(IterableDataset[Any]):
         self.first_step = self._start[0] = step
 
     def _open(self, *, read_only: bool) -> RunReader:
+        needs_boundaries = self.fill_in_the_middle is not None or not self.learn_document_starts
         return RunReader(
             self.root, self.run, self.rank, self.world_size,
-            wait_s=self.wait_s, read_only=read_only, boundaries=self.boundaries,
+            wait_s=self.wait_s, read_only=read_only, boundaries=needs_boundaries or self.boundaries,
             service=None if read_only else self.service,
         )  # fmt: skip
 
@@ -163,7 +175,7 @@ class Batches(Iterator[Numbered | Failure]):
             self._step = reader.next_step(self._step) + 1
             self._skip -= 1
         step = reader.next_step(self._step)
-        found = Numbered(step, len(reader.streams), self._dataset.arrays_of(reader.read(step)))
+        found = Numbered(step, len(reader.streams), self._dataset.arrays_of(reader.read(step), step))
         self._step = step + 1  # last: after an interrupt the same batch is read again
         return found
 

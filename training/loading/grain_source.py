@@ -29,7 +29,7 @@ class RunSource:
     """A `grain.sources.RandomAccessDataSource` over a run. Read-only; it pickles.
 
     An element is a dictionary: `input_ids`, (rows, seq_len), in the stream's own dtype; `stream`, (rows,) int32, an index
-    into `streams`; `step`, the batch's number in the run; `redacted`, (rows, seq_len) of bool, which tokens are to be left
+    into `streams`; `step`, the batch's number in the run; `ignored`, (rows, seq_len) of bool, which tokens are to be left
     out of the loss.
 
     Args:
@@ -112,4 +112,4 @@ class RunSource:
             "stream": batch.origin["stream"].astype(np.int32),
             "step": np.array(step),
         }
-        return found if batch.redacted is None else {**found, "redacted": batch.redacted}
+        return found if batch.redacted is None else {**found, "ignored": batch.redacted}

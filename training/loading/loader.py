@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 from mixer import RunEnded
 from training.errors import PositionError
 from training.loading.dataset import MixedDataset
+from training.loading.fill_in_the_middle import FillInTheMiddle
 from training.loading.message import Failure, Item, Message, Numbered, unpack
 from training.loading.worker_signals import leave_signals
 
@@ -38,8 +39,9 @@ class MixedLoader(DataLoader[Any]):
 
     A batch is a dictionary of tensors: `input_ids`, (rows, seq_len), token ids; `labels`, the same tensor as `input_ids`,
     because the causal models of transformers shift labels themselves; `stream`, (rows,) int32, an index into `streams`.
-    Where tokens of a batch belong to documents that were redacted, `labels` is a tensor of its own with -100 there, which
-    losses leave out; without labels such a batch has `redacted`, (rows, seq_len) of bool.
+    Where tokens of a batch are not to be learned, because their documents were redacted or by `learn_document_starts`,
+    `labels` is a tensor of its own with -100 there, which losses leave out; without labels such a batch has `ignored`,
+    (rows, seq_len) of bool.
 
     Args:
         rank: number of this process among the data-parallel ones. Default: that of torch.distributed, or 0.
@@ -58,6 +60,9 @@ class MixedLoader(DataLoader[Any]):
         boundaries: adds `boundaries`, (rows, width) int32, the cumulative lengths of each row's documents as `RunReader`
             gives them. Default: as the run was created.
         service: address of a mixer service that writes the segments in this trainer's place.
+        fill_in_the_middle: tells some documents in another order (fill_in_the_middle.py); the order of samples and what a
+            position says stay.
+        learn_document_starts: whether the first token of a document is learned where another document stands before it.
         pin_memory: hands out tensors in page-locked memory, if CUDA is there.
 
     Join a thread that reads before the program ends. A daemon thread that drops a tensor while the interpreter is taken down
@@ -85,6 +90,8 @@ class MixedLoader(DataLoader[Any]):
         with_origin: bool = False,
         boundaries: bool | None = None,
         service: str | None = None,
+        fill_in_the_middle: FillInTheMiddle | None = None,
+        learn_document_starts: bool = True,
         pin_memory: bool = False,
         persistent_workers: bool = False,
     ) -> None:
@@ -100,6 +107,8 @@ class MixedLoader(DataLoader[Any]):
             with_origin=with_origin,
             boundaries=boundaries,
             service=service,
+            fill_in_the_middle=fill_in_the_middle,
+            learn_document_starts=learn_document_starts,
         )
         self.dtype, self.labels, self.with_stream = dtype, labels, with_stream
         self.ended: RunEnded | None = None
@@ -165,8 +174,8 @@ class MixedLoader(DataLoader[Any]):
         if self._pins:
             item = {name: tensor.pin_memory() for name, tensor in item.items()}
         if self.labels:
-            redacted = item.pop("redacted", None)
-            item["labels"] = item["input_ids"] if redacted is None else labels_of(item["input_ids"], redacted)
+            ignored = item.pop("ignored", None)
+            item["labels"] = item["input_ids"] if ignored is None else labels_of(item["input_ids"], ignored)
         return item
 
     def end(self, failure: Failure) -> None:
@@ -210,10 +219,10 @@ class HandedOutHere(Iterator[Item]):
         return self._loader.hand_out(found.step, found.num_streams, item)
 
 
-def labels_of(ids: torch.Tensor, redacted: torch.Tensor) -> torch.Tensor:
+def labels_of(ids: torch.Tensor, ignored: torch.Tensor) -> torch.Tensor:
     """Labels of a dtype that has the one that losses leave out."""
     signed = ids if ids.dtype in (torch.int32, torch.int64) else ids.to(torch.int64)
-    return signed.masked_fill(redacted, IGNORED)
+    return signed.masked_fill(ignored, IGNORED)
 
 
 def converted(ids: torch.Tensor, dtype: torch.dtype, *, pinned: bool) -> torch.Tensor:

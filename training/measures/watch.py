@@ -168,6 +168,8 @@ def open_loader(job: Job) -> MixedLoader:
         labels=False,
         with_origin=True,
         service=job.service,
+        fill_in_the_middle=job.fill_in,
+        learn_document_starts=job.recipe.objective.learn_document_starts,
     )
 
 

@@ -53,10 +53,10 @@ def token_losses(logits: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
     return losses.view(targets.shape)
 
 
-def mean_losses(losses: torch.Tensor, redacted: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean nats of all and of each row's (rows, seq_len - 1) predicted tokens, those left out that are redacted."""
-    if redacted is None:
+def mean_losses(losses: torch.Tensor, ignored: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean nats of all and of each row's (rows, seq_len - 1) predicted tokens, those left out that are ignored."""
+    if ignored is None:
         return losses.mean(), losses.detach().mean(1)
-    kept = ~redacted[:, 1:]
+    kept = ~ignored[:, 1:]
     losses = losses * kept
     return losses.sum() / kept.sum().clamp(min=1), losses.detach().sum(1) / kept.sum(1).clamp(min=1)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
+from training.loading.fill_in_the_middle import FillInTheMiddle
 from training.phases.phase import Recipe
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One training. Paths are local.
 
-    `tokenizer`: that of the run's streams, None when they name none. `resume`: the checkpoint to go on from, which has
-    `resume_step` steps; `weights`: the checkpoint whose weights a new training starts with.
+    `tokenizer`: that of the run's streams, None when they name none. `fill_in`: how their documents are told. `resume`:
+    the checkpoint to go on from, which has `resume_step` steps; `weights`: the checkpoint with whose weights a new training
+    starts.
     """
 
     root: str
@@ -22,6 +24,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     num_steps: int
     save_folder: str
     tokenizer: str | None = None
+    fill_in: FillInTheMiddle | None = None
     weights: str | None = None
     resume: str | None = None
     resume_step: int = 0

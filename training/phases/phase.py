@@ -20,6 +20,7 @@ from streamer.errors import TomlError
 from streamer.wording import did_you_mean, listed, plain, shown
 from training.errors import RecipeError
 from training.phases.loggers import Loggers, TensorBoard
+from training.phases.objective import Objective
 from training.phases.recipe_file import OTHER, Layer, merge, place_of, read_layers
 from training.phases.schedule import Kind, multiplier
 
@@ -214,6 +215,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         reports: When samples and losses of each stream are reported.
         heldout: What is evaluated after the phase.
         numerics: In which numbers and where the model computes.
+        objective: What of a batch is learned, and how it is told.
         loggers: Which tools get the training's curves.
     """
 
@@ -227,6 +229,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reports: Reporting = Reporting()
     heldout: Heldout = Heldout()
     numerics: Numerics = Numerics()
+    objective: Objective = Objective()
     loggers: Loggers = Loggers()
 
     def phase(self, name: str) -> Phase:
@@ -365,10 +368,14 @@ def check_reals(recipe: Recipe, name: str) -> None:
         positive[f"{key}.peak_learning_rate"] = schedule.peak_learning_rate
         not_negative[f"{key}.final_learning_rate"] = schedule.final_learning_rate
         below_one[f"{key}.decay_share"] = schedule.decay_share
+    fill_in = recipe.objective.fill_in_the_middle
+    shares = {} if fill_in is None else {"share": fill_in.share, "suffix_first_share": fill_in.suffix_first_share}
+    to_one = {f"objective.fill_in_the_middle.{key}": share for key, share in shares.items()}
     rules: list[tuple[str, dict[str, float], Callable[[float], bool]]] = [
         ("a finite number above 0", positive, lambda number: 0 < number < math.inf),
         ("a finite number, 0 or above", not_negative, lambda number: 0 <= number < math.inf),
         ("at least 0 and below 1", below_one, lambda number: 0 <= number < 1),
+        ("at least 0 and at most 1", to_one, lambda number: 0 <= number <= 1),
     ]
     for said, numbers, fits in rules:
         for key, number in numbers.items():

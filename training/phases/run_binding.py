@@ -19,17 +19,23 @@ from mixer.runs.run_info import RunInfo
 from streamer import Catalog
 from streamer.packing.tokenizer import highest_id
 from training.errors import RecipeError, RunMismatchError
+from training.loading.fill_in_the_middle import FillInTheMiddle
 from training.phases.horizon import choose_horizon
+from training.phases.objective import fill_in_of
 from training.phases.phase import Recipe
 
 
 class Binding(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that may be trained. `info` is None while it does not exist; `tokenizer` is that of its streams, if any."""
+    """A run that may be trained. `info` is None while it does not exist; `tokenizer` is that of its streams, if any.
+
+    `fill_in`: how its documents are told, where the recipe asks for fill-in-the-middle.
+    """
 
     run: str
     reference: str
     info: RunInfo | None
     tokenizer: str | None
+    fill_in: FillInTheMiddle | None
 
 
 def check_run(catalog: Catalog, run: str, *, mixture: str, recipe: Recipe) -> Binding:
@@ -50,7 +56,16 @@ def check_run(catalog: Catalog, run: str, *, mixture: str, recipe: Recipe) -> Bi
         check_settings(catalog, info, mixture=mixture, recipe=recipe)
     plan = Mixtures(catalog).resolve(reference) if info is None else Runs(catalog).plan(run)
     check_vocabulary(catalog, run, plan.tokenizer, plan.streams, recipe)
-    return Binding(run=run, reference=reference, info=info, tokenizer=plan.tokenizer)
+    fill_in = fill_in_of(
+        recipe.objective,
+        catalog,
+        run=run,
+        tokenizer=plan.tokenizer,
+        dtype=plan.dtype,
+        vocab_size=recipe.model.vocab_size,
+        seed=batch.seed,
+    )
+    return Binding(run=run, reference=reference, info=info, tokenizer=plan.tokenizer, fill_in=fill_in)
 
 
 def check_horizon(

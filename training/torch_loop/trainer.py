@@ -163,7 +163,7 @@ class Training:
             with self._synchronised(is_last):
                 logits = self._logits(microbatch["input_ids"])
                 losses = token_losses(logits, microbatch["input_ids"])
-                loss, row_losses = mean_losses(losses, microbatch.get("redacted"))
+                loss, row_losses = mean_losses(losses, microbatch.get("ignored"))
                 self._watch.take_losses(microbatch["stream"], row_losses)
                 part = loss * (len(losses) / num_rows)
                 (part / self._gradient_excess).backward()  # type: ignore[no-untyped-call]

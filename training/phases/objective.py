@@ -1,0 +1,87 @@
+"""What a training learns of its batches: the `[objective]` table of a recipe.
+
+Always holds: a token that a recipe names is a token of the run's tokenizer, and each id is one that the streams' dtype and
+the model have; that is checked before the run is made.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from streamer import Catalog
+from streamer.packing.tokenizer import end_of_document_id
+from streamer.wording import listed
+from training.errors import RecipeError
+from training.loading.fill_in_the_middle import FillInTheMiddle
+
+Token = str | int
+
+
+class FillIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fill-in-the-middle: documents told in another order. `training/loading/fill_in_the_middle.py` says how.
+
+    Attributes:
+        share: The share of documents that are told so.
+        suffix_first_share: The share of those whose suffix comes first.
+        prefix: The token before the prefix: one of the tokenizer's, or an id.
+        suffix: The token before the suffix.
+        middle: The token before the middle.
+    """
+
+    share: float
+    suffix_first_share: float = 0.5
+    prefix: Token = "<|fim_prefix|>"
+    suffix: Token = "<|fim_suffix|>"
+    middle: Token = "<|fim_middle|>"
+
+
+class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What of a batch is learned, and how it is told.
+
+    Attributes:
+        learn_document_starts: Whether the first token of a document is learned where another document stands before it.
+        fill_in_the_middle: How many documents are told in another order, for a model that fills gaps.
+    """
+
+    learn_document_starts: bool = True
+    fill_in_the_middle: FillIn | None = None
+
+
+def fill_in_of(
+    objective: Objective, catalog: Catalog, *, run: str, tokenizer: str | None, dtype: str, vocab_size: int, seed: int
+) -> FillInTheMiddle | None:
+    """What the loader does of a recipe. Raises: RecipeError for a token or id that is not there."""
+    asked = objective.fill_in_the_middle
+    if asked is None:
+        return None
+    known = None if tokenizer is None else catalog.load_tokenizer(tokenizer)
+    ids: dict[str, int] = {}
+    for name in ("prefix", "suffix", "middle"):
+        token = getattr(asked, name)
+        found = token if isinstance(token, int) else None if known is None else known.token_to_id(token)
+        highest = min(vocab_size - 1, int(np.iinfo(dtype).max))
+        if found is None:
+            whose = f"tokenizer {tokenizer}" if tokenizer else f"run {run}, whose streams name no tokenizer,"
+            raise RecipeError(
+                f"objective.fill_in_the_middle.{name}: {whose} has no token {token!r}; name one that it has, or "
+                f"give an id up to {highest} that no text has"
+            )
+        if not 0 <= found <= highest:
+            raise RecipeError(
+                f"objective.fill_in_the_middle.{name}: id {found} is not in 0 to {highest}, which a vocabulary of "
+                f"{vocab_size} and {dtype} have; give another one, or a larger model.vocab_size"
+            )
+        ids[name] = int(found)
+    got = [str(found) for found in ids.values()]
+    if len(set(got)) < len(ids):
+        raise RecipeError(f"objective.fill_in_the_middle: {listed(list(ids))} must be three tokens (got {listed(got)})")
+    return FillInTheMiddle(
+        share=asked.share,
+        suffix_first_share=asked.suffix_first_share,
+        prefix_id=ids["prefix"],
+        suffix_id=ids["suffix"],
+        middle_id=ids["middle"],
+        end_id=None if known is None else end_of_document_id(known),
+        seed=seed,
+    )
