@@ -4,6 +4,8 @@ Always holds: every reader of a run takes in the same entries in the same order;
 is appended to, or planned again; so is what the run's policy chooses before it.
 """
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +20,9 @@ from mixer.planning.segment import Waits, plan_segment, take_redactions
 from mixer.planning.states import State, state_key
 from mixer.planning.supply import Rows
 from mixer.planning.tables import BoundParts
+from streamer import background
 from streamer.catalog.catalog import Catalog
+from streamer.errors import StoreError
 from streamer.store.entries import RESTORE
 from streamer.store.log import Bodies, Body
 from streamer.wording import did_you_mean, listed
@@ -223,6 +227,34 @@ class Forecast(Journal):
             return planned
         self.ledger.add([planned])
         return None
+
+
+class Ahead:
+    """Has a run's ledger grow in a thread, so that whoever reads does not wait for an object store's answers.
+
+    The thread has a journal of its own, and shares only the log with the reader's, which finds there what the thread wrote.
+    What it cannot write is written when a batch of it is read. One thing is written at a time.
+    """
+
+    def __init__(self, catalog: Catalog, run: str) -> None:
+        self._catalog, self._run = catalog, run
+        self._journal: Journal | None = None
+        self._thread: threading.Thread | None = None
+
+    def ask(self, step: int) -> None:
+        """Begins to have the ledger cover a step, where nothing is being written."""
+        if not self.is_busy:
+            self._thread = background.start(lambda: self._write(step), name="phasemix-ledger")
+
+    @property
+    def is_busy(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _write(self, step: int) -> None:
+        with contextlib.suppress(RunError, StoreError):  # the reader meets it, if it is still there
+            if self._journal is None:
+                self._journal = Journal(self._catalog, self._run)
+            self._journal.ensure(step)
 
 
 class Witness(NamedTuple):

@@ -13,8 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from mixer.errors import RunError, StepError
-from mixer.journal.ahead import Ahead
-from mixer.journal.journal import Forecast, Journal
+from mixer.journal.journal import Ahead, Forecast, Journal
 from mixer.journal.service_journal import ServiceJournal
 from mixer.ledger.ancestry import Ancestry
 from mixer.ledger.ledger import Settings
