@@ -9,8 +9,8 @@ from train_process import train
 
 from streamer.errors import MissingExtraError
 from streamer.extras import EXTRAS, require
-from training.composer.loggers import identity, refusals
 from training.errors import LoggerError
+from training.measures.curves import identity, refusals
 from training.measures.steps_log import read_steps
 
 EVERY = ("--set", "checkpoints.every_steps=4", "--set", "reports.every_steps=3")
