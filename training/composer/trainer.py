@@ -25,6 +25,7 @@ from training.checkpoints import files
 from training.checkpoints.weights import check_weights, safely
 from training.composer.callbacks import Restore, Save, StopAtInterrupt, Watch
 from training.composer.language_model import Clipping, LanguageModel
+from training.errors import RecipeError
 from training.loading.loader import MixedLoader
 from training.measures.result import Result, finish, take_over_logs
 from training.measures.watch import StepWatch, open_loader
@@ -68,7 +69,11 @@ def train_in(folder: Path, job: Job) -> Result | None:
     recipe = job.recipe
     if "GROUP_RANK" in os.environ:  # so torchrun calls what Composer looks for when it loads a checkpoint
         os.environ.setdefault("NODE_RANK", os.environ["GROUP_RANK"])
-    choose_device(recipe.numerics.device, 0)
+    if choose_device(recipe.numerics.device, 0).type == "cpu" and recipe.numerics.precision != "fp32":
+        raise RecipeError(
+            f"numerics.precision is {recipe.numerics.precision}, but on the CPU Composer computes in fp32 alone; add --set "
+            "numerics.precision=fp32, or take --trainer torch"
+        )
     dist.initialize_dist(get_device(recipe.numerics.device))
     if ranks.rank() == 0:
         files.remove_unfinished(folder)

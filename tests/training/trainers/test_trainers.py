@@ -219,6 +219,36 @@ def test_two_ranks_are_killed_and_resumed_by_two_and_by_one(code_root: Path, sha
     )
 
 
+def test_two_ranks_divide_a_model_in_bf16_and_one_or_two_go_on(code_root: Path) -> None:
+    """Given activations that are computed again too, then losses are near those of float32, resumed or not."""
+    more = (*STILL, "--set", "steps=11", "--set", "heldout.every_steps=3")
+    bf16 = (*more, "--set", "numerics.precision=amp_bf16", "--set", "numerics.activation_checkpointing=true")
+    divided = (*bf16, "--set", "numerics.sharded=true")
+    finish(start_ranks(asked(code_root, "a", "torch", *divided), 2))
+    first, figures = steps(code_root, "a"), result(code_root, "a")["heldout"]
+    train(code_root, "exact", *more, "--trainer", "torch")
+    assert [line.loss for line in first] == pytest.approx([line.loss for line in steps(code_root, "exact")], abs=1e-3)
+    assert figures["all"]["loss"] == pytest.approx(result(code_root, "exact")["heldout"]["all"]["loss"], abs=1e-3)
+    assert figures["all"]["loss"] != result(code_root, "exact")["heldout"]["all"]["loss"]
+
+    path = code_root / "checkpoints" / "a" / "step-00000011.pt"
+    path.unlink()
+    finish(start_ranks(asked(code_root, "a", "torch", *divided, "--resume"), 2))
+    assert (steps(code_root, "a"), result(code_root, "a")["heldout"]) == (first, figures)
+    path.unlink()
+    train(code_root, "a", *bf16, "--trainer", "torch", "--resume")
+    assert [line.origin for line in steps(code_root, "a")] == [line.origin for line in first]
+    assert [line.loss for line in steps(code_root, "a")] == pytest.approx([line.loss for line in first], abs=1e-3)
+
+
+def test_composer_says_in_one_line_that_it_computes_in_bf16_on_gpus_alone(code_root: Path) -> None:
+    bf16 = ["--set", "steps=2", "--set", "numerics.device=cpu", "--set", "numerics.precision=amp_bf16"]
+    refused = Training(asked(code_root, "a", "composer", *bf16))
+    assert refused.poll(timeout=100) == 2, refused.output()
+    assert "numerics.precision is amp_bf16, but on the CPU Composer computes in fp32" in refused.output().splitlines()[-1]
+    assert "Traceback" not in refused.output()
+
+
 def finish(ranks: list[Training]) -> None:
     assert [rank.poll(timeout=100) for rank in ranks] == [0] * len(ranks), [rank.output() for rank in ranks]
 
