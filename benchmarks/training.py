@@ -95,17 +95,19 @@ def train(root: Path, trainer: str, started: float) -> dict[str, Any]:
 
         return call
 
-    began_waiting = 0.0
+    began_waiting, asks, goes_on = 0.0, StepWatch.wait, StepWatch.go_on
 
-    def wait(_: StepWatch) -> None:
+    def wait(watch: StepWatch) -> None:
         nonlocal began_waiting
+        asks(watch)
         began_waiting = time.perf_counter()
 
-    def go_on(_: StepWatch) -> None:
+    def go_on(watch: StepWatch) -> None:
         if ends:
             spent["wait"] += time.perf_counter() - began_waiting
+        goes_on(watch)
 
-    for name in ("begin_step", "take_losses", "end_step"):
+    for name in ("begin_step", "take_losses", "check_gradients", "end_step", "evaluate_in_between"):
         setattr(StepWatch, name, timed(getattr(StepWatch, name), name))
     setattr(StepWatch, "wait", wait)  # noqa: B010
     setattr(StepWatch, "go_on", go_on)  # noqa: B010

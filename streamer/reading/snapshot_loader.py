@@ -49,16 +49,25 @@ def without_redacted(batch: Batch, redacted: Mapping[int, Redacted]) -> Batch:
 class SnapshotLoader:
     """Iterates once, in order, over the samples that a glob matches now; rank r of R takes batches r, r+R, ...
 
+    `stride`: of so many samples the first is taken alone, so that shards between are not opened.
+
     Raises: StreamError for a glob without samples, streams of different shapes, or a rank that cannot be.
     """
 
     def __init__(
-        self, root: str | Path | Store, glob: str, rank: int = 0, world_size: int = 1, *, batch_rows: int = 16
+        self,
+        root: str | Path | Store,
+        glob: str,
+        rank: int = 0,
+        world_size: int = 1,
+        *,
+        batch_rows: int = 16,
+        stride: int = 1,
     ) -> None:
-        if world_size < 1 or not 0 <= rank < world_size or batch_rows < 1:
+        if world_size < 1 or not 0 <= rank < world_size or batch_rows < 1 or stride < 1:
             raise StreamError(
-                f"rank {rank} of world size {world_size} with batches of {batch_rows} rows cannot be; use a rank from 0, "
-                "below the world size, and at least 1 row"
+                f"rank {rank} of world size {world_size} with batches of {batch_rows} rows and a stride of {stride} cannot "
+                "be; use a rank from 0, below the world size, at least 1 row and at least a stride of 1"
             )
         catalog = Catalog(root)
         self.snapshots = [found for found in catalog.match(glob) if found.kind == "tokens" and found.samples]
@@ -71,13 +80,14 @@ class SnapshotLoader:
                     f"streams {self.snapshots[0].name} and {snapshot.name} differ in seq_len, dtype or tokenizer"
                 )
         self.streams = [snapshot.name for snapshot in self.snapshots]
-        self.schema, self.rank, self.world_size, self.batch_rows = first, rank, world_size, batch_rows
+        self.schema, self.rank, self.world_size, self.batch_rows, self.stride = first, rank, world_size, batch_rows, stride
         self._catalog, self._reader = catalog, Reader(catalog.store)
         self._redacted = self._find_redacted()
 
     @property
     def samples(self) -> int:
-        return sum(snapshot.samples for snapshot in self.snapshots)
+        """Those that all ranks take together."""
+        return -(-sum(snapshot.samples for snapshot in self.snapshots) // self.stride)
 
     def __len__(self) -> int:
         """Batches of this rank."""
@@ -117,11 +127,13 @@ class SnapshotLoader:
         return self._rows(snapshot, place, number)
 
     def _samples(self) -> Iterator[tuple[npt.NDArray[Any], int, tuple[int, int, int]]]:
+        before = 0
         for stream, snapshot in enumerate(self.snapshots):
             for place, part in enumerate(snapshot.parts):
-                row_in_part = 0
+                start = 0
                 for number, shard in enumerate(part.shards):
-                    view = self._rows(snapshot, place, number)
-                    for row in range(shard.samples):
-                        yield view, row, (stream, part.number, row_in_part)
-                        row_in_part += 1
+                    if rows := range(-before % self.stride, shard.samples, self.stride):
+                        view = self._rows(snapshot, place, number)
+                    for row in rows:
+                        yield view, row, (stream, part.number, start + row)
+                    start, before = start + shard.samples, before + shard.samples

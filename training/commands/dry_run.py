@@ -52,6 +52,7 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
         learning_rate: The rates of some steps, as (step, rate).
         begins_with: The checkpoint that is loaded, if there is one.
         evaluates: Whether there are held-out streams to evaluate the model on.
+        evaluates_every: After how many steps that takes place during the training; 0 for at the end alone.
     """
 
     phase: str
@@ -68,11 +69,12 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
     learning_rate: list[tuple[int, float]]
     begins_with: str | None
     evaluates: bool
+    evaluates_every: int
     checkpoints: str
     preview: Preview
 
 
-def dry_run(checked: Checked, *, ranks: int) -> DryRun:
+def dry_run(checked: Checked, *, ranks: int, trainer: str) -> DryRun:
     """Reckons a training. Raises: RecipeError for a global batch that so many ranks cannot share, MixtureError."""
     recipe, info, first = checked.recipe, checked.binding.info, checked.resume.step if checked.resume else 0
     batch = recipe.batch
@@ -86,7 +88,7 @@ def dry_run(checked: Checked, *, ranks: int) -> DryRun:
         tokens=max(0, checked.num_steps - drawn) * batch.global_batch * batch.seq_len,
         run=None if info is None else info.name,
     )
-    needed, chosen = estimate.memory(recipe, ranks=ranks), checked.resume or checked.weights
+    needed, chosen = estimate.memory(recipe, ranks=ranks, trainer=trainer), checked.resume or checked.weights
     return DryRun(
         phase=checked.phase,
         run=checked.binding.run,
@@ -102,6 +104,7 @@ def dry_run(checked: Checked, *, ranks: int) -> DryRun:
         learning_rate=curve(recipe.phase(checked.phase).schedule, checked.num_steps),
         begins_with=str(chosen.path) if chosen else None,
         evaluates=checked.has_heldout,
+        evaluates_every=recipe.heldout.every_steps,
         checkpoints=str(checked.folder),
         preview=preview,
     )
@@ -109,7 +112,8 @@ def dry_run(checked: Checked, *, ranks: int) -> DryRun:
 
 def curve(schedule: Schedule, num_steps: int) -> list[tuple[int, float]]:
     """The rates of steps that are spread evenly, the first, the last and the end of the warm-up among them."""
-    steps = {num_steps * point // (POINTS - 1) for point in range(POINTS)} | {min(schedule.warm_up_steps, num_steps)}
+    last = num_steps - 1
+    steps = {last * point // (POINTS - 1) for point in range(POINTS)} | {min(schedule.warm_up_steps, last)}
     return [(step, schedule.peak_learning_rate * schedule.multiplier(step, num_steps)) for step in sorted(steps)]
 
 
@@ -117,6 +121,7 @@ def lines(found: DryRun) -> list[str]:
     """What people read, but for the preview of the mixture."""
     each = {name: getattr(found.memory, name) for name in Memory.__struct_fields__}
     parts = ", ".join(f"{name} {gigabytes(size)}" for name, size in each.items())
+    every = f"every {found.evaluates_every:,} steps and " if found.evaluates_every else ""
     begins = f"with {found.begins_with}" if found.begins_with else "with new weights"
     return [
         f"run {found.run} ({found.run_is}), {found.phase}: steps {found.first_step:,} to {found.steps:,}, "
@@ -124,7 +129,7 @@ def lines(found: DryRun) -> list[str]:
         f"model: {short(found.parameters)} parameters",
         f"memory of each rank (of {found.ranks}), about {gigabytes(found.memory_bytes)}: {parts}",
         f"checkpoints: {found.checkpoints}",
-        "held-out streams: evaluated at the end" if found.evaluates else "held-out streams: none",
+        f"held-out streams: {f'evaluated {every}at the end' if found.evaluates else 'none'}",
         "",
         *curve_lines(found.learning_rate),
     ]

@@ -207,7 +207,7 @@ def show_dry_run(args: argparse.Namespace) -> int:
     from streamer.commands.table import print_json
     from training.commands.dry_run import dry_run, lines
 
-    found = dry_run(check(args), ranks=args.ranks)
+    found = dry_run(check(args), ranks=args.ranks, trainer=args.trainer)
     if args.json:
         print_json(msgspec.to_builtins(found))
         return 0

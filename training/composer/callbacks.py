@@ -17,20 +17,21 @@ from training.loading.loader import MixedLoader
 from training.measures.divergence import check_weights_are_finite
 from training.measures.watch import StepWatch
 from training.phases.job import Job
-from training.phases.phase import Phase
+from training.phases.phase import Optimizer, Phase
 from training.processes import ranks
 from training.processes.interrupts import Interrupt
 
 
 class Restore(Callback):  # type: ignore[misc]
-    """Before the first batch of a resumed training: the checkpoint's random state, and this recipe's learning rate.
+    """Before the first batch of a resumed training: the checkpoint's random state, and this recipe's optimizer settings.
 
-    A checkpoint holds the peak rate and the horizon of then, and the rate of the step after it, which `--extend` moves.
+    A checkpoint holds the settings, the peak rate and the horizon of then, and the rate of the step after it, which
+    `--extend` moves.
     """
 
-    def __init__(self, phase: Phase, num_steps: int) -> None:
+    def __init__(self, optimizer: Optimizer, phase: Phase, num_steps: int) -> None:
         self.trainer: Trainer | None = None
-        self._phase, self._num_steps = phase, num_steps
+        self._optimizer, self._phase, self._num_steps = optimizer, phase, num_steps
 
     def fit_start(self, state: State, logger: Logger) -> None:
         schedule = self._phase.schedule
@@ -38,7 +39,7 @@ class Restore(Callback):  # type: ignore[misc]
         for scheduler in state.schedulers:
             scheduler.base_lrs = [schedule.peak_learning_rate] * len(scheduler.base_lrs)
             for group in scheduler.optimizer.param_groups:
-                group["lr"] = schedule.peak_learning_rate * rate
+                group.update(self._optimizer.arguments(), lr=schedule.peak_learning_rate * rate)
 
     def before_dataloader(self, state: State, logger: Logger) -> None:
         if self.trainer is not None and self.trainer._rng_state is not None:
@@ -50,7 +51,7 @@ class Save(Callback):  # type: ignore[misc]
     """Saves a checkpoint every so many steps, at the last one, and where the run ends."""
 
     def __init__(self, folder: Path, job: Job, watch: StepWatch) -> None:
-        self._folder, self._job, self._watch, self._saved = folder, job, watch, -1
+        self._folder, self._job, self._watch, self._saved = folder, job, watch, job.resume_step if job.resume else -1
         self._every_steps = job.recipe.checkpoints.every_steps
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
@@ -93,6 +94,9 @@ class StopAtInterrupt(Callback):  # type: ignore[misc]
     def fit_end(self, state: State, logger: Logger) -> None:
         self._interrupt.end()
 
+    def close(self, state: State, logger: Logger) -> None:
+        self._interrupt.end()
+
 
 class Watch(Callback):  # type: ignore[misc]
     """Tells a StepWatch how the training goes, and stops where the run ends."""
@@ -107,7 +111,7 @@ class Watch(Callback):  # type: ignore[misc]
         self._watch.shares.load_state_dict(state)
 
     def fit_start(self, state: State, logger: Logger) -> None:
-        self._watch.begin(int(state.timestamp.batch))
+        self._watch.begin(int(state.timestamp.batch), next(state.model.parameters()).device)
 
     def before_dataloader(self, state: State, logger: Logger) -> None:
         self._watch.wait()
@@ -122,12 +126,12 @@ class Watch(Callback):  # type: ignore[misc]
         self._watch.take_losses(state.batch["stream"], self._model.row_losses)
 
     def batch_end(self, state: State, logger: Logger) -> None:
-        loss = float(state.total_loss_dict["loss/train/total"])
-        log_metrics = logger.log_metrics if logger.destinations else None
-        self._watch.end_step(int(state.timestamp.batch), loss, is_last=is_last(state), log_metrics=log_metrics)
+        step, loss = int(state.timestamp.batch), float(state.total_loss_dict["loss/train/total"])
+        self._watch.end_step(step, loss, is_last=is_last(state))
+        self._watch.evaluate_in_between(step, state.model, lambda ids: state.model({"input_ids": ids}))
 
     def epoch_end(self, state: State, logger: Logger) -> None:
-        self._watch.report(logger.log_metrics)
+        self._watch.report()
         if self._loader.ended is not None:
             self._loader.begin_epoch()
             self._save.save(state)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import torch
 from composer import ComposerModel, Event, State
-from composer.algorithms import GradientClipping
+from composer.core import Algorithm
 from composer.loggers import Logger
 from composer.utils import dist
 
+from training.measures.watch import StepWatch
 from training.model.llama import logits_of, mean_losses, token_losses
-from training.processes.sharding import gradient_excess
+from training.processes.sharding import clip_gradients, gradient_excess
 
 
 class LanguageModel(ComposerModel):  # type: ignore[misc]
@@ -36,20 +37,23 @@ def is_layer(module: torch.nn.Module) -> bool:
     return isinstance(module, LlamaDecoderLayer)
 
 
-class Clipping(GradientClipping):  # type: ignore[misc]
-    """Clips the norm of gradients, which are the mean over ranks.
+class Clipping(Algorithm):  # type: ignore[misc]
+    """Clips the norm of gradients, which are the mean over ranks, and lets a StepWatch look at it before the weights change.
 
     Over gloo torch adds the gradients of divided weights up instead, and says nothing; so what it does is tried.
     """
 
-    def __init__(self, norm: float) -> None:
-        super().__init__("norm", norm)
+    def __init__(self, norm: float, watch: StepWatch) -> None:
+        self._norm, self._watch = norm, watch
         self._excess: float | None = None
 
+    def match(self, event: Event, state: State) -> bool:
+        return bool(event == Event.AFTER_TRAIN_BATCH)
+
     def apply(self, event: Event, state: State, logger: Logger) -> None:
-        if event == Event.AFTER_TRAIN_BATCH and state.fsdp_enabled and dist.get_world_size() > 1:
+        if state.fsdp_enabled and dist.get_world_size() > 1:
             self._divide(state)
-        super().apply(event, state, logger)
+        self._watch.check_gradients(clip_gradients(state.model, self._norm))
 
     def _divide(self, state: State) -> None:
         if self._excess is None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import time
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,15 +25,15 @@ from training.checkpoints import files
 from training.checkpoints.weights import check_weights, safely
 from training.composer.callbacks import Restore, Save, StopAtInterrupt, Watch
 from training.composer.language_model import Clipping, LanguageModel
-from training.composer.loggers import make_loggers, refusals
+from training.errors import RecipeError
 from training.loading.loader import MixedLoader
 from training.measures.result import Result, finish, take_over_logs
 from training.measures.watch import StepWatch, open_loader
 from training.model.llama import make_llama, to_model_dtype
 from training.phases.job import Job
-from training.phases.phase import Phase, Recipe
+from training.phases.phase import Phase
 from training.processes import ranks
-from training.processes.sharding import whole
+from training.processes.device import choose_device
 
 
 class PhaseSchedule:
@@ -70,57 +69,44 @@ def train_in(folder: Path, job: Job) -> Result | None:
     recipe = job.recipe
     if "GROUP_RANK" in os.environ:  # so torchrun calls what Composer looks for when it loads a checkpoint
         os.environ.setdefault("NODE_RANK", os.environ["GROUP_RANK"])
+    if choose_device(recipe.numerics.device, 0).type == "cpu" and recipe.numerics.precision != "fp32":
+        raise RecipeError(
+            f"numerics.precision is {recipe.numerics.precision}, but on the CPU Composer computes in fp32 alone; add --set "
+            "numerics.precision=fp32, or take --trainer torch"
+        )
     dist.initialize_dist(get_device(recipe.numerics.device))
     if ranks.rank() == 0:
         files.remove_unfinished(folder)
         take_over_logs(folder, job)
     loader = open_loader(job)
     ranks.say("building the model and the trainer")
-    model = make_model(recipe)
-    watch, restore, stop = StepWatch(job, loader), Restore(recipe.phase(job.phase), job.num_steps), StopAtInterrupt()
-    save = Save(folder, job, watch)
-    trainer = build_trainer(job, model, loader, [restore, stop, Watch(watch, model, loader, save), save])
+    model = LanguageModel(make_llama(recipe))
+    watch, stop = StepWatch(job, loader), StopAtInterrupt()
+    restore, save = Restore(recipe.optimizer, recipe.phase(job.phase), job.num_steps), Save(folder, job, watch)
+    trainer = build_trainer(job, model, loader, watch, [restore, stop, Watch(watch, model, loader, save), save])
     restore.trainer = trainer
-    if watch.is_left_to_train():
-        trainer.fit()
-    if stop.stopped:
-        trainer.close()
-        raise KeyboardInterrupt
-    device = next(trainer.state.model.parameters()).device
-    trained = whole(trainer.state.model, partial(make_model, recipe)).to(device).eval()
-    result = finish(
-        job,
-        watch,
-        loader,
-        trained,
-        lambda ids: trained({"input_ids": ids}),
-        steps=int(trainer.state.timestamp.batch),
-        device=device,
-        began=began,
-    )
-    trainer.close()
-    return result
+    try:
+        if watch.is_left_to_train():
+            trainer.fit()
+        if stop.stopped:
+            raise KeyboardInterrupt
+        trained = trainer.state.model
+        steps = int(trainer.state.timestamp.batch)
+        return finish(job, watch, loader, trained, lambda ids: trained({"input_ids": ids}), steps=steps, began=began)
+    finally:
+        trainer.engine.close()
 
 
-def make_model(recipe: Recipe) -> LanguageModel:
-    """A new model of the recipe, its weights drawn from the recipe's seed."""
-    return LanguageModel(make_llama(recipe))
-
-
-def build_trainer(job: Job, model: LanguageModel, loader: MixedLoader, callbacks: list[Callback]) -> Trainer:
+def build_trainer(
+    job: Job, model: LanguageModel, loader: MixedLoader, watch: StepWatch, callbacks: list[Callback]
+) -> Trainer:
     """The Trainer, at the position of the checkpoint that is resumed."""
     recipe, phase = job.recipe, job.recipe.phase(job.phase)
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=phase.schedule.peak_learning_rate,
-        betas=(recipe.optimizer.beta1, recipe.optimizer.beta2),
-        eps=recipe.optimizer.epsilon,
-        weight_decay=recipe.optimizer.weight_decay,
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=phase.schedule.peak_learning_rate, **recipe.optimizer.arguments())
     rows, checkpoint = loader.dataset.global_batch // ranks.world_size(), job.resume or job.weights
     if checkpoint is not None:
         check_weights(Path(checkpoint), model, resumed_by="composer" if job.resume else None)
-    with safely(), refusals():
+    with safely():
         return Trainer(
             model=model,
             train_dataloader=DataSpec(loader, microbatch_transforms=to_model_dtype),
@@ -128,9 +114,8 @@ def build_trainer(job: Job, model: LanguageModel, loader: MixedLoader, callbacks
             optimizers=optimizer,
             schedulers=PhaseSchedule(phase, job.num_steps),
             step_schedulers_every_batch=True,
-            algorithms=[Clipping(recipe.optimizer.clip_norm)],
+            algorithms=[Clipping(recipe.optimizer.clip_norm, watch)],
             callbacks=callbacks,
-            loggers=make_loggers(job),
             device=recipe.numerics.device,
             precision=recipe.numerics.precision,
             deterministic_mode=recipe.numerics.deterministic,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,6 +23,7 @@ from streamer import Catalog, SnapshotLoader
 from streamer.catalog.manifest import Snapshot
 from streamer.errors import PhasemixError
 from streamer.packing.tokenizer import end_of_document_id
+from streamer.reading.snapshot_loader import Batch
 from training.errors import HeldoutError
 from training.phases.phase import Heldout
 
@@ -40,6 +41,11 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def bits_per_byte(self) -> float | None:
         return self.nats / math.log(2) / self.text_bytes if self.text_bytes else None
+
+    @property
+    def loss(self) -> float | None:
+        """Nats a predicted token."""
+        return self.nats / self.tokens if self.tokens else None
 
 
 def check_heldout(catalog: Catalog, settings: Heldout, *, tokenizer: str | None) -> bool:
@@ -81,42 +87,53 @@ def describe(snapshot: Snapshot) -> str:
     return f"seq_len {snapshot.seq_len}, {snapshot.dtype}, tokenizer {snapshot.tokenizer}"
 
 
-def measure(
-    root: str, settings: Heldout, score: Score, *, tokenizer: str | None, rank: int = 0, world_size: int = 1
-) -> dict[str, Totals]:
-    """Sums by stream over this rank's part of the samples, evenly spread over the streams; {} when no stream matches.
+class Samples(NamedTuple):
+    """A rank's part of the held-out samples, and `nothing`, (1, seq_len), a row of the same kind that is none of them.
+
+    `streams`: names by the index in an origin; `lengths`: bytes of each token id; `end`: the id behind each document.
+    """
+
+    batches: list[Batch]
+    streams: list[str]
+    lengths: npt.NDArray[np.int64]
+    end: int
+    nothing: npt.NDArray[Any]
+
+
+def load(root: str, settings: Heldout, *, tokenizer: str | None, rank: int = 0, world_size: int = 1) -> Samples | None:
+    """Reads this rank's part of the samples, which are spread evenly over the streams; None when no stream matches.
 
     Raises: HeldoutError as `check_heldout`; StreamError, PartError, StoreError for samples that cannot be read.
     """
     catalog = Catalog(root)
     if not check_heldout(catalog, settings, tokenizer=tokenizer):
-        return {}
-    loader = SnapshotLoader(root, settings.streams, batch_rows=settings.batch_samples)
+        return None
+    samples = SnapshotLoader(root, settings.streams).samples
+    stride, rows = -(-samples // max(settings.max_samples, 1)), settings.batch_samples
+    loader = SnapshotLoader(root, settings.streams, rank, world_size, batch_rows=rows, stride=stride)
     loaded = catalog.load_tokenizer(loader.schema.tokenizer)
-    lengths, end = bytes_of_tokens(loaded), end_of_document_id(loaded)
-    stride = -(-loader.samples // max(settings.max_samples, 1))
+    nothing = np.zeros((1, loader.schema.seq_len or 1), np.int64)
+    return Samples(list(loader), loader.streams, bytes_of_tokens(loaded), end_of_document_id(loaded), nothing)
+
+
+def measure(samples: Samples, score: Score, *, calls: int = 0) -> dict[str, Totals]:
+    """Sums by stream over a rank's samples. `score` is called for each batch, and for nothing until there were `calls`."""
     totals: dict[str, Totals] = {}
-    first = 0
-    for batch in loader:
-        places = np.arange(first, first + len(batch.tokens))
-        first += len(batch.tokens)
-        chosen = (places % stride == 0) & (places // stride % world_size == rank)
-        if not chosen.any():
-            continue
-        rows, streams = batch.tokens[chosen], batch.origin["stream"][chosen]
-        kept = ~padding(rows, end)[:, 1:]
+    for batch in samples.batches:
+        rows, of_rows = batch.tokens, batch.origin["stream"]
+        kept = ~padding(rows, samples.end)[:, 1:]
         if batch.redacted is not None:
-            kept &= ~batch.redacted[chosen][:, 1:]
+            kept &= ~batch.redacted[:, 1:]
         nats = np.where(kept, score(rows), 0.0).sum(axis=1)
-        text_bytes = np.where(kept, lengths[rows[:, 1:]], 0).sum(axis=1)
-        for stream in np.unique(streams).tolist():
-            here, name = streams == stream, loader.streams[stream]
-            before = totals.get(name, Totals())
-            totals[name] = Totals(
-                nats=before.nats + float(nats[here].sum()),
-                text_bytes=before.text_bytes + int(text_bytes[here].sum()),
-                tokens=before.tokens + int(kept[here].sum()),
+        text_bytes = np.where(kept, samples.lengths[rows[:, 1:]], 0).sum(axis=1)
+        for stream in np.unique(of_rows[kept.any(axis=1)]).tolist():
+            here, name = of_rows == stream, samples.streams[stream]
+            found = Totals(
+                nats=float(nats[here].sum()), text_bytes=int(text_bytes[here].sum()), tokens=int(kept[here].sum())
             )
+            totals[name] = add(totals.get(name, Totals()), found)
+    for _ in range(calls - len(samples.batches)):
+        score(samples.nothing)
     return totals
 
 

@@ -6,6 +6,7 @@ Always holds: no checkpoint has weights that are not numbers. The trace is on th
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,15 @@ FORMAT = "divergence/1"
 REMEDY = "leave them out with `phasemix runs fork`, or lower the learning rate, and go on from the last checkpoint"
 
 
-def stop_at(job: Job, folder: Path, *, step: int, batch: int, loss: float, rows: list[torch.Tensor]) -> None:
+def stop_at(job: Job, folder: Path, *, step: int, batch: int, found_wrong: str, rows: list[torch.Tensor]) -> None:
     """Writes `diverged-step-NNNNNNNN.json`: run, step, batch, and each row with its documents and its mean loss.
 
-    Args: step, from 0; batch, its number in the run; rows, this rank's row losses by microbatch. Every rank must call this.
+    Args: step, from 0; batch, its number in the run; found_wrong, what of the step is no number, unless a row's loss is
+    none; rows, this rank's row losses by microbatch. Every rank must call this.
     Raises: DivergenceError, always.
     """
     losses = [loss for part in ranks.gather([row for part in rows for row in part.tolist()]) for loss in part]
+    wrong = next((f"the loss of step {step} is {loss}" for loss in losses if not math.isfinite(loss)), found_wrong)
     path = folder / f"diverged-step-{step:08d}.json"
     if ranks.rank() == 0:
         found: dict[str, Any] = {"format": FORMAT, "run": job.run, "step": step, "batch": batch}
@@ -40,11 +43,13 @@ def stop_at(job: Job, folder: Path, *, step: int, batch: int, loss: float, rows:
             ]
         except PhasemixError as error:
             found["not_traced"] = str(error)
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))
+        with path.open("wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(found), indent=1))
+            file.flush()
+            os.fsync(file.fileno())
     ranks.barrier()
     raise DivergenceError(
-        f"the loss of step {step} is {loss}: the rows of batch {batch} of run {job.run} and their documents are in {path}; "
-        f"look at them, {REMEDY}"
+        f"{wrong}: the rows of batch {batch} of run {job.run} and their documents are in {path}; look at them, {REMEDY}"
     )
 
 

@@ -10,24 +10,27 @@ from collections.abc import Callable
 
 from streamer import background
 from streamer.commands.progress_line import remaining
+from training.measures.speed import Rates
 
 
 class Progress:
     """Decides which steps get a line, and writes it; times are monotonic seconds."""
 
-    def __init__(self, *, num_steps: int, start_step: int, tokens_per_step: int, now: float, every_s: float = 2.0) -> None:
-        self._num_steps, self._start_step, self._tokens_per_step = num_steps, start_step, tokens_per_step
+    def __init__(self, *, num_steps: int, start_step: int, now: float, every_s: float = 2.0) -> None:
+        self._num_steps, self._start_step = num_steps, start_step
         self._began, self._every_s, self._last = now, every_s, float("-inf")
 
-    def line(self, step: int, loss: float, now: float) -> str | None:
-        """The line after step `step` (counted from 1), or None when it is too soon for one."""
+    def line(self, step: int, loss: float, rates: Rates, now: float) -> str | None:
+        """The line after step `step` (counted from 1), or None when it is too soon for one. `rates`: of all steps so far."""
         if step < self._num_steps and now - self._last < self._every_s:
             return None
         self._last = now
         steps_per_s = (step - self._start_step) / max(now - self._began, 1e-9)
         left_s = (self._num_steps - step) / max(steps_per_s, 1e-9)
-        tokens_per_s = steps_per_s * self._tokens_per_step
-        return f"step {step}/{self._num_steps}  loss {loss:.4f}  {tokens_per_s:,.0f} tokens/s  {remaining(left_s)} left"
+        used = "" if rates.mfu is None else f"  MFU {rates.mfu:.1%}"
+        waits = f"  {rates.wait_share:.0%} waiting for batches" if rates.wait_share >= 0.01 else ""
+        speed = f"{rates.tokens_per_s:,.0f} tokens/s{used}{waits}"
+        return f"step {step}/{self._num_steps}  loss {loss:.4f}  {speed}  {remaining(left_s)} left"
 
 
 class Stall:

@@ -7,26 +7,19 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from streamer.errors import PhasemixError
-from training.evaluation.heldout import Totals, measure, merge
 from training.loading.loader import MixedLoader
+from training.measures import heldout_losses
+from training.measures.heldout_losses import LogitsOf
 from training.measures.shares import StreamShare
 from training.measures.steps_log import read_steps
 from training.measures.watch import StepWatch
-from training.model.llama import token_losses
 from training.phases.job import Job
 from training.processes import ranks
-
-LogitsOf = Callable[[torch.Tensor], torch.Tensor]  # of int64 ids (rows, seq_len) on the training's device
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +27,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     `ended`: why the run stopped before the horizon, if it did; `not_evaluated`: why there are no held-out figures, if the
     held-out streams could not be evaluated; `final_loss` in nats a token, of the last step that the model was trained for.
+    `tokens_per_s`, `wait_share` (the part of a step in which the slowest rank waited for its batch), `mfu` (model FLOPs
+    utilisation) and `wall_s` are of the steps since the training was started or resumed last.
     """
 
     phase: str
@@ -49,36 +44,19 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     ended: str | None
     not_evaluated: str | None
     wall_s: float
+    tokens_per_s: float | None
+    wait_share: float | None
+    mfu: float | None
 
 
 def take_over_logs(folder: Path, job: Job) -> None:
     """A fork that begins with a checkpoint of its parent begins with the parent's lines too; later ones are cut off."""
     source = Path(job.resume).parent if job.resume is not None else folder
-    for name in ("steps.jsonl", "shares.jsonl"):
+    for name in ("steps.jsonl", "shares.jsonl", heldout_losses.NAME):
         if source != folder and (source / name).exists():
             aside = folder / f".{name}"
             shutil.copyfile(source / name, aside)
             aside.replace(folder / name)
-
-
-def evaluate(job: Job, logits_of: LogitsOf, device: torch.device) -> tuple[dict[str, Totals], str | None]:
-    """Held-out sums by stream, over all ranks; or none, and why. A model is not lost to streams that cannot be read."""
-
-    def score(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        ids = torch.from_numpy(rows).to(device).to(torch.int64)
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "amp_bf16"):
-            losses = token_losses(logits_of(ids), ids)
-        return losses.double().cpu().numpy()
-
-    precision, rank, world_size = job.recipe.numerics.precision, ranks.rank(), ranks.world_size()
-    mine: dict[str, Totals] | str
-    try:
-        mine = measure(job.root, job.recipe.heldout, score, tokenizer=job.tokenizer, rank=rank, world_size=world_size)
-    except PhasemixError as error:
-        mine = str(error)
-    found: list[dict[str, Totals] | str] = ranks.gather(mine)
-    faults = [one for one in found if isinstance(one, str)]
-    return ({}, faults[0]) if faults else (merge([one for one in found if not isinstance(one, str)]), None)
 
 
 def finish(
@@ -89,19 +67,16 @@ def finish(
     logits_of: LogitsOf,
     *,
     steps: int,
-    device: torch.device,
     began: float,
 ) -> Result | None:
     """Evaluates the model that was trained for `steps` steps and writes `result.json`. Returns None on ranks above 0.
 
     Args: began, in monotonic seconds.
     """
-    heldout, not_evaluated = evaluate(job, logits_of, device)
-    if not_evaluated is not None:
-        watch.say(f"the held-out streams were not evaluated: {not_evaluated}")
+    heldout, not_evaluated = watch.evaluate(steps, model, logits_of)
     if ranks.rank():
         return None
-    folder, streams = Path(job.save_folder), watch.shares.table(steps)
+    folder, streams, rates = Path(job.save_folder), watch.shares.table(steps), watch.rates()
     losses = {line.step: line.loss for line in read_steps(folder / "steps.jsonl")}
     result = Result(
         phase=job.phase,
@@ -112,14 +87,14 @@ def finish(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         final_loss=losses.get(steps - 1),  # a kill may have left lines of steps that the checkpoint does not have
         heldout_bits_per_byte=heldout["all"].bits_per_byte if heldout else None,
-        heldout={
-            name: {"bits_per_byte": totals.bits_per_byte, "text_bytes": totals.text_bytes, "tokens": totals.tokens}
-            for name, totals in heldout.items()
-        },
+        heldout=heldout_losses.figures(heldout),
         streams=streams,
         ended=str(loader.ended) if loader.ended is not None else None,
         not_evaluated=not_evaluated,
         wall_s=round(time.monotonic() - began, 1),
+        tokens_per_s=None if rates is None else rates.tokens_per_s,
+        wait_share=None if rates is None else rates.wait_share,
+        mfu=None if rates is None else rates.mfu,
     )
     aside = folder / ".result.json"
     aside.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1))

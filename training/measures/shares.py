@@ -63,13 +63,6 @@ class Shares:
             for row, count in zip(use, counts, strict=True)
         ]
 
-    def cut(self, step: int) -> None:
-        """Drops the lines of steps after `step`, from which a training goes on."""
-        if self._path.exists():
-            whole = self._path.read_bytes().split(b"\n")[:-1]
-            kept = [line for line in whole if msgspec.json.decode(line)["step"] <= step]
-            self._path.write_bytes(b"".join(line + b"\n" for line in kept))
-
     def write(self, step: int) -> None:
         """Appends the table to the file."""
         with self._path.open("ab") as file:

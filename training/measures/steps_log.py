@@ -51,6 +51,15 @@ def read_steps(path: Path) -> list[StepLine]:
     return [msgspec.json.decode(line, type=StepLine) for line in path.read_bytes().split(b"\n")[:-1]]
 
 
+def cut_lines(path: Path, step: int) -> None:
+    """Drops what a file of a line for some of the steps, each with its `step`, says of later ones and of half a line."""
+    if path.exists():
+        lines = path.read_bytes().split(b"\n")[:-1]
+        aside = path.with_name(f".{path.name}")
+        aside.write_bytes(b"".join(line + b"\n" for line in lines if msgspec.json.decode(line)["step"] <= step))
+        aside.replace(path)
+
+
 def digest_origin(rows: list[bytes]) -> str:
     """xxh3 of the origins of a global batch, the ranks' rows in their order."""
     return xxhash.xxh3_64_hexdigest(b"".join(rows))

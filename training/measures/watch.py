@@ -8,8 +8,10 @@ Always holds:
 from __future__ import annotations
 
 import math
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,24 +23,28 @@ import torch
 from mixer.client.client import MixerClient
 from mixer.ledger.reports import Report
 from mixer.runs.runs import Runs
+from streamer.documents.languages import LANGUAGES
+from training.evaluation.heldout import Totals
 from training.loading.loader import MixedLoader
+from training.measures import heldout_losses
+from training.measures.curves import Curves, open_curves
 from training.measures.divergence import stop_at
+from training.measures.heldout_losses import LogitsOf
 from training.measures.progress import Progress, Stall
 from training.measures.shares import Shares
-from training.measures.steps_log import StepLine, StepsLog, digest_origin
+from training.measures.speed import Rates, Speed, peak_flops
+from training.measures.steps_log import StepLine, StepsLog, cut_lines, digest_origin
 from training.measures.stream_losses import ReportWriter, StreamLosses
 from training.phases.job import Job
 from training.phases.run_binding import refuse_ids
 from training.processes import ranks
 
-LogMetrics = Callable[[Mapping[str, float]], None]
-
 
 class StepWatch:
     """Measures a training. Every rank has one and calls the same methods; the first rank writes.
 
-    Of each step: `wait`, `go_on` with the batch, `take_losses` of each microbatch, `end_step`, and before a checkpoint
-    `wait_for_reports`. `log_metrics` takes what belongs to the step that has just ended; None leaves it out.
+    Of each step: `wait`, `go_on` with the batch, `begin_step`, `take_losses` of each microbatch, `check_gradients`,
+    `end_step`, `evaluate_in_between`, and before a checkpoint `wait_for_reports`.
     """
 
     def __init__(self, job: Job, loader: MixedLoader) -> None:
@@ -46,12 +52,15 @@ class StepWatch:
         self.shares = Shares(job.root, job.run, self._folder / "shares.jsonl")
         self._log: StepsLog | None = None
         self._progress: Progress | None = None
+        self._speed: Speed | None = None
+        self._curves: list[Curves] = []
         self._stall = Stall(self.say)
         self._losses, self._writer = StreamLosses(ranks.all_reduce), ReportWriter(report_to(job), self.say)
         self._rows: list[torch.Tensor] = []
         self._origin: list[bytes] = []
         self._streams: npt.NDArray[Any] = np.zeros(0, np.int32)
-        self._learning_rate, self._batch, self._reported = 0.0, 0, 0
+        self._learning_rate, self._step, self._batch, self._reported = 0.0, 0, 0, 0
+        self._asked_s = self._waited_s = 0.0
 
     def is_left_to_train(self) -> bool:
         """Whether steps are left, with a line that says so."""
@@ -62,37 +71,41 @@ class StepWatch:
         self.say(f"run {self._job.run} is trained to step {resumed} already, the horizon is {num_steps}: evaluating it")
         return False
 
-    def begin(self, step: int) -> None:
-        """The training begins after `step` steps: later lines, of a training that was killed, are cut off."""
-        self._reported = self._loader.step
+    def begin(self, step: int, device: torch.device) -> None:
+        """The training begins after `step` steps: later lines, of a training that was killed, are cut off.
+
+        Raises: LoggerError for a tool of `[loggers]` that cannot start.
+        """
+        self._step, self._reported = step, self._loader.step
         if ranks.rank() == 0:
             self._log = StepsLog(self._folder / "steps.jsonl", start_step=step)
-            self.shares.cut(step)
-        batch = self._job.recipe.batch
-        self._progress = Progress(
-            num_steps=self._job.num_steps,
-            start_step=step,
-            tokens_per_step=batch.global_batch * batch.seq_len,
-            now=time.monotonic(),
-        )
+            for name in ("shares.jsonl", heldout_losses.NAME):
+                cut_lines(self._folder / name, step)
+            self._curves = open_curves(self._job)
+        peak = peak_flops(self._job.recipe.numerics, device)
+        self._speed = Speed(self._job.recipe, peak_flops=None if peak is None else peak * ranks.world_size())
+        self._progress = Progress(num_steps=self._job.num_steps, start_step=step, now=time.monotonic())
 
     def wait(self) -> None:
         """The trainer asks for its next batch."""
+        self._asked_s = time.monotonic()
         self._stall.begin()
 
     def go_on(self) -> None:
         """The trainer waits no longer."""
         self._stall.end()
+        self._waited_s = time.monotonic() - self._asked_s
 
     def begin_step(self, batch: dict[str, torch.Tensor], learning_rate: float) -> None:
         """Takes `origin` out of this rank's batch. Raises: RecipeError for ids that the model does not have."""
         if self._job.tokenizer is None:  # then nothing but the batch itself says which ids there are
             highest = int(batch["input_ids"].cpu().numpy().max())
             refuse_ids(self._job.run, f"batch {self._loader.step - 1}", highest, self._job.recipe.model.vocab_size)
-        found = ranks.gather((batch.pop("origin").cpu().numpy().tobytes(), batch["stream"].cpu().numpy().tobytes()))
-        self._batch = self._loader.step - 1
-        self._origin = [origin for origin, _ in found]
-        self._streams = np.frombuffer(b"".join(streams for _, streams in found), np.int32)
+        origin, streams = (tensor.cpu().numpy().tobytes() for tensor in (batch.pop("origin"), batch["stream"]))
+        found = ranks.gather((origin, streams, self._waited_s))
+        self._batch, self._waited_s = self._loader.step - 1, max(waited_s for _, _, waited_s in found)
+        self._origin = [origin for origin, _, _ in found]
+        self._streams = np.frombuffer(b"".join(streams for _, streams, _ in found), np.int32)
         self._learning_rate, self._rows = learning_rate, []
 
     def take_losses(self, streams: torch.Tensor, rows: torch.Tensor) -> None:
@@ -100,32 +113,50 @@ class StepWatch:
         self._losses.add(streams, rows)
         self._rows.append(rows.detach())
 
-    def end_step(self, step: int, loss: float, *, is_last: bool, log_metrics: LogMetrics | None) -> None:
+    def check_gradients(self, norm: float) -> None:
+        """Before a step changes the weights: the norm of its gradients over all ranks. Raises: DivergenceError."""
+        self._check(f"the norm of the gradients of step {self._step}", norm)
+
+    def _check(self, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            wrong = f"{what} is {value}"
+            stop_at(self._job, self._folder, step=self._step, batch=self._batch, found_wrong=wrong, rows=self._rows)
+
+    def end_step(self, step: int, loss: float, *, is_last: bool) -> None:
         """After `step` steps, of which the last had that mean loss over all ranks. Raises: DivergenceError."""
-        if not math.isfinite(loss):
-            stop_at(self._job, self._folder, step=step - 1, batch=self._batch, loss=loss, rows=self._rows)
+        self._check(f"the loss of step {self._step}", loss)
+        assert self._progress is not None
+        assert self._speed is not None
+        self._step, now = step, time.monotonic()
+        rates, so_far = self._speed.add(now - self._asked_s, self._waited_s)
+        self._curve({"loss/train/total": loss, "learning_rate": self._learning_rate, **rates.metrics()})
         every_steps = (self._job.recipe.reports.every_steps, self._job.recipe.checkpoints.every_steps)
         is_reported = is_last or any(step % steps == 0 for steps in every_steps)
         if is_reported:
-            self.report(log_metrics)
+            self.report()
         self.shares.count(self._streams)
         if self._log is not None:
             origin, rate = digest_origin(self._origin), self._learning_rate
             self._log.append(StepLine(step=step - 1, batch=self._batch, loss=loss, learning_rate=rate, origin=origin))
-        assert self._progress is not None
-        line = self._progress.line(step, loss, time.monotonic())
+        line = self._progress.line(step, loss, so_far, now)
         if line is not None:
             self.say(line)
         if ranks.rank() == 0 and step % self._job.recipe.checkpoints.every_steps == 0:
             self.shares.write(step)
-        if ranks.rank() == 0 and log_metrics is not None:
-            log_metrics({"learning_rate": self._learning_rate})
-            if is_reported:
-                for row in self.shares.table(step):
-                    targets = {f"shares/target/{row.stream}": row.target_share}
-                    log_metrics({**targets, f"shares/realised/{row.stream}": row.realised_share})
+        if self._curves and is_reported:
+            for row in self.shares.table(step):
+                shares = {
+                    f"shares/target/{row.stream}": row.target_share,
+                    f"shares/realised/{row.stream}": row.realised_share,
+                }
+                self._curve({**shares, f"passes/{row.stream}": row.passes})
 
-    def report(self, log_metrics: LogMetrics | None = None) -> None:
+    def _curve(self, metrics: Mapping[str, float]) -> None:
+        """Sends values to the tools of `[loggers]`; only the first rank has any."""
+        for curves in self._curves:
+            curves.add(metrics, self._step)
+
+    def report(self) -> None:
         """Reports the losses of each stream since the last report; every rank must ask."""
         step = self._loader.step
         if step == self._reported:
@@ -134,10 +165,33 @@ class StepWatch:
         if ranks.rank() == 0:
             streams = self._loader.names(len(losses))
             self._writer.write(self._reported, step, streams, samples, losses)
-            if log_metrics is not None:
-                by_stream = zip(streams, losses, strict=False)
-                log_metrics({f"loss/{stream}": loss for stream, loss in by_stream if loss is not None})
+            if self._curves:
+                self._curve(curves_of(streams, samples, losses))
         self._reported = step
+
+    def evaluate_in_between(self, step: int, model: torch.nn.Module, logits_of: LogitsOf) -> None:
+        """Evaluates the model after `step` steps if the recipe asks for it; behind the last step `finish` does."""
+        every_steps = self._job.recipe.heldout.every_steps
+        if every_steps and step % every_steps == 0 and step < self._job.num_steps:
+            self.evaluate(step, model, logits_of)
+
+    def evaluate(self, step: int, model: torch.nn.Module, logits_of: LogitsOf) -> tuple[Mapping[str, Totals], str | None]:
+        """Held-out sums by stream of the model after `step` steps, or none, and why. Every rank must ask."""
+        found, why_not = heldout_losses.evaluate(self._job, model, logits_of)
+        if why_not is not None:
+            self.say(f"the held-out streams were not evaluated after step {step}: {why_not}")
+        if found and self._job.recipe.heldout.every_steps and ranks.rank() == 0:
+            heldout_losses.write(self._folder, step, found)
+            self.say(f"step {step}/{self._job.num_steps}  held-out loss {found['all'].loss or math.nan:.4f}")
+            for stream, totals in found.items():
+                loss, bits = totals.loss, totals.bits_per_byte
+                metrics = {f"heldout_loss/{stream}": loss, f"heldout_bits_per_byte/{stream}": bits}
+                self._curve({name: value for name, value in metrics.items() if value is not None})
+        return found, why_not
+
+    def rates(self) -> Rates | None:
+        """Of the steps since the training began; None without any."""
+        return None if self._speed is None else self._speed.so_far()
 
     def wait_for_reports(self) -> None:
         """Returns once all reports are written, so that a checkpoint never lies before them."""
@@ -154,6 +208,22 @@ class StepWatch:
         self._writer.close()
         if self._log is not None:
             self._log.close()
+        for curves in self._curves:
+            curves.close(sys.exc_info()[0])
+        self._curves = []
+
+
+def curves_of(streams: Sequence[str], samples: list[int], losses: list[float | None]) -> dict[str, float]:
+    """The loss of each stream and of each language, which the second word of a stream's name says."""
+    found, rows, sums = dict[str, float](), defaultdict[str, int](int), defaultdict[str, float](float)
+    for stream, count, loss in zip(streams, samples, losses, strict=False):
+        if loss is not None:
+            found[f"loss/{stream}"] = loss
+            language = stream.split("/")[1]
+            if language in LANGUAGES:
+                rows[language] += count
+                sums[language] += count * loss
+    return found | {f"language_loss/{language}": sums[language] / rows[language] for language in rows}
 
 
 def open_loader(job: Job) -> MixedLoader:

@@ -64,8 +64,8 @@ class MLflow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Loggers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which tools get the curves of a training: the loss and the learning rate of each step, and with each report the loss
-    of each stream and its target and realised share. Each tool is an extra of the installation, named like its key.
+    """Which tools get the curves of a training: loss, learning rate and speed of each step, with each report the loss, the
+    shares and the passes of each stream, and held-out losses. Each tool is an extra of the installation, named like its key.
 
     Attributes:
         tensorboard: TensorBoard's event files: a table, or the folder alone.

@@ -73,6 +73,10 @@ class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     weight_decay: float = 0.0
     clip_norm: float = 1.0
 
+    def arguments(self) -> dict[str, Any]:
+        """All but the clipping, as torch's AdamW calls them."""
+        return {"betas": (self.beta1, self.beta2), "eps": self.epsilon, "weight_decay": self.weight_decay}
+
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a step takes: samples of `seq_len` tokens.
@@ -119,15 +123,18 @@ class Reporting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Heldout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is evaluated after the phase.
+    """What is evaluated after the phase, and during it if that is asked for.
 
     Attributes:
         streams: A glob over the streams that are evaluated. With an empty one nothing is evaluated.
+        every_steps: After how many steps the same evaluation takes place during the training. With 0 it does at the end
+            alone.
         max_samples: How many samples are evaluated at most, spread evenly.
-        batch_samples: How many samples a rank evaluates at once.
+        batch_samples: How many samples a rank evaluates at once, at most as many as `batch.microbatch`.
     """
 
     streams: str = "heldout/*"
+    every_steps: int = 0
     max_samples: int = 1024
     batch_samples: int = 16
 
@@ -143,6 +150,8 @@ class Numerics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             it each does on GPUs with `--trainer torch`, and none with Composer.
         activation_checkpointing: Whether what a layer computed is computed again for the backward pass instead of kept. It
             takes less memory, and the step is the same.
+        peak_flops: The operations a second that a device can do in this number format, for the utilisation (MFU) that is
+            logged. Without it common GPUs are known by name, and of others no utilisation is logged.
     """
 
     precision: Literal["fp32", "amp_bf16"] = "fp32"
@@ -150,6 +159,11 @@ class Numerics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     deterministic: bool = False
     sharded: bool | None = None
     activation_checkpointing: bool = False
+    peak_flops: float | None = None
+
+    def is_sharded(self, *, by: str, on_gpu: bool) -> bool:
+        """Whether several ranks of this trainer, `composer` or `torch`, divide the model."""
+        return (by == "torch" and on_gpu) if self.sharded is None else self.sharded
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -338,6 +352,7 @@ def _check(recipe: Recipe, name: str) -> None:
         "checkpoints.every_steps": (recipe.checkpoints.every_steps, 1),
         "checkpoints.keep": (recipe.checkpoints.keep, 1),
         "reports.every_steps": (recipe.reports.every_steps, 1),
+        "heldout.every_steps": (recipe.heldout.every_steps, 0),
         "heldout.max_samples": (recipe.heldout.max_samples, 1),
         "heldout.batch_samples": (recipe.heldout.batch_samples, 1),
         **{f"{p}.steps": (recipe.num_steps(p), 1) for p in PHASES},
@@ -361,6 +376,8 @@ def check_reals(recipe: Recipe, name: str) -> None:
     """Raises: RecipeError for a number outside what the optimizer, the model and the schedules can use, NaN included."""
     model, optimizer = recipe.model, recipe.optimizer
     positive = {"model.rope_theta": model.rope_theta, "optimizer.clip_norm": optimizer.clip_norm}
+    if recipe.numerics.peak_flops is not None:
+        positive["numerics.peak_flops"] = recipe.numerics.peak_flops
     not_negative = {"optimizer.weight_decay": optimizer.weight_decay, "optimizer.epsilon": optimizer.epsilon}
     below_one = {"model.dropout": model.dropout, "optimizer.beta1": optimizer.beta1, "optimizer.beta2": optimizer.beta2}
     for phase_name in PHASES:

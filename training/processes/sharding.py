@@ -1,26 +1,9 @@
-"""Models that ranks share: brought together again, and what torch makes of the gradients of divided weights (FSDP2)."""
+"""Models that ranks divide (FSDP2): what torch makes of their gradients, and the norm to which these are clipped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import distributed
-
-
-def whole(model: torch.nn.Module, make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
-    """The model with all its weights on each rank, which may then call it any number of times; `make` builds another."""
-    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-    from torch.distributed.fsdp import FSDPModule
-
-    if isinstance(model, torch.nn.parallel.DistributedDataParallel):
-        inner: torch.nn.Module = model.module  # which does not wait for the other ranks when it is called
-        return inner
-    if not any(isinstance(module, FSDPModule) for module in model.modules()):
-        return model
-    found = make()
-    found.load_state_dict(get_model_state_dict(model, options=StateDictOptions(full_state_dict=True)))
-    return found
 
 
 def gradient_excess(device: torch.device) -> float:
@@ -32,3 +15,20 @@ def gradient_excess(device: torch.device) -> float:
     ones = torch.ones(distributed.get_world_size(), device=device)
     distributed.reduce_scatter_tensor(mean, ones, distributed.ReduceOp.AVG)
     return float(mean)
+
+
+def reshard(model: torch.nn.Module) -> None:
+    """Lets each rank keep its own part alone again, after the model was called without a backward pass."""
+    from torch.distributed.fsdp import FSDPModule
+
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
+def clip_gradients(model: torch.nn.Module, norm: float) -> float:
+    """Scales all gradients to that norm where theirs is larger. Returns theirs, which is the same on every rank."""
+    from torch.distributed.tensor import DTensor
+
+    found = torch.nn.utils.clip_grad_norm_(model.parameters(), norm)
+    return float(found.full_tensor() if isinstance(found, DTensor) else found)

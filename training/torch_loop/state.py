@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from training.errors import CheckpointError
 from training.processes import ranks
 
 FORMAT = "torch-state/1"
@@ -30,6 +31,15 @@ def save(
     state = {"state": own, "optimizer": moments, "rng": ranks.gather(random_state()), **more}
     if ranks.rank() == 0:
         torch.save({"trainer": "torch", "format": FORMAT, **state}, path)
+
+
+def check_format(found: dict[str, Any], checkpoint: str) -> None:
+    """Raises: CheckpointError for a checkpoint that another version of this trainer wrote."""
+    if found.get("trainer") == "torch" and found.get("format") != FORMAT:
+        raise CheckpointError(
+            f"checkpoint {checkpoint} has the format {found.get('format')}, but this version of phasemix reads {FORMAT}; go "
+            "on with the version that wrote it"
+        )
 
 
 def load_weights(model: torch.nn.Module, found: dict[str, Any]) -> None:

@@ -9,9 +9,8 @@ Always holds:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -26,9 +25,8 @@ from training.model.llama import logits_of, make_llama, mean_losses, to_model_dt
 from training.phases.job import Job
 from training.processes import ranks
 from training.processes.interrupts import Interrupt
-from training.processes.sharding import gradient_excess, whole
+from training.processes.sharding import clip_gradients, gradient_excess
 from training.torch_loop import state, world
-from training.torch_loop.curves import Curves, open_curves
 
 Batch = dict[str, torch.Tensor]
 
@@ -46,11 +44,6 @@ class LanguageModel(torch.nn.Module):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         return logits_of(self.model, ids)
-
-
-def make_model(job: Job) -> LanguageModel:
-    """The recipe's model with its first weights."""
-    return LanguageModel(make_llama(job.recipe))
 
 
 def train(job: Job) -> Result | None:
@@ -74,29 +67,28 @@ class Training:
         if ranks.rank() == 0:
             files.remove_unfinished(folder)
             take_over_logs(folder, job)
-        self._curves: Curves | None = open_curves(job) if ranks.rank() == 0 else None
         self._loader = open_loader(job)
         rows = self._loader.dataset.global_batch // ranks.world_size()
         self._microbatch = min(recipe.batch.microbatch, rows)
         ranks.say("building the model")
-        model = make_model(job)
+        model = LanguageModel(make_llama(recipe))
         checkpoint = job.resume or job.weights
         found = check_weights(Path(checkpoint), model, resumed_by="torch" if job.resume else None) if checkpoint else None
         self._model = world.spread(model, model.layers(), self._device, recipe.numerics)
         self._gradient_excess = gradient_excess(self._device) if world.is_sharded(self._model) else 1.0
         self._optimizer = torch.optim.AdamW(
-            self._model.parameters(),
-            lr=self._schedule.peak_learning_rate,
-            betas=(recipe.optimizer.beta1, recipe.optimizer.beta2),
-            eps=recipe.optimizer.epsilon,
-            weight_decay=recipe.optimizer.weight_decay,
+            self._model.parameters(), lr=self._schedule.peak_learning_rate, **recipe.optimizer.arguments()
         )
         self._watch = StepWatch(job, self._loader)
         torch.manual_seed(recipe.batch.seed + ranks.rank())
+        if found is not None and checkpoint is not None:
+            state.check_format(found, checkpoint)
         if found is not None and job.resume is None:
             state.load_weights(self._model, found)
         elif found is not None:
             state.load(self._model, self._optimizer, found, seed=recipe.batch.seed)
+            for group in self._optimizer.param_groups:
+                group.update(recipe.optimizer.arguments())
             self._loader.load_state_dict(found["state"]["dataset_state"]["train"])
             self._watch.shares.load_state_dict(found["shares"])
             self._step = self._saved = found["step"]
@@ -105,35 +97,26 @@ class Training:
         """Takes the steps, evaluates the model and writes the result. Raises: KeyboardInterrupt behind a saved step."""
         with closing(self._watch):
             if self._watch.is_left_to_train():
-                self._fit()
-            self._model = whole(self._model, partial(make_model, self._job)).to(self._device).eval()
-            result = finish(
-                self._job,
-                self._watch,
-                self._loader,
-                self._model,
-                self._logits,
-                steps=self._step,
-                device=self._device,
-                began=self._began,
-            )
-        if self._curves is not None:
-            self._curves.close()
-        return result
+                interrupt = Interrupt(ranks.say)
+                interrupt.begin()
+                try:
+                    self._fit(interrupt)
+                finally:
+                    interrupt.end()
+            model, steps = self._model, self._step
+            return finish(self._job, self._watch, self._loader, model, self._logits, steps=steps, began=self._began)
 
-    def _fit(self) -> None:
-        job, interrupt = self._job, Interrupt(ranks.say)
-        log_metrics = None if self._curves is None else self._log_metrics
-        self._watch.begin(self._step)
+    def _fit(self, interrupt: Interrupt) -> None:
+        job = self._job
+        self._watch.begin(self._step, self._device)
         self._model.train()
-        interrupt.begin()
         batches = iter(self._loader)
         while self._step < job.num_steps:
             self._watch.wait()
             batch = next(batches, None)
             self._watch.go_on()
             if batch is None:
-                self._watch.report(log_metrics)
+                self._watch.report()
                 self._save()
                 self._watch.say(str(self._loader.ended))
                 break
@@ -141,14 +124,12 @@ class Training:
             self._step += 1
             is_stopped = interrupt.came()
             is_last = is_stopped or self._step == job.num_steps
-            if self._curves is not None:
-                self._curves.add({"loss/train/total": loss}, self._step - 1)
-            self._watch.end_step(self._step, loss, is_last=is_last, log_metrics=log_metrics)
+            self._watch.end_step(self._step, loss, is_last=is_last)
+            self._watch.evaluate_in_between(self._step, self._model, self._logits)
             if is_last or self._step % job.recipe.checkpoints.every_steps == 0:
                 self._save()
             if is_stopped:
                 raise KeyboardInterrupt
-        interrupt.end()
 
     def _take_step(self, batch: Batch) -> float:
         """Trains on a batch. Returns its mean loss over all ranks."""
@@ -168,7 +149,7 @@ class Training:
                 part = loss * (len(losses) / num_rows)
                 (part / self._gradient_excess).backward()  # type: ignore[no-untyped-call]
             total += part.detach()
-        torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._job.recipe.optimizer.clip_norm)
+        self._watch.check_gradients(clip_gradients(self._model, self._job.recipe.optimizer.clip_norm))
         self._optimizer.step()
         ranks.all_reduce(total, "SUM")
         return float(total) / ranks.world_size()
@@ -179,7 +160,7 @@ class Training:
         return logits
 
     def _synchronised(self, is_last: bool) -> AbstractContextManager[None]:
-        """Gradients go to the other ranks with the last microbatch of a step."""
+        """Where each rank has the whole model, gradients go to the others with a step's last microbatch; else with each."""
         if isinstance(self._model, torch.nn.parallel.DistributedDataParallel) and not is_last:
             return self._model.no_sync()
         return nullcontext()
@@ -205,10 +186,6 @@ class Training:
             shape = msgspec.to_builtins(recipe.model)
             files.publish(aside, target, run=self._job.run, step=self._step, model=shape, keep=recipe.checkpoints.keep)
         ranks.barrier()
-
-    def _log_metrics(self, metrics: Mapping[str, float]) -> None:
-        assert self._curves is not None
-        self._curves.add(metrics, self._step)
 
 
 def microbatches(batch: Batch, size: int) -> Iterator[tuple[Batch, bool]]:

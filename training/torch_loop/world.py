@@ -17,6 +17,7 @@ from torch import distributed
 
 from training.phases.job import Job
 from training.phases.phase import Numerics
+from training.processes.device import choose_device
 
 
 def join_world(job: Job) -> torch.device:
@@ -35,12 +36,6 @@ def join_world(job: Job) -> torch.device:
     return device
 
 
-def choose_device(asked: str | None, local_rank: int) -> torch.device:
-    """The device of a recipe's `numerics.device`; without one CUDA where it is there."""
-    is_gpu = torch.cuda.is_available() if asked is None else asked == "gpu"
-    return torch.device("cuda", local_rank) if is_gpu else torch.device("cpu")
-
-
 def spread(
     model: torch.nn.Module, layers: list[torch.nn.Module], device: torch.device, numerics: Numerics
 ) -> torch.nn.Module:
@@ -48,8 +43,9 @@ def spread(
     model.to(device)
     if not distributed.is_initialized():
         return model
-    is_sharded = device.type == "cuda" if numerics.sharded is None else numerics.sharded
-    return shard(model, layers, device, numerics) if is_sharded else torch.nn.parallel.DistributedDataParallel(model)
+    if numerics.is_sharded(by="torch", on_gpu=device.type == "cuda"):
+        return shard(model, layers, device, numerics)
+    return torch.nn.parallel.DistributedDataParallel(model)
 
 
 def shard(

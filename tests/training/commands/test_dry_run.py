@@ -27,10 +27,11 @@ def tree(root: Path) -> dict[Path, int]:
 
 def test_a_training_is_described_and_nothing_is_written(code_root, capsys):
     before = tree(code_root)
-    assert main([*words(code_root, "--set", "steps=20", "--set", "schedule.warm_up_steps=4")]) == 0
+    more = ["--set", "steps=20", "--set", "schedule.warm_up_steps=4", "--set", "heldout.every_steps=5"]
+    assert main([*words(code_root, *more)]) == 0
     said = capsys.readouterr().out
     assert "run a (new), general: steps 0 to 20, 5,120 tokens, with new weights" in said
-    assert "held-out streams: evaluated at the end" in said
+    assert "held-out streams: evaluated every 5 steps and at the end" in said
     assert "code@1: 5,120 tokens" in said
     assert said.endswith("nothing was written\n")
     assert tree(code_root) == before
@@ -40,10 +41,11 @@ def test_its_json_has_steps_memory_rates_and_the_preview(code_root, capsys):
     assert main([*words(code_root, "--set", "steps=20", "--ranks", "2", "--json")]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["steps"], found["tokens"], found["ranks"], found["run_is"]) == (20, 20 * 8 * 32, 2, "new")
+    assert (found["evaluates"], found["evaluates_every"]) == (True, 0)
     assert found["memory_bytes"] == sum(found["memory"].values())
     assert found["preview"]["tokens"] == found["tokens"]
     steps, rates = zip(*found["learning_rate"], strict=True)
-    assert (steps[0], steps[-1], rates[0]) == (0, 20, 0.0)
+    assert (steps[0], steps[-1], rates[0]) == (0, 19, 0.0)
     assert max(rates) == pytest.approx(3e-3)
 
 
@@ -103,4 +105,5 @@ def test_the_curve_has_both_ends_and_the_peak():
     name, text = read_recipe("paper")
     recipe = load_recipe(text, name=name, phase="general", overrides=[])
     rates = dict(curve(recipe.general.schedule, recipe.num_steps("general")))
-    assert (rates[0], rates[600], rates[recipe.num_steps("general")]) == (0.0, 5.3e-4, pytest.approx(5.3e-5))
+    last = recipe.num_steps("general") - 1
+    assert (max(rates), rates[0], rates[600], rates[last]) == (last, 0.0, 5.3e-4, pytest.approx(5.3e-5))

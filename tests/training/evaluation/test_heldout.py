@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, models
 
 from streamer import Catalog
 from training.errors import HeldoutError
-from training.evaluation.heldout import bytes_of_tokens, check_heldout, measure, merge, padding
+from training.evaluation.heldout import Totals, bytes_of_tokens, check_heldout, load, measure, merge, padding
 from training.phases.phase import Heldout
 
 ROWS = np.arange(20 * 16, dtype=np.uint16).reshape(20, 16)
@@ -21,6 +21,11 @@ def fingerprint(code_root):
 
 def one_bit(rows):
     return np.full((len(rows), rows.shape[1] - 1), math.log(2))
+
+
+def measured(root, settings, **more) -> dict[str, Totals]:
+    samples = load(str(root), settings, **more)
+    return {} if samples is None else measure(samples, one_bit)
 
 
 def test_the_bytes_of_tokens_sum_to_the_bytes_of_their_text(tokenizer, source_text):
@@ -36,7 +41,7 @@ def test_only_end_tokens_behind_an_end_token_are_padding():
 
 
 def test_one_bit_a_token_gives_tokens_over_bytes(code_root, tokenizer, fingerprint):
-    totals = merge([measure(str(code_root), Heldout(), one_bit, tokenizer=fingerprint)])
+    totals = merge([measured(code_root, Heldout(), tokenizer=fingerprint)])
     catalog, lengths = Catalog(code_root), bytes_of_tokens(tokenizer)
     from streamer import SnapshotLoader
 
@@ -48,15 +53,45 @@ def test_one_bit_a_token_gives_tokens_over_bytes(code_root, tokenizer, fingerpri
 
 def test_ranks_share_the_samples_and_sum_to_the_whole(code_root, fingerprint):
     settings = Heldout(max_samples=10, batch_samples=3)
-    parts = [measure(str(code_root), settings, one_bit, tokenizer=fingerprint, rank=rank, world_size=2) for rank in range(2)]
-    whole = merge([measure(str(code_root), settings, one_bit, tokenizer=fingerprint)])
+    parts = [measured(code_root, settings, tokenizer=fingerprint, rank=rank, world_size=2) for rank in range(2)]
+    whole = merge([measured(code_root, settings, tokenizer=fingerprint)])
     assert merge(parts)["all"].text_bytes == whole["all"].text_bytes
     assert merge(parts)["all"].tokens == whole["all"].tokens == 10 * 31
 
 
+@pytest.mark.parametrize(("samples", "world_size"), [(10, 2), (10, 3), (1, 2), (20, 4)])
+def test_ranks_call_the_model_equally_often(code_root, fingerprint, samples, world_size):
+    """Given fewer batches than ranks would need, then some score nothing, which is not counted."""
+    settings, calls, parts = Heldout(max_samples=samples, batch_samples=3), [], []
+    of_ranks = [
+        load(str(code_root), settings, tokenizer=fingerprint, rank=rank, world_size=world_size) for rank in range(world_size)
+    ]
+    most = max(len(one.batches) for one in of_ranks)
+    for one in of_ranks:
+        scored = []
+        parts.append(measure(one, lambda rows, scored=scored: (scored.append(len(rows)), one_bit(rows))[1], calls=most))
+        calls.append(len(scored))
+    assert calls == [most] * world_size
+    assert merge(parts)["all"].tokens == samples * 31
+
+
+def test_samples_are_spread_evenly_over_the_streams(code_root, fingerprint):
+    """Given three streams, of which each seventh sample is read, then they are those of the whole, whatever the shards."""
+    from streamer import SnapshotLoader
+
+    rows = np.concatenate([batch.tokens for batch in SnapshotLoader(code_root, "*/*")])
+    loader = SnapshotLoader(code_root, "*/*", stride=7, batch_rows=4)
+    found = list(loader)
+    np.testing.assert_array_equal(np.concatenate([batch.tokens for batch in found]), rows[::7])
+    origins = np.concatenate([batch.origin for batch in found])
+    whole = np.concatenate([batch.origin for batch in SnapshotLoader(code_root, "*/*")])
+    np.testing.assert_array_equal(origins, whole[::7])
+    assert (len(loader), loader.samples) == (len(found), len(rows[::7]))
+
+
 def test_without_held_out_streams_there_is_no_figure(code_root):
     for glob in ("heldout/rust", ""):
-        assert merge([measure(str(code_root), Heldout(streams=glob), one_bit, tokenizer=None)]) == {}
+        assert merge([measured(code_root, Heldout(streams=glob), tokenizer=None)]) == {}
 
 
 def lossy():
@@ -93,7 +128,7 @@ def test_ids_of_another_tokenizer_than_the_runs_have_no_figure(code_root, finger
     catalog = Catalog(code_root)
     for other in ("bpe-0123456789abcdef", None):
         with pytest.raises(HeldoutError, match="its loss would mean nothing"):
-            measure(str(code_root), Heldout(), one_bit, tokenizer=other)
+            measured(code_root, Heldout(), tokenizer=other)
     catalog.append("bare/go", ROWS, seq_len=16)
     with pytest.raises(HeldoutError, match="bare/go has no tokenizer"):
         check_heldout(catalog, Heldout(streams="bare/*"), tokenizer=None)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from training.model.llama import build_model, token_losses
-from training.phases.estimate import memory, parameters
+from training.phases.estimate import flops_per_token, memory, parameters
 from training.phases.phase import ModelShape, Recipe, load_recipe
 from training.phases.recipe_file import read_recipe
 
@@ -81,6 +81,28 @@ def test_fsdp_divides_what_each_rank_keeps() -> None:
     assert eighth.gradients == whole.gradients // 8
     assert eighth.total < whole.total / 2
     assert memory(recipe(name="paper"), ranks=1).weights == whole.weights
+
+
+def test_the_plain_loop_divides_a_model_on_gpus_that_the_recipe_does_not_say_so_of() -> None:
+    divided = memory(recipe(name="paper"), ranks=8, trainer="torch")
+    assert divided.optimizer == memory(recipe(name="paper"), ranks=8).optimizer // 8
+    assert memory(recipe(name="paper"), ranks=1, trainer="torch") == memory(recipe(name="paper"), ranks=1)
+    for whole in ("numerics.sharded=false", "numerics.device=cpu"):
+        assert memory(recipe(whole, name="paper"), ranks=8, trainer="torch") == memory(recipe(name="paper"), ranks=8)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_operations_of_a_token_are_about_those_of_the_matrices(tied: bool) -> None:
+    """Given torch's own count of a forward and a backward pass, then the formula is as close as norms are small."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    shape = msgspec.structs.replace(SHAPE, tied_embeddings=tied)
+    model = build_model(shape, seq_len=64, seed=1)
+    model.config._attn_implementation = "eager"  # torch does not count what its fused attention does on CPUs
+    ids = torch.randint(300, (2, 64))
+    with FlopCounterMode(display=False) as counted:
+        model(input_ids=ids, labels=ids).loss.backward()
+    assert flops_per_token(shape, seq_len=64) == pytest.approx(counted.get_total_flops() / ids.numel(), rel=0.05)
 
 
 def test_the_estimate_loads_no_torch() -> None:

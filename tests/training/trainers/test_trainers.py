@@ -11,12 +11,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from train_process import REPOSITORY, Training, environment, start_ranks, train, words
 
 from mixer import Trace
 from mixer.ledger.reports import Reports
 from streamer import Catalog
-from training.checkpoints import files
+from training.checkpoints import files, record
 from training.measures.steps_log import StepLine, read_steps
 
 STILL = ("--set", "model.dropout=0")
@@ -42,7 +44,7 @@ def test_both_trainers_do_the_same_to_the_bit(code_root: Path) -> None:
     assert steps(code_root, "torch") == steps(code_root, "composer")
     plain, composer = result(code_root, "torch"), result(code_root, "composer")
     differing = {key for key in plain if plain[key] != composer[key]}
-    assert differing <= {"run", "wall_s"}
+    assert differing <= {"run", "wall_s", "tokens_per_s", "wait_share"}
     shares = [(code_root / "checkpoints" / run / "shares.jsonl").read_bytes() for run in ("torch", "composer")]
     assert shares[0] == shares[1]
     plain, composer = (
@@ -82,10 +84,11 @@ def test_each_trainer_begins_with_the_others_weights_but_does_not_resume_it(code
 
 @pytest.mark.parametrize("world_size", [1, 2])
 def test_a_loss_that_is_no_number_stops_the_training_with_the_trace_of_its_batch(
-    code_root: Path, trainer: str, world_size: int
+    code_root: Path, tmp_path: Path, trainer: str, world_size: int
 ) -> None:
     """Given a rate that destroys the weights, then what was saved before stays, and the batch's rows are written."""
     large = ["--set", "schedule.kind=constant", "--set", "schedule.peak_learning_rate=1e12", "--set", "steps=20"]
+    large += ["--set", f"loggers.tensorboard={tmp_path / 'curves'}"]
     train(code_root, "a", "--set", "steps=8")
     ranks = start_ranks(words(code_root, "a", *large, "--resume", "--extend"), world_size)
     assert [rank.poll(timeout=100) for rank in ranks] == [2] * world_size, [rank.output() for rank in ranks]
@@ -101,10 +104,82 @@ def test_a_loss_that_is_no_number_stops_the_training_with_the_trace_of_its_batch
     assert {row["loss"] for row in found["rows"]} & {"nan", "inf"}
     assert (found["format"], found["run"]) == ("divergence/1", "a")
     assert len(steps(code_root, "a")) == found["step"]
+    curves = EventAccumulator(str(tmp_path / "curves" / "a"))
+    curves.Reload()
+    assert [event.step for event in curves.Scalars("loss/train/total")] == list(range(9, found["step"] + 1))
     newest = files.latest(folder)
     assert newest is not None
     assert 8 <= newest[0] <= found["step"]
     assert not list(folder.glob(".*"))
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_gradients_that_are_no_numbers_stop_the_training_before_they_change_the_weights(
+    code_root: Path, trainer: str, world_size: int
+) -> None:
+    """Given a loss that is a number and gradients that are none, then their own batch is blamed, and the run can go on."""
+    more = ("--set", "steps=11")
+    train(code_root, "a", *more)
+    folder, whole = code_root / "checkpoints" / "a", steps(code_root, "a")
+    path, good = folder / "step-00000008.pt", (folder / "step-00000008.pt").read_bytes()
+    (folder / "step-00000011.pt").unlink()
+    found = torch.load(path, weights_only=False)
+    found["state"]["model"]["model.model.norm.weight"] *= 1e25  # squares of such gradients are beyond float32
+    torch.save(found, path)
+    bad = path.read_bytes()
+    ranks = start_ranks(words(code_root, "a", *more, "--resume", "--trust", record.digest(path)), world_size)
+    assert [rank.poll(timeout=100) for rank in ranks] == [2] * world_size, [rank.output() for rank in ranks]
+    for rank in ranks:
+        assert "the norm of the gradients of step 8 is inf: the rows of batch 8 of run a" in rank.output()
+        assert "Traceback" not in rank.output()
+    written = json.loads((folder / "diverged-step-00000008.json").read_text())
+    traced = [msgspec.to_builtins(row) for row in Trace(code_root, "a").batch(8)]
+    assert [{**row, "loss": None} for row in written["rows"]] == [{**row, "loss": None} for row in traced]
+    assert all(isinstance(row["loss"], float) for row in written["rows"])
+    assert steps(code_root, "a") == whole[:8]
+    assert files.latest(folder) == (8, path)
+    assert path.read_bytes() == bad
+
+    path.write_bytes(good)
+    train(code_root, "a", *more, "--resume")
+    assert steps(code_root, "a") == whole
+
+
+def test_a_resumed_training_takes_the_optimizers_settings_from_the_recipe(code_root: Path) -> None:
+    """Given other betas, epsilon and weight decay than before, then both trainers go on with them, and keep them."""
+    other = [f"optimizer.{key}" for key in ("beta1=0.5", "beta2=0.6", "epsilon=1e-3", "weight_decay=0.5")]
+    more = [word for setting in other for word in ("--set", setting)]
+    for run in ("composer", "torch"):
+        train(code_root, run, "--trainer", run, "--set", "steps=4")
+        train(code_root, run, "--trainer", run, "--set", "steps=8", *more, "--resume", "--extend")
+    train(code_root, "same", "--trainer", "torch", "--set", "steps=4")
+    train(code_root, "same", "--trainer", "torch", "--set", "steps=8", "--resume", "--extend")
+    assert steps(code_root, "torch") == steps(code_root, "composer")
+    assert steps(code_root, "torch")[:5] == steps(code_root, "same")[:5]
+    assert steps(code_root, "torch")[5:] != steps(code_root, "same")[5:]
+    saved = torch.load(code_root / "checkpoints" / "torch" / "step-00000008.pt", weights_only=False)["optimizer"]
+    (group,) = saved["param_groups"]
+    found = (group["betas"], group["eps"], group["weight_decay"])
+    assert found == ((0.5, 0.6), 1e-3, 0.5)
+
+
+def test_a_checkpoint_of_another_format_is_refused_by_name(code_root: Path) -> None:
+    train(code_root, "a", "--trainer", "torch", "--set", "steps=4")
+    path = code_root / "checkpoints" / "a" / "step-00000004.pt"
+    torch.save({**torch.load(path, weights_only=False), "format": "torch-state/9"}, path)
+    more = ["--set", "steps=6", "--resume", "--extend", "--trust", record.digest(path)]
+    refused = Training(asked(code_root, "a", "torch", *more))
+    assert refused.poll(timeout=100) == 2, refused.output()
+    assert f"{path} has the format torch-state/9, but this version of phasemix reads" in refused.output().splitlines()[-1]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.usefixtures("trainer")
+def test_a_gpu_that_is_not_there_is_one_line(code_root: Path) -> None:
+    refused = Training(words(code_root, "a", "--set", "steps=2", "--set", "numerics.device=gpu"))
+    assert refused.poll(timeout=100) == 2, refused.output()
+    assert 'numerics.device is "gpu", but PyTorch finds no GPU' in refused.output().splitlines()[-1]
+    assert "Traceback" not in refused.output()
 
 
 @pytest.mark.usefixtures("trainer")
@@ -142,6 +217,36 @@ def test_two_ranks_are_killed_and_resumed_by_two_and_by_one(code_root: Path, sha
     assert result(code_root, "killed")["heldout_bits_per_byte"] == pytest.approx(
         result(code_root, "alone")["heldout_bits_per_byte"], rel=1e-4
     )
+
+
+def test_two_ranks_divide_a_model_in_bf16_and_one_or_two_go_on(code_root: Path) -> None:
+    """Given activations that are computed again too, then losses are near those of float32, resumed or not."""
+    more = (*STILL, "--set", "steps=11", "--set", "heldout.every_steps=3")
+    bf16 = (*more, "--set", "numerics.precision=amp_bf16", "--set", "numerics.activation_checkpointing=true")
+    divided = (*bf16, "--set", "numerics.sharded=true")
+    finish(start_ranks(asked(code_root, "a", "torch", *divided), 2))
+    first, figures = steps(code_root, "a"), result(code_root, "a")["heldout"]
+    train(code_root, "exact", *more, "--trainer", "torch")
+    assert [line.loss for line in first] == pytest.approx([line.loss for line in steps(code_root, "exact")], abs=1e-3)
+    assert figures["all"]["loss"] == pytest.approx(result(code_root, "exact")["heldout"]["all"]["loss"], abs=1e-3)
+    assert figures["all"]["loss"] != result(code_root, "exact")["heldout"]["all"]["loss"]
+
+    path = code_root / "checkpoints" / "a" / "step-00000011.pt"
+    path.unlink()
+    finish(start_ranks(asked(code_root, "a", "torch", *divided, "--resume"), 2))
+    assert (steps(code_root, "a"), result(code_root, "a")["heldout"]) == (first, figures)
+    path.unlink()
+    train(code_root, "a", *bf16, "--trainer", "torch", "--resume")
+    assert [line.origin for line in steps(code_root, "a")] == [line.origin for line in first]
+    assert [line.loss for line in steps(code_root, "a")] == pytest.approx([line.loss for line in first], abs=1e-3)
+
+
+def test_composer_says_in_one_line_that_it_computes_in_bf16_on_gpus_alone(code_root: Path) -> None:
+    bf16 = ["--set", "steps=2", "--set", "numerics.device=cpu", "--set", "numerics.precision=amp_bf16"]
+    refused = Training(asked(code_root, "a", "composer", *bf16))
+    assert refused.poll(timeout=100) == 2, refused.output()
+    assert "numerics.precision is amp_bf16, but on the CPU Composer computes in fp32" in refused.output().splitlines()[-1]
+    assert "Traceback" not in refused.output()
 
 
 def finish(ranks: list[Training]) -> None:

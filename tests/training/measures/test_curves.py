@@ -9,9 +9,10 @@ from train_process import train
 
 from streamer.errors import MissingExtraError
 from streamer.extras import EXTRAS, require
-from training.composer.loggers import identity, refusals
 from training.errors import LoggerError
+from training.measures.curves import NOT_MLFLOWS, identity, refusals
 from training.measures.steps_log import read_steps
+from training.measures.watch import curves_of
 
 EVERY = ("--set", "checkpoints.every_steps=4", "--set", "reports.every_steps=3")
 
@@ -31,17 +32,44 @@ def test_tensorboard_has_the_loss_the_shares_and_the_losses_by_stream_across_a_r
     train(code_root, "a", *more, "--set", "steps=14", "--resume", "--extend")
     found, folder = curves(tmp_path / "curves" / "a"), code_root / "checkpoints" / "a"
     lines = read_steps(folder / "steps.jsonl")
-    assert found["loss/train/total"] == [(line.step, pytest.approx(line.loss)) for line in lines]
+    assert found["loss/train/total"] == [(line.step + 1, pytest.approx(line.loss)) for line in lines]
     assert found["learning_rate"] == [(line.step + 1, pytest.approx(line.learning_rate)) for line in lines]
     streams = json.loads((folder / "result.json").read_text())["streams"]
     for row in streams:
         assert [step for step, _ in found[f"loss/{row['stream']}"]] == [3, 4, 6, 8, 9, 12, 14]
         for kind in ("target", "realised"):
             assert found[f"shares/{kind}/{row['stream']}"][-1] == (14, pytest.approx(row[f"{kind}_share"]))
+        assert found[f"passes/{row['stream']}"][-1] == (14, pytest.approx(row["passes"]))
+        assert found[f"language_loss/{row['stream'].split('/')[1]}"] == found[f"loss/{row['stream']}"]
+    assert [step for step, _ in found["speed/tokens_per_s"]] == list(range(1, 15))
+    assert all(0 <= share < 1 for _, share in found["speed/wait_share"])
+    assert "speed/mfu" not in found
+    assert {tag.partition("/")[0] for tag in found} == {
+        "loss", "language_loss", "learning_rate", "shares", "passes", "speed",
+    }  # fmt: skip
     shares = [json.loads(line)["step"] for line in (folder / "shares.jsonl").read_text().splitlines()]
     assert shares == [4, 8, 12]
 
 
+@pytest.mark.usefixtures("trainer")
+def test_steps_that_are_taken_again_are_in_tensorboard_once(code_root, tmp_path):
+    """Given steps behind the checkpoint that a training is resumed from, then TensorBoard shows what was trained last."""
+    more = (*EVERY, "--set", "steps=11", "--set", f"loggers.tensorboard={tmp_path / 'curves'}")
+    train(code_root, "a", *more, "--set", "numerics.peak_flops=1e12", "--set", "heldout.every_steps=2")
+    first, folder = curves(tmp_path / "curves" / "a"), code_root / "checkpoints" / "a"
+    assert {value > 0 for _, value in first["speed/mfu"]} == {True}
+    (folder / "step-00000011.pt").unlink()
+    train(code_root, "a", *more, "--set", "heldout.every_steps=3", "--resume")
+    found = curves(tmp_path / "curves" / "a")
+    for tag in ("loss/train/total", "learning_rate", "speed/tokens_per_s"):
+        assert [step for step, _ in found[tag]] == list(range(1, 12))
+    assert found["loss/train/total"] == first["loss/train/total"]
+    assert [step for step, _ in found["passes/raw/go"]] == [3, 4, 6, 8, 9, 11]
+    assert [step for step, _ in found["heldout_loss/all"]] == [2, 4, 6, 8, 9, 11]
+    assert found["heldout_loss/all"] == found["heldout_loss/heldout/python"]
+
+
+@pytest.mark.usefixtures("trainer")
 def test_wandb_keeps_a_training_in_files_and_a_resumed_one_under_the_same_run(code_root, tmp_path):
     """Given no network, then both trainings lie in files that `wandb sync` sends as one run."""
     pytest.importorskip("wandb", reason="the extra [wandb] is not installed")
@@ -57,10 +85,11 @@ def test_wandb_keeps_a_training_in_files_and_a_resumed_one_under_the_same_run(co
         for row in wandb_rows(path):
             found.setdefault(row["_step"], {}).update(row)
     for line in read_steps(code_root / "checkpoints" / "a" / "steps.jsonl"):
-        assert found[line.step]["loss/train/total"] == pytest.approx(line.loss)
+        assert found[line.step + 1]["loss/train/total"] == pytest.approx(line.loss)
     for row in json.loads((code_root / "checkpoints" / "a" / "result.json").read_text())["streams"]:
         assert found[10][f"shares/realised/{row['stream']}"] == pytest.approx(row["realised_share"])
         assert f"loss/{row['stream']}" in found[9]
+        assert f"passes/{row['stream']}" in found[10]
 
 
 def wandb_rows(path: Path) -> Iterator[dict[str, float]]:
@@ -78,6 +107,7 @@ def wandb_rows(path: Path) -> Iterator[dict[str, float]]:
     store.close()
 
 
+@pytest.mark.usefixtures("trainer")
 def test_mlflow_has_a_training_in_a_folder_and_a_resumed_one_in_the_same_run(code_root, tmp_path):
     pytest.importorskip("mlflow", reason="the extra [mlflow] is not installed")
     from mlflow.tracking import MlflowClient
@@ -89,13 +119,13 @@ def test_mlflow_has_a_training_in_a_folder_and_a_resumed_one_in_the_same_run(cod
     client = MlflowClient(tracking_uri=str(tmp_path / "mlruns"))
     experiment = client.get_experiment_by_name("code-models")
     (run,) = client.search_runs([experiment.experiment_id])
-    assert (run.info.run_name, run.data.tags["team"]) == ("a", "small")
+    assert (run.info.run_name, run.info.status, run.data.tags["team"]) == ("a", "FINISHED", "small")
 
     def curve(name: str) -> list[tuple[int, float]]:
         return sorted((point.step, point.value) for point in client.get_metric_history(run.info.run_id, name))
 
     lines = read_steps(code_root / "checkpoints" / "a" / "steps.jsonl")
-    assert curve("loss/train/total") == [(line.step, pytest.approx(line.loss)) for line in lines]
+    assert curve("loss/train/total") == [(line.step + 1, pytest.approx(line.loss)) for line in lines]
     for row in json.loads((code_root / "checkpoints" / "a" / "result.json").read_text())["streams"]:
         assert [step for step, _ in curve(f"loss/{row['stream']}")] == [3, 4, 6, 8, 9, 10]
         assert curve(f"shares/realised/{row['stream']}")[-1] == (10, pytest.approx(row["realised_share"]))
@@ -108,6 +138,19 @@ def test_what_a_tool_refuses_is_one_line_with_a_remedy(package):
         raise kind("no server")
     with pytest.raises(ZeroDivisionError), refusals():
         _ = 1 / 0
+
+
+def test_names_are_such_as_mlflow_takes():
+    assert NOT_MLFLOWS.sub("_", "loss/scored@hqins/jupyter-notebook/q95") == "loss/scored_hqins/jupyter-notebook/q95"
+
+
+def test_languages_are_the_rows_of_their_streams():
+    streams = ["raw/python", "raw/go", "synthetic/python", "web/en", "raw/rust"]
+    found = curves_of(streams, [3, 1, 1, 5, 0], [2.0, 1.0, 6.0, 4.0, None])
+    assert found == {
+        "loss/raw/python": 2.0, "loss/raw/go": 1.0, "loss/synthetic/python": 6.0, "loss/web/en": 4.0,
+        "language_loss/python": 3.0, "language_loss/go": 1.0,
+    }  # fmt: skip
 
 
 def test_a_run_keeps_its_identity_at_wandb(tmp_path):

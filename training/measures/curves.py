@@ -1,0 +1,144 @@
+"""Where a training's curves go besides its own files: TensorBoard, W&B and MLflow, as the recipe's `[loggers]` table asks.
+
+Always holds: a resumed training goes on in the run that its tool already has, instead of making a second one.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from training.errors import LoggerError
+from training.phases.job import Job
+from training.phases.loggers import MLflow, TensorBoard, WandB
+
+NOT_MLFLOWS = re.compile(r"[^\w\-. :/]")  # what MLflow refuses in a name, such as the @ of a stream's
+
+
+class Curves(Protocol):
+    """One tool. `add` takes values after `step` steps; `close` says why the training ends, if it is no good end."""
+
+    def add(self, metrics: Mapping[str, float], step: int) -> None: ...
+
+    def close(self, error: type[BaseException] | None) -> None: ...
+
+
+def open_curves(job: Job) -> list[Curves]:
+    """The tools of a job, for the first rank alone. Raises: LoggerError."""
+    loggers, found = job.recipe.loggers, list[Curves]()
+    with refusals():
+        if loggers.tensorboard is not None:
+            found.append(TensorBoardCurves(loggers.tensorboard, job))
+        if loggers.wandb is not None:
+            found.append(WandBCurves(loggers.wandb, job))
+        if loggers.mlflow is not None:
+            found.append(MLflowCurves(loggers.mlflow, job))
+    return found
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """While a logger starts: what its package refuses is one line. Raises: LoggerError."""
+    try:
+        yield
+    except Exception as error:
+        package = type(error).__module__.partition(".")[0]
+        if package not in ("wandb", "mlflow"):  # not imported here, so their errors are known by name alone
+            raise
+        remedy = (
+            'set mode = "offline" there to train without it' if package == "wandb" else "name another tracking_uri there"
+        )
+        raise LoggerError(f"[loggers] {package} of the recipe cannot start: {error}; correct this, or {remedy}") from error
+
+
+class TensorBoardCurves:
+    """Event files. What a killed training wrote of steps that are taken again is not shown."""
+
+    def __init__(self, settings: TensorBoard | str, job: Job) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        if isinstance(settings, str):
+            settings = TensorBoard(folder=settings)
+        folder = Path(settings.folder).expanduser() / job.run
+        purge_step = job.resume_step + 1 if job.resume else None
+        self._writer = SummaryWriter(str(folder), purge_step=purge_step)  # type: ignore[no-untyped-call]
+        self._flush_steps, self._flushed = settings.flush_steps, job.resume_step
+
+    def add(self, metrics: Mapping[str, float], step: int) -> None:
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+        if step >= self._flushed + self._flush_steps:
+            self._writer.flush()  # type: ignore[no-untyped-call]
+            self._flushed = step
+
+    def close(self, error: type[BaseException] | None) -> None:
+        self._writer.close()  # type: ignore[no-untyped-call]
+
+
+class WandBCurves:
+    """A run of Weights & Biases."""
+
+    def __init__(self, settings: WandB, job: Job) -> None:
+        import wandb
+
+        folder = Path(settings.folder).expanduser() if settings.folder else Path(job.save_folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        options: dict[str, Any] = {"mode": settings.mode} if settings.mode else {}
+        if settings.mode != "offline":  # there W&B only warns that it cannot ask whether the run exists
+            options["resume"] = "allow"
+        self._run = wandb.init(
+            project=settings.project,
+            entity=settings.entity,
+            group=settings.group,
+            name=settings.name or job.run,
+            tags=settings.tags or None,
+            dir=str(folder),
+            id=identity(Path(job.save_folder) / "wandb_id"),
+            **options,
+        )
+
+    def add(self, metrics: Mapping[str, float], step: int) -> None:
+        self._run.log(dict(metrics), step=step)
+
+    def close(self, error: type[BaseException] | None) -> None:
+        self._run.finish(exit_code=0 if error is None else 1)
+
+
+def identity(path: Path) -> str:
+    """The random name under which W&B knows the run; the first training of a folder chooses it."""
+    if not path.exists():
+        path.write_text(secrets.token_hex(8))
+    return path.read_text()
+
+
+class MLflowCurves:
+    """A run of MLflow, which is found again by its tag `run_name`. Values are sent by a thread of MLflow's."""
+
+    def __init__(self, settings: MLflow, job: Job) -> None:
+        import mlflow
+
+        self._mlflow: Any = mlflow
+        if settings.tracking_uri is not None:
+            mlflow.set_tracking_uri(settings.tracking_uri)
+        if settings.experiment_name is not None:
+            mlflow.set_experiment(settings.experiment_name)
+        known: Any = mlflow.search_runs(filter_string=f'tags.run_name = "{job.run}"', output_format="list")
+        mlflow.start_run(
+            run_id=known[0].info.run_id if known else None,
+            run_name=settings.run_name or job.run,
+            tags={**settings.tags, "run_name": job.run},
+            log_system_metrics=False,
+        )
+
+    def add(self, metrics: Mapping[str, float], step: int) -> None:
+        named = {NOT_MLFLOWS.sub("_", name): value for name, value in metrics.items()}
+        self._mlflow.log_metrics(named, step=step, synchronous=False)
+
+    def close(self, error: type[BaseException] | None) -> None:
+        self._mlflow.flush_async_logging()
+        status = "FINISHED" if error is None else "KILLED" if issubclass(error, KeyboardInterrupt) else "FAILED"
+        self._mlflow.end_run(status)
