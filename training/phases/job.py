@@ -8,7 +8,7 @@ from training.phases.phase import Recipe
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One training. Paths are local.
+    """One training. Paths are local; `save_url`: the folder on a store that what is in `save_folder` is sent to.
 
     `tokenizer`: that of the run's streams, None when they name none. `resume`: the checkpoint to go on from, which has
     `resume_step` steps; `weights`: the checkpoint whose weights a new training starts with.
@@ -21,6 +21,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     recipe: Recipe
     num_steps: int
     save_folder: str
+    save_url: str | None = None
     tokenizer: str | None = None
     weights: str | None = None
     resume: str | None = None
