@@ -76,11 +76,13 @@ class Place:
         Returns: why it must not be loaded; None when it may be. Raises: CheckpointError, StoreError.
         """
         path, stored = files.path_of(self.folder, step), self._stored().get(step)
-        if stored is None or path.exists():
+        called = self.named(path.name)
+        if path.exists():
             fault = record.find_fault(path, named, trusted=trusted)
             if fault is None or stored is None:
                 return fault
-        called = self.named(path.name)
+        if stored is None:
+            return f"checkpoint {called} was removed a moment ago; try again"
         if trusted is None and named is not None and stored.size_bytes != named.size_bytes:
             return record.of_another_size(called, stored.size_bytes, named)
         return self._fetch(stored, path, named, called, trusted) if fetches else None
@@ -98,6 +100,7 @@ class Place:
                 data = source._store.get(name)
                 if data is not None:
                     files.replace(self.folder / name, data)
+                    self._sent[self.folder / name] = version(self.folder / name)
 
     def send(self, *, keep: int, written: int | None = None) -> None:
         """Sends what the folder has and the store has not, then removes all but the newest `keep` checkpoints there.
@@ -138,11 +141,10 @@ class Place:
 
     def _send_changed(self, path: Path) -> None:
         assert self._store is not None
-        stat = path.stat()
-        seen = (stat.st_mtime_ns, stat.st_size)
-        if self._sent.get(path) != seen:
+        found = version(path)
+        if self._sent.get(path) != found:
             self._store.put_file(path.name, path)
-            self._sent[path] = seen
+            self._sent[path] = found
 
     def _fetch(
         self, stored: StoredObject, path: Path, named: record.Saved | None, called: str, trusted: str | None
@@ -170,6 +172,12 @@ class Place:
             raise files.unwritable(self.folder, error) from error
         finally:
             aside.unlink(missing_ok=True)
+
+
+def version(path: Path) -> tuple[int, int]:
+    """What tells a file from what it was before."""
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size
 
 
 def place_at(address: str) -> Place:
