@@ -49,7 +49,7 @@ class Saver:
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
         self._what = ""
-        self._sends = False
+        self._sends = self._is_awaited = False
 
     def __enter__(self) -> Saver:
         return self
@@ -63,7 +63,11 @@ class Saver:
             if self._thread is not None:
                 self._thread.join()
             if self._sends:
-                self._attempt(self._send)
+                self._what = "what the training logged"
+                try:
+                    self._send()
+                except PhasemixError as fault:
+                    ranks.say(one_line(fault))
 
     def begin(self) -> None:
         """When the ranks have met: removes what a killed training left, and fetches what it had logged and sent."""
@@ -115,9 +119,10 @@ class Saver:
             work()
         except background.Stopped:
             raise
-        except Exception as error:  # the trainer's thread raises it
+        except Exception as error:
             self._error, self._sends = error, False
-            ranks.say(one_line(error))
+            if not self._is_awaited:
+                ranks.say(f"the training ends at its next checkpoint: {one_line(error)}")
 
     def _write(self, step: int) -> None:
         """Writes the copy, makes it the checkpoint and sends it."""
@@ -142,7 +147,7 @@ class Saver:
 
     def _settle(self) -> str | None:
         """Waits until nothing is on its way. Returns: what went wrong with it, the same on all ranks."""
-        polls = 0
+        polls, self._is_awaited = 0, True
         while ranks.any_rank(self._thread is not None and self._thread.is_alive()):
             polls += 1
             if polls == POLLS_BEFORE_WORD:
@@ -151,7 +156,7 @@ class Saver:
                 time.sleep(POLL_S)
             else:
                 self._thread.join(POLL_S)
-        error, self._error = self._error, None
+        self._is_awaited, error, self._error = False, self._error, None
         found = ranks.gather(None if error is None else one_line(error))
         if error is not None and not isinstance(error, PhasemixError):
             raise error
