@@ -1,4 +1,4 @@
-"""Where a run's checkpoints lie, and how one becomes the latest.
+"""The files of a run's checkpoints, and how one becomes the latest.
 
 Always holds: a file named `step-NNNNNNNN.pt` was whole when it got its name: it is written aside and synced, its digest goes
 into the run's record (record.py), it is renamed, and then its folder is synced.
