@@ -8,6 +8,7 @@ PhasemixError
    |- CheckpointError     a checkpoint that is missing, damaged, of unknown origin, or in the way
    |- HeldoutError        held-out streams that cannot be evaluated
    |- EvaluationError     a benchmark's file, an environment or a package that answers cannot be checked with
+   |- LostRankError       another process of a training that ended or does not answer
    |- DivergenceError      a loss or weights that are no longer numbers
    |- LoggerError         TensorBoard, W&B or MLflow cannot begin to log the run
 """
@@ -47,6 +48,10 @@ class EvaluationError(TrainingError):
 
 class LoggerError(TrainingError):
     """TensorBoard, W&B or MLflow cannot begin to log the run."""
+
+
+class LostRankError(TrainingError):
+    """Another process of a training that ended or does not answer."""
 
 
 class DivergenceError(TrainingError):

@@ -6,6 +6,7 @@ Always holds:
   then is the answer. When that cannot be learned in time the error is an UnknownOutcomeError.
 
 obstore itself does not retry, because it would not read before it puts again, and because Control-C waits until it returns.
+Who puts large files over what is there may let it (`request_retries`): then one part of a file is sent again, not all.
 
 obstore has threads, which a forked child does not inherit: there every call would wait for ever. A child that was forked
 after its parent used an object store is therefore refused.
@@ -35,6 +36,7 @@ CONNECTION = {
     "timeout": "10m",  # of a whole request: a shard over a slow line
 }
 CHUNK_BYTES = 4 << 20
+LEAST_PART_BYTES, MOST_PARTS = 5 << 20, 9_000  # of a file that is put in parts: S3 takes 10,000
 LISTED = 1000  # keys that one answer of S3 and GCS holds; Azure gives 5,000
 FRESH_S = 1.0  # how long the root's identity is taken to be as it was
 BEHIND_THE_END = "status code: 416"  # of a range of an object that is now shorter
@@ -62,7 +64,7 @@ Stored = list[StoredObject]  # in the class `list` is a method
 class ObjectStore:
     """Objects under a prefix. `config` and `client_options` are obstore's; pickles without connections.
 
-    `noun`: what errors call it.
+    `noun`: what errors call it; `request_retries`: how often obstore repeats a single request that failed.
     """
 
     def __init__(
@@ -73,17 +75,24 @@ class ObjectStore:
         client_options: dict[str, Any] | None = None,
         retry_s: float = RETRY_S,
         noun: str = "root",
+        request_retries: int = 0,
     ) -> None:
         from obstore.exceptions import BaseError
         from obstore.store import from_url
 
         self.url, self._retry_s, self._has_answered = url.rstrip("/"), retry_s, False
         self._noun = noun
-        self._arguments = {"config": config, "client_options": client_options, "retry_s": retry_s, "noun": noun}
+        self._arguments = {
+            "config": config,
+            "client_options": client_options,
+            "retry_s": retry_s,
+            "noun": noun,
+            "request_retries": request_retries,
+        }
         settings: dict[str, Any] = {
             "config": config or {},
             "client_options": {**CONNECTION, **connection_settings(self.url, os.environ), **(client_options or {})},
-            "retry_config": {"max_retries": 0},
+            "retry_config": {"max_retries": request_retries},
         }
         try:
             self._store: Any = from_url(self.url, **settings)
@@ -151,7 +160,8 @@ class ObjectStore:
     def put_file(self, key: str, path: Path) -> None:
         import obstore
 
-        self._call("written", key, lambda: obstore.put(self._store, key, path))
+        chunk_bytes = max(LEAST_PART_BYTES, -(-path.stat().st_size // MOST_PARTS))
+        self._call("written", key, lambda: obstore.put(self._store, key, path, chunk_size=chunk_bytes))
 
     def delete(self, key: str) -> None:
         import obstore

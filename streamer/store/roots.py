@@ -33,12 +33,12 @@ def open_store(root: "str | Path | Store") -> Store:
         raise StoreError(f"root {root} cannot be used: {getattr(error, 'strerror', None) or error}; name another") from error
 
 
-def refuse_secrets(url: str) -> None:
+def refuse_secrets(url: str, noun: str = "root") -> None:
     """Raises: StoreError for an address with a user's name or a query, which would be printed and which obstore ignores."""
     found = urlsplit(url)
     user, _, _ = found.netloc.rpartition("@")  # of abfs it is the container
     if (user and found.scheme != "abfs") or ":" in user or found.query or found.fragment:
         raise StoreError(
-            f"the root has more than scheme://bucket/prefix ({found.scheme}://{found.netloc.rpartition('@')[2]}{found.path} "
-            "and a user, query or fragment); leave that out and put credentials into the environment"
+            f"the {noun} has more than scheme://bucket/prefix ({found.scheme}://{found.netloc.rpartition('@')[2]}"
+            f"{found.path} and a user, query or fragment); leave that out and put credentials into the environment"
         )

@@ -11,75 +11,70 @@ from pathlib import Path
 from typing import NamedTuple
 
 from training.checkpoints import record
-from training.checkpoints.files import saved
+from training.checkpoints.files import path_of
+from training.checkpoints.place import Place
 from training.errors import CheckpointError
 
 Say = Callable[[str], None]
 
 
 class Chosen(NamedTuple):
-    """A checkpoint that may be loaded. `model`: the shape that its record gives; None when a person vouched for it."""
+    """A checkpoint that may be loaded: its file here and as a person finds it. `model`: the shape that its record gives.
+
+    `model` is None when a person vouched for the checkpoint.
+    """
 
     step: int
     path: Path
+    called: str
     model: record.Shape | None
 
 
-def choose(folder: Path, *, trusted: str | None, say: Say, upto: int | None = None) -> Chosen | None:
-    """The newest checkpoint of a run's folder, at most `upto` steps old, that may be loaded; None when there is no file.
+def choose(
+    place: Place,
+    *,
+    trusted: str | None,
+    say: Say,
+    upto: int | None = None,
+    only: int | None = None,
+    fetches: bool = True,
+) -> Chosen | None:
+    """The newest checkpoint of a run that may be loaded, fetched from its store if need be; None when there is none at all.
 
-    `trusted`: a SHA-256 that a person vouches for. Raises: CheckpointError when there are files and none may be loaded.
+    Args: trusted, a SHA-256 that a person vouches for; upto, the most steps; only, these steps alone; fetches, as `bring`.
+    Raises: CheckpointError when there are checkpoints and none may be loaded; StoreError.
     """
-    known, faults = record.read(folder), list[str]()
-    for step, path in reversed(saved(folder)):
-        if upto is not None and step > upto:
+    steps, faults = place.steps(), list[str]()
+    known = place.known() if steps else {}
+    for step in reversed(steps):
+        if (upto is not None and step > upto) or only not in (None, step):
             continue
-        fault = find_fault(path, known.get(step), trusted=trusted)
+        fault, path = place.bring(step, known.get(step), trusted=trusted, fetches=fetches), path_of(place.folder, step)
         if fault is None:
             for passed_over in faults:
                 say(f"{passed_over}. Going on from {path.name}")
             named = known.get(step)
-            return Chosen(step, path, None if named is None else named.model)
+            return Chosen(step, path, place.named(path.name), None if named is None else named.model)
         faults.append(fault)
     if faults:
         raise CheckpointError(faults[0])
     return None
 
 
-def find_fault(path: Path, named: record.Saved | None, *, trusted: str | None) -> str | None:
-    """Why a checkpoint must not be loaded; None when it may be."""
-    record_file = path.parent / record.NAME
-    if trusted is None and named is not None and path.stat().st_size != named.size_bytes:  # found without reading it
-        return (
-            f"checkpoint {path} is damaged: it has {path.stat().st_size:,} bytes, but {record_file} says "
-            f"{named.size_bytes:,}; restore it from a copy, or remove it"
-        )
-    found = record.digest(path)
-    if found == trusted or (named is not None and named.sha256 == found):
-        return None
-    if named is not None:
-        return (
-            f"checkpoint {path} is damaged: its SHA-256 is {found}, but {record_file} says {named.sha256}; restore "
-            "it from a copy, or remove it"
-        )
-    return (
-        f"checkpoint {path} is not loaded, because {record_file} does not name it: this run did not write it. "
-        f"If you know where it comes from, add --trust {found}"
-    )
-
-
-def choose_for_fork(folder: Path, run: str, forks: list[tuple[str, int]], *, trusted: str | None, say: Say) -> Chosen | None:
-    """The newest checkpoint that a fork can begin with, from the folders of its parents, which lie beside its own.
+def choose_for_fork(
+    place: Place, run: str, forks: list[tuple[str, int]], *, trusted: str | None, say: Say, fetches: bool = True
+) -> Chosen | None:
+    """The newest checkpoint that a fork can begin with, of its parents, whose checkpoints lie beside its own.
 
     `forks`: the parents, the nearest first, each with the trained steps up to which the fork is the same. Raises:
-    CheckpointError when all that there are come later, or may not be loaded.
+    CheckpointError when all that there are come later, or may not be loaded; StoreError.
     """
     later: list[str] = []
     for parent, steps in forks:
-        found = choose(folder.parent / parent, trusted=trusted, say=say, upto=steps)
+        found = choose(place.beside(parent), trusted=trusted, say=say, upto=steps, fetches=fetches)
         if found is not None:
             return found
-        later += [f"{parent} after {step}" for step, _ in saved(folder.parent / parent)]
+        later += [f"{parent} after {step}" for step in place.beside(parent).steps()]
     if later:
         raise CheckpointError(
             f"run {run} forked from {forks[0][0]} after {forks[0][1]} trained steps, but its checkpoints come later: "
@@ -98,5 +93,5 @@ def check_shape(chosen: Chosen, shape: record.Shape) -> None:
         asked = ", ".join(str(shape.get(key)) for key in other)
         remedy = " ".join(f"--set model.{key}={str(value).lower()}" for key, value in other.items())
         raise CheckpointError(
-            f"checkpoint {chosen.path} is of a model with {has}, but the recipe asks for {asked}; add {remedy}"
+            f"checkpoint {chosen.called} is of a model with {has}, but the recipe asks for {asked}; add {remedy}"
         )

@@ -25,8 +25,9 @@ from streamer.catalog.registry import require_root
 from streamer.packing.tokenizer import END_OF_DOCUMENT, end_of_document_id
 from streamer.store.directory_store import sync_folder
 from training.checkpoints import record
-from training.checkpoints.choice import Chosen, Say, choose, find_fault
+from training.checkpoints.choice import Say, choose
 from training.checkpoints.files import NAME, NO_ROOM
+from training.checkpoints.place import place_at
 from training.errors import CheckpointError
 from training.loading.position import digest_ledger
 from training.phases.phase import ModelShape
@@ -75,7 +76,8 @@ def export_checkpoint(
 
     Args:
         root: The catalog that the checkpoint's run and tokenizer are under.
-        checkpoint: A file `step-NNNNNNNN.pt`, or a run's folder of checkpoints: then the newest one that may be loaded.
+        checkpoint: A file `step-NNNNNNNN.pt`, or a run's folder of checkpoints: then the newest one that may be loaded. A
+            path, or an address on an object store.
         folder: What is written. It must be absent or empty.
         trusted: The SHA-256 of a checkpoint that the record of its folder does not name, which a person vouches for.
         say: Is told which checkpoints of a folder are passed over, and why.
@@ -86,7 +88,7 @@ def export_checkpoint(
     target = Path(folder).expanduser().absolute()
     check_target(target)
     require_root(str(root))
-    found, catalog = find(Path(checkpoint).expanduser(), trusted, say), Catalog(root)
+    found, catalog = find(str(checkpoint), trusted, say), Catalog(root)
     exported = describe(catalog, found)
     tokenizer = None if exported.tokenizer is None else catalog.load_tokenizer(exported.tokenizer)
     model = load_model(catalog, found, seq_len=exported.seq_len)
@@ -106,35 +108,29 @@ def check_target(target: Path) -> None:
         raise CheckpointError(f"{target} exists and is not an empty folder; name another folder, or remove this one")
 
 
-def find(checkpoint: Path, trusted: str | None, say: Say) -> Found:
-    """The checkpoint that is meant, if it may be loaded. Raises: CheckpointError."""
-    named, chosen = NAME.fullmatch(checkpoint.name), None
-    if checkpoint.is_dir():
-        chosen = choose(checkpoint, trusted=trusted, say=say)
-    elif named is not None and checkpoint.is_file():
-        chosen = Chosen(int(named[1]), checkpoint, None)
-        fault = find_fault(checkpoint, record.read(checkpoint.parent).get(chosen.step), trusted=trusted)
-        if fault is not None:
-            raise CheckpointError(fault)
+def find(checkpoint: str, trusted: str | None, say: Say) -> Found:
+    """The checkpoint that is meant, if it may be loaded. Raises: CheckpointError, StoreError."""
+    folder, _, name = checkpoint.rpartition("/")
+    named = NAME.fullmatch(name)
+    place = place_at(folder or "." if named else checkpoint)
+    chosen = choose(place, trusted=trusted, say=say, only=int(named[1]) if named else None)
     if chosen is None:
         raise CheckpointError(
             f"there is no checkpoint at {checkpoint}; name a file step-NNNNNNNN.pt, or the folder of a run's checkpoints, "
             "by default ROOT/checkpoints/RUN"
         )
-    step, path = chosen.step, chosen.path
-    known = record.read(path.parent)
+    step, path, called, _ = chosen
+    known = place.known()
     if not known:
         raise CheckpointError(
-            f"checkpoint {path} has no {record.NAME} beside it, which says the run and the model's shape; copy it from the "
-            "folder where the checkpoint was written"
+            f"checkpoint {called} has no {record.NAME} beside it, which says the run and the model's shape; copy it from "
+            "the folder where the checkpoint was written"
         )
     line = known.get(step, max(known.values(), key=lambda saved: saved.step))  # all of a run's have one shape
     try:
         shape = msgspec.convert(line.model, ModelShape)
     except msgspec.ValidationError as error:
-        raise CheckpointError(
-            f"{path.parent / record.NAME} has no model's shape: {error}; restore it from a copy"
-        ) from error
+        raise CheckpointError(f"{place.named(record.NAME)} has no model's shape: {error}; restore it from a copy") from error
     sha256 = line.sha256 if trusted is None else record.digest(path)
     return Found(path, sha256, step, line.run, shape)
 

@@ -1,4 +1,4 @@
-"""Where a run's checkpoints lie, and how one becomes the latest.
+"""The files of a run's checkpoints, and how one becomes the latest.
 
 Always holds: a file named `step-NNNNNNNN.pt` was whole when it got its name: it is written aside and synced, its digest goes
 into the run's record (record.py), it is renamed, and then its folder is synced.
@@ -20,32 +20,49 @@ NAME = re.compile(r"step-(\d{8,})\.pt")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def default_folder(root: str, run: str) -> Path:
-    """`ROOT/checkpoints/RUN`. Raises: CheckpointError when the root is not a folder of this machine."""
-    if "://" in root:
-        raise CheckpointError(f"checkpoints cannot be written to {root}; name a local folder with --save-folder")
-    return Path(root).expanduser() / "checkpoints" / run
-
-
-def make_folder(folder: Path) -> None:
-    """Makes the folder and tries whether it can be written. Raises: CheckpointError."""
-    probe = folder / f".probe-{os.getpid()}"
+@contextlib.contextmanager
+def probe(folder: Path) -> Iterator[Path]:
+    """Makes the folder and a file in it, to try whether it can be written. Raises: CheckpointError."""
+    path = folder / f".probe-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
+        path.write_bytes(b"probe")
+        yield path
+        path.unlink()
     except OSError as error:
         raise unwritable(folder, error) from error
+
+
+def check_folder(folder: Path) -> None:
+    """Raises: CheckpointError when a folder that is there, or would be made, cannot be written."""
+    try:
+        place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        number = errno.EACCES if place.is_dir() else errno.ENOTDIR
+        raise unwritable(folder, OSError(number, os.strerror(number)))
 
 
 def unwritable(folder: Path, error: OSError) -> CheckpointError:
     """What is said when checkpoints cannot be written there."""
     if error.errno in NO_ROOM:
-        return CheckpointError(f"{folder} has no room for what training writes; free space, then go on with --resume")
+        return no_room(folder)
     return CheckpointError(
         f"checkpoints cannot be written to {folder}: {error.strerror or error}; name a folder that you may write with "
         "--save-folder"
     )
+
+
+def no_room(folder: Path) -> CheckpointError:
+    return CheckpointError(f"{folder} has no room for what training writes; free space, then go on with --resume")
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Writes a file, which is there whole or as it was."""
+    aside = path.with_name(f".{path.name}")
+    aside.write_bytes(data)
+    aside.replace(path)
 
 
 def path_of(folder: Path, step: int) -> Path:

@@ -41,16 +41,25 @@ def append(folder: Path, saved: Saved) -> None:
         os.fsync(file.fileno())
 
 
-def read(folder: Path) -> dict[int, Saved]:
-    """What the record says, by step; of two lines on one step the later holds. Raises: CheckpointError."""
+def lines(folder: Path) -> list[bytes]:
+    """The lines of the record; none where there is no file. Raises: CheckpointError."""
     try:
-        lines = (folder / NAME).read_bytes().split(b"\n")
+        return [line for line in (folder / NAME).read_bytes().split(b"\n") if line]
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return []
     except OSError as error:
         raise CheckpointError(f"{folder / NAME} cannot be read: {error.strerror}; make it readable") from error
+
+
+def read(folder: Path) -> dict[int, Saved]:
+    """What the record says, by step. Raises: CheckpointError."""
+    return parse(b"\n".join(lines(folder)))
+
+
+def parse(text: bytes) -> dict[int, Saved]:
+    """What a record says, by step; of two lines on one step the later holds."""
     found: dict[int, Saved] = {}
-    for line in filter(None, lines):
+    for line in filter(None, text.split(b"\n")):
         try:
             saved = msgspec.json.decode(line, type=Saved)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -67,3 +76,34 @@ def digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}; restore it from a copy") from error
+
+
+def find_fault(path: Path, named: Saved | None, *, trusted: str | None, called: str | None = None) -> str | None:
+    """Why a checkpoint must not be loaded; None when it may be. `called`: as a person finds it, where that is elsewhere."""
+    called = called or str(path)
+    if trusted is None and named is not None and path.stat().st_size != named.size_bytes:  # found without reading it
+        return of_another_size(called, path.stat().st_size, named)
+    found = digest(path)
+    if found == trusted or (named is not None and named.sha256 == found):
+        return None
+    if named is not None:
+        return (
+            f"checkpoint {called} is damaged: its SHA-256 is {found}, but {beside(called)} says {named.sha256}; restore "
+            "it from a copy, or remove it"
+        )
+    return (
+        f"checkpoint {called} is not loaded, because {beside(called)} does not name it: this run did not write it. "
+        f"If you know where it comes from, add --trust {found}"
+    )
+
+
+def of_another_size(called: str, size_bytes: int, named: Saved) -> str:
+    return (
+        f"checkpoint {called} is damaged: it has {size_bytes:,} bytes, but {beside(called)} says {named.size_bytes:,}; "
+        "restore it from a copy, or remove it"
+    )
+
+
+def beside(called: str) -> str:
+    """The record of a checkpoint."""
+    return f"{called.rpartition('/')[0]}/{NAME}"

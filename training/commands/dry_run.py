@@ -6,7 +6,6 @@ Always holds: nothing is written, and neither Composer nor torch is loaded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -16,6 +15,7 @@ from mixer.preview.previews import Mixtures
 from streamer import Catalog
 from streamer.commands.table import short
 from training.checkpoints.choice import Chosen
+from training.checkpoints.place import Place
 from training.errors import RecipeError
 from training.phases import estimate
 from training.phases.estimate import Memory
@@ -31,7 +31,7 @@ class Checked(NamedTuple):
     catalog: Catalog
     recipe: Recipe
     phase: str
-    folder: Path
+    place: Place
     num_steps: int
     binding: Binding
     horizon: int | None
@@ -102,10 +102,10 @@ def dry_run(checked: Checked, *, ranks: int, trainer: str) -> DryRun:
         memory=needed,
         memory_bytes=needed.total,
         learning_rate=curve(recipe.phase(checked.phase).schedule, checked.num_steps),
-        begins_with=str(chosen.path) if chosen else None,
+        begins_with=chosen.called if chosen else None,
         evaluates=checked.has_heldout,
         evaluates_every=recipe.heldout.every_steps,
-        checkpoints=str(checked.folder),
+        checkpoints=str(checked.place),
         preview=preview,
     )
 

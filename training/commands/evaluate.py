@@ -217,20 +217,20 @@ def find_model(args: argparse.Namespace, closing: contextlib.ExitStack) -> Path:
     """The exported folder that is meant; a checkpoint is exported into a temporary one."""
     from training.errors import EvaluationError
 
-    path = Path(args.model).expanduser()
+    path, is_remote = Path(args.model).expanduser(), "://" in args.model
     if (path / "config.json").is_file():
         return path
-    if not path.exists():
+    if not path.exists() and not is_remote:
         raise EvaluationError(f"{path} does not exist; name a folder of phasemix export, or a checkpoint of a training")
     if args.root is None:
-        raise EvaluationError(f"name the catalog that the run of checkpoint {path} is in with --root")
+        raise EvaluationError(f"name the catalog that the run of checkpoint {args.model} is in with --root")
     from streamer.extras import require
 
     require("evaluate", "train")
     from training.checkpoints.export import export_checkpoint
 
     folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="phasemix-"))) / "model"
-    export_checkpoint(args.root, path, folder, trusted=args.trust, say=say)
+    export_checkpoint(args.root, args.model if is_remote else path, folder, trusted=args.trust, say=say)
     return folder
 
 

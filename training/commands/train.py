@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from training.checkpoints.choice import Chosen
+    from training.checkpoints.place import Place
     from training.commands.dry_run import Checked
     from training.measures.result import Result
     from training.phases.job import Job
@@ -57,7 +58,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         "--trust", metavar="SHA256", help="load a checkpoint that this run did not write, if this is its digest"
     )
     parser.add_argument(
-        "--save-folder", metavar="DIR", help="write checkpoints and logs here (default: ROOT/checkpoints/RUN)"
+        "--save-folder",
+        metavar="DIR",
+        help="write checkpoints and logs here, a folder or an s3, gs or azure address (default: ROOT/checkpoints/RUN)",
     )
     parser.add_argument(
         "--wait", type=float, default=600.0, metavar="SECONDS", help="wait this long for parts (default: 600)"
@@ -88,7 +91,7 @@ def train(args: argparse.Namespace) -> int:
         with sigterm_as_interrupt():
             result = load_trainer(args.trainer)(job)
     except KeyboardInterrupt:
-        say(what_is_kept(args.run_name, job.save_folder))
+        say(what_is_kept(args.run_name, job.save_folder, job.save_url))
         return 130
     if result is not None:
         import msgspec
@@ -124,7 +127,7 @@ def sigterm_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def what_is_kept(run: str, folder: str) -> str:
+def what_is_kept(run: str, folder: str, url: str | None = None) -> str:
     """What an interrupted training leaves, and how to go on."""
     from training.checkpoints import files
 
@@ -132,20 +135,21 @@ def what_is_kept(run: str, folder: str) -> str:
     if newest is None:
         return f"interrupted before the first checkpoint of run {run}; type the same command again to start it"
     step, path = newest
+    also = f" (what was sent to {url} may be older)" if url else ""
     return (
-        f"interrupted; run {run} is kept up to step {step:,} in {path}. Add --resume to the same command to go on from there"
+        f"interrupted; run {run} is kept up to step {step:,} in {path}{also}. Add --resume to the same command to go on "
+        "from there"
     )
 
 
 def prepare(args: argparse.Namespace) -> Job:
     """The job that the arguments ask for. First all is checked, then folder and run are made. Raises: PhasemixError."""
     from streamer.commands.options import person
-    from training.checkpoints import files
     from training.phases.job import Job
     from training.phases.run_binding import make_run
 
     found = check(args)
-    files.make_folder(found.folder)
+    found.place.make()
     info = make_run(
         found.catalog,
         found.binding,
@@ -162,7 +166,8 @@ def prepare(args: argparse.Namespace) -> Job:
         mixture=info.mixture,
         recipe=found.recipe,
         num_steps=found.num_steps if info.num_steps is None else min(found.num_steps, info.num_steps),
-        save_folder=str(found.folder),
+        save_folder=str(found.place.folder),
+        save_url=found.place.url,
         tokenizer=found.binding.tokenizer,
         fill_in=found.binding.fill_in,
         weights=str(found.weights.path) if found.weights else None,
@@ -176,7 +181,7 @@ def prepare(args: argparse.Namespace) -> Job:
 def check(args: argparse.Namespace) -> Checked:
     """All that can be checked of a training without the trainer; nothing is written. Raises: PhasemixError."""
     from streamer import Catalog
-    from training.checkpoints import files
+    from training.checkpoints.place import default_place, place_at
     from training.commands.dry_run import Checked
     from training.evaluation.heldout import check_heldout
     from training.phases.loggers import check_loggers
@@ -187,16 +192,17 @@ def check(args: argparse.Namespace) -> Checked:
     name, text = read_recipe(args.recipe)
     recipe = load_recipe(text, name=name, phase=args.phase, overrides=args.set)
     check_loggers(recipe.loggers)
-    folder = Path(args.save_folder) if args.save_folder else files.default_folder(args.root, args.run_name)
+    place = place_at(args.save_folder) if args.save_folder else default_place(args.root, args.run_name)
     num_steps, catalog = recipe.num_steps(args.phase), Catalog(args.root)
     binding = check_run(catalog, args.run_name, mixture=args.mixture, recipe=recipe)
-    resume, weights = choose_checkpoints(args, folder, exists=binding.info is not None)
+    place.check()
+    resume, weights = choose_checkpoints(args, place, exists=binding.info is not None)
     check_shapes(resume or weights, recipe.model)
     horizon = check_horizon(
-        catalog, binding, num_steps, has_checkpoint=files.latest(folder) is not None, extend=args.extend, phase=args.phase
+        catalog, binding, num_steps, has_checkpoint=bool(place.steps()), extend=args.extend, phase=args.phase
     )
     has_heldout = check_heldout(catalog, recipe.heldout, tokenizer=binding.tokenizer)
-    return Checked(catalog, recipe, args.phase, folder, num_steps, binding, horizon, resume, weights, has_heldout)
+    return Checked(catalog, recipe, args.phase, place, num_steps, binding, horizon, resume, weights, has_heldout)
 
 
 def show_dry_run(args: argparse.Namespace) -> int:
@@ -217,30 +223,30 @@ def show_dry_run(args: argparse.Namespace) -> int:
     return 0
 
 
-def choose_checkpoints(args: argparse.Namespace, folder: Path, *, exists: bool) -> tuple[Chosen | None, Chosen | None]:
-    """The checkpoint to go on from, or the one whose weights to start with, or neither. Raises: CheckpointError."""
-    from training.checkpoints import files
+def choose_checkpoints(args: argparse.Namespace, place: Place, *, exists: bool) -> tuple[Chosen | None, Chosen | None]:
+    """The checkpoint to go on from, or the one whose weights to start with, or neither. Raises: PhasemixError."""
     from training.checkpoints.choice import choose, choose_for_fork
     from training.errors import CheckpointError
     from training.phases.run_binding import forks_of
 
-    newest = files.latest(folder)
-    if newest is not None and not args.resume:
+    steps, fetches = place.steps(), not args.dry_run
+    if steps and not args.resume:
+        copy = f" (here: {place.folder})" if place.url else ""
         raise CheckpointError(
-            f"run {args.run_name} has a checkpoint after step {newest[0]} in {folder}; add --resume, or take another --run"
+            f"run {args.run_name} has a checkpoint after step {steps[-1]} in {place}{copy}; add --resume, or take another "
+            "--run"
         )
-    resume = choose(folder, trusted=args.trust, say=say)
+    resume = choose(place, trusted=args.trust, say=say, fetches=fetches)
     if resume is not None:
         return resume, None
     if args.resume and exists:
         forks = forks_of(args.root, args.run_name)
-        resume = choose_for_fork(folder, args.run_name, forks, trusted=args.trust, say=say)
+        resume = choose_for_fork(place, args.run_name, forks, trusted=args.trust, say=say, fetches=fetches)
     if resume is None and args.from_run:
-        weights = choose(folder.parent / args.from_run, trusted=args.trust, say=say)
+        source = place.beside(args.from_run)
+        weights = choose(source, trusted=args.trust, say=say, fetches=fetches)
         if weights is None:
-            raise CheckpointError(
-                f"--from {args.from_run}: there is no checkpoint in {folder.parent / args.from_run}; train that run first"
-            )
+            raise CheckpointError(f"--from {args.from_run}: there is no checkpoint in {source}; train that run first")
         return None, weights
     return resume, None
 

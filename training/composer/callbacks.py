@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import msgspec
 from composer import Callback, State, Trainer
 from composer.loggers import Logger
-from composer.utils import checkpoint as composer_checkpoint
 from composer.utils import reproducibility
 
-from training.checkpoints import files
+from training.checkpoints.saver import Saver
 from training.composer.language_model import LanguageModel
 from training.loading.loader import MixedLoader
 from training.measures.divergence import check_weights_are_finite
 from training.measures.watch import StepWatch
-from training.phases.job import Job
 from training.phases.phase import Optimizer, Phase
 from training.processes import ranks
 from training.processes.interrupts import Interrupt
@@ -50,9 +46,8 @@ class Restore(Callback):  # type: ignore[misc]
 class Save(Callback):  # type: ignore[misc]
     """Saves a checkpoint every so many steps, at the last one, and where the run ends."""
 
-    def __init__(self, folder: Path, job: Job, watch: StepWatch) -> None:
-        self._folder, self._job, self._watch, self._saved = folder, job, watch, job.resume_step if job.resume else -1
-        self._every_steps = job.recipe.checkpoints.every_steps
+    def __init__(self, saver: Saver, every_steps: int, watch: StepWatch, *, saved: int) -> None:
+        self._saver, self._every_steps, self._watch, self._saved = saver, every_steps, watch, saved
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
         if int(state.timestamp.batch) % self._every_steps == 0 or is_last(state):
@@ -65,13 +60,7 @@ class Save(Callback):  # type: ignore[misc]
         self._saved = step
         check_weights_are_finite(state.model, step)
         self._watch.wait_for_reports()
-        target, recipe = files.path_of(self._folder, step), self._job.recipe
-        aside = target.with_name(f".{target.name}")
-        composer_checkpoint.save_checkpoint(state, str(aside))
-        if ranks.rank() == 0:
-            shape = msgspec.to_builtins(recipe.model)
-            files.publish(aside, target, run=self._job.run, step=step, model=shape, keep=recipe.checkpoints.keep)
-        ranks.barrier()
+        self._saver.save(step, lambda: {"state": state.state_dict(), "rng": reproducibility.get_rng_state()})
 
 
 class StopAtInterrupt(Callback):  # type: ignore[misc]

@@ -22,6 +22,7 @@ from composer.utils import dist, get_device
 from composer.utils.parallelism import FSDP2Config
 
 from training.checkpoints import files
+from training.checkpoints.saver import Saver
 from training.checkpoints.weights import check_weights, safely
 from training.composer.callbacks import Restore, Save, StopAtInterrupt, Watch
 from training.composer.language_model import Clipping, LanguageModel
@@ -58,13 +59,12 @@ def train(job: Job) -> Result | None:
     Raises: PhasemixError for what the run, the catalog or a checkpoint refuses; CheckpointError when nothing more can be
     written to the folder; DivergenceError; KeyboardInterrupt where it was interrupted, behind a step that is saved.
     """
-    folder = Path(job.save_folder)
-    with files.plain_refusals(folder):
-        return train_in(folder, job)
+    with ranks.plain_losses(), files.plain_refusals(Path(job.save_folder)), Saver(job) as saver:
+        return train_in(Path(job.save_folder), job, saver)
 
 
-def train_in(folder: Path, job: Job) -> Result | None:
-    """As `train`, but a disk that refuses a write still raises what it raised."""
+def train_in(folder: Path, job: Job, saver: Saver) -> Result | None:
+    """As `train`, but a disk that refuses a write, or a rank that is lost, still raises what it raised."""
     began = time.monotonic()
     recipe = job.recipe
     if "GROUP_RANK" in os.environ:  # so torchrun calls what Composer looks for when it loads a checkpoint
@@ -76,19 +76,21 @@ def train_in(folder: Path, job: Job) -> Result | None:
         )
     dist.initialize_dist(get_device(recipe.numerics.device))
     if ranks.rank() == 0:
-        files.remove_unfinished(folder)
         take_over_logs(folder, job)
+    saver.begin()
     loader = open_loader(job)
     ranks.say("building the model and the trainer")
     model = LanguageModel(make_llama(recipe))
     watch, stop = StepWatch(job, loader), StopAtInterrupt()
-    restore, save = Restore(recipe.optimizer, recipe.phase(job.phase), job.num_steps), Save(folder, job, watch)
+    restore = Restore(recipe.optimizer, recipe.phase(job.phase), job.num_steps)
+    save = Save(saver, recipe.checkpoints.every_steps, watch, saved=job.resume_step if job.resume else -1)
     trainer = build_trainer(job, model, loader, watch, [restore, stop, Watch(watch, model, loader, save), save])
     restore.trainer = trainer
     try:
         if watch.is_left_to_train():
             trainer.fit()
         if stop.stopped:
+            saver.finish()
             raise KeyboardInterrupt
         trained = trainer.state.model
         steps = int(trainer.state.timestamp.batch)

@@ -9,7 +9,7 @@ from training.phases.phase import Recipe
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One training. Paths are local.
+    """One training. Paths are local; `save_url`: the folder on a store that what is in `save_folder` is sent to.
 
     `tokenizer`: that of the run's streams, None when they name none. `fill_in`: how their documents are told. `resume`:
     the checkpoint to go on from, which has `resume_step` steps; `weights`: the checkpoint with whose weights a new training
@@ -23,6 +23,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     recipe: Recipe
     num_steps: int
     save_folder: str
+    save_url: str | None = None
     tokenizer: str | None = None
     fill_in: FillInTheMiddle | None = None
     weights: str | None = None

@@ -5,11 +5,15 @@ Always holds: without a process group there is one rank, and nothing is sent.
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import distributed
+
+from training.errors import LostRankError
 
 
 def is_one_of_many() -> bool:
@@ -53,6 +57,30 @@ def barrier() -> None:
     """Returns once every rank has come here."""
     if is_one_of_many():
         distributed.barrier()
+
+
+@contextlib.contextmanager
+def plain_losses() -> Iterator[None]:
+    """While ranks train together: one that is lost, or does not answer in time, is one line. Raises: LostRankError."""
+    try:
+        yield
+    except RuntimeError as error:
+        why = find_loss(error) if is_one_of_many() or isinstance(error, distributed.DistError) else None
+        if why is None:
+            raise
+        raise LostRankError(
+            f"another process of the training ended or does not answer, so rank {rank()} ends too ({why}). Look at what the "
+            "others said, then start all of them again with --resume"
+        ) from error
+
+
+def find_loss(error: BaseException | None) -> str | None:
+    """What torch says of a lost connection to another rank, however it was wrapped on the way; None when it says nothing."""
+    while error is not None:
+        if isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error)):
+            return str(error).strip().partition("\n")[0].rpartition("] ")[2]
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def say(text: str) -> None:

@@ -6,7 +6,6 @@ of ranks goes on from it; random states are those of each rank, and count only f
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,10 +16,10 @@ from training.processes import ranks
 FORMAT = "torch-state/1"
 
 
-def save(
-    path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, *, position: dict[str, Any], **more: Any
-) -> None:
-    """Writes a file; the first rank does. Every rank must call this.
+def collect(
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer, *, position: dict[str, Any], **more: Any
+) -> dict[str, Any]:
+    """What a checkpoint holds; whole on the first rank. Every rank must call this.
 
     Args: position, of the loader, which is kept where Composer keeps it; more, plain values to keep beside.
     """
@@ -28,9 +27,8 @@ def save(
 
     weights, moments = get_state_dict(model, optimizer, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
     own = {"model": weights, "dataset_state": {"train": position}}
-    state = {"state": own, "optimizer": moments, "rng": ranks.gather(random_state()), **more}
-    if ranks.rank() == 0:
-        torch.save({"trainer": "torch", "format": FORMAT, **state}, path)
+    rest = {"optimizer": moments, "rng": ranks.gather(random_state()), **more}
+    return {"trainer": "torch", "format": FORMAT, "state": own, **rest}
 
 
 def check_format(found: dict[str, Any], checkpoint: str) -> None:

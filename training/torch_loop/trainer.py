@@ -12,11 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
+from typing import Any
 
-import msgspec
 import torch
 
 from training.checkpoints import files
+from training.checkpoints.saver import Saver
 from training.checkpoints.weights import check_weights
 from training.measures.divergence import check_weights_are_finite
 from training.measures.result import Result, finish, take_over_logs
@@ -52,21 +53,21 @@ def train(job: Job) -> Result | None:
     Raises: as the Composer trainer's `train`.
     """
     folder = Path(job.save_folder)
-    with files.plain_refusals(folder):
-        return Training(job, folder, began=time.monotonic()).run()
+    with ranks.plain_losses(), files.plain_refusals(folder), Saver(job) as saver:
+        return Training(job, saver, began=time.monotonic()).run()
 
 
 class Training:
     """One training of one process."""
 
-    def __init__(self, job: Job, folder: Path, *, began: float) -> None:
+    def __init__(self, job: Job, saver: Saver, *, began: float) -> None:
         recipe = job.recipe
-        self._job, self._folder, self._began = job, folder, began
+        self._job, self._saver, self._began = job, saver, began
         self._schedule, self._step, self._saved = recipe.phase(job.phase).schedule, 0, -1
         self._device = world.join_world(job)
         if ranks.rank() == 0:
-            files.remove_unfinished(folder)
-            take_over_logs(folder, job)
+            take_over_logs(Path(job.save_folder), job)
+        saver.begin()
         self._loader = open_loader(job)
         rows = self._loader.dataset.global_batch // ranks.world_size()
         self._microbatch = min(recipe.batch.microbatch, rows)
@@ -129,6 +130,7 @@ class Training:
             if is_last or self._step % job.recipe.checkpoints.every_steps == 0:
                 self._save()
             if is_stopped:
+                self._saver.finish()
                 raise KeyboardInterrupt
 
     def _take_step(self, batch: Batch) -> float:
@@ -172,20 +174,11 @@ class Training:
         self._saved = self._step
         check_weights_are_finite(self._model, self._step)
         self._watch.wait_for_reports()
-        target, recipe = files.path_of(self._folder, self._step), self._job.recipe
-        aside = target.with_name(f".{target.name}")
-        state.save(
-            aside,
-            self._model,
-            self._optimizer,
-            step=self._step,
-            position=self._loader.state_dict(),
-            shares=self._watch.shares.state_dict(),
-        )
-        if ranks.rank() == 0:
-            shape = msgspec.to_builtins(recipe.model)
-            files.publish(aside, target, run=self._job.run, step=self._step, model=shape, keep=recipe.checkpoints.keep)
-        ranks.barrier()
+        self._saver.save(self._step, self._state)
+
+    def _state(self) -> dict[str, Any]:
+        position, shares = self._loader.state_dict(), self._watch.shares.state_dict()
+        return state.collect(self._model, self._optimizer, step=self._step, position=position, shares=shares)
 
 
 def microbatches(batch: Batch, size: int) -> Iterator[tuple[Batch, bool]]:
