@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -146,10 +147,14 @@ def padding(rows: npt.NDArray[Any], end: int) -> npt.NDArray[np.bool_]:
 def bytes_of_tokens(tokenizer: Any) -> npt.NDArray[np.int64]:
     """Bytes of text of each token id; 0 for special tokens.
 
-    In a byte-level vocabulary each character of a token stands for one byte, also where a token ends inside a character.
+    In a byte-level vocabulary each character of a token stands for one byte, also where a token ends inside a character. In
+    others a sign stands for a blank, and `<0x0A>` for one byte, where the decoder says so.
     """
     document = json.loads(tokenizer.to_str())
-    byte_level = "ByteLevel" in json.dumps(document.get("decoder"))
+    decoders = list(decoders_of(document.get("decoder")))
+    kinds = {one["type"] for one in decoders}
+    blanks = {one["replacement"] for one in decoders if one["type"] == "Metaspace"}
+    blanks |= {one["pattern"].get("String") for one in decoders if one["type"] == "Replace" and one["content"] == " "}
     special = {token["id"] for token in document.get("added_tokens", []) if token.get("special")}
     plain = {token["id"]: token["content"] for token in document.get("added_tokens", []) if not token.get("special")}
     vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
@@ -158,5 +163,13 @@ def bytes_of_tokens(tokenizer: Any) -> npt.NDArray[np.int64]:
         if number in plain:
             lengths[number] = len(plain[number].encode())
         elif number not in special:
-            lengths[number] = len(token) if byte_level else len(tokenizer.decode([number]).encode())
+            is_byte = "ByteFallback" in kinds and re.fullmatch("<0x[0-9A-F]{2}>", token)
+            text = "".join(" " if sign in blanks else sign for sign in token)
+            lengths[number] = 1 if is_byte else len(token) if "ByteLevel" in kinds else len(text.encode())
     return lengths
+
+
+def decoders_of(decoder: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """A decoder of a tokenizer.json, or those that it is a sequence of."""
+    for one in decoder.get("decoders", [decoder]) if decoder else ():
+        yield from [one] if one is decoder else decoders_of(one)
