@@ -11,7 +11,6 @@ start of what they are given.
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +81,7 @@ class TransformersModel:
             )[0]
         if int(found[-1]) in self._ends:
             found, has_ended = found[:-1], True
-        text = self._decode(found)
-        answer = text[len(os.path.commonprefix([self._decode(ids[0]), text])) :]
+        answer = self._decode(found)[len(self._decode(ids[0])) :]
         return Written(cut(answer, stops), ENDED if has_ended else LENGTH)
 
     def score(self, prompt: str, continuation: str) -> Scored | None:
