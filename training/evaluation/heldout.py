@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -151,10 +151,9 @@ def bytes_of_tokens(tokenizer: Any) -> npt.NDArray[np.int64]:
     others a sign stands for a blank, and `<0x0A>` for one byte, where the decoder says so.
     """
     document = json.loads(tokenizer.to_str())
-    decoders = list(decoders_of(document.get("decoder")))
-    kinds = {one["type"] for one in decoders}
-    blanks = {one["replacement"] for one in decoders if one["type"] == "Metaspace"}
-    blanks |= {one["pattern"].get("String") for one in decoders if one["type"] == "Replace" and one["content"] == " "}
+    decoder: dict[str, Any] = document.get("decoder") or {}
+    kinds: dict[Any, dict[str, Any]] = {one.get("type"): one for one in decoder.get("decoders", [decoder])}
+    blank = kinds.get("Metaspace", {}).get("replacement") or kinds.get("Replace", {}).get("pattern", {}).get("String")
     special = {token["id"] for token in document.get("added_tokens", []) if token.get("special")}
     plain = {token["id"]: token["content"] for token in document.get("added_tokens", []) if not token.get("special")}
     vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
@@ -164,12 +163,6 @@ def bytes_of_tokens(tokenizer: Any) -> npt.NDArray[np.int64]:
             lengths[number] = len(plain[number].encode())
         elif number not in special:
             is_byte = "ByteFallback" in kinds and re.fullmatch("<0x[0-9A-F]{2}>", token)
-            text = "".join(" " if sign in blanks else sign for sign in token)
+            text = token.replace(blank, " ") if blank else token
             lengths[number] = 1 if is_byte else len(token) if "ByteLevel" in kinds else len(text.encode())
     return lengths
-
-
-def decoders_of(decoder: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
-    """A decoder of a tokenizer.json, or those that it is a sequence of."""
-    for one in decoder.get("decoders", [decoder]) if decoder else ():
-        yield from [one] if one is decoder else decoders_of(one)
