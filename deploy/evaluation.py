@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -38,7 +39,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from training.commands.train import sigterm_as_interrupt
 
     with sigterm_as_interrupt():
-        return run(args, serve=partial(serving, python=args.python) if args.serve else None)
+        try:
+            return run(args, serve=partial(serving, python=args.python) if args.serve else None)
+        except KeyboardInterrupt:  # all is kept and closed; Python's end waits for threads, and a second one ends that too
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            raise
 
 
 @contextmanager

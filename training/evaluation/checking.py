@@ -34,11 +34,6 @@ class Checked(NamedTuple):
     base: str
     plus: str
 
-    @property
-    def passed(self) -> bool:
-        """Whether an answer counts for the benchmark with the added inputs."""
-        return self.base == self.plus == PASSED
-
 
 class Checker:
     """Checks answers by the Python of an environment that has the package. Any number of threads may use it.

@@ -28,7 +28,7 @@ TAIL_TOKENS = 24  # in which a stop is looked for after each token
 class TransformersModel:
     """Raises: EvaluationError when the folder has no model that transformers can load."""
 
-    concurrency = 1
+    name, concurrency = "transformers", 1
 
     def __init__(self, folder: Path) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
@@ -54,7 +54,6 @@ class TransformersModel:
         self._model.generation_config = GenerationConfig(
             do_sample=False, eos_token_id=sorted(self._ends) or None, pad_token_id=min(self._ends, default=0)
         )
-        self.name = f"transformers on {device}"
 
     def write(self, prompt: str, stops: tuple[str, ...], max_new_tokens: int) -> Written:
         """What the model writes, up to `max_new_tokens` or the end of its context."""

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_checking import PYTHON, RELEASED, checker_of
+from test_checking import PASSES, PYTHON, RELEASED, checker_of
 
 from training.evaluation.tasks import Task, load_benchmark
 
@@ -67,4 +67,4 @@ def test_verdicts_are_those_of_the_packages_own_command(name: str, dataset: str,
     said = json.loads((tmp_path / "samples_eval_results.json").read_text())["eval"]
     theirs = {name: (found[0]["base_status"], found[0]["plus_status"]) for name, found in said.items()}
     assert {name: tuple(one) for name, one in ours.items()} == theirs
-    assert 0 < sum(one.passed for one in ours.values()) < len(ours)
+    assert 0 < sum(one == PASSES for one in ours.values()) < len(ours)
