@@ -149,6 +149,16 @@ def test_files_and_environments_that_are_missing_or_broken_are_named(tmp_path: P
         Checker(load_benchmark(write(tmp_path, TWICE)), tmp_path / "bin" / "python")
     with pytest.raises(EvaluationError, match="lacks evalplus, which tasks is checked by"):
         Checker(load_benchmark(write(tmp_path, TWICE)), sys.executable)
+    python = tmp_path / "environment" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    outside = tmp_path / "outside"
+    outside.write_text("#!/bin/sh\necho evalplus 0.3.1\n")
+    for words, said in ((f'exec {outside} "$@"', "outside"), ("exit 3", "exited")):
+        python.write_text(f"#!/bin/sh\n{words}\n")
+        for path in (python, outside):
+            path.chmod(0o755)
+        with pytest.raises(EvaluationError, match=rf"cannot be run in the sandbox \(.*{said}.*name the Python of an"):
+            Checker(load_benchmark(write(tmp_path, TWICE)), python)
     with pytest.raises(EvaluationError, match="EvoEval has no part 'easy'"):
         load_benchmark(write(tmp_path, TWICE).rename(tmp_path / "EvoEval_easy.jsonl.gz"))
     with pytest.raises(EvaluationError, match="several files are named tasks"):
