@@ -1,20 +1,18 @@
 """`phasemix evaluate` with a vLLM server that is started for it: the command itself is training's, the server generators'.
 
-Always holds: a server that was started is stopped, however the evaluation ends.
+Always holds: a server that was started is stopped, however the evaluation ends, by a kill too.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import time
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-START_S, LOOK_S, END_S = 1800.0, 0.5, 30.0
+START_S = 1800.0
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -38,34 +36,20 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from training.commands.train import sigterm_as_interrupt
 
     with sigterm_as_interrupt():
-        return run(args, serve=partial(serving, python=args.python) if args.serve else None)
+        try:
+            return run(args, serve=partial(serving, python=args.python) if args.serve else None)
+        except KeyboardInterrupt:  # all is kept and closed; Python's end waits for threads, and a second one ends that too
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            raise
 
 
 @contextmanager
 def serving(model: Path, *, python: str | None) -> Iterator[str]:
     """The address of a vLLM server that has the model, while it runs. Raises: EngineError when it does not get ready."""
     from deploy.local.ports import free_port
-    from generators.commands.engine import is_healthy
+    from generators.commands.engine import running
     from generators.engines.vllm_server import find_python, server_of, this_machine
-    from generators.errors import EngineError
 
     server = server_of(str(model), python=find_python(python), port=free_port(), machine=this_machine(), name=None, more=())
-    process = subprocess.Popen(server.argv, env={**os.environ, **server.environment}, stdout=2)
-    try:
-        start_s = time.monotonic()
-        while not is_healthy(server.url):
-            if process.poll() is not None:
-                raise EngineError(
-                    f"vLLM ended with exit code {process.returncode} before it was ready; the reason stands above"
-                )
-            if time.monotonic() - start_s > START_S:
-                raise EngineError(f"vLLM is not ready after {START_S:g} s; start it yourself, and name it with --engine")
-            time.sleep(LOOK_S)
+    with running(server, timeout_s=START_S, otherwise="start it yourself, and name it with --engine", stdout=2):
         yield server.url
-    finally:
-        process.terminate()  # before it is killed, so that it ends its own processes, which hold the GPUs
-        try:
-            process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

@@ -17,7 +17,7 @@ KEPT = {
     "mixtures": WRITTEN,
     "runs": WRITTEN,
     "generators": WRITTEN,
-    "evaluate": "the results of tasks that are done are kept. The same command goes on from there",
+    "evaluate": "what was answered is kept. The same command goes on from there",
 }
 
 

@@ -4,13 +4,18 @@ import argparse
 import http.client
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from generators.engines.vllm_server import Server
 
 LOOK_S, PROBE_S, END_S = 0.5, 2.0, 30.0
 
@@ -47,42 +52,48 @@ def run_up(options: argparse.Namespace) -> int:
         more=more,
     )
     print(f"phasemix: {' '.join(server.argv)}", file=sys.stderr, flush=True)
-    process = subprocess.Popen(server.argv, env={**os.environ, **server.environment})
-    told = threading.Event()
-
-    def end(*_: object) -> None:
-        told.set()
-        process.terminate()
-
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+        signal.signal(number, signal.default_int_handler)
+    start_s = time.monotonic()
     try:
-        wait_until_ready(process, server.url, told, options.timeout)
-        code = process.wait()
-    finally:
-        if process.poll() is None:
-            process.terminate()  # before it is killed, so that it ends its own processes, which hold the GPUs
-            try:
-                process.wait(END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-    return 0 if told.is_set() else code or 1
+        with running(server, timeout_s=options.timeout, otherwise="give it longer with --timeout") as process:
+            print(f"ready at {server.url} after {time.monotonic() - start_s:.0f} s", flush=True)
+            return process.wait() or 1
+    except KeyboardInterrupt:
+        return 0
 
 
-def wait_until_ready(process: "subprocess.Popen[bytes]", url: str, told: threading.Event, timeout_s: float) -> None:
-    """Says when the server answers. Raises: EngineError when it ends before, or does not get ready in time."""
+@contextmanager
+def running(
+    server: "Server", *, timeout_s: float, otherwise: str, stdout: int | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A vLLM server that is ready, while this lasts. It ends with this process too, however that ends, on Linux.
+
+    Raises: EngineError when it ends before it is ready, or is not ready in time, which `otherwise` says what to do about.
+    """
     from generators.errors import EngineError
 
-    start_s = time.monotonic()
-    while not is_healthy(url):
-        if told.wait(LOOK_S):
-            return
-        if process.poll() is not None:
-            raise EngineError(f"vLLM ended with exit code {process.returncode} before it was ready; the reason stands above")
-        if time.monotonic() - start_s > timeout_s:
-            raise EngineError(f"vLLM is not ready after {timeout_s:g} s; give it longer with --timeout")
-    print(f"ready at {url} after {time.monotonic() - start_s:.0f} s", flush=True)
+    tied = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+    process = subprocess.Popen([*tied, *server.argv], env={**os.environ, **server.environment}, stdout=stdout)
+    try:
+        start_s = time.monotonic()
+        while not is_healthy(server.url):
+            if process.poll() is not None:
+                raise EngineError(
+                    f"vLLM ended with exit code {process.returncode} before it was ready; the reason stands above"
+                )
+            if time.monotonic() - start_s > timeout_s:
+                raise EngineError(f"vLLM is not ready after {timeout_s:g} s; {otherwise}")
+            time.sleep(LOOK_S)
+        yield process
+    finally:
+        process.terminate()  # before it is killed, so that it ends its own processes, which hold the GPUs
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(END_S)
+        finally:  # also at a second Control-C
+            process.kill()
+            process.wait()
 
 
 def is_healthy(url: str) -> bool:

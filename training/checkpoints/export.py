@@ -171,10 +171,10 @@ def load_model(catalog: Catalog, found: Found, *, seq_len: int) -> Any:
             f"{record.NAME} beside checkpoint {found.path} gives a shape that no model has; restore it from a copy"
         ) from error
     weights = {name.removeprefix("model."): tensor for name, tensor in state["model"].items()}
-    other = find_other(weights, model.state_dict())
+    other = find_other(weights, model.state_dict(), wanted_by="record")
     if other is not None:
         raise CheckpointError(
-            f"checkpoint {found.path} is of another model than {record.NAME} beside it says: {other.format('record')}; "
+            f"checkpoint {found.path} is of another model than {record.NAME} beside it says: {other}; "
             "restore both from one copy"
         )
     model.load_state_dict(weights, assign=True)

@@ -65,12 +65,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return found
 
 
-def find_other(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> str | None:
+def find_other(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], *, wanted_by: str) -> str | None:
     """The first name under which two models differ, with both shapes; None when there is none."""
     for name in sorted(wanted.keys() | found.keys()):
         has, asked = (tuple(model[name].shape) if name in model else None for model in (found, wanted))
         if has != asked:
-            return f"{name} has shape {has}, in the {{}} {asked}"
+            return f"{name} has shape {has}, in the {wanted_by} {asked}"
     return None
 
 
@@ -80,10 +80,10 @@ def check_weights(path: Path, model: torch.nn.Module, *, resumed_by: str | None 
     Raises: CheckpointError when it cannot be loaded safely, is of a model of another shape or of another trainer.
     """
     found = load_checkpoint(path)
-    other = find_other(found["state"]["model"], model.state_dict())
+    other = find_other(found["state"]["model"], model.state_dict(), wanted_by="recipe")
     if other is not None:
         raise CheckpointError(
-            f"checkpoint {path} is of another model than the recipe's: {other.format('recipe')}; "
+            f"checkpoint {path} is of another model than the recipe's: {other}; "
             "take the model of the training that wrote it, with --recipe or --set"
         )
     written_by = found.get("trainer", "composer")

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from training.evaluation.answering import Writer
     from training.evaluation.figures import Figures
     from training.evaluation.results import Heading, Line
     from training.evaluation.tasks import Benchmark
 
 Serve = Callable[[Path], AbstractContextManager[str]]  # a model's folder -> its server's address, while it is needed
-ABOUT = "phasemix.json"  # what an export says of itself
 KEPT = "answers"  # folder under the root
+MOST_AT_ONCE = 1024  # each answer has a thread that waits for it
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -111,10 +112,14 @@ def check_options(args: argparse.Namespace, serve: Serve | None) -> None:
         raise EvaluationError("an engine needs the MODEL that it serves, for its tokenizer and its context")
     if args.engine and serve:
         raise EvaluationError("--serve starts an engine, and --engine names one that runs: give one of them")
-    for name, least in (("concurrency", 1), ("max_new_tokens", 1), ("sample", 1)):
+    if args.served_model and not args.engine:
+        raise EvaluationError(f"--served-model {args.served_model} names a model of --engine, which is not given")
+    for name in ("concurrency", "max_new_tokens", "sample"):
         value = getattr(args, name)
-        if value is not None and value < least:
-            raise EvaluationError(f"--{name.replace('_', '-')} must be at least {least} (got {value})")
+        if value is not None and value < 1:
+            raise EvaluationError(f"--{name.replace('_', '-')} must be at least 1 (got {value})")
+    if args.concurrency > MOST_AT_ONCE:
+        raise EvaluationError(f"--concurrency must be at most {MOST_AT_ONCE:,} (got {args.concurrency:,})")
 
 
 def measure(args: argparse.Namespace, closing: contextlib.ExitStack, serve: Serve | None) -> None:
@@ -123,8 +128,8 @@ def measure(args: argparse.Namespace, closing: contextlib.ExitStack, serve: Serv
     from streamer.commands.table import print_json, print_table
     from streamer.wording import listed
     from training.evaluation.answering import TOO_LONG
-    from training.evaluation.checking import NOT_CHECKED, Checker
-    from training.evaluation.evaluation import EmptyWriter, ReferenceWriter, digest_of, evaluate
+    from training.evaluation.checking import Checker
+    from training.evaluation.evaluation import digest_of, evaluate
     from training.evaluation.figures import figures_of, table_2, table_of
     from training.evaluation.results import Heading, Results
     from training.evaluation.tasks import BIGCODEBENCH
@@ -141,7 +146,12 @@ def measure(args: argparse.Namespace, closing: contextlib.ExitStack, serve: Serv
         about, answers = read_about(folder), digest_of(folder)
         name = f"{about['run']}-{about['step']:08d}" if about else f"{folder.resolve().name}-{answers[:8]}"
     kept = results_folder(args, name)
-    writer_name = "engine" if args.engine or serve else "transformers" if args.model else answers
+    writer: Writer | None = None
+    writer_name = "transformers" if args.model else answers
+    if args.engine and args.served_model is None:  # then the server says which model it has
+        writer = load_writer(args, folder, closing, None)
+    if args.engine or serve:
+        writer_name = f"engine serving {writer.name if writer else args.served_model or folder.resolve().name}"
     headings = {
         one.name: Heading(
             benchmark=one.name,
@@ -158,13 +168,20 @@ def measure(args: argparse.Namespace, closing: contextlib.ExitStack, serve: Serv
         closing.enter_context(Results(kept / f"{one.name}.jsonl", headings[one.name], list(one.tasks))) for one in benchmarks
     ]
     unfinished = any(len(file.lines) < len(one.tasks) for file, one in zip(files, benchmarks, strict=True))
-    writer: Any = EmptyWriter() if args.empty else ReferenceWriter()
     if args.model and unfinished:
-        writer = load_writer(args, folder, closing, serve)
+        writer = writer or load_writer(args, folder, closing, serve)
     progress = ProgressLine(sys.stderr)
     lines: dict[str, list[Line]] = {}
     for one, file in zip(benchmarks, files, strict=True):
-        lines[one.name] = evaluate(one, file, checkers[one.name], writer, max_new_tokens=args.max_new_tokens, say=progress)
+        lines[one.name] = evaluate(
+            one,
+            file,
+            checkers[one.name],
+            writer,
+            reference=args.reference,
+            max_new_tokens=args.max_new_tokens,
+            say=progress,
+        )
     progress.end()
     figures = [figures_of(one.name, lines[one.name], has_base=one.has_base) for one in benchmarks]
     noted = (
@@ -180,12 +197,20 @@ def measure(args: argparse.Namespace, closing: contextlib.ExitStack, serve: Serv
     else:
         print_table(rows, False)
     for one in benchmarks:
-        failed = [line.task for line in lines[one.name] if line.end == TOO_LONG]
-        if failed:
+        here = lines[one.name]
+        if failed := [line.task for line in here if line.end == TOO_LONG]:
             say(f"{one.name}: {len(failed)} prompts are longer than the context and count as failed: {listed(failed)}")
-        if unchecked := {line.plus for line in lines[one.name] if line.plus.startswith(NOT_CHECKED)}:
-            say(f"{one.name}: tasks were not checked and do not count: {listed(sorted(unchecked))}")
-        if args.reference and (failed := [line.task for line in lines[one.name] if not line.passed]):
+        if unscored := [line.task for line in here if line.nats is None and writer_name == "transformers"]:
+            say(
+                f"{one.name}: bits_per_byte leaves out {len(unscored)} tasks, whose solutions are longer than the context "
+                f"or changed by the tokenizer: {listed(unscored)}"
+            )
+        if unchecked := [line.plus for line in here if not line.is_checked]:
+            say(
+                f"{one.name}: {len(unchecked)} tasks were not checked and do not count, until the same command can check "
+                f"them: {listed(sorted(set(unchecked)))}"
+            )
+        if args.reference and (failed := [line.task for line in here if line.is_checked and not line.passed]):
             say(f"{one.name}: reference solutions that do not pass: {listed(failed)}")
 
 
@@ -238,6 +263,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     """What an export says of itself; {} of a model from elsewhere. Raises: EvaluationError."""
     import msgspec
 
+    from training.checkpoints.export import ABOUT
     from training.errors import EvaluationError
 
     path = folder / ABOUT
@@ -250,7 +276,7 @@ def read_about(folder: Path) -> dict[str, Any]:
         raise EvaluationError(f"{path} does not name run, step and sha256 ({error}); export the checkpoint again") from error
 
 
-def load_writer(args: argparse.Namespace, folder: Path, closing: contextlib.ExitStack, serve: Serve | None) -> Any:
+def load_writer(args: argparse.Namespace, folder: Path, closing: contextlib.ExitStack, serve: Serve | None) -> Writer:
     """What answers. Raises: PhasemixError."""
     url = closing.enter_context(serve(folder)) if serve else args.engine
     if url:

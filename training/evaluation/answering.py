@@ -30,7 +30,7 @@ class Scored(NamedTuple):
 
 
 class Writer(Protocol):
-    """A model that continues prompts. `concurrency`: how many threads may ask it at once."""
+    """A model that continues prompts. `concurrency`: how many threads ask it at once."""
 
     name: str
     concurrency: int
@@ -38,7 +38,7 @@ class Writer(Protocol):
     def write(self, prompt: str, stops: tuple[str, ...], max_new_tokens: int) -> Written: ...
 
     def score(self, prompt: str, continuation: str) -> Scored | None:
-        """None when the text is longer than the context, or the model does not tell."""
+        """None when the text is longer than the context, the tokenizer changes it, or the model does not tell."""
 
 
 def stops_of(task: Task) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ there, whatever the answer did, is a failure with the end's name.
 """
 
 import json
-import subprocess
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -34,18 +33,13 @@ class Checked(NamedTuple):
     base: str
     plus: str
 
-    @property
-    def passed(self) -> bool:
-        """Whether an answer counts for the benchmark with the added inputs."""
-        return self.base == self.plus == PASSED
-
 
 class Checker:
     """Checks answers by the Python of an environment that has the package. Any number of threads may use it.
 
     Args: python, that Python; least_time_s, what each input has at least. The 1 s that is evalplus's default fails right
     answers where the machine is busy.
-    Raises: SandboxError when no sandbox can be made, EvaluationError when Python or package are missing.
+    Raises: SandboxError when no sandbox can be made, EvaluationError when Python or package are missing there.
     """
 
     def __init__(
@@ -60,22 +54,22 @@ class Checker:
                 f"{'bigcodebench' if is_big else 'benchmarks'} installs it, or name the Python of an environment with "
                 f"{' and '.join(packages)} with --{packages[0]}"
             )
-        words = [str(self._python), "-I", "-c", VERSIONS, *packages]
-        try:
-            said = subprocess.run(words, capture_output=True, text=True, timeout=60)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise EvaluationError(
-                f"{python} cannot be run ({type(error).__name__}); name the Python of an environment with "
-                f"{' and '.join(packages)} with --{packages[0]}"
-            ) from error
-        if said.returncode:
+        environment, base = self._python.parents[1], self._python.resolve().parents[1]
+        self._sandbox = Sandbox(limits or (BIG_LIMITS if is_big else LIMITS), readable=[environment, base])
+        said = self._sandbox.run([str(self._python), "-I", "-c", VERSIONS, *packages])
+        problem = said.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        if "PackageNotFoundError" in problem:
             raise EvaluationError(
                 f"{python} lacks {' or '.join(packages)}, which {benchmark.name} is checked by; install it there, or name "
                 f"another Python with --{packages[0]}"
             )
-        self.versions = said.stdout.strip()
-        environment, base = self._python.parents[1], self._python.resolve().parents[1]
-        self._sandbox = Sandbox(limits or (BIG_LIMITS if is_big else LIMITS), readable=[environment, base])
+        if not said.succeeded:
+            raise EvaluationError(
+                f"{python} cannot be run in the sandbox ({problem[-200:] or said.end}), which may read its environment "
+                f"{environment} and {base} alone; name the Python of an environment with {' and '.join(packages)} with "
+                f"--{packages[0]}"
+            )
+        self.versions = said.stdout.decode("utf-8", "replace").strip()
         program = "bigcodebench_check.py" if is_big else "evalplus_check.py"
         self._program = files("training.evaluation").joinpath(program).read_bytes()
 

@@ -70,9 +70,8 @@ class EndpointModel:
                 f"{without_secrets(url)} serves {', '.join(one.id for one in served) or 'nothing'} and not "
                 f"{model or 'a model'}; name another with --served-model"
             )
-        self._model, limit = chosen.id, chosen.max_model_len
+        self.name, limit = chosen.id, chosen.max_model_len
         self._context = min(context, limit) if isinstance(limit, int) else context
-        self.name = f"engine serving {self._model}"
 
     def write(self, prompt: str, stops: tuple[str, ...], max_new_tokens: int) -> Written:
         """What the model finds most likely. Raises: EvaluationError when the server does not continue prompts."""
@@ -80,7 +79,7 @@ class EndpointModel:
         if room < 1:
             return Written("", TOO_LONG)
         request = {
-            "model": self._model,
+            "model": self.name,
             "prompt": prompt,
             "max_tokens": min(max_new_tokens, room),
             "temperature": 0,

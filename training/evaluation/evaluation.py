@@ -1,85 +1,135 @@
 """Has a benchmark's tasks answered and checked, several at once, and keeps each result.
 
-Always holds: a task whose result is kept is neither answered nor checked again.
+Always holds: a task that was answered is not answered again, and one that was checked is not checked again. However an
+evaluation ends, short of a kill, what was answered is kept, and the next call checks what was not checked.
+
+How: threads that ask the model hand their answers to threads that check them. An interruption waits for none of them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
 
+import msgspec
+
+from streamer import background
 from training.errors import EvaluationError
-from training.evaluation.answering import ENDED, TOO_LONG, Scored, Writer, Written, stops_of
-from training.evaluation.checking import Checked, Checker
+from training.evaluation.answering import ENDED, TOO_LONG, Writer, Written, stops_of
+from training.evaluation.checking import NOT_CHECKED, Checked, Checker
 from training.evaluation.results import Line, Results
 from training.evaluation.tasks import Benchmark, Task
 
 Say = Callable[[str, int, int], None]  # step, done, total
-
-
-class ReferenceWriter:
-    """The reference solutions in place of a model's answers: what a perfect model would get."""
-
-    name, concurrency = "reference solutions", 1024
-
-
-class EmptyWriter:
-    """Prompts alone: what a model that writes nothing would get."""
-
-    name, concurrency = "empty answers", 1024
+INTERRUPTED = f"{NOT_CHECKED}: interrupted"
 
 
 def evaluate(
     benchmark: Benchmark,
     results: Results,
     checker: Checker,
-    writer: Writer | ReferenceWriter | EmptyWriter,
+    writer: Writer | None,
     *,
+    reference: bool = False,
     max_new_tokens: int,
     say: Say,
 ) -> list[Line]:
-    """The results of all tasks, in the benchmark's order. Raises: EvaluationError; what is done until then is kept."""
-    checks = len(os.sched_getaffinity(0))
-    writing, checking = threading.Semaphore(writer.concurrency), threading.Semaphore(checks)
+    """The results of all tasks, in the benchmark's order.
 
-    def answer(task: Task) -> Line:
-        scored: Scored | None = None
-        if isinstance(writer, ReferenceWriter | EmptyWriter):
-            code = task.solution if isinstance(writer, ReferenceWriter) else task.prompt
-            written = Written("", ENDED)
-        else:
-            with writing:
-                written = writer.write(task.prompt, stops_of(task), max_new_tokens)
-                scored = writer.score(task.prompt, task.continuation)
-            code = task.prompt + written.text
-        with checking:
-            checked = Checked("fail", "fail") if written.end == TOO_LONG else checker.check(task, code)
-        return Line(
-            task=task.id,
-            end=written.end,
-            base=checked.base,
-            plus=checked.plus,
-            answer=written.text,
-            nats=scored and scored.nats,
-            text_bytes=scored.text_bytes if scored else 0,
-        )
+    Args: writer, what answers, where answers are not kept already; without it they are empty; reference, whether the
+    solutions are checked in place of answers.
+    Raises: EvaluationError; what was answered until then is kept.
+    """
+    to_answer, to_check, done = SimpleQueue[Any](), SimpleQueue[Any](), SimpleQueue[Any]()
+    answered: dict[str, Line] = {}  # but not kept yet
 
-    remaining = [task for task in benchmark.tasks.values() if task.id not in results.lines]
-    done, total = len(results.lines), len(benchmark.tasks)
-    pool = ThreadPoolExecutor(min(writer.concurrency, 64) + checks)
+    def answer(task: Task) -> None:
+        assert writer is not None
+        written = writer.write(task.prompt, stops_of(task), max_new_tokens)
+        scored = writer.score(task.prompt, task.continuation)
+        line = line_of(task, written)
+        if scored is not None:
+            line = msgspec.structs.replace(line, nats=scored.nats, text_bytes=scored.text_bytes)
+        answered[task.id] = line
+        to_check.put(line)
+
+    def check(line: Line) -> None:
+        task = benchmark.tasks[line.task]
+        code = task.solution if reference else task.prompt + line.answer
+        checked = Checked("fail", "fail") if line.end == TOO_LONG else checker.check(task, code)
+        done.put(msgspec.structs.replace(line, base=checked.base, plus=checked.plus))
+
+    def keep(line: Line) -> None:
+        if line != results.lines.get(line.task):
+            results.append(line)
+        answered.pop(line.task, None)
+
+    for task in benchmark.tasks.values():
+        line = results.lines.get(task.id)
+        if line is None and writer is not None:
+            to_answer.put(task)
+        elif line is None or not line.is_checked:
+            to_check.put(line or line_of(task, Written("", ENDED)))
+    answering, total = to_answer.qsize(), len(benchmark.tasks)
+    left = answering + to_check.qsize()
     try:
-        say(benchmark.name, done, total)
-        for future in as_completed([pool.submit(answer, task) for task in remaining]):
-            results.append(future.result())
-            done += 1
-            say(benchmark.name, done, total)
+        with (
+            working(answer, to_answer, done, min(answering, writer.concurrency if writer else 0)),
+            working(check, to_check, done, min(left, len(os.sched_getaffinity(0)))),
+        ):
+            say(benchmark.name, total - left, total)
+            for number in range(total - left + 1, total + 1):
+                found = done.get()
+                if isinstance(found, Exception):
+                    raise found
+                keep(found)
+                say(benchmark.name, number, total)
     finally:
-        pool.shutdown(cancel_futures=True)
+        while not done.empty():
+            if isinstance(found := done.get(), Line):
+                keep(found)
+        for line in list(answered.values()):
+            keep(line)
     return results.finish()
+
+
+def line_of(task: Task, written: Written) -> Line:
+    """The result of a task whose answer was not checked yet."""
+    return Line(task=task.id, end=written.end, base=INTERRUPTED, plus=INTERRUPTED, answer=written.text)
+
+
+@contextlib.contextmanager
+def working(step: Callable[[Any], None], given: SimpleQueue[Any], failed: SimpleQueue[Any], count: int) -> Iterator[None]:
+    """Has threads do a step with all that is given, until this ends. The error of a step is handed on.
+
+    Raises: EvaluationError when the system gives too few threads.
+    """
+    closing = threading.Event()
+
+    def work() -> None:
+        while (one := given.get()) is not None and not closing.is_set():
+            try:
+                step(one)
+            except background.Stopped:
+                raise
+            except Exception as error:
+                failed.put(error)
+
+    try:
+        for number in range(count):
+            if background.start(work, name="phasemix-evaluation") is None:
+                raise EvaluationError(f"this machine gives {number} of {count} threads; lower --concurrency")
+        yield
+    finally:
+        closing.set()
+        for _ in range(count):
+            given.put(None)
 
 
 def digest_of(folder: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from training.evaluation.answering import LENGTH, TOO_LONG
-from training.evaluation.checking import NOT_CHECKED, PASSED
+from training.evaluation.checking import PASSED
 from training.evaluation.results import Line
 from training.evaluation.tasks import EVOEVAL_IDS
 
@@ -54,7 +54,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 def figures_of(benchmark: str, lines: Iterable[Line], *, has_base: bool) -> Figures:
     """The figures of one benchmark's results."""
     found = list(lines)
-    checked = [line for line in found if not line.plus.startswith(NOT_CHECKED)]
+    checked = [line for line in found if line.is_checked]
     return Figures(
         benchmark=benchmark,
         tasks=len(checked),
@@ -103,11 +103,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 def compare(benchmark: str, first: Mapping[str, Line], second: Mapping[str, Line]) -> dict[str, Any]:
     """Two results on the tasks that both have and that were checked: how many each passes, and McNemar's test."""
-    tasks = [
-        task
-        for task in first.keys() & second.keys()
-        if not any(lines[task].plus.startswith(NOT_CHECKED) for lines in (first, second))
-    ]
+    tasks = [task for task in first.keys() & second.keys() if first[task].is_checked and second[task].is_checked]
     only_first = sum(first[task].passed and not second[task].passed for task in tasks)
     only_second = sum(second[task].passed and not first[task].passed for task in tasks)
     both = sum(first[task].passed and second[task].passed for task in tasks)

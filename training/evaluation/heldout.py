@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -163,10 +164,13 @@ def padding(rows: npt.NDArray[Any], end: int) -> npt.NDArray[np.bool_]:
 def bytes_of_tokens(tokenizer: Any) -> npt.NDArray[np.int64]:
     """Bytes of text of each token id; 0 for special tokens.
 
-    In a byte-level vocabulary each character of a token stands for one byte, also where a token ends inside a character.
+    In a byte-level vocabulary each character of a token stands for one byte, also where a token ends inside a character. In
+    others a sign stands for a blank, and `<0x0A>` for one byte, where the decoder says so.
     """
     document = json.loads(tokenizer.to_str())
-    byte_level = "ByteLevel" in json.dumps(document.get("decoder"))
+    decoder: dict[str, Any] = document.get("decoder") or {}
+    kinds: dict[Any, dict[str, Any]] = {one.get("type"): one for one in decoder.get("decoders", [decoder])}
+    blank = kinds.get("Metaspace", {}).get("replacement") or kinds.get("Replace", {}).get("pattern", {}).get("String")
     special = {token["id"] for token in document.get("added_tokens", []) if token.get("special")}
     plain = {token["id"]: token["content"] for token in document.get("added_tokens", []) if not token.get("special")}
     vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
@@ -175,5 +179,7 @@ def bytes_of_tokens(tokenizer: Any) -> npt.NDArray[np.int64]:
         if number in plain:
             lengths[number] = len(plain[number].encode())
         elif number not in special:
-            lengths[number] = len(token) if byte_level else len(tokenizer.decode([number]).encode())
+            is_byte = "ByteFallback" in kinds and re.fullmatch("<0x[0-9A-F]{2}>", token)
+            text = token.replace(blank, " ") if blank else token
+            lengths[number] = 1 if is_byte else len(token) if "ByteLevel" in kinds else len(text.encode())
     return lengths

@@ -1,8 +1,8 @@
 """The kept results of an evaluation: of each benchmark a file with a line for each task.
 
-Always holds: a line that is there is whole, so that an evaluation that was killed goes on behind it; a file has results of
-one model by one way of answering and checking; a finished file has its tasks in the benchmark's order, and nothing in it
-depends on how often it was interrupted.
+Always holds: a line that is there is whole, so that an evaluation that was killed goes on behind it; the last line of a task
+is its result; a file has results of one model by one way of answering and checking; a finished file has one line for each
+task in the benchmark's order, and nothing in it depends on how often it was interrupted.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from types import TracebackType
 import msgspec
 
 from training.errors import EvaluationError
+from training.evaluation.checking import NOT_CHECKED, PASSED
 
 FORMAT = "answers/1"
 
@@ -45,7 +46,13 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def passed(self) -> bool:
-        return self.base == self.plus == "pass"
+        """Whether it counts for the benchmark with the added inputs."""
+        return self.base == self.plus == PASSED
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether it counts at all. One that does not is checked again by the next evaluation."""
+        return not self.plus.startswith(NOT_CHECKED)
 
 
 class Results:
@@ -90,7 +97,8 @@ class Results:
         if found != self._heading:
             names = [name for name in found.__struct_fields__ if getattr(found, name) != getattr(self._heading, name)]
             said = ", ".join(f"{name} {getattr(found, name)} and not {getattr(self._heading, name)}" for name in names)
-            raise EvaluationError(f"{self.path} has results of {said}; name another folder with --results")
+            same = "give the same --sample as before, or " if names == ["tasks"] else ""
+            raise EvaluationError(f"{self.path} has results of {said}; {same}name another folder with --results")
 
     def append(self, line: Line) -> None:
         """Keeps a result, which outlives this process. Raises: EvaluationError when it cannot be written."""
@@ -106,13 +114,15 @@ class Results:
             raise unwritable(self.path, error) from error
 
     def finish(self) -> list[Line]:
-        """Puts the lines into the benchmark's order."""
+        """Puts the lines into the benchmark's order, one for each task."""
         ordered = [self.lines[task] for task in self._order]
-        if list(self.lines) != self._order:
+        data = b"".join(msgspec.json.encode(line) + b"\n" for line in (self._heading, *ordered))
+        self._file.seek(0)
+        if self._file.read() != data:
             aside = self.path.with_name(f".{self.path.name}")
             try:
                 with aside.open("wb") as file:
-                    file.write(b"".join(msgspec.json.encode(line) + b"\n" for line in (self._heading, *ordered)))
+                    file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
                 aside.replace(self.path)

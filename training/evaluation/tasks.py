@@ -86,7 +86,7 @@ def load_benchmark(path: str | Path) -> Benchmark:
             continue
         try:
             fields = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise EvaluationError(f"{path}:{number} must be a JSON object ({error}); fetch the file again") from error
         if not isinstance(fields, dict):
             raise EvaluationError(f"{path}:{number} must be a JSON object; fetch the file again")

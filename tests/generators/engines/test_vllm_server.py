@@ -1,8 +1,11 @@
 """The command line that runs vLLM, on machines of several kinds; a real one is run by test_vllm."""
 
 import os
+import signal
+import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from generators.engines import vllm_server
 from generators.engines.vllm_server import Machine, find_python, server_of, this_machine
 from generators.errors import EngineError
 
+REPOSITORY = Path(__file__).resolve().parents[3]
 SMALL = Machine(gpus=0, cores=2, memory_bytes=24 << 30)
 
 
@@ -62,6 +66,23 @@ def test_a_server_that_does_not_get_ready_is_told_to_end(tmp_path: Path, capsys:
     assert main(["generators", "engine", "up", "m", "--port", "1", "--python", str(python), "--timeout", "2"]) == 2
     assert "vLLM is not ready after 2 s" in capsys.readouterr().err
     assert (tmp_path / "ended").exists()
+
+
+def test_a_server_ends_when_the_command_is_killed(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    script = f"trap 'echo > {tmp_path}/ended; exit' TERM\necho > {tmp_path}/started\nwhile :; do sleep 0.1; done\n"
+    python.write_text(f"#!/bin/sh\n{script}")
+    python.chmod(0o755)
+    words = ["generators", "engine", "up", "m", "--port", "1", "--python", str(python)]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "phasemix", *words], cwd=REPOSITORY, stdout=log, stderr=log)
+    for name in ("started", "ended"):
+        deadline_s = time.monotonic() + 60
+        while not (tmp_path / name).exists():
+            assert time.monotonic() < deadline_s, name
+            time.sleep(0.05)
+        process.kill()
+    assert process.wait(60) == -signal.SIGKILL
 
 
 def test_flags_with_an_open_quote_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

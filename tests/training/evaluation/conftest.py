@@ -2,6 +2,9 @@
 
 import json
 import os
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ PROMPTS = {
     "negative": ("A number with the other sign.", "    return -number\n"),
 }
 CONTEXT = 128
+Answers = Callable[[str, Any], tuple[int, Any]]  # path and request -> status and body
 
 
 def rows() -> list[dict[str, Any]]:
@@ -94,3 +98,37 @@ def solver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert ids.shape[1] <= CONTEXT
     model.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[[Answers], str]]:
+    servers = []
+
+    def serve(answers: Answers) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.answer(None)
+
+            def do_POST(self) -> None:
+                self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+            def answer(self, request: Any) -> None:
+                code, body = answers(self.path, request)
+                data = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(code)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}/v1"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()

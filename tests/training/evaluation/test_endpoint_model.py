@@ -2,10 +2,7 @@
 test_evaluate.py.
 """
 
-import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +13,6 @@ from training.evaluation.answering import INSIDE
 from training.evaluation.endpoint import EndpointModel
 
 Answers = Callable[[str, Any], tuple[int, Any]]
-
-
-@pytest.fixture
-def served() -> Iterator[Callable[[Answers], str]]:
-    servers = []
-
-    def serve(answers: Answers) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.answer(None)
-
-            def do_POST(self) -> None:
-                self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-            def answer(self, request: Any) -> None:
-                code, body = answers(self.path, request)
-                data = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(code)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = HTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{server.server_port}/v1"
-
-    yield serve
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 def models(path: str, request: Any, *, context: int | None = None) -> tuple[int, Any] | None:

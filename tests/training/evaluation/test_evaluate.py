@@ -1,5 +1,6 @@
 """`phasemix evaluate`: whole evaluations by real models, kept task by task, interrupted and compared."""
 
+import gzip
 import json
 import math
 import os
@@ -185,6 +186,28 @@ def test_what_cannot_be_evaluated_is_one_line(
     assert f"{kept}:2 cannot be read as a kept result" in err
 
 
+def test_a_broken_benchmark_is_one_line_and_overwrites_nothing(
+    capsys: pytest.CaptureFixture[str], benchmark: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    evaluate(capsys, "--reference", "--benchmarks", benchmark, "--results", results)
+    kept, first = (results / benchmark.name).read_bytes(), benchmark.read_bytes().splitlines(keepends=True)[0]
+    for data, said in (
+        (first.replace(b'"entry_point"', b'"entry"'), f"{benchmark}:1 lacks entry_point; fetch the file of a release"),
+        (b"", f"{benchmark} has no tasks; name the released JSON lines"),
+        (b"<html>\n", f"{benchmark}:1 must be a JSON object"),
+        (b"[" * 100_000, f"{benchmark}:1 must be a JSON object"),
+        (first + first, f"{benchmark}:2: task HumanEval/0 is there twice"),
+        (gzip.compress(first)[:40], f"tasks {benchmark} cannot be read"),
+        (first, "has results of digest"),
+    ):
+        benchmark.write_bytes(data)
+        code, _, err = run(capsys, "--reference", "--benchmarks", benchmark, "--results", results)
+        assert (code, err.count("\n")) == (2, 1), err
+        assert said in err
+        assert (results / benchmark.name).read_bytes() == kept
+
+
 def test_a_sample_is_always_the_same_tasks(capsys: pytest.CaptureFixture[str], benchmark: Path, tmp_path: Path) -> None:
     found = []
     for name in ("one", "two"):
@@ -192,6 +215,9 @@ def test_a_sample_is_always_the_same_tasks(capsys: pytest.CaptureFixture[str], b
         found.append([line["task"] for line in lines_of(tmp_path / name / "HumanEvalPlus.jsonl")])
     assert len(found[0]) == 2
     assert found[0] == found[1]
+    code, _, err = run(capsys, "--reference", "--benchmarks", benchmark, "--results", tmp_path / "one")
+    assert code == 2
+    assert "has results of tasks 2 and not 4; give the same --sample as before, or name another folder" in err
 
 
 def test_vllm_gives_the_answers_that_transformers_gives(
