@@ -22,7 +22,7 @@ from training.checkpoints import files, record
 from training.errors import CheckpointError
 
 NOUN = "checkpoint folder"
-LOGS = ("steps.jsonl", "shares.jsonl")
+LOGS = ("steps.jsonl", "shares.jsonl", "heldout.jsonl")
 REQUEST_RETRIES = 4
 BLOCK_BYTES = 32 << 20
 MOST_OBJECTS = 100_000

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import torch
 
+from training.checkpoints.place import LOGS
 from training.loading.loader import MixedLoader
 from training.measures import heldout_losses
 from training.measures.heldout_losses import LogitsOf
@@ -52,7 +53,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 def take_over_logs(folder: Path, job: Job) -> None:
     """A fork that begins with a checkpoint of its parent begins with the parent's lines too; later ones are cut off."""
     source = Path(job.resume).parent if job.resume is not None else folder
-    for name in ("steps.jsonl", "shares.jsonl", heldout_losses.NAME):
+    for name in LOGS:
         if source != folder and (source / name).exists():
             aside = folder / f".{name}"
             shutil.copyfile(source / name, aside)
