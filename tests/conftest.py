@@ -44,6 +44,7 @@ LONGEST_FIRST = (
     "streamer/corpus/test_restarts.py",
     "training/trainers/test_train.py",
     "training/trainers/test_checkpoints.py",
+    "training/trainers/test_on_a_store.py",
     "mixer/planning/test_histories.py",
     "training/trainers/test_interrupted.py",
     "streamer/corpus/test_build.py",

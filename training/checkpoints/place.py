@@ -157,21 +157,22 @@ class Place:
             with locked(self.folder / ".lock"):
                 if path.exists() and record.find_fault(path, named, trusted=trusted) is None:
                     return None  # another process has fetched it
-                with aside.open("wb") as file:
-                    while file.tell() < stored.size_bytes:
-                        block = self._store.read_range(stored, file.tell(), BLOCK_BYTES)
-                        if block is None:
-                            raise StoreError(f"{called} was replaced while it was read; try again")
-                        file.write(block)
-                fault = record.find_fault(aside, named, trusted=trusted, called=called)
-                if fault is None:
-                    sync_folder(aside)
-                    aside.replace(path)
-                return fault
+                try:
+                    with aside.open("wb") as file:
+                        while file.tell() < stored.size_bytes:
+                            block = self._store.read_range(stored, file.tell(), BLOCK_BYTES)
+                            if block is None:
+                                raise StoreError(f"{called} was replaced while it was read; try again")
+                            file.write(block)
+                    fault = record.find_fault(aside, named, trusted=trusted, called=called)
+                    if fault is None:
+                        sync_folder(aside)
+                        aside.replace(path)
+                    return fault
+                finally:
+                    aside.unlink(missing_ok=True)
         except OSError as error:
             raise files.unwritable(self.folder, error) from error
-        finally:
-            aside.unlink(missing_ok=True)
 
 
 def version(path: Path) -> tuple[int, int]:

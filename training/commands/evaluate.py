@@ -34,7 +34,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     from streamer.commands.options import add_json, root_address
 
     parser.add_argument(
-        "model", nargs="?", metavar="MODEL", help="evaluate this folder of phasemix export, or this checkpoint of a training"
+        "model", nargs="?", metavar="MODEL", help="evaluate this folder of phasemix export, or this checkpoint or address"
     )
     parser.add_argument(
         "--benchmarks",

@@ -11,7 +11,9 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     from streamer.commands.options import add_json, add_root
 
     parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", help="a file step-NNNNNNNN.pt, or the folder of a run's checkpoints: the newest"
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="a file step-NNNNNNNN.pt, or the folder of a run's checkpoints: the newest; or its address",
     )
     parser.add_argument("folder", metavar="DIR", help="write this folder, which must be absent or empty")
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -189,3 +190,14 @@ def test_what_nobody_named_is_loaded_only_if_a_person_vouches_for_it(url: str, t
     assert files.saved(tmp_path / "two") == []
     assert place.bring(4, None, trusted=digest) is None
     assert (tmp_path / "two" / "step-00000004.pt").read_bytes() == b"somebody else's"
+
+
+def test_ranks_that_fetch_at_once_all_find_the_checkpoint(url: str, tmp_path: Path) -> None:
+    saved(make_job(tmp_path / "one", url), 4, state=lambda: {"weights": torch.rand(1 << 18)})
+    (tmp_path / "one" / "steps.jsonl").touch()
+    saved(make_job(tmp_path / "one", url))  # an empty log is sent too
+    places = [Place(tmp_path / "two", url) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda place: place.bring(4, place.known()[4], trusted=None), places)) == [None] * 8
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == [".lock", "step-00000004.pt"]
+    assert ObjectStore(url).get("steps.jsonl") == b""

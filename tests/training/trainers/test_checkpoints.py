@@ -4,6 +4,7 @@ import functools
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import msgspec
 import pytest
 import torch
 import train_process
-from train_process import Training, launch, train, words
+from train_process import Training, finish, launch, start_ranks, train, words
 
 from mixer import Runs
 from training.checkpoints import record
@@ -72,6 +73,22 @@ def test_a_training_is_extended_on_request_and_goes_on_behind_its_last_step(code
     assert Runs(code_root).show("a").num_steps == 16
     output = train(code_root, "a", "--set", "steps=16", "--resume")
     assert "trained to step 16 already" in output
+
+
+@pytest.mark.usefixtures("trainer")
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_a_full_disk_is_one_line_and_what_is_whole_stays(code_root: Path, small_disk: Path, world_size: int) -> None:
+    """Given room for one checkpoint, then the second is refused on all ranks, and more room goes on from the first."""
+    asked = words(code_root, "a", "--set", "steps=20", "--save-folder", str(small_disk / "a"))
+    ranks = start_ranks(asked, world_size)
+    for rank in ranks:
+        assert rank.poll(timeout=200) == 2, rank.output()
+        assert "Traceback" not in rank.output()
+        assert "a has no room for what training writes; free space" in rank.output().splitlines()[-1]
+    assert [path.name for path in (small_disk / "a").glob("*.pt")] == ["step-00000004.pt"]
+    assert not list((small_disk / "a").glob(".*"))
+    subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
+    assert "training from step 4" in finish(Training([*asked, "--resume"]))
 
 
 @pytest.mark.usefixtures("trainer")
