@@ -1,6 +1,7 @@
 """What a training's data and measuring cost beside its steps, for both trainers, and how soon the first step is taken.
 
-The laptop's recipe (1.9 million parameters, 16 samples of 256 tokens a step) on random ids, a process for each trainer.
+The laptop's recipe (1.9 million parameters, 16 samples of 256 tokens a step) and a model of some 20 ms a step, on random
+ids, a process for each trainer.
 `wait_share`: the part of the time between first and last step in which the trainer waits for its loader; `watch_share`: in
 which it gathers, counts and writes what belongs to a step (StepWatch). Checkpoints are left out of the time. `first_step_s`:
 from the start of the process to the end of the first step, with the imports.
@@ -29,7 +30,12 @@ from mixer import Mixtures, Runs
 from streamer import Catalog
 
 SEQ_LEN, VOCABULARY, SAMPLES = 256, 8192, 4096
-STEPS, ROUNDS, ROUND_STEPS = 40, 9, 4
+ROUNDS, ROUND_STEPS = 9, 4
+SMALL = ("hidden_size=64", "intermediate_size=128", "num_layers=2", "num_heads=2", "num_kv_heads=2")
+MODELS = {  # steps, and what differs from the laptop's recipe
+    "laptop": (40, ()),
+    "small": (500, (*(f"model.{key}" for key in SMALL), "batch.global_batch=2", "batch.microbatch=2")),
+}
 MIXTURE = f'name = "code"\nseq_len = {SEQ_LEN}\n[[component]]\nstreams = "raw/*"\nshare = 1\n'
 TOLD = "measured: "
 
@@ -42,9 +48,9 @@ def measure() -> Report:
             ids = draw.integers(0, VOCABULARY, (SAMPLES, SEQ_LEN)).astype(np.uint16)
             Catalog(root).append(name, ids, seq_len=SEQ_LEN)
         Mixtures(root).apply(MIXTURE)
-        rows = [elsewhere("train", root, trainer) for trainer in ("composer", "torch")]
-        array = elsewhere("compare", root, "plain")
-    first = {row["trainer"]: row["first_step_s"] for row in rows}
+        rows = [elsewhere("train", root, model, trainer) for model in MODELS for trainer in ("composer", "torch")]
+        array = elsewhere("compare", root)
+    first = {row["trainer"]: row["first_step_s"] for row in rows if row["model"] == "laptop"}
     figures = {
         "wait_share": max(row["wait_share"] for row in rows),
         "watch_share": max(row["watch_share"] for row in rows),
@@ -60,23 +66,24 @@ def measure() -> Report:
     return Report("training", rows, figures, targets)
 
 
-def elsewhere(what: str, root: Path, name: str) -> dict[str, Any]:
+def elsewhere(what: str, root: Path, *names: str) -> dict[str, Any]:
     """What a process of its own measured; its start counts."""
-    argv = [sys.executable, "-m", "benchmarks.training", what, str(root), name, str(time.monotonic())]
+    argv = [sys.executable, "-m", "benchmarks.training", what, str(root), str(time.monotonic()), *names]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     (line,) = (line for line in done.stdout.splitlines() if line.startswith(TOLD))
     found: dict[str, Any] = json.loads(line.removeprefix(TOLD))
     return found
 
 
-def train(root: Path, trainer: str, started: float) -> dict[str, Any]:
+def train(root: Path, started: float, model: str, trainer: str) -> dict[str, Any]:
     """A training by `phasemix train`, its parts timed."""
     from training.commands.train import add_train, load_trainer, prepare
     from training.measures.watch import StepWatch
 
-    run = f"{trainer}-{os.getpid()}"
+    run, (steps, settings) = f"{trainer}-{os.getpid()}", MODELS[model]
     words = ["general", "--mixture", "code", "--run", run, "--root", str(root), "--trainer", trainer]
-    words += ["--set", f"steps={STEPS}", "--set", "heldout.streams=", "--set", f"checkpoints.every_steps={STEPS}"]
+    for setting in (f"steps={steps}", "heldout.streams=", f"checkpoints.every_steps={steps}", *settings):
+        words += ["--set", setting]
     parser = argparse.ArgumentParser()
     add_train(parser)
     job = prepare(parser.parse_args(words))
@@ -114,6 +121,7 @@ def train(root: Path, trainer: str, started: float) -> dict[str, Any]:
     load_trainer(trainer)(job)
     whole = ends[-1] - ends[0]
     return {
+        "model": model,
         "trainer": trainer,
         "first_step_s": ends[0] - started,
         "step_ms": whole / (len(ends) - 1) * 1000,
@@ -162,8 +170,8 @@ def compare(root: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     if sys.argv[1:] and not sys.argv[1].startswith("-"):
-        what, root, name, started = sys.argv[1:]
-        found = train(Path(root), name, float(started)) if what == "train" else compare(Path(root))
+        what, root, started, *names = sys.argv[1:]
+        found = train(Path(root), float(started), *names) if what == "train" else compare(Path(root))
         print(TOLD + json.dumps(found))
         sys.exit(0)
     sys.exit(main(measure, __doc__))

@@ -5,6 +5,7 @@ Always holds: the counts belong to the checkpoint, so a resumed run counts each 
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,10 @@ class Shares:
         self._root, self._run, self._path = root, run, path
         self._counts: list[int] = []
 
+    @cached_property
+    def _runs(self) -> Runs:
+        return Runs(self._root)
+
     def count(self, streams: npt.NDArray[Any]) -> None:
         """Takes in the stream indices of a trained global batch."""
         found = np.bincount(streams, minlength=len(self._counts)).tolist()
@@ -47,8 +52,7 @@ class Shares:
 
     def table(self, step: int) -> list[StreamShare]:
         """One row a stream, after `step` trained steps. Batches that the run skips are not among them."""
-        runs = Runs(self._root)
-        use = runs.use(self._run, runs.step_behind(self._run, step))
+        use = self._runs.use(self._run, self._runs.step_behind(self._run, step))
         counts = self._counts + [0] * (len(use) - len(self._counts))
         target, trained = sum(row.target_samples for row in use) or 1.0, sum(counts) or 1
         return [
