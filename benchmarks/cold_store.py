@@ -60,8 +60,10 @@ def cold_store() -> Iterator[str]:
     argv = [sys.executable, "-m", "benchmarks.cold_store", "serve"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout is not None
-        yield server.stdout.readline().strip()
-        server.terminate()
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
 
 
 def serve() -> None:

@@ -22,7 +22,7 @@ from mixer.planning.supply import Rows
 from mixer.planning.tables import BoundParts
 from streamer import background
 from streamer.catalog.catalog import Catalog
-from streamer.errors import StoreError
+from streamer.errors import PhasemixError
 from streamer.store.entries import RESTORE
 from streamer.store.log import Bodies, Body
 from streamer.wording import did_you_mean, listed
@@ -233,7 +233,7 @@ class Ahead:
     """Has a run's ledger grow in a thread, so that whoever reads does not wait for an object store's answers.
 
     The thread has a journal of its own, and shares only the log with the reader's, which finds there what the thread wrote.
-    What it cannot write is written when a batch of it is read. One thing is written at a time.
+    If it fails, the reader writes the segment itself when it needs it. One segment is written at a time.
     """
 
     def __init__(self, catalog: Catalog, run: str) -> None:
@@ -251,7 +251,7 @@ class Ahead:
         return self._thread is not None and self._thread.is_alive()
 
     def _write(self, step: int) -> None:
-        with contextlib.suppress(RunError, StoreError):  # the reader meets it, if it is still there
+        with contextlib.suppress(PhasemixError):  # the reader meets it, if it is still there
             if self._journal is None:
                 self._journal = Journal(self._catalog, self._run)
             self._journal.ensure(step)

@@ -117,6 +117,7 @@ class RunReader:
         if self._is_finalizing():
             return
         self._stretches.close()
+        self._is_ahead = False
         if self._parent is not None:
             self._parent.close()
 
@@ -237,7 +238,7 @@ class RunReader:
                 root, parent.run, rank, world_size,
                 wait_s=wait_s, read_only=read_only, boundaries=boundaries, service=service,
             )  # fmt: skip
-            self._parent._asks_ahead = False
+            self._parent._asks_ahead, self._parent._ahead = False, None
         return self._parent
 
     def _refuse_skipped(self, step: int) -> None:
@@ -266,6 +267,9 @@ class RunReader:
         self._stretches.look_ahead()
 
     def _take_ahead(self) -> None:
+        """Plans the stretch after the one in hand, now that the thread has written what it could."""
+        if not self._is_ahead:
+            return  # an interrupt had the run opened anew
         self._is_ahead = False
         if isinstance(self._journal, Journal):
             self._journal.take_known()

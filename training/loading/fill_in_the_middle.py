@@ -1,12 +1,12 @@
-"""Fill-in-the-middle: some documents of a batch are told in another order, so that a model learns to fill a gap.
+"""Fill-in-the-middle: some documents of a batch are rearranged, so that a model learns to fill a gap.
 
 Always holds: what becomes of a batch depends on the seed, the batch's number, the row's place in the global batch and its
 tokens alone. So a resumed training and one of another number of ranks change each batch alike, and positions, origins and
 traces stay those of the run.
 
 Source: Bavarian et al. 2022, "Efficient Training of Language Models to Fill in the Middle": a document is cut at two random
-places into prefix, middle and suffix, and told as PREFIX prefix SUFFIX suffix MIDDLE middle, or with the suffix first as
-PREFIX SUFFIX suffix MIDDLE prefix middle. Here the places are between tokens. A document that is told so has three tokens
+places into prefix, middle and suffix, and rearranged as PREFIX prefix SUFFIX suffix MIDDLE middle, or with the suffix first
+as PREFIX SUFFIX suffix MIDDLE prefix middle. Here the places are between tokens. A rearranged document has three tokens
 more; what is then behind the sample's end is cut off.
 """
 
@@ -24,7 +24,7 @@ DRAWS = 4  # numbers a document: whether, which order, two cuts
 
 
 class FillInTheMiddle(msgspec.Struct, frozen=True, kw_only=True):
-    """How many documents are told in another order, and by which token ids.
+    """How many documents are rearranged, and by which token ids.
 
     Attributes:
         share: Of the documents, from 0 to 1. A document that goes over a sample's end counts in each sample.
@@ -73,7 +73,9 @@ class FillInTheMiddle(msgspec.Struct, frozen=True, kw_only=True):
         row: int,
     ) -> tuple[npt.NDArray[np.int64] | None, npt.NDArray[np.int32]]:
         """For each place of a row the place whose token comes there, or -1 - id; and the new boundaries. None: it stays."""
-        draws = np.random.Philox(key=(self.seed, step), counter=(0, 0, 0, row)).random_raw(DRAWS * (len(ends) - 1))
+        draws = np.random.Philox(key=np.array([self.seed % 2**64, step], np.uint64), counter=(0, 0, 0, row)).random_raw(
+            DRAWS * (len(ends) - 1)
+        )
         chances = (draws >> np.uint64(11)).astype(np.float64).reshape(-1, DRAWS) / (1 << 53)
         pieces, lengths, is_changed = list[npt.NDArray[np.int64]](), [0], False
         for start, end, (chance, side, one, two) in zip(ends[:-1].tolist(), ends[1:].tolist(), chances, strict=True):
@@ -81,14 +83,17 @@ class FillInTheMiddle(msgspec.Struct, frozen=True, kw_only=True):
             last = end - 1 if end > start and tokens[end - 1] == self.end_id else end
             is_text = last > start and tokens[start] != self.end_id  # and no padding
             if chance < self.share and is_text and (redacted is None or not redacted[start:end].any()):
-                piece, is_changed = self._told(piece, last - start, sorted((one, two)), side < self.suffix_first_share), True
+                piece, is_changed = (
+                    self._rearranged(piece, last - start, sorted((one, two)), side < self.suffix_first_share),
+                    True,
+                )
             pieces.append(piece)
             lengths.append(len(piece))
         if not is_changed:
             return None, ends
         return np.concatenate(pieces)[: len(tokens)], np.minimum(np.cumsum(lengths), len(tokens)).astype(np.int32)
 
-    def _told(
+    def _rearranged(
         self, piece: npt.NDArray[np.int64], length: int, chances: list[float], is_suffix_first: bool
     ) -> npt.NDArray[np.int64]:
         """A document's places in their new order; of its first `length` tokens, what ends it stays behind them."""

@@ -60,7 +60,7 @@ class MixedLoader(DataLoader[Any]):
         boundaries: adds `boundaries`, (rows, width) int32, the cumulative lengths of each row's documents as `RunReader`
             gives them. Default: as the run was created.
         service: address of a mixer service that writes the segments in this trainer's place.
-        fill_in_the_middle: tells some documents in another order (fill_in_the_middle.py); the order of samples and what a
+        fill_in_the_middle: rearranges some documents (fill_in_the_middle.py); the order of samples and what a
             position says stay.
         learn_document_starts: whether the first token of a document is learned where another document stands before it.
         pin_memory: hands out tensors in page-locked memory, if CUDA is there.

@@ -54,9 +54,13 @@ def token_losses(logits: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
 
 
 def mean_losses(losses: torch.Tensor, ignored: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean nats of all and of each row's (rows, seq_len - 1) predicted tokens, those left out that are ignored."""
+    """The loss, and each row's mean nats, of (rows, seq_len - 1) predicted tokens, those left out that are ignored.
+
+    In the loss, the mean over all of them, an ignored token counts as 0. So a token weighs the same whatever is ignored
+    beside it, and the step is the same however the batch is divided into microbatches and ranks.
+    """
     if ignored is None:
         return losses.mean(), losses.detach().mean(1)
     kept = ~ignored[:, 1:]
     losses = losses * kept
-    return losses.sum() / kept.sum().clamp(min=1), losses.detach().sum(1) / kept.sum(1).clamp(min=1)
+    return losses.mean(), losses.detach().sum(1) / kept.sum(1).clamp(min=1)

@@ -11,9 +11,9 @@ from training.phases.phase import Recipe
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One training. Paths are local; `save_url`: the folder on a store that what is in `save_folder` is sent to.
 
-    `tokenizer`: that of the run's streams, None when they name none. `fill_in`: how their documents are told. `resume`:
-    the checkpoint to go on from, which has `resume_step` steps; `weights`: the checkpoint with whose weights a new training
-    starts.
+    `tokenizer`: that of the run's streams, None when they name none. `fill_in`: which of their documents are rearranged.
+    `resume`: the checkpoint to go on from, which has `resume_step` steps; `weights`: the checkpoint with whose weights a new
+    training starts.
     """
 
     root: str

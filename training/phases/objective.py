@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+from tokenizers import Tokenizer
 
 from streamer import Catalog
-from streamer.packing.tokenizer import end_of_document_id
+from streamer.packing.tokenizer import end_of_document_id, highest_id
 from streamer.wording import listed
 from training.errors import RecipeError
 from training.loading.fill_in_the_middle import FillInTheMiddle
@@ -19,12 +20,12 @@ Token = str | int
 
 
 class FillIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Fill-in-the-middle: documents told in another order. `training/loading/fill_in_the_middle.py` says how.
+    """Fill-in-the-middle: documents that are rearranged. `training/loading/fill_in_the_middle.py` says how.
 
     Attributes:
-        share: The share of documents that are told so.
+        share: The share of documents that are rearranged.
         suffix_first_share: The share of those whose suffix comes first.
-        prefix: The token before the prefix: one of the tokenizer's, or an id.
+        prefix: The token before the prefix: a special one of the tokenizer's, or an id that it does not have.
         suffix: The token before the suffix.
         middle: The token before the middle.
     """
@@ -37,11 +38,11 @@ class FillIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What of a batch is learned, and how it is told.
+    """What of a batch is learned, and what is rearranged in it.
 
     Attributes:
         learn_document_starts: Whether the first token of a document is learned where another document stands before it.
-        fill_in_the_middle: How many documents are told in another order, for a model that fills gaps.
+        fill_in_the_middle: How many documents are rearranged, for a model that fills gaps.
     """
 
     learn_document_starts: bool = True
@@ -72,6 +73,11 @@ def fill_in_of(
                 f"objective.fill_in_the_middle.{name}: id {found} is not in 0 to {highest}, which a vocabulary of "
                 f"{vocab_size} and {dtype} have; give another one, or a larger model.vocab_size"
             )
+        if known is not None and not is_free(known, found):
+            raise RecipeError(
+                f"objective.fill_in_the_middle.{name}: {token!r} stands for text or for the end of a document in tokenizer "
+                f"{tokenizer}; name another special token of it, or give an id from {highest_id(known) + 1} on"
+            )
         ids[name] = int(found)
     got = [str(found) for found in ids.values()]
     if len(set(got)) < len(ids):
@@ -85,3 +91,9 @@ def fill_in_of(
         end_id=None if known is None else end_of_document_id(known),
         seed=seed,
     )
+
+
+def is_free(tokenizer: Tokenizer, token_id: int) -> bool:
+    """Whether no text has this id: a special one, other than the end of a document, or one behind the tokenizer's."""
+    special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    return token_id > highest_id(tokenizer) or token_id in special - {end_of_document_id(tokenizer)}

@@ -28,7 +28,7 @@ from training.phases.phase import Recipe
 class Binding(msgspec.Struct, frozen=True, kw_only=True):
     """A run that may be trained. `info` is None while it does not exist; `tokenizer` is that of its streams, if any.
 
-    `fill_in`: how its documents are told, where the recipe asks for fill-in-the-middle.
+    `fill_in`: which documents are rearranged, where the recipe asks for fill-in-the-middle.
     """
 
     run: str

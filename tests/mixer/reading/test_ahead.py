@@ -72,3 +72,14 @@ def test_a_reader_that_is_faster_than_the_store_waits_for_what_is_being_written(
     reader = RunReader(runs.catalog.store, "a")
     found = [reader.read(step).origin.tolist() for step in range(200)]
     assert found == read_on(RunReader(runs.catalog.store, "a", read_only=True), 0, 200)
+
+
+def test_a_closed_reader_and_one_that_was_interrupted_read_on(runs: Runs) -> None:
+    reader = RunReader(runs.catalog.store, "a")
+    whole = read_on(RunReader(runs.catalog.store, "a", read_only=True), 0, 60)
+    for step in range(60):
+        if reader._is_ahead and step % 3 == 0:
+            reader.close()
+        elif reader._is_ahead:
+            reader._is_torn = True  # as an interrupt leaves it
+        assert reader.read(step).origin.tolist() == whole[step]

@@ -113,9 +113,12 @@ def test_losses_of_redacted_tokens_count_for_nothing() -> None:
     logits = torch.randn(3, 6, 9, requires_grad=True)
     mean, rows = mean_losses(token_losses(logits, ids), redacted)
     labels = ids.masked_fill(redacted, -100)[:, 1:]
-    assert mean.item() == pytest.approx(
-        torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels.flatten()).item()
-    )
+    summed = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels.flatten(), reduction="sum").item()
+    assert mean.item() == pytest.approx(summed / labels.numel())
+    parts = [
+        mean_losses(token_losses(logits[row : row + 1], ids[row : row + 1]), redacted[row : row + 1])[0] for row in range(3)
+    ]
+    assert mean.item() == pytest.approx(sum(parts).item() / 3)  # as other microbatches or ranks would have it
     mean.backward()
     assert logits.grad is not None
     assert not logits.grad[:, :-1][redacted[:, 1:]].any()

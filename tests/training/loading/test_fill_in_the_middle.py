@@ -1,4 +1,4 @@
-"""What a training learns of a batch: documents told with a gap to fill, and documents' starts left out."""
+"""What a training learns of a batch: documents rearranged into a gap to fill, and documents' starts left out."""
 
 import itertools
 from pathlib import Path
@@ -32,7 +32,7 @@ def fill_in(share: float = 1.0, suffix_first: float = 0.5, seed: int = 0) -> Fil
     )
 
 
-def told_back(tokens: list[int]) -> tuple[list[int], bool]:
+def put_back(tokens: list[int]) -> tuple[list[int], bool]:
     """A document as it was, and whether its suffix came first."""
     end = [END] if tokens[-1] == END else []
     tokens = tokens[: len(tokens) - len(end)]
@@ -57,7 +57,7 @@ def test_a_document_is_prefix_suffix_and_middle_in_either_order() -> None:
         found = fill_in(seed=seed).apply(batch, step=3, first_row=0)
         tokens, ends = found.tokens[0].tolist(), found.boundaries[0].tolist()
         assert ends == [0, 23, 32, 32]
-        document, is_suffix_first = told_back(tokens[:23])
+        document, is_suffix_first = put_back(tokens[:23])
         assert document == [*range(1, 20), END]
         assert tokens[23] == PREFIX  # the second one, of which the sample's end cuts off six tokens
         seen.add(is_suffix_first)
@@ -111,13 +111,13 @@ def documents(root: Path) -> Path:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_ranks_workers_and_a_resumption_tell_the_same(documents: Path, workers: int) -> None:
-    def told(count: int, **more: int) -> list[np.ndarray]:
+def test_ranks_workers_and_a_resumption_rearrange_alike(documents: Path, workers: int) -> None:
+    def batches(count: int, **more: int) -> list[np.ndarray]:
         loader = MixedLoader(documents, "a", fill_in_the_middle=fill_in(0.5), **more)
         return [batch["input_ids"].numpy() for batch in itertools.islice(loader, count)]
 
-    whole = told(12)
-    ranks = [told(12, rank=rank, world_size=2, num_workers=workers) for rank in (0, 1)]
+    whole = batches(12)
+    ranks = [batches(12, rank=rank, world_size=2, num_workers=workers) for rank in (0, 1)]
     assert all((np.concatenate(parts) == batch).all() for *parts, batch in zip(*ranks, whole, strict=True))
     first = MixedLoader(documents, "a", fill_in_the_middle=fill_in(0.5), num_workers=workers)
     list(itertools.islice(first, 5))
@@ -145,9 +145,10 @@ def test_labels_leave_out_the_starts_and_boundaries_come_where_they_are_asked_fo
 def test_both_trainers_learn_the_same_of_it(code_root: Path) -> None:
     """Ids behind the tokenizer's stand for the three tokens."""
     more = [
-        f"objective.fill_in_the_middle.{name}={511 - place}" for place, name in enumerate(("prefix", "suffix", "middle"))
+        f"objective.fill_in_the_middle.{name}={512 + place}" for place, name in enumerate(("prefix", "suffix", "middle"))
     ]
-    more += ["objective.fill_in_the_middle.share=0.5", "objective.learn_document_starts=false", "steps=6"]
+    more += ["objective.fill_in_the_middle.share=0.5", "objective.learn_document_starts=false"]
+    more += ["steps=6", "model.vocab_size=515"]
     words = [word for key in more for word in ("--set", key)]
     for trainer in ("composer", "torch"):
         train(code_root, trainer, *words, "--trainer", trainer)
@@ -163,16 +164,19 @@ def test_both_trainers_learn_the_same_of_it(code_root: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("prefix='<none>'", "has no token '<none>'; name one that it has, or give an id up to 511"),
-        ("prefix=512", "id 512 is not in 0 to 511"),
-        ("prefix=3", "prefix, suffix, middle must be three tokens"),
+        ("prefix='<none>'", "has no token '<none>'; name one that it has, or give an id up to 515"),
+        ("prefix=516", "id 516 is not in 0 to 515"),
+        ("prefix=0", "0 stands for text or for the end of a document"),
+        ("prefix='e'", "'e' stands for text"),
+        ("prefix=513", "prefix, suffix, middle must be three tokens"),
         ("share=1.5", "objective.fill_in_the_middle.share must be at least 0 and at most 1"),
     ],
 )
 def test_tokens_that_are_not_there_are_refused(code_root: Path, asked: str, said: str) -> None:
-    given = {"share": "share=0.5", "prefix": "prefix=1", "suffix": "suffix=3", "middle": "middle=2"}
+    given = {"share": "share=0.5", "prefix": "prefix=512", "suffix": "suffix=513", "middle": "middle=514"}
     given[asked.partition("=")[0]] = asked
     words = [word for key in given.values() for word in ("--set", f"objective.fill_in_the_middle.{key}")]
+    words += ["--set", "model.vocab_size=516"]
     training = Training(asked_words(code_root, "a", *words))
     assert training.poll(timeout=200) == 2
     assert said in training.output()
