@@ -55,6 +55,11 @@ def tokenizer(source_text: str) -> Tokenizer:
 
 
 @pytest.fixture(scope="session")
+def other_tokenizer(source_text: str) -> Tokenizer:
+    return make_tokenizer(source_text[:9000])
+
+
+@pytest.fixture(scope="session")
 def code_template(tmp_path_factory: pytest.TempPathFactory, source_text: str, tokenizer: Tokenizer) -> Path:
     root = tmp_path_factory.mktemp("code") / "catalog"
     catalog = Catalog(root)

@@ -187,7 +187,7 @@ def check(args: argparse.Namespace) -> Checked:
     from training.phases.loggers import check_loggers
     from training.phases.phase import load_recipe
     from training.phases.recipe_file import read_recipe
-    from training.phases.run_binding import check_horizon, check_run
+    from training.phases.run_binding import check_horizon, check_run, check_same_ids
 
     name, text = read_recipe(args.recipe)
     recipe = load_recipe(text, name=name, phase=args.phase, overrides=args.set)
@@ -198,6 +198,8 @@ def check(args: argparse.Namespace) -> Checked:
     place.check()
     resume, weights = choose_checkpoints(args, place, exists=binding.info is not None)
     check_shapes(resume or weights, recipe.model)
+    if weights is not None:
+        check_same_ids(catalog, binding, args.from_run)
     horizon = check_horizon(
         catalog, binding, num_steps, has_checkpoint=bool(place.steps()), extend=args.extend, phase=args.phase
     )

@@ -191,6 +191,16 @@ def check_vocabulary(catalog: Catalog, run: str, fingerprint: str | None, stream
     refuse_ids(run, whose, highest, recipe.model.vocab_size)
 
 
+def check_same_ids(catalog: Catalog, binding: Binding, of: str) -> None:
+    """Raises: RunMismatchError when the run whose weights are taken learned the ids of another tokenizer."""
+    theirs = Runs(catalog).plan(of).tokenizer if exists(catalog, of) else None
+    if None not in (theirs, binding.tokenizer) and theirs != binding.tokenizer:
+        raise RunMismatchError(
+            f"run {of} learned the ids of tokenizer {theirs}, but the streams of {binding.reference} have those of "
+            f"{binding.tokenizer}, where they stand for other texts; give --from a run on the same tokenizer"
+        )
+
+
 def refuse_ids(run: str, whose: str, highest: int, vocab_size: int) -> None:
     """Raises: RecipeError when the highest id is not in a vocabulary of that size."""
     if highest >= vocab_size:

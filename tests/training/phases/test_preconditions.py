@@ -116,6 +116,20 @@ def test_a_checkpoint_of_another_shape_is_named_with_the_keys(code_root, how):
     assert said.endswith("add --set model.hidden_size=48 --set model.num_layers=3")
 
 
+def test_weights_that_learned_another_tokenizers_ids_are_refused(code_root, other_tokenizer):
+    catalog = Catalog(code_root)
+    prepare(parse(code_root, "--run", "b"))
+    write_checkpoint(code_root / "checkpoints" / "b", 8)
+    other = catalog.put_tokenizer(other_tokenizer.to_str())
+    catalog.append("bare/go", np.zeros((40, 32), np.uint16), seq_len=32, tokenizer=other)
+    Mixtures(catalog).apply(NO_TOKENIZER)
+    bare = ["--mixture", "bare", "--from", "b", "--set", "heldout.streams="]
+    refused(
+        code_root, RunMismatchError, f"run b learned the ids of tokenizer .* of {other}, where they stand for other", *bare
+    )
+    assert prepare(parse(code_root, "--from", "b")).weights is not None
+
+
 def test_the_newest_whole_checkpoint_is_taken_and_the_damaged_one_is_named(code_root, capsys):
     folder = code_root / "checkpoints" / "a"
     for step in (4, 8, 12, 16):
