@@ -9,6 +9,8 @@ import statistics
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -148,19 +150,45 @@ def test_a_policy_fed_by_the_losses_of_a_training_moves_its_shares(code_root):
     ]
 
 
-@pytest.mark.usefixtures("trainer")
-def test_behind_a_service_a_training_only_reads_the_root(code_root, tmp_path):
-    """Given a service beside it, then the run, its segments and reports are the service's, the batches the same."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(code_root), log_level="error"))
+@contextmanager
+def serving(root: Path, port: int = 0) -> Iterator[int]:
+    """A mixer service while it lasts: its port."""
+    listener = socket.create_server(("127.0.0.1", port))
+    server = uvicorn.Server(uvicorn.Config(create_app(root), log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        more = ["--service", f"http://127.0.0.1:{listener.getsockname()[1]}", "--save-folder", str(tmp_path / "behind")]
-        train(code_root, "behind", "--set", "steps=20", *more)
+        yield listener.getsockname()[1]
     finally:
-        server.should_exit = True
+        server.should_exit = server.force_exit = True
         thread.join()
+
+
+@pytest.mark.usefixtures("trainer")
+def test_a_service_that_is_away_for_a_while_changes_no_step(code_root):
+    """Given a run that holds few segments ahead, then the training waits for the service and goes on with the same steps."""
+    Runs(code_root).create("behind", mixture="code", seed=17, global_batch=8, segment_batches=2, write_ahead=4)
+    with serving(code_root) as port:
+        more = ["--set", "steps=60", "--service", f"http://127.0.0.1:{port}"]
+        training = Training(words(code_root, "behind", *more))
+        wait_for_step(training, code_root, "behind", 5)
+    taken, before = len(steps(code_root, "behind")), -1
+    while taken > before:
+        time.sleep(2)
+        taken, before = len(steps(code_root, "behind")), taken
+    assert 5 < taken < 60
+    with serving(code_root, port):
+        finish(training)
+    train(code_root, "beside", "--set", "steps=60")
+    assert steps(code_root, "behind") == steps(code_root, "beside")
+
+
+@pytest.mark.usefixtures("trainer")
+def test_behind_a_service_a_training_only_reads_the_root(code_root, tmp_path):
+    """Given a service beside it, then the run, its segments and reports are the service's, the batches the same."""
+    with serving(code_root) as port:
+        more = ["--service", f"http://127.0.0.1:{port}", "--save-folder", str(tmp_path / "behind")]
+        train(code_root, "behind", "--set", "steps=20", *more)
     train(code_root, "beside", "--set", "steps=20")
     assert read_steps(tmp_path / "behind" / "steps.jsonl") == steps(code_root, "beside")
     reports = Reports(Catalog(code_root), "behind").read()
