@@ -69,8 +69,8 @@ def memory(recipe: Recipe, *, ranks: int, trainer: str = "composer") -> Memory:
       layer keeps its input alone, and one layer has them all.
     - logits n V times: themselves, their logarithms of probabilities, and two gradients, in float32.
 
-    Not counted is the copy that a checkpoint is written from, 12 P bytes of the host's memory. Neither are the libraries (some 0.5 to 1 GB on a GPU), buffers of communication, what the allocator wastes, and
-    attention with dropout.
+    Not counted are the libraries (some 0.5 to 1 GB on a GPU), buffers of communication, what the allocator wastes, attention
+    with dropout, and the copy that a checkpoint is written from: 12 P bytes of the host's memory.
     """
     shape, count, layer = recipe.model, parameters(recipe.model), layer_parameters(recipe.model)
     is_bf16 = recipe.numerics.precision == "amp_bf16"
