@@ -27,7 +27,7 @@ from streamer.documents.languages import LANGUAGES
 from training.evaluation.heldout import Totals
 from training.loading.loader import MixedLoader
 from training.measures import heldout_losses
-from training.measures.curves import Curves, open_curves
+from training.measures.curves import Curves, close_all, open_curves
 from training.measures.divergence import stop_at
 from training.measures.heldout_losses import LogitsOf
 from training.measures.progress import Progress, Stall
@@ -68,7 +68,7 @@ class StepWatch:
         if resumed < num_steps:
             ranks.say(f"training from step {resumed:,} to step {num_steps:,}")
             return True
-        self.say(f"run {self._job.run} is trained to step {resumed} already, the horizon is {num_steps}: evaluating it")
+        self.say(f"run {self._job.run} is already trained to step {resumed} of {num_steps}; now it is evaluated")
         return False
 
     def begin(self, step: int, device: torch.device) -> None:
@@ -208,9 +208,8 @@ class StepWatch:
         self._writer.close()
         if self._log is not None:
             self._log.close()
-        for curves in self._curves:
-            curves.close(sys.exc_info()[0])
-        self._curves = []
+        opened, self._curves = self._curves, []
+        close_all(opened, sys.exc_info()[0], self.say)
 
 
 def curves_of(streams: Sequence[str], samples: list[int], losses: list[float | None]) -> dict[str, float]:
