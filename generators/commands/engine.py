@@ -23,8 +23,8 @@ TIED = """
 import ctypes, os, sys
 prctl = getattr(ctypes.CDLL(None), "prctl", None)
 if prctl is None or prctl(1, 15, 0, 0, 0):
-    print("phasemix: if this command is killed, vLLM goes on and has to be ended by hand: the system has no PR_SET_PDEATHSIG",
-          file=sys.stderr, flush=True)
+    said = "this system has no PR_SET_PDEATHSIG: if this command is killed, end vLLM by hand"
+    print("phasemix: " + said, file=sys.stderr, flush=True)
 elif os.getppid() != int(sys.argv[1]):
     sys.exit(1)
 try:
