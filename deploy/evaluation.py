@@ -1,6 +1,6 @@
 """`phasemix evaluate` with a vLLM server that is started for it: the command itself is training's, the server generators'.
 
-Always holds: a server that was started is stopped, however the evaluation ends, by a kill too.
+Always holds: a server that was started is stopped when the evaluation ends; on Linux also when the evaluation is killed.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ import argparse
 import http.client
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,21 @@ if TYPE_CHECKING:
     from generators.engines.vllm_server import Server
 
 LOOK_S, PROBE_S, END_S = 0.5, 2.0, 30.0
+
+# Asks the kernel for SIGTERM when the process of that id, the parent, dies, then becomes the program of the words behind it.
+TIED = """
+import ctypes, os, sys
+prctl = getattr(ctypes.CDLL(None), "prctl", None)
+if prctl is None or prctl(1, 15, 0, 0, 0):
+    said = "this system has no PR_SET_PDEATHSIG: if this command is killed, end vLLM by hand"
+    print("phasemix: " + said, file=sys.stderr, flush=True)
+elif os.getppid() != int(sys.argv[1]):
+    sys.exit(1)
+try:
+    os.execvp(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.exit(f"phasemix: {sys.argv[2]} cannot be run: {error}")
+"""
 
 
 def add_engine(verbs: Any) -> None:
@@ -67,13 +81,13 @@ def run_up(options: argparse.Namespace) -> int:
 def running(
     server: "Server", *, timeout_s: float, otherwise: str, stdout: int | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A vLLM server that is ready, while this lasts. It ends with this process too, however that ends, on Linux.
+    """A vLLM server that is ready, while this lasts. On Linux it also ends when this process is killed.
 
     Raises: EngineError when it ends before it is ready, or is not ready in time, which `otherwise` says what to do about.
     """
     from generators.errors import EngineError
 
-    tied = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+    tied = [sys.executable, "-I", "-S", "-c", TIED, str(os.getpid())]
     process = subprocess.Popen([*tied, *server.argv], env={**os.environ, **server.environment}, stdout=stdout)
     try:
         start_s = time.monotonic()

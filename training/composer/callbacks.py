@@ -76,9 +76,16 @@ class StopAtInterrupt(Callback):  # type: ignore[misc]
         self._interrupt.begin()
 
     def batch_end(self, state: State, logger: Logger) -> None:
-        if self._interrupt.came():
-            self.stopped = True
-            state.stop_training()
+        if self.came():
+            self.stop(state)
+
+    def came(self) -> bool:
+        """Whether a signal came to any rank. Every rank must ask."""
+        return self._interrupt.came()
+
+    def stop(self, state: State) -> None:
+        self.stopped = True
+        state.stop_training()
 
     def fit_end(self, state: State, logger: Logger) -> None:
         self._interrupt.end()
@@ -117,7 +124,6 @@ class Watch(Callback):  # type: ignore[misc]
     def batch_end(self, state: State, logger: Logger) -> None:
         step, loss = int(state.timestamp.batch), float(state.total_loss_dict["loss/train/total"])
         self._watch.end_step(step, loss, is_last=is_last(state))
-        self._watch.evaluate_in_between(step, state.model, lambda ids: state.model({"input_ids": ids}))
 
     def epoch_end(self, state: State, logger: Logger) -> None:
         self._watch.report()
@@ -130,6 +136,28 @@ class Watch(Callback):  # type: ignore[misc]
 
     def close(self, state: State, logger: Logger) -> None:
         self._watch.close()
+
+
+class Evaluate(Callback):  # type: ignore[misc]
+    """Has the StepWatch evaluate the model between steps. It stands behind Save, so that what it evaluates is saved."""
+
+    def __init__(self, watch: StepWatch, save: Save, stop: StopAtInterrupt) -> None:
+        self._watch, self._save, self._stop = watch, save, stop
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        if self._is_stopped_in(state):
+            raise KeyboardInterrupt
+
+    def batch_checkpoint(self, state: State, logger: Logger) -> None:
+        if not self._stop.stopped and self._is_stopped_in(state):
+            self._stop.stop(state)
+            self._watch.report()
+            self._save.save(state)
+
+    def _is_stopped_in(self, state: State) -> bool:
+        step = int(state.timestamp.batch)
+        model = state.model
+        return self._watch.evaluate_in_between(step, model, lambda ids: model({"input_ids": ids}), self._stop.came)
 
 
 def is_last(state: State) -> bool:

@@ -24,7 +24,7 @@ from composer.utils.parallelism import FSDP2Config
 from training.checkpoints import files
 from training.checkpoints.saver import Saver
 from training.checkpoints.weights import check_weights, safely
-from training.composer.callbacks import Restore, Save, StopAtInterrupt, Watch
+from training.composer.callbacks import Evaluate, Restore, Save, StopAtInterrupt, Watch
 from training.composer.language_model import Clipping, LanguageModel
 from training.errors import RecipeError
 from training.loading.loader import MixedLoader
@@ -84,7 +84,8 @@ def train_in(folder: Path, job: Job, saver: Saver) -> Result | None:
     watch, stop = StepWatch(job, loader), StopAtInterrupt()
     restore = Restore(recipe.optimizer, recipe.phase(job.phase), job.num_steps)
     save = Save(saver, recipe.checkpoints.every_steps, watch, saved=job.resume_step if job.resume else -1)
-    trainer = build_trainer(job, model, loader, watch, [restore, stop, Watch(watch, model, loader, save), save])
+    callbacks = [restore, stop, Watch(watch, model, loader, save), save, Evaluate(watch, save, stop)]
+    trainer = build_trainer(job, model, loader, watch, callbacks)
     restore.trainer = trainer
     try:
         if watch.is_left_to_train():

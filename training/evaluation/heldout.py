@@ -89,7 +89,7 @@ def describe(snapshot: Snapshot) -> str:
 
 
 class Samples(NamedTuple):
-    """A rank's part of the held-out samples, and `nothing`, (1, seq_len), a row of the same kind that is none of them.
+    """Held-out samples, or a rank's part of them, and `nothing`, (1, seq_len), a row of the same kind that is none of them.
 
     `streams`: names by the index in an origin; `lengths`: bytes of each token id; `end`: the id behind each document.
     """
@@ -100,9 +100,13 @@ class Samples(NamedTuple):
     end: int
     nothing: npt.NDArray[Any]
 
+    def part(self, rank: int, world_size: int) -> Samples:
+        """Every so manieth batch, from the rank's own on."""
+        return self._replace(batches=self.batches[rank::world_size])
 
-def load(root: str, settings: Heldout, *, tokenizer: str | None, rank: int = 0, world_size: int = 1) -> Samples | None:
-    """Reads this rank's part of the samples, which are spread evenly over the streams; None when no stream matches.
+
+def load(root: str, settings: Heldout, *, tokenizer: str | None) -> Samples | None:
+    """Reads the samples, which are spread evenly over the streams; None when no stream matches.
 
     Raises: HeldoutError as `check_heldout`; StreamError, PartError, StoreError for samples that cannot be read.
     """
@@ -111,7 +115,7 @@ def load(root: str, settings: Heldout, *, tokenizer: str | None, rank: int = 0, 
         return None
     samples = SnapshotLoader(root, settings.streams).samples
     stride, rows = -(-samples // max(settings.max_samples, 1)), settings.batch_samples
-    loader = SnapshotLoader(root, settings.streams, rank, world_size, batch_rows=rows, stride=stride)
+    loader = SnapshotLoader(root, settings.streams, batch_rows=rows, stride=stride)
     loaded = catalog.load_tokenizer(loader.schema.tokenizer)
     nothing = np.zeros((1, loader.schema.seq_len or 1), np.int64)
     return Samples(list(loader), loader.streams, bytes_of_tokens(loaded), end_of_document_id(loaded), nothing)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from streamer.wording import one_line
 from training.errors import LoggerError
 from training.phases.job import Job
 from training.phases.loggers import MLflow, TensorBoard, WandB
@@ -30,29 +31,47 @@ class Curves(Protocol):
 def open_curves(job: Job) -> list[Curves]:
     """The tools of a job, for the first rank alone. Raises: LoggerError."""
     loggers, found = job.recipe.loggers, list[Curves]()
-    with refusals():
-        if loggers.tensorboard is not None:
+    if loggers.tensorboard is not None:
+        with refusals("tensorboard"):
             found.append(TensorBoardCurves(loggers.tensorboard, job))
-        if loggers.wandb is not None:
+    if loggers.wandb is not None:
+        with refusals("wandb"):
             found.append(WandBCurves(loggers.wandb, job))
-        if loggers.mlflow is not None:
+    if loggers.mlflow is not None:
+        with refusals("mlflow"):
             found.append(MLflowCurves(loggers.mlflow, job))
     return found
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
-    """While a logger starts: what its package refuses is one line. Raises: LoggerError."""
+def refusals(tool: str) -> Iterator[None]:
+    """While a logger starts: what its package or the disk refuses is one line. Raises: LoggerError."""
     try:
         yield
     except Exception as error:
-        package = type(error).__module__.partition(".")[0]
-        if package not in ("wandb", "mlflow"):  # not imported here, so their errors are known by name alone
+        is_disk = isinstance(error, OSError)
+        if not is_disk and type(error).__module__.partition(".")[0] != tool:  # not imported here, so known by name alone
             raise
-        remedy = (
-            'set mode = "offline" there to train without it' if package == "wandb" else "name another tracking_uri there"
-        )
-        raise LoggerError(f"[loggers] {package} of the recipe cannot start: {error}; correct this, or {remedy}") from error
+        remedy = {
+            "tensorboard": "set `loggers.tensorboard` to a folder that can be written",
+            "wandb": "set `loggers.wandb.folder` to a folder that can be written"
+            if is_disk
+            else 'set `loggers.wandb.mode` to "offline" to train without its server',
+            "mlflow": "set `loggers.mlflow.tracking_uri` to another server or folder",
+        }[tool]
+        raise LoggerError(
+            f"[loggers] {tool} of the recipe cannot start: {one_line(error)}. Fix the cause, or {remedy}"
+        ) from error
+
+
+def close_all(opened: Iterable[Curves], error: type[BaseException] | None, say: Callable[[str], None]) -> None:
+    """Closes each of them. What goes wrong with one is said and changes nothing else, for the training has ended."""
+    for curves in opened:
+        try:
+            curves.close(error)
+        except Exception as fault:  # whatever the tool's package raises
+            tool = type(curves).__name__.removesuffix("Curves")
+            say(f"{tool} could not be closed, so its last values may be missing: {one_line(fault)}")
 
 
 class TensorBoardCurves:

@@ -20,7 +20,7 @@ from training.phases.job import Job
 from training.processes import ranks
 
 FORMAT = "divergence/1"
-REMEDY = "leave them out with `phasemix runs fork`, or lower the learning rate, and go on from the last checkpoint"
+REMEDY = "lower the learning rate and resume from the last checkpoint, or leave batches out with `phasemix runs fork`"
 
 
 def stop_at(job: Job, folder: Path, *, step: int, batch: int, found_wrong: str, rows: list[torch.Tensor]) -> None:
@@ -49,7 +49,7 @@ def stop_at(job: Job, folder: Path, *, step: int, batch: int, found_wrong: str, 
             os.fsync(file.fileno())
     ranks.barrier()
     raise DivergenceError(
-        f"{wrong}: the rows of batch {batch} of run {job.run} and their documents are in {path}; look at them, {REMEDY}"
+        f"{wrong}. The rows of batch {batch} of run {job.run} and their documents are in {path}. Look at them, then {REMEDY}"
     )
 
 
@@ -59,6 +59,6 @@ def check_weights_are_finite(model: torch.nn.Module, step: int) -> None:
     if ranks.any_rank(bool(wrong)):
         names = ", ".join(wrong[:3]) or "of another rank"
         raise DivergenceError(
-            f"after step {step - 1} there are weights that are not numbers ({names}), so no checkpoint is saved; look at "
-            f"the batches of the last steps, {REMEDY}"
+            f"after step {step - 1} there are weights that are not numbers ({names}), so no checkpoint is saved. Look at "
+            f"the batches of the last steps, then {REMEDY}"
         )

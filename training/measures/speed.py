@@ -44,7 +44,8 @@ PEAKS = {
     "B200": (2250, 1125, 75),
     "MI300X": (1307.4, 653.7, 163.4),
 }
-OTHERS = {"ti", "super", "laptop", "max", "mig"}  # words of devices, or parts of one, with another peak than their namesake
+# Words of devices with another peak than their namesake, and of parts of one: MIG, and vGPUs such as `GRID A100-10C`.
+OTHERS = re.compile(r"ti|super|laptop|max|d|mig|grid|\d+[abcq](me)?")
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,5 +101,7 @@ def peak_flops(numerics: Numerics, device: torch.device) -> float | None:
 def known_peak(name: str, column: int) -> float | None:
     """The peak of the table above for a device's name, as `NVIDIA A100-SXM4-80GB`."""
     words = set(re.findall(r"[a-z0-9]+", name.lower()))
-    fitting = [key for key in PEAKS if words.issuperset(key.lower().split()) and not words & OTHERS]
+    if any(OTHERS.fullmatch(word) for word in words):
+        return None
+    fitting = [key for key in PEAKS if words.issuperset(key.lower().split())]
     return PEAKS[max(fitting, key=len)][column] * 1e12 or None if fitting else None

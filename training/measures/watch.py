@@ -1,7 +1,8 @@
 """What is written and told of each step of a training, whichever trainer takes the steps.
 
 Always holds:
-- what is reported of a step is written before its checkpoint appears, and a resumed training writes each line once;
+- what is reported of a step is written before its checkpoint appears, and a resumed training writes each line once. Held-out
+  figures follow the checkpoint, and a resumed training measures those that are missing of its own;
 - of a step whose loss is no number nothing is written but where its rows came from, and the training stops.
 """
 
@@ -27,9 +28,9 @@ from streamer.documents.languages import LANGUAGES
 from training.evaluation.heldout import Totals
 from training.loading.loader import MixedLoader
 from training.measures import heldout_losses
-from training.measures.curves import Curves, open_curves
+from training.measures.curves import Curves, close_all, open_curves
 from training.measures.divergence import stop_at
-from training.measures.heldout_losses import LogitsOf
+from training.measures.heldout_losses import HeldoutLosses, LogitsOf
 from training.measures.progress import Progress, Stall
 from training.measures.shares import Shares
 from training.measures.speed import Rates, Speed, peak_flops
@@ -44,7 +45,7 @@ class StepWatch:
     """Measures a training. Every rank has one and calls the same methods; the first rank writes.
 
     Of each step: `wait`, `go_on` with the batch, `begin_step`, `take_losses` of each microbatch, `check_gradients`,
-    `end_step`, `evaluate_in_between`, and before a checkpoint `wait_for_reports`.
+    `end_step`, before a checkpoint `wait_for_reports`, and behind it `evaluate_in_between`.
     """
 
     def __init__(self, job: Job, loader: MixedLoader) -> None:
@@ -54,6 +55,7 @@ class StepWatch:
         self._progress: Progress | None = None
         self._speed: Speed | None = None
         self._curves: list[Curves] = []
+        self._heldout = HeldoutLosses(job)
         self._stall = Stall(self.say)
         self._losses, self._writer = StreamLosses(ranks.all_reduce), ReportWriter(report_to(job), self.say)
         self._rows: list[torch.Tensor] = []
@@ -68,7 +70,7 @@ class StepWatch:
         if resumed < num_steps:
             ranks.say(f"training from step {resumed:,} to step {num_steps:,}")
             return True
-        self.say(f"run {self._job.run} is trained to step {resumed} already, the horizon is {num_steps}: evaluating it")
+        self.say(f"run {self._job.run} is already trained to step {resumed} of {num_steps}; now it is evaluated")
         return False
 
     def begin(self, step: int, device: torch.device) -> None:
@@ -82,6 +84,8 @@ class StepWatch:
             for name in ("shares.jsonl", heldout_losses.NAME):
                 cut_lines(self._folder / name, step)
             self._curves = open_curves(self._job)
+        if self._job.recipe.heldout.every_steps:
+            self._heldout.choose()
         peak = peak_flops(self._job.recipe.numerics, device)
         self._speed = Speed(self._job.recipe, peak_flops=None if peak is None else peak * ranks.world_size())
         self._progress = Progress(num_steps=self._job.num_steps, start_step=step, now=time.monotonic())
@@ -169,15 +173,33 @@ class StepWatch:
                 self._curve(curves_of(streams, samples, losses))
         self._reported = step
 
-    def evaluate_in_between(self, step: int, model: torch.nn.Module, logits_of: LogitsOf) -> None:
-        """Evaluates the model after `step` steps if the recipe asks for it; behind the last step `finish` does."""
-        every_steps = self._job.recipe.heldout.every_steps
-        if every_steps and step % every_steps == 0 and step < self._job.num_steps:
-            self.evaluate(step, model, logits_of)
+    def evaluate_in_between(
+        self, step: int, model: torch.nn.Module, logits_of: LogitsOf, is_stopped: Callable[[], bool]
+    ) -> bool:
+        """Evaluates the model after `step` steps if the recipe asks for it; behind the last step `finish` does.
 
-    def evaluate(self, step: int, model: torch.nn.Module, logits_of: LogitsOf) -> tuple[Mapping[str, Totals], str | None]:
-        """Held-out sums by stream of the model after `step` steps, or none, and why. Every rank must ask."""
-        found, why_not = heldout_losses.evaluate(self._job, model, logits_of)
+        To be called behind the save of these steps, so that a signal's save waits for no evaluation, and before the first
+        step of a resumed training, which may lack the figures of its checkpoint for that reason.
+        Returns: whether `is_stopped`, which says the same on all ranks, ended it.
+        """
+        every_steps = self._job.recipe.heldout.every_steps
+        is_due = every_steps and step % every_steps == 0 and 0 < step < self._job.num_steps
+        if not is_due or ranks.of_first(partial(heldout_losses.is_written, self._folder, step)):
+            return False
+        try:
+            self.evaluate(step, model, logits_of, is_stopped=is_stopped)
+        except heldout_losses.Stopped:
+            return True
+        return False
+
+    def evaluate(
+        self, step: int, model: torch.nn.Module, logits_of: LogitsOf, *, is_stopped: Callable[[], bool] = lambda: False
+    ) -> tuple[Mapping[str, Totals], str | None]:
+        """Held-out sums by stream of the model after `step` steps, or none, and why. Every rank must ask.
+
+        Raises: Stopped, where `is_stopped` ended it.
+        """
+        found, why_not = self._heldout.evaluate(model, logits_of, is_stopped=is_stopped)
         if why_not is not None:
             self.say(f"the held-out streams were not evaluated after step {step}: {why_not}")
         if found and self._job.recipe.heldout.every_steps and ranks.rank() == 0:
@@ -208,9 +230,8 @@ class StepWatch:
         self._writer.close()
         if self._log is not None:
             self._log.close()
-        for curves in self._curves:
-            curves.close(sys.exc_info()[0])
-        self._curves = []
+        opened, self._curves = self._curves, []
+        close_all(opened, sys.exc_info()[0], self.say)
 
 
 def curves_of(streams: Sequence[str], samples: list[int], losses: list[float | None]) -> dict[str, float]:

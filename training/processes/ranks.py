@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed
 
 from training.errors import LostRankError
+
+T = TypeVar("T")
 
 
 def is_one_of_many() -> bool:
@@ -41,6 +43,16 @@ def gather(value: Any) -> list[Any]:
     found: list[Any] = [None] * world_size()
     distributed.all_gather_object(found, value)
     return found
+
+
+def of_first(find: Callable[[], T]) -> T:
+    """What the first rank finds, which alone looks, on every rank."""
+    if not is_one_of_many():
+        return find()
+    found: list[Any] = [find() if rank() == 0 else None]
+    distributed.broadcast_object_list(found)
+    told: T = found[0]
+    return told
 
 
 def any_rank(flag: bool) -> bool:

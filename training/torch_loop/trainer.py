@@ -111,6 +111,8 @@ class Training:
         job = self._job
         self._watch.begin(self._step, self._device)
         self._model.train()
+        if self._watch.evaluate_in_between(self._step, self._model, self._logits, interrupt.came):
+            raise KeyboardInterrupt
         batches = iter(self._loader)
         while self._step < job.num_steps:
             self._watch.wait()
@@ -126,8 +128,11 @@ class Training:
             is_stopped = interrupt.came()
             is_last = is_stopped or self._step == job.num_steps
             self._watch.end_step(self._step, loss, is_last=is_last)
-            self._watch.evaluate_in_between(self._step, self._model, self._logits)
             if is_last or self._step % job.recipe.checkpoints.every_steps == 0:
+                self._save()
+            if not is_stopped and self._watch.evaluate_in_between(self._step, self._model, self._logits, interrupt.came):
+                is_stopped = True
+                self._watch.report()
                 self._save()
             if is_stopped:
                 self._saver.finish()

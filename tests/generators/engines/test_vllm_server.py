@@ -68,14 +68,32 @@ def test_a_server_that_does_not_get_ready_is_told_to_end(tmp_path: Path, capsys:
     assert (tmp_path / "ended").exists()
 
 
-def test_a_server_ends_when_the_command_is_killed(tmp_path: Path) -> None:
+def test_a_python_that_cannot_be_run_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     python = tmp_path / "python"
-    script = f"trap 'echo > {tmp_path}/ended; exit' TERM\necho > {tmp_path}/started\nwhile :; do sleep 0.1; done\n"
+    python.touch(mode=0o644)
+    assert main(["generators", "engine", "up", "m", "--port", "1", "--python", str(python)]) == 2
+    said = capfd.readouterr().err
+    assert f"{python} cannot be run" in said
+    assert "Traceback" not in said
+
+
+def test_a_server_ends_when_the_command_is_killed(tmp_path: Path) -> None:
+    """Given no program of the system's in reach, then the kernel is still asked for it."""
+    python = tmp_path / "python"
+    script = f"trap 'echo > {tmp_path}/ended; exit' TERM\necho > {tmp_path}/started\nwhile :; do /bin/sleep 0.1; done\n"
     python.write_text(f"#!/bin/sh\n{script}")
+    no_programs = tmp_path / "none"
+    no_programs.mkdir()
     python.chmod(0o755)
     words = ["generators", "engine", "up", "m", "--port", "1", "--python", str(python)]
     with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "phasemix", *words], cwd=REPOSITORY, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "phasemix", *words],
+            cwd=REPOSITORY,
+            env={**os.environ, "PATH": str(no_programs)},
+            stdout=log,
+            stderr=log,
+        )
     for name in ("started", "ended"):
         deadline_s = time.monotonic() + 60
         while not (tmp_path / name).exists():

@@ -23,9 +23,9 @@ def one_bit(rows):
     return np.full((len(rows), rows.shape[1] - 1), math.log(2))
 
 
-def measured(root, settings, **more) -> dict[str, Totals]:
-    samples = load(str(root), settings, **more)
-    return {} if samples is None else measure(samples, one_bit)
+def measured(root, settings, *, tokenizer, rank=0, world_size=1) -> dict[str, Totals]:
+    samples = load(str(root), settings, tokenizer=tokenizer)
+    return {} if samples is None else measure(samples.part(rank, world_size), one_bit)
 
 
 def test_the_bytes_of_tokens_sum_to_the_bytes_of_their_text(tokenizer, source_text):
@@ -63,9 +63,8 @@ def test_ranks_share_the_samples_and_sum_to_the_whole(code_root, fingerprint):
 def test_ranks_call_the_model_equally_often(code_root, fingerprint, samples, world_size):
     """Given fewer batches than ranks would need, then some score nothing, which is not counted."""
     settings, calls, parts = Heldout(max_samples=samples, batch_samples=3), [], []
-    of_ranks = [
-        load(str(code_root), settings, tokenizer=fingerprint, rank=rank, world_size=world_size) for rank in range(world_size)
-    ]
+    whole = load(str(code_root), settings, tokenizer=fingerprint)
+    of_ranks = [whole.part(rank, world_size) for rank in range(world_size)]
     most = max(len(one.batches) for one in of_ranks)
     for one in of_ranks:
         scored = []

@@ -1,13 +1,25 @@
 """Held-out losses during a training: its own steps stay the same to the bit, and the lines outlive a kill once each."""
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
+import torch
 from train_process import start_ranks, train, words
 
+from streamer import Catalog
+from training.checkpoints import files
+from training.measures.heldout_losses import HeldoutLosses, Stopped
 from training.measures.steps_log import StepLine, read_steps
+from training.phases.job import Job
+from training.phases.phase import Heldout, load_recipe
+from training.phases.recipe_file import read_recipe
 
 EVERY = ("--set", "heldout.every_steps=2", "--set", "heldout.max_samples=10")
 
@@ -77,3 +89,51 @@ def test_a_fork_begins_with_its_parents_lines(code_root: Path) -> None:
     Runs(code_root).fork("parent", "fork", at_step=5)
     train(code_root, "fork", *more, "--resume")
     assert lines(code_root, "fork") == lines(code_root, "parent")
+
+
+def grow(root: Path, *, samples: int) -> None:
+    catalog = Catalog(root)
+    rows = np.arange(samples * 32, dtype=np.uint16).reshape(-1, 32) % 256
+    catalog.append("heldout/python", rows, seq_len=32, tokenizer=catalog.stream("heldout/python").tokenizer)
+
+
+def test_what_is_evaluated_is_chosen_once(code_root: Path) -> None:
+    """Given a held-out stream that grows during a training, then later figures are of the same samples as the first."""
+    recipe = load_recipe(read_recipe("laptop")[1], name="laptop", phase="general", overrides=[])
+    job = Job(
+        root=str(code_root), run="a", phase="general", mixture="code", num_steps=9, save_folder=str(code_root),
+        recipe=msgspec.structs.replace(recipe, heldout=Heldout(max_samples=10)),
+        tokenizer=Catalog(code_root).stream("raw/python").tokenizer,
+    )  # fmt: skip
+    model, heldout = torch.nn.Linear(1, 1), HeldoutLosses(job)
+    assert heldout.choose() is None
+    grow(code_root, samples=7)
+    found, _ = heldout.evaluate(model, lambda ids: torch.zeros(*ids.shape, 512))
+    assert found["all"].tokens == 10 * 31
+    later, _ = HeldoutLosses(job).evaluate(model, lambda ids: torch.zeros(*ids.shape, 512))
+    assert later["all"].text_bytes != found["all"].text_bytes
+    with pytest.raises(Stopped):
+        heldout.evaluate(model, lambda ids: torch.zeros(*ids.shape, 512), is_stopped=lambda: True)
+    assert model.training
+
+
+@pytest.mark.usefixtures("trainer")
+def test_a_signal_to_one_rank_ends_an_evaluation_and_its_step_is_saved(code_root: Path) -> None:
+    """Given an evaluation of many batches, then none is waited for, and the resumed training begins with that evaluation."""
+    grow(code_root, samples=30_000)
+    more = ("--set", "steps=5", "--set", "checkpoints.every_steps=1000", "--set", "heldout.every_steps=2")
+    ranks = start_ranks(
+        words(code_root, "a", *more, "--set", "heldout.max_samples=30000", "--set", "heldout.batch_samples=1"), 2
+    )
+    folder = code_root / "checkpoints" / "a"
+    while ranks[0].poll() is None and not ((folder / "steps.jsonl").exists() and len(steps(code_root, "a")) == 2):
+        time.sleep(0.01)
+    time.sleep(0.5)  # behind the step that was logged, so that the signal comes in the middle
+    os.kill(ranks[1].pid, signal.SIGTERM)
+    assert [rank.poll(timeout=200) for rank in ranks] == [130, 130], [rank.output() for rank in ranks]
+    newest = files.latest(folder)
+    assert newest is not None
+    assert newest[0] == len(steps(code_root, "a")) == 2
+    assert not (folder / "heldout.jsonl").exists()
+    train(code_root, "a", *more, "--set", "heldout.max_samples=10", "--resume")
+    assert [line["step"] for line in lines(code_root, "a")] == [2, 4, 5]

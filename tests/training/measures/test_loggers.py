@@ -1,18 +1,23 @@
 """`[loggers]` of a recipe: TensorBoard reads back what a training measured, and a tool that cannot start is one line."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 from train_process import train
 
 from streamer.errors import MissingExtraError
 from streamer.extras import EXTRAS, require
 from training.errors import LoggerError
-from training.measures.curves import NOT_MLFLOWS, identity, refusals
+from training.measures.curves import NOT_MLFLOWS, close_all, identity, open_curves, refusals
 from training.measures.steps_log import read_steps
 from training.measures.watch import curves_of
+from training.phases.job import Job
+from training.phases.loggers import Loggers, MLflow, WandB
+from training.phases.phase import load_recipe
+from training.phases.recipe_file import read_recipe
 
 EVERY = ("--set", "checkpoints.every_steps=4", "--set", "reports.every_steps=3")
 
@@ -134,10 +139,53 @@ def test_mlflow_has_a_training_in_a_folder_and_a_resumed_one_in_the_same_run(cod
 @pytest.mark.parametrize("package", ["wandb", "mlflow"])
 def test_what_a_tool_refuses_is_one_line_with_a_remedy(package):
     kind = type("NoServerError", (Exception,), {"__module__": f"{package}.errors"})
-    with pytest.raises(LoggerError, match=rf"\[loggers\] {package} .*no server.* there"), refusals():
+    said = rf"\[loggers\] {package} .*no server\. Fix the cause, or set `loggers\.{package}\."
+    with pytest.raises(LoggerError, match=said), refusals(package):
         raise kind("no server")
-    with pytest.raises(ZeroDivisionError), refusals():
+    with pytest.raises(ZeroDivisionError), refusals(package):
         _ = 1 / 0
+
+
+@pytest.mark.parametrize("tool", ["tensorboard", "wandb", "mlflow"])
+def test_a_folder_that_cannot_be_written_is_one_line_that_names_it(tool, tmp_path):
+    if tool != "tensorboard":
+        pytest.importorskip(tool, reason=f"the extra [{tool}] is not installed")
+    folder = tmp_path / "file" / "curves"
+    (tmp_path / "file").touch()
+    settings = {
+        "tensorboard": str(folder),
+        "wandb": WandB(mode="offline", folder=str(folder)),
+        "mlflow": MLflow(tracking_uri=str(folder)),
+    }
+    recipe = load_recipe(read_recipe("laptop")[1], name="laptop", phase="general", overrides=[])
+    recipe = msgspec.structs.replace(recipe, loggers=Loggers(**{tool: settings[tool]}))
+    job = Job(root="", run="a", phase="general", mixture="code", recipe=recipe, num_steps=1, save_folder=str(tmp_path))
+    with pytest.raises(LoggerError, match=rf"{tool} .*{folder}.*Fix the cause, or set `loggers\.{tool}") as error:
+        open_curves(job)
+    assert "\n" not in str(error.value)
+
+
+def test_a_tool_that_cannot_be_closed_is_one_line_and_the_others_are_closed():
+    closed: list[type[BaseException] | None] = []
+
+    class FullCurves:
+        def add(self, metrics: Mapping[str, float], step: int) -> None:
+            pass
+
+        def close(self, error: type[BaseException] | None) -> None:
+            raise OSError("No space left\non device")
+
+    class OtherCurves(FullCurves):
+        def close(self, error: type[BaseException] | None) -> None:
+            closed.append(error)
+
+    said: list[str] = []
+    close_all([FullCurves(), OtherCurves()], KeyboardInterrupt, said.append)
+    assert closed == [KeyboardInterrupt]
+    (line,) = said
+    assert line.startswith("Full could not be closed")
+    assert "No space left" in line
+    assert "\n" not in line
 
 
 def test_names_are_such_as_mlflow_takes():

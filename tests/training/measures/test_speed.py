@@ -45,7 +45,12 @@ def test_without_a_known_peak_there_is_no_utilisation() -> None:
         ("Tesla V100-PCIE-32GB", None, None, 14.0e12),
         ("NVIDIA GeForce RTX 3090", 71e12, 35.6e12, 35.6e12),
         ("NVIDIA GeForce RTX 3090 Ti", None, None, None),
+        ("NVIDIA GeForce RTX 4090", 165.2e12, 82.6e12, 82.6e12),
+        ("NVIDIA GeForce RTX 4090 D", None, None, None),
         ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", None, None, None),
+        ("GRID A100-10C", None, None, None),
+        ("NVIDIA A40-8Q", None, None, None),
+        ("NVIDIA A100-1-5CME", None, None, None),
         ("Some Other Device", None, None, None),
     ],
 )
