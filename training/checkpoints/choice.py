@@ -41,7 +41,8 @@ def choose(
 ) -> Chosen | None:
     """The newest checkpoint of a run that may be loaded, fetched from its store if need be; None when there is none at all.
 
-    Args: trusted, a SHA-256 that a person vouches for; upto, the most steps; only, these steps alone; fetches, as `fetch_if_allowed`.
+    Args: trusted, a SHA-256 that a person vouches for; upto, the most steps; only, these steps alone; fetches, as
+        `Place.fetch_if_allowed`.
     Raises: CheckpointError when there are checkpoints and none may be loaded; StoreError.
     """
     steps, faults = place.steps(), list[str]()

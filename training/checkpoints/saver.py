@@ -143,7 +143,7 @@ class Saver:
         aside, shape = target.with_name(f".{target.name}"), msgspec.to_builtins(self._job.recipe.model)
         with files.plain_refusals(self._place.folder):
             with aside.open("wb") as file:
-                torch.save(self._state, Stoppable(file))
+                torch.save(self._state, Stoppable(file))  # type: ignore[arg-type]
             self._state = None
             files.publish(aside, target, run=self._job.run, step=step, model=shape, keep=self._keep)
         if self._sends:

@@ -96,32 +96,35 @@ def test_a_fault_of_the_program_is_not_taken_for_a_refusal(tmp_path: Path) -> No
     assert files.latest(tmp_path) is None
 
 
-class SaidToEnd:
-    """Tells the threads of this process to end as soon as it is written."""
+class EndsLater(threading.Event):
+    """Says that the process ends after it was asked a number of times."""
 
-    def __deepcopy__(self, memo: object) -> "SaidToEnd":
-        return self
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.left = times
 
-    def __reduce__(self) -> Any:
-        background._ending.set()
-        return (int, ())
+    def is_set(self) -> bool:
+        self.left -= 1
+        return self.left < 0
 
 
+@pytest.mark.parametrize("blocks", range(6))
 def test_a_process_that_ends_stops_the_writing_of_a_checkpoint_and_calls_it_no_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], blocks: int
 ) -> None:
-    monkeypatch.setattr(background, "_ending", threading.Event())
+    monkeypatch.setattr(background, "_ending", EndsLater(2 + blocks))  # it is asked twice before the first block
     saver = Saver(make_job(tmp_path))
     saver.begin()
-    saver.save(4, lambda: {"weights": torch.zeros(8), "end": SaidToEnd()})
+    saver.save(4, make_state)
     assert saver._thread is not None
     saver._thread.join()
-    assert background._ending.is_set()
     assert files.saved(tmp_path) == []
     assert capsys.readouterr().err == ""
 
 
-def test_a_later_checkpoint_that_was_passed_over_hides_no_new_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_later_checkpoint_that_was_passed_over_hides_no_new_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Given one kept checkpoint, step 20 damaged and a training from step 10, then step 13 is what is kept and named."""
     saved(make_job(tmp_path), 10, 20)
     damaged = files.path_of(tmp_path, 20)
@@ -145,7 +148,7 @@ def test_an_error_of_the_saving_thread_is_said_though_another_ends_the_training(
     def lose_a_rank(flag: bool) -> bool:
         if flag:
             lost.set()
-            saver._thread.join()  # type: ignore[union-attr]
+            next(thread for thread in threading.enumerate() if thread.name == "phasemix-saver").join()
             raise ZeroDivisionError
         return flag
 
@@ -155,10 +158,8 @@ def test_an_error_of_the_saving_thread_is_said_though_another_ends_the_training(
 
     monkeypatch.setattr(ranks, "any_rank", lose_a_rank)
     monkeypatch.setattr(files, "publish", refuse)
-    with pytest.raises(ZeroDivisionError), Saver(make_job(folder)) as saver:
-        saver.begin()
-        saver.save(4, make_state)
-        saver.save(8, make_state)
+    with pytest.raises(ZeroDivisionError):
+        saved(make_job(folder), 4, 8)
     assert capsys.readouterr().err == "phasemix: the disk is on fire; put it out\n"
 
 
@@ -276,7 +277,9 @@ def test_ranks_that_fetch_at_once_all_find_the_checkpoint(url: str, tmp_path: Pa
     assert ObjectStore(url).get("steps.jsonl") == b""
 
 
-def test_a_later_checkpoint_on_a_store_that_was_passed_over_stays_and_keeps_no_new_one_away(url: str, tmp_path: Path) -> None:
+def test_a_later_checkpoint_on_a_store_that_was_passed_over_stays_and_keeps_no_new_one_away(
+    url: str, tmp_path: Path
+) -> None:
     saved(make_job(tmp_path / "one", url), 10, 20)
     there = ObjectStore(url)
     (tmp_path / "damaged").write_bytes(b"damaged")
@@ -284,7 +287,7 @@ def test_a_later_checkpoint_on_a_store_that_was_passed_over_stays_and_keeps_no_n
     files.path_of(tmp_path / "one", 20).write_bytes(b"damaged")
     resume = str(files.path_of(tmp_path / "one", 10))
     saved(make_job(tmp_path / "one", url, resume=resume, resume_step=10), 12, 13)
-    assert Place(tmp_path / "one", url).steps() == [12, 13, 20]
+    assert Place(tmp_path / "two", url).steps() == [12, 13, 20]
     assert there.get("step-00000020.pt") == b"damaged"
 
 
@@ -305,7 +308,8 @@ def test_a_machine_that_fetches_keeps_the_last_and_what_nobody_named(url: str, t
     place = Place(tmp_path / "two", url)
     for step in (4, 8):
         assert place.fetch_if_allowed(step, place.known()[step], trusted=None) is None
-        files.path_of(tmp_path / "two", 2).write_bytes(b"somebody else's")
+        if step == 4:
+            files.path_of(tmp_path / "two", 2).write_bytes(b"somebody else's")
     assert [step for step, _ in files.saved(tmp_path / "two")] == [2, 8]
 
 

@@ -5,7 +5,9 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -229,6 +231,28 @@ def test_what_must_not_be_loaded_is_passed_over_and_overwrites_nothing(
     assert damaged in finish(start(trained.words(code_root, "a", "--resume"), 1, trained.variables("five")), 2)
     assert trained.objects() == before
     assert not list(trained.copy("five").glob("*.pt"))
+
+
+def test_ranks_whose_nodes_have_different_checkpoints_do_not_begin(code_root: Path, trained: Bucket) -> None:
+    """Given step 20 on the first node alone, then each rank says what all chose; a copy to the other node helps."""
+    trained.client.delete_object(Bucket=trained.name, Key="below/a/step-00000020.pt")
+
+    def resume() -> list[Training]:
+        words, worlds_of_two = trained.words(code_root, "a", "--resume"), zip(("one", "two"), worlds(2), strict=True)
+        return [Training(words, **world, **trained.variables(machine)) for machine, world in worlds_of_two]
+
+    ranks = resume()
+    finish(ranks, 2)
+    for rank in ranks:
+        last = rank.output().splitlines()[-1]
+        assert f"{trained.copy('one')}/step-00000020.pt on {socket.gethostname()}" in last
+        assert f"{trained.copy('two')}/step-00000016.pt on {socket.gethostname()}" in last
+        assert "Traceback" not in rank.output()
+    assert trained.check_checkpoints() == [16]
+    for name in ("step-00000020.pt", record.NAME):
+        shutil.copy(trained.copy("one") / name, trained.copy("two"))
+    finish(resume())
+    assert trained.check_checkpoints() == [16, 20]
 
 
 def test_a_root_on_a_store_keeps_its_checkpoints_there_and_all_commands_read_them(
