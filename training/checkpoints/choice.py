@@ -41,7 +41,8 @@ def choose(
 ) -> Chosen | None:
     """The newest checkpoint of a run that may be loaded, fetched from its store if need be; None when there is none at all.
 
-    Args: trusted, a SHA-256 that a person vouches for; upto, the most steps; only, these steps alone; fetches, as `bring`.
+    Args: trusted, a SHA-256 that a person vouches for; upto, the most steps; only, these steps alone; fetches, as
+        `Place.fetch_if_allowed`.
     Raises: CheckpointError when there are checkpoints and none may be loaded; StoreError.
     """
     steps, faults = place.steps(), list[str]()
@@ -49,7 +50,8 @@ def choose(
     for step in reversed(steps):
         if (upto is not None and step > upto) or only not in (None, step):
             continue
-        fault, path = place.bring(step, known.get(step), trusted=trusted, fetches=fetches), path_of(place.folder, step)
+        path = path_of(place.folder, step)
+        fault = place.fetch_if_allowed(step, known.get(step), trusted=trusted, fetches=fetches)
         if fault is None:
             for passed_over in faults:
                 say(f"{passed_over}. Going on from {path.name}")

@@ -10,9 +10,11 @@ import contextlib
 import errno
 import os
 import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from streamer.store.directory_store import sync_folder
 from training.checkpoints import record
 from training.errors import CheckpointError
 
@@ -23,12 +25,14 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 @contextlib.contextmanager
 def probe(folder: Path) -> Iterator[Path]:
     """Makes the folder and a file in it, to try whether it can be written. Raises: CheckpointError."""
-    path = folder / f".probe-{os.getpid()}"
+    path = folder / f".probe-{secrets.token_hex(4)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"probe")
-        yield path
-        path.unlink()
+        try:
+            path.write_bytes(b"probe")
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(folder, error) from error
 
@@ -59,10 +63,12 @@ def no_room(folder: Path) -> CheckpointError:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Writes a file, which is there whole or as it was."""
+    """Writes a file, which is there whole or as it was, also after a power cut."""
     aside = path.with_name(f".{path.name}")
     aside.write_bytes(data)
+    sync_folder(aside)
     aside.replace(path)
+    sync_folder(path.parent)
 
 
 def path_of(folder: Path, step: int) -> Path:
@@ -83,17 +89,12 @@ def latest(folder: Path) -> tuple[int, Path] | None:
 
 def publish(aside: Path, target: Path, *, run: str, step: int, model: record.Shape, keep: int) -> None:
     """Makes a written file the checkpoint `target`, then removes all but the newest `keep`."""
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_folder(aside)
     size_bytes = aside.stat().st_size
     written = record.Saved(run=run, step=step, sha256=record.digest(aside), size_bytes=size_bytes, model=model)
     record.append(target.parent, written)
     aside.replace(target)
-    descriptor = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(target.parent)
     for _, path in saved(target.parent)[:-keep]:
         path.unlink(missing_ok=True)
 
@@ -128,3 +129,15 @@ def remove_unfinished(folder: Path) -> None:
     """Removes what a killed trainer was writing."""
     for path in folder.glob(".step-*.pt"):
         path.unlink(missing_ok=True)
+
+
+def pass_over_later(folder: Path, step: int) -> list[Path]:
+    """Renames the checkpoints after more than `step` steps, which could not be loaded, so that none counts as the newest.
+
+    Returns: the new names.
+    """
+    return [
+        path.rename(path.with_name(f"{path.name}.passed-over-{secrets.token_hex(4)}"))
+        for later, path in saved(folder)
+        if later > step
+    ]

@@ -3,7 +3,7 @@
 Always holds:
 - a training writes to its folder alone. What is whole there is sent to the store afterwards (`send`): what was logged, then
   the record, then the checkpoint. So a checkpoint on the store is whole, and the record names it before it is there;
-- of the store only such bytes are loaded as lie in the folder and have the digest that the record names (`bring`);
+- a checkpoint is loaded only from a local copy whose digest the record names (`fetch_if_allowed`);
 - nothing is sent to a store whose record names checkpoints that this training does not know of.
 """
 
@@ -23,6 +23,7 @@ from training.errors import CheckpointError
 
 NOUN = "checkpoint folder"
 LOGS = ("steps.jsonl", "shares.jsonl", "heldout.jsonl")
+WANDB_ID = "wandb_id"  # under which W&B knows the run
 REQUEST_RETRIES = 4
 BLOCK_BYTES = 32 << 20
 MOST_OBJECTS = 100_000
@@ -68,7 +69,9 @@ class Place:
                 self._store.put_file(probe.name, probe)
                 self._store.delete(probe.name)
 
-    def bring(self, step: int, named: record.Saved | None, *, trusted: str | None, fetches: bool = True) -> str | None:
+    def fetch_if_allowed(
+        self, step: int, named: record.Saved | None, *, trusted: str | None, fetches: bool = True
+    ) -> str | None:
         """Has a checkpoint of `steps` in the folder, if it may be loaded.
 
         Args: named, by the record; trusted, a SHA-256 that a person vouches for; fetches, whether what has to come from the
@@ -88,7 +91,10 @@ class Place:
         return self._fetch(stored, path, named, called, trusted) if fetches else None
 
     def take_logs(self, source: Place, step: int) -> None:
-        """Takes over what was logged before a checkpoint of a run, and the record of this run, from where they were sent."""
+        """Takes over what was logged before a checkpoint of a run, and the record of this run, from where they were sent.
+
+        A run that goes on from its own checkpoint also keeps its name in W&B; a fork gets another.
+        """
         if self._store is None:
             return
         theirs, ours = self._stored_record(), record.lines(self.folder)
@@ -96,7 +102,7 @@ class Place:
         own = [line for line in ours if not record.parse(line).keys() & known.keys()]
         files.replace(self.folder / record.NAME, b"\n".join([theirs, *own, b""]))
         if source._store is not None and step in source._stored():
-            for name in LOGS:
+            for name in (*LOGS, WANDB_ID) if source.url == self.url else LOGS:
                 data = source._store.get(name)
                 if data is not None:
                     files.replace(self.folder / name, data)
@@ -104,6 +110,8 @@ class Place:
 
     def send(self, *, keep: int, written: int | None = None) -> None:
         """Sends what the folder has and the store has not, then removes all but the newest `keep` checkpoints there.
+
+        Checkpoints there that come later than the folder's could not be loaded. They stay, and do not count.
 
         Args: written, the step of a checkpoint that was just written. Raises: CheckpointError, StoreError.
         """
@@ -118,7 +126,7 @@ class Place:
             self._store.put_file(record.NAME, self.folder / record.NAME)
             self._store.put_file(newest[1].name, newest[1])
             stored = self._stored()
-        for step in sorted(stored)[:-keep]:
+        for step in [step for step in sorted(stored) if newest is not None and step <= newest[0]][:-keep]:
             self._store.delete(stored[step].key)
 
     def _stored(self) -> dict[int, StoredObject]:
@@ -149,7 +157,10 @@ class Place:
     def _fetch(
         self, stored: StoredObject, path: Path, named: record.Saved | None, called: str, trusted: str | None
     ) -> str | None:
-        """Fetches a checkpoint aside and gives it its name when it may be loaded; one process of a machine at a time."""
+        """Fetches a checkpoint aside and gives it its name when it may be loaded; one process of a machine at a time.
+
+        Earlier checkpoints of the run that the folder has are then removed.
+        """
         assert self._store is not None
         aside = self.folder / ".fetched"
         try:
@@ -168,11 +179,21 @@ class Place:
                     if fault is None:
                         sync_folder(aside)
                         aside.replace(path)
+                        self._remove_earlier(path)
                     return fault
                 finally:
                     aside.unlink(missing_ok=True)
         except OSError as error:
             raise files.unwritable(self.folder, error) from error
+
+    def _remove_earlier(self, fetched: Path) -> None:
+        """Removes the checkpoints that come before the one that was fetched, as far as the record names them."""
+        known = self.known()
+        for step, path in files.saved(self.folder):
+            if path == fetched:
+                break
+            if step in known:
+                path.unlink(missing_ok=True)
 
 
 def version(path: Path) -> tuple[int, int]:

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import copy
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import torch
@@ -29,13 +30,14 @@ from torch.utils._pytree import tree_leaves
 from streamer import background
 from streamer.errors import PhasemixError, StoreError
 from streamer.wording import one_line
-from training.checkpoints import files
+from training.checkpoints import files, record
 from training.checkpoints.place import Place
 from training.errors import CheckpointError
 from training.phases.job import Job
 from training.processes import ranks
 
 POLL_S, POLLS_BEFORE_WORD = 0.1, 10
+BLOCK_BYTES = 32 << 20
 State = dict[str, Any]
 
 
@@ -49,7 +51,7 @@ class Saver:
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
         self._what = ""
-        self._sends = self._is_awaited = False
+        self._sends = self._is_awaited = self._is_said = False
 
     def __enter__(self) -> Saver:
         return self
@@ -62,6 +64,8 @@ class Saver:
         elif issubclass(kind, Exception):  # and no Control-C
             if self._thread is not None:
                 self._thread.join()
+            if self._error is not None and not self._is_said:
+                ranks.say(one_line(self._error))
             if self._sends:
                 self._what = "what the training logged"
                 try:
@@ -70,9 +74,17 @@ class Saver:
                     ranks.say(one_line(fault))
 
     def begin(self) -> None:
-        """When the ranks have met: removes what a killed training left, and fetches what it had logged and sent."""
+        """When the ranks have met: removes what a killed training left, and fetches what it had logged and sent.
+
+        Checkpoints that were passed over get another name. Raises: CheckpointError when the ranks chose different
+        checkpoints; StoreError.
+        """
+        check_choice(self._job)
         if ranks.rank() == 0:
             files.remove_unfinished(self._place.folder)
+            if self._job.resume is not None:
+                for path in files.pass_over_later(self._place.folder, self._job.resume_step):
+                    ranks.say(f"a checkpoint that was passed over is now called {path}; remove it if you do not need it")
             source = self._place
             if self._job.resume is not None and Path(self._job.resume).parent != source.folder:
                 source = source.beside(Path(self._job.resume).parent.name)
@@ -97,7 +109,7 @@ class Saver:
         if before is not None and refused is None:
             refused = self._settle()
         if refused or before:
-            raise CheckpointError(refused or before)
+            raise CheckpointError(". Then ".join(filter(None, (before, refused))))
 
     def finish(self) -> None:
         """Returns once all is written and sent. Raises: CheckpointError."""
@@ -120,8 +132,9 @@ class Saver:
         except background.Stopped:
             raise
         except Exception as error:
-            self._error, self._sends = error, False
-            if not self._is_awaited:
+            background.check()  # torch makes a RuntimeError of Stopped
+            self._error, self._sends, self._is_said = error, False, not self._is_awaited
+            if self._is_said:
                 ranks.say(f"the training ends at its next checkpoint: {one_line(error)}")
 
     def _write(self, step: int) -> None:
@@ -130,7 +143,7 @@ class Saver:
         aside, shape = target.with_name(f".{target.name}"), msgspec.to_builtins(self._job.recipe.model)
         with files.plain_refusals(self._place.folder):
             with aside.open("wb") as file:
-                torch.save(self._state, file)
+                torch.save(self._state, Stoppable(file))  # type: ignore[arg-type]
             self._state = None
             files.publish(aside, target, run=self._job.run, step=step, model=shape, keep=self._keep)
         if self._sends:
@@ -148,19 +161,48 @@ class Saver:
     def _settle(self) -> str | None:
         """Waits until nothing is on its way. Returns: what went wrong with it, the same on all ranks."""
         polls, self._is_awaited = 0, True
-        while ranks.any_rank(self._thread is not None and self._thread.is_alive()):
-            polls += 1
-            if polls == POLLS_BEFORE_WORD:
-                ranks.say(f"waiting until {self._what} is in {self._place}")
-            if self._thread is None:
-                time.sleep(POLL_S)
-            else:
-                self._thread.join(POLL_S)
-        self._is_awaited, error, self._error = False, self._error, None
+        try:
+            while ranks.any_rank(self._thread is not None and self._thread.is_alive()):
+                polls += 1
+                if polls == POLLS_BEFORE_WORD:
+                    ranks.say(f"waiting until {self._what} is in {self._place}")
+                if self._thread is None:
+                    time.sleep(POLL_S)
+                else:
+                    self._thread.join(POLL_S)
+        finally:
+            self._is_awaited = False
+        error, self._error = self._error, None
         found = ranks.gather(None if error is None else one_line(error))
         if error is not None and not isinstance(error, PhasemixError):
             raise error
         return next(filter(None, found), None)
+
+
+class Stoppable:
+    """A file whose `write` stops between blocks when the process ends, so that no tensors are read after that."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.flush = file, file.flush
+
+    def write(self, data: bytes) -> int:
+        for start in range(0, len(data), BLOCK_BYTES):
+            background.check()
+            self._file.write(memoryview(data)[start : start + BLOCK_BYTES])
+        return len(data)
+
+
+def check_choice(job: Job) -> None:
+    """Raises: CheckpointError when the ranks, each of which chose by its own node's folder, begin with different steps."""
+    path = job.resume or job.weights
+    name = None if path is None else Path(path).name
+    found = ranks.gather((job.resume_step, name, f"{path or 'no checkpoint'} on {socket.gethostname()}"))
+    if len({chosen[:2] for chosen in found}) > 1:
+        listed = ", ".join(dict.fromkeys(called for *_, called in found))
+        raise CheckpointError(
+            f"the ranks would begin with different checkpoints: {listed}. Copy the one that is meant, and "
+            f"{record.NAME} beside it, to that folder on every node, or move away what only some nodes have"
+        )
 
 
 def distinct(state: State) -> dict[Any, torch.Tensor]:

@@ -31,7 +31,6 @@ def test_a_rank_that_is_killed_ends_the_other_with_one_line(code_root: Path, tra
     os.kill(ranks[lost].pid, signal.SIGKILL)
     left = ranks[1 - lost]
     assert left.poll(timeout=100) == 2, left.output()
-    print(left.output())
     said = left.output().splitlines()[-1]
     assert f"so rank {1 - lost} ends too" in said
     assert "Traceback" not in left.output()

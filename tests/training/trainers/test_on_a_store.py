@@ -5,7 +5,9 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +28,7 @@ from training.errors import CheckpointError
 from training.measures.steps_log import StepLine, read_steps
 
 MORE = ("--set", "steps=20", "--set", "model.dropout=0.1")
+TIMED = {"wall_s", "tokens_per_s", "wait_share", "mfu"}
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}
 
 
@@ -118,7 +121,7 @@ def test_a_training_that_is_killed_in_an_upload_goes_on_with_an_empty_disk(
     assert logged(there["steps.jsonl"], tmp_path) == read_steps(folder / "steps.jsonl")
     assert there["shares.jsonl"] == (folder / "shares.jsonl").read_bytes()
     results = [msgspec.json.decode(data) for data in (there["result.json"], (folder / "result.json").read_bytes())]
-    assert {key for key in results[0] if results[0][key] != results[1][key]} <= {"run", "wall_s"}
+    assert {key for key in results[0] if results[0][key] != results[1][key]} <= {"run", *TIMED}
     assert bucket.check_checkpoints() == [16, 20]
     assert not (code_root / "checkpoints" / "a").exists()
 
@@ -228,6 +231,28 @@ def test_what_must_not_be_loaded_is_passed_over_and_overwrites_nothing(
     assert damaged in finish(start(trained.words(code_root, "a", "--resume"), 1, trained.variables("five")), 2)
     assert trained.objects() == before
     assert not list(trained.copy("five").glob("*.pt"))
+
+
+def test_ranks_whose_nodes_have_different_checkpoints_do_not_begin(code_root: Path, trained: Bucket) -> None:
+    """Given step 20 on the first node alone, then each rank says what all chose; a copy to the other node helps."""
+    trained.client.delete_object(Bucket=trained.name, Key="below/a/step-00000020.pt")
+
+    def resume() -> list[Training]:
+        words, worlds_of_two = trained.words(code_root, "a", "--resume"), zip(("one", "two"), worlds(2), strict=True)
+        return [Training(words, **world, **trained.variables(machine)) for machine, world in worlds_of_two]
+
+    ranks = resume()
+    finish(ranks, 2)
+    for rank in ranks:
+        last = rank.output().splitlines()[-1]
+        assert f"{trained.copy('one')}/step-00000020.pt on {socket.gethostname()}" in last
+        assert f"{trained.copy('two')}/step-00000016.pt on {socket.gethostname()}" in last
+        assert "Traceback" not in rank.output()
+    assert trained.check_checkpoints() == [16]
+    for name in ("step-00000020.pt", record.NAME):
+        shutil.copy(trained.copy("one") / name, trained.copy("two"))
+    finish(resume())
+    assert trained.check_checkpoints() == [16, 20]
 
 
 def test_a_root_on_a_store_keeps_its_checkpoints_there_and_all_commands_read_them(
