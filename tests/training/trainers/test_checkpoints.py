@@ -72,7 +72,7 @@ def test_a_training_is_extended_on_request_and_goes_on_behind_its_last_step(code
     assert [line.learning_rate for line in longer[8:]] == [line.learning_rate for line in whole[8:]]
     assert Runs(code_root).show("a").num_steps == 16
     output = train(code_root, "a", "--set", "steps=16", "--resume")
-    assert "trained to step 16 already" in output
+    assert "already trained to step 16" in output
 
 
 @pytest.mark.usefixtures("trainer")
