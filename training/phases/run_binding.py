@@ -20,8 +20,8 @@ from streamer import Catalog
 from streamer.packing.tokenizer import highest_id
 from training.errors import RecipeError, RunMismatchError
 from training.loading.fill_in_the_middle import FillInTheMiddle
+from training.phases.gap_tokens import fill_in_of
 from training.phases.horizon import choose_horizon
-from training.phases.objective import fill_in_of
 from training.phases.phase import Recipe
 
 
