@@ -34,7 +34,7 @@ ROUNDS, ROUND_STEPS = 9, 4
 SMALL = ("hidden_size=64", "intermediate_size=128", "num_layers=2", "num_heads=2", "num_kv_heads=2")
 MODELS = {  # steps, and what differs from the laptop's recipe
     "laptop": (40, ()),
-    "small": (500, (*(f"model.{key}" for key in SMALL), "batch.global_batch=2", "batch.microbatch=2")),
+    "small": (500, (*(f"model.{key}" for key in SMALL), "batch.global_batch=1", "batch.microbatch=1")),
 }
 MIXTURE = f'name = "code"\nseq_len = {SEQ_LEN}\n[[component]]\nstreams = "raw/*"\nshare = 1\n'
 TOLD = "measured: "

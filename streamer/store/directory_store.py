@@ -86,7 +86,7 @@ class DirectoryStore:
                     may_be_there = error.errno not in REFUSALS
                     raise
                 may_be_there = True
-            sync_folder(target.parent)
+            sync(target.parent)
         except OSError as error:
             if may_be_there:
                 raise UnknownOutcomeError(
@@ -104,7 +104,7 @@ class DirectoryStore:
                     file.flush()
                     os.fsync(file.fileno())
                 os.replace(aside, target)
-            sync_folder(target.parent)
+            sync(target.parent)
         except OSError as error:
             raise unwritable(target, error) from error
 
@@ -199,9 +199,9 @@ def unwritable(path: Path, error: OSError) -> StoreError:
     return StoreError(f"{path} cannot be written: {error.strerror}; free space or check the rights, then try again")
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder outlive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Makes a file's bytes, or the names in a folder, outlive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

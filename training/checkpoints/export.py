@@ -23,7 +23,7 @@ from mixer.journal.journal import line_of
 from streamer import Catalog
 from streamer.catalog.registry import require_root
 from streamer.packing.tokenizer import END_OF_DOCUMENT, end_of_document_id
-from streamer.store.directory_store import sync_folder
+from streamer.store.directory_store import sync
 from training.checkpoints import record
 from training.checkpoints.choice import Say, choose
 from training.checkpoints.files import NAME, NO_ROOM
@@ -230,9 +230,9 @@ def aside(target: Path, size_bytes: int) -> Iterator[Path]:
             raise no_room(target)
         yield place
         for path in place.iterdir():
-            sync_folder(path)
+            sync(path)
         place.rename(target)
-        sync_folder(target.parent)
+        sync(target.parent)
     except OSError as error:
         raise unwritable(target, error) from error
     except SafetensorError as error:  # its text alone says why

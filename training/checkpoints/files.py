@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from streamer.store.directory_store import sync_folder
+from streamer.store.directory_store import sync
 from training.checkpoints import record
 from training.errors import CheckpointError
 
@@ -66,9 +66,9 @@ def replace(path: Path, data: bytes) -> None:
     """Writes a file, which is there whole or as it was, also after a power cut."""
     aside = path.with_name(f".{path.name}")
     aside.write_bytes(data)
-    sync_folder(aside)
+    sync(aside)
     aside.replace(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def path_of(folder: Path, step: int) -> Path:
@@ -89,12 +89,12 @@ def latest(folder: Path) -> tuple[int, Path] | None:
 
 def publish(aside: Path, target: Path, *, run: str, step: int, model: record.Shape, keep: int) -> None:
     """Makes a written file the checkpoint `target`, then removes all but the newest `keep`."""
-    sync_folder(aside)
+    sync(aside)
     size_bytes = aside.stat().st_size
     written = record.Saved(run=run, step=step, sha256=record.digest(aside), size_bytes=size_bytes, model=model)
     record.append(target.parent, written)
     aside.replace(target)
-    sync_folder(target.parent)
+    sync(target.parent)
     for _, path in saved(target.parent)[:-keep]:
         path.unlink(missing_ok=True)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from streamer.errors import StoreError
 from streamer.reading.cache import Cache
 from streamer.reading.locks import locked
-from streamer.store.directory_store import sync_folder
+from streamer.store.directory_store import sync
 from streamer.store.object_store import ObjectStore, StoredObject
 from streamer.store.roots import SCHEMES, refuse_secrets
 from training.checkpoints import files, record
@@ -177,7 +177,7 @@ class Place:
                             file.write(block)
                     fault = record.find_fault(aside, named, trusted=trusted, called=called)
                     if fault is None:
-                        sync_folder(aside)
+                        sync(aside)
                         aside.replace(path)
                         self._remove_earlier(path)
                     return fault

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from streamer.wording import one_line
+from training.checkpoints.place import WANDB_ID
 from training.errors import LoggerError
 from training.phases.job import Job
 from training.phases.loggers import MLflow, TensorBoard, WandB
@@ -116,7 +117,7 @@ class WandBCurves:
             name=settings.name or job.run,
             tags=settings.tags or None,
             dir=str(folder),
-            id=identity(Path(job.save_folder) / "wandb_id"),
+            id=identity(Path(job.save_folder) / WANDB_ID),
             **options,
         )
 

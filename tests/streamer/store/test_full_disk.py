@@ -89,7 +89,7 @@ def test_an_error_after_which_the_name_may_be_there_is_told_from_one_that_refuse
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(*((os, "link") if at_link else (directory_store, "sync_folder")), fail)
+    monkeypatch.setattr(*((os, "link") if at_link else (directory_store, "sync")), fail)
     with pytest.raises(StoreError) as error:
         store.put_if_absent("a/b", b"x")
     assert isinstance(error.value, UnknownOutcomeError) == is_unknown

@@ -221,7 +221,7 @@ def test_a_kill_leaves_no_half_written_folder(trained, tmp_path):
     program, root, target = tmp_path / "program.py", trained.parents[1], tmp_path / "model"
     program.write_text(
         "import os, signal, sys\nfrom training.checkpoints import export\n"
-        "export.sync_folder = lambda path: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "export.sync = lambda path: os.kill(os.getpid(), signal.SIGKILL)\n"
         "export.export_checkpoint(*sys.argv[1:])\n"
     )
     killed = Forked(trainers(["--trainer", "composer"]), program, [str(root), str(trained), str(target)])
