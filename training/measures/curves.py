@@ -17,6 +17,7 @@ from training.checkpoints.place import WANDB_ID
 from training.errors import LoggerError
 from training.phases.job import Job
 from training.phases.loggers import MLflow, TensorBoard, WandB
+from training.processes import ranks
 
 NOT_MLFLOWS = re.compile(r"[^\w\-. :/]")  # what MLflow refuses in a name, such as the @ of a stream's
 
@@ -32,15 +33,19 @@ class Curves(Protocol):
 def open_curves(job: Job) -> list[Curves]:
     """The tools of a job, for the first rank alone. Raises: LoggerError."""
     loggers, found = job.recipe.loggers, list[Curves]()
-    if loggers.tensorboard is not None:
-        with refusals("tensorboard"):
-            found.append(TensorBoardCurves(loggers.tensorboard, job))
-    if loggers.wandb is not None:
-        with refusals("wandb"):
-            found.append(WandBCurves(loggers.wandb, job))
-    if loggers.mlflow is not None:
-        with refusals("mlflow"):
-            found.append(MLflowCurves(loggers.mlflow, job))
+    try:
+        if loggers.tensorboard is not None:
+            with refusals("tensorboard"):
+                found.append(TensorBoardCurves(loggers.tensorboard, job))
+        if loggers.wandb is not None:
+            with refusals("wandb"):
+                found.append(WandBCurves(loggers.wandb, job))
+        if loggers.mlflow is not None:
+            with refusals("mlflow"):
+                found.append(MLflowCurves(loggers.mlflow, job))
+    except BaseException as error:
+        close_all(found, type(error), ranks.say)
+        raise
     return found
 
 
@@ -65,14 +70,28 @@ def refusals(tool: str) -> Iterator[None]:
         ) from error
 
 
+def add_to_all(opened: list[Curves], metrics: Mapping[str, float], step: int, say: Callable[[str], None]) -> None:
+    """Sends values to each. One that refuses them is closed and leaves the list: a training is worth more."""
+    for curves in tuple(opened):
+        try:
+            curves.add(metrics, step)
+        except Exception as fault:  # whatever the tool's package raises
+            opened.remove(curves)
+            say(f"{tool_of(curves)} takes no values since step {step} and is left out from here on: {one_line(fault)}")
+            close_all([curves], type(fault), say)
+
+
+def tool_of(curves: Curves) -> str:
+    return type(curves).__name__.removesuffix("Curves")
+
+
 def close_all(opened: Iterable[Curves], error: type[BaseException] | None, say: Callable[[str], None]) -> None:
     """Closes each of them. What goes wrong with one is said and changes nothing else, for the training has ended."""
     for curves in opened:
         try:
             curves.close(error)
         except Exception as fault:  # whatever the tool's package raises
-            tool = type(curves).__name__.removesuffix("Curves")
-            say(f"{tool} could not be closed, so its last values may be missing: {one_line(fault)}")
+            say(f"{tool_of(curves)} could not be closed, so its last values may be missing: {one_line(fault)}")
 
 
 class TensorBoardCurves:

@@ -20,10 +20,12 @@ class Progress:
         self._num_steps, self._start_step = num_steps, start_step
         self._began, self._every_s, self._last = now, every_s, float("-inf")
 
-    def line(self, step: int, loss: float, rates: Rates, now: float) -> str | None:
-        """The line after step `step` (counted from 1), or None when it is too soon for one. `rates`: of all steps so far."""
-        if step < self._num_steps and now - self._last < self._every_s:
-            return None
+    def is_due(self, step: int, now: float) -> bool:
+        """Whether step `step` (counted from 1) gets a line, or it is too soon for one."""
+        return step >= self._num_steps or now - self._last >= self._every_s
+
+    def line(self, step: int, loss: float, rates: Rates, now: float) -> str:
+        """The line after a step that gets one. `rates`: of all steps so far."""
         self._last = now
         steps_per_s = (step - self._start_step) / max(now - self._began, 1e-9)
         left_s = (self._num_steps - step) / max(steps_per_s, 1e-9)

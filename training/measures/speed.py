@@ -71,11 +71,16 @@ class Speed:
         self._tokens = recipe.batch.global_batch * recipe.batch.seq_len
         self._flops, self._peak = estimate.flops_per_token(recipe.model, seq_len=recipe.batch.seq_len), peak_flops
         self._steps, self._took_s, self._waited_s = 0, 0.0, 0.0
+        self._last = (0.0, 0.0)
 
-    def add(self, took_s: float, waited_s: float) -> tuple[Rates, Rates]:
-        """Takes in a step. Returns its own rates, and those of all steps so far."""
+    def add(self, took_s: float, waited_s: float) -> None:
+        """Takes in a step."""
         self._steps, self._took_s, self._waited_s = self._steps + 1, self._took_s + took_s, self._waited_s + waited_s
-        return self._rates(1, took_s, waited_s), self._rates(self._steps, self._took_s, self._waited_s)
+        self._last = (took_s, waited_s)
+
+    def last(self) -> Rates | None:
+        """Of the last step alone; None without a step."""
+        return self._rates(1, *self._last) if self._steps else None
 
     def so_far(self) -> Rates | None:
         """Of all steps together; None without a step."""

@@ -28,7 +28,7 @@ from streamer.documents.languages import LANGUAGES
 from training.evaluation.heldout import Totals
 from training.loading.loader import MixedLoader
 from training.measures import heldout_losses
-from training.measures.curves import Curves, close_all, open_curves
+from training.measures.curves import Curves, add_to_all, close_all, open_curves
 from training.measures.divergence import stop_at
 from training.measures.heldout_losses import HeldoutLosses, LogitsOf
 from training.measures.progress import Progress, Stall
@@ -132,20 +132,25 @@ class StepWatch:
         assert self._progress is not None
         assert self._speed is not None
         self._step, now = step, time.monotonic()
-        rates, so_far = self._speed.add(now - self._asked_s, self._waited_s)
-        self._curve({"loss/train/total": loss, "learning_rate": self._learning_rate, **rates.metrics()})
-        every_steps = (self._job.recipe.reports.every_steps, self._job.recipe.checkpoints.every_steps)
-        is_reported = is_last or any(step % steps == 0 for steps in every_steps)
+        self._speed.add(now - self._asked_s, self._waited_s)
+        if self._curves:
+            rates = self._speed.last()
+            assert rates is not None
+            self._curve({"loss/train/total": loss, "learning_rate": self._learning_rate, **rates.metrics()})
+        recipe = self._job.recipe
+        is_saved = step % recipe.checkpoints.every_steps == 0
+        is_reported = is_last or is_saved or step % recipe.reports.every_steps == 0
         if is_reported:
             self.report()
         self.shares.count(self._streams)
         if self._log is not None:
             origin, rate = digest_origin(self._origin), self._learning_rate
             self._log.append(StepLine(step=step - 1, batch=self._batch, loss=loss, learning_rate=rate, origin=origin))
-        line = self._progress.line(step, loss, so_far, now)
-        if line is not None:
-            self.say(line)
-        if ranks.rank() == 0 and step % self._job.recipe.checkpoints.every_steps == 0:
+        if self._progress.is_due(step, now):
+            so_far = self._speed.so_far()
+            assert so_far is not None
+            self.say(self._progress.line(step, loss, so_far, now))
+        if is_saved and ranks.rank() == 0:
             self.shares.write(step)
         if self._curves and is_reported:
             for row in self.shares.table(step):
@@ -157,8 +162,7 @@ class StepWatch:
 
     def _curve(self, metrics: Mapping[str, float]) -> None:
         """Sends values to the tools of `[loggers]`; only the first rank has any."""
-        for curves in self._curves:
-            curves.add(metrics, self._step)
+        add_to_all(self._curves, metrics, self._step, self.say)
 
     def report(self) -> None:
         """Reports the losses of each stream since the last report; every rank must ask."""

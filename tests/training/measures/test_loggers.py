@@ -11,7 +11,7 @@ from train_process import train
 from streamer.errors import MissingExtraError
 from streamer.extras import EXTRAS, require
 from training.errors import LoggerError
-from training.measures.curves import NOT_MLFLOWS, close_all, identity, open_curves, refusals
+from training.measures.curves import NOT_MLFLOWS, TensorBoardCurves, add_to_all, close_all, identity, open_curves, refusals
 from training.measures.steps_log import read_steps
 from training.measures.watch import curves_of
 from training.phases.job import Job
@@ -186,6 +186,44 @@ def test_a_tool_that_cannot_be_closed_is_one_line_and_the_others_are_closed():
     assert line.startswith("Full could not be closed")
     assert "No space left" in line
     assert "\n" not in line
+
+
+def test_a_tool_that_takes_no_more_values_is_said_once_closed_and_left_out():
+    heard: list[tuple[str, int]] = []
+
+    class FullCurves:
+        def add(self, metrics: Mapping[str, float], step: int) -> None:
+            if step == 2:
+                raise OSError("No space left on device")
+            heard.append(("full", step))
+
+        def close(self, error: type[BaseException] | None) -> None:
+            assert error is OSError
+            heard.append(("closed", -1))
+
+    class OtherCurves(FullCurves):
+        def add(self, metrics: Mapping[str, float], step: int) -> None:
+            heard.append(("other", step))
+
+    opened, said = [FullCurves(), OtherCurves()], list[str]()
+    for step in (1, 2, 3):
+        add_to_all(opened, {"loss": 1.0}, step, said.append)
+    assert heard == [("full", 1), ("other", 1), ("closed", -1), ("other", 2), ("other", 3)]
+    assert said == ["Full takes no values since step 2 and is left out from here on: No space left on device"]
+
+
+def test_a_tool_that_cannot_start_leaves_none_open(monkeypatch, tmp_path):
+    closed: list[type[BaseException] | None] = []
+    monkeypatch.setattr(TensorBoardCurves, "close", lambda self, error: closed.append(error))
+    pytest.importorskip("mlflow", reason="the extra [mlflow] is not installed")
+    (tmp_path / "file").touch()
+    loggers = Loggers(tensorboard=str(tmp_path / "curves"), mlflow=MLflow(tracking_uri=str(tmp_path / "file" / "mlruns")))
+    recipe = load_recipe(read_recipe("laptop")[1], name="laptop", phase="general", overrides=[])
+    recipe = msgspec.structs.replace(recipe, loggers=loggers)
+    job = Job(root="", run="a", phase="general", mixture="code", recipe=recipe, num_steps=1, save_folder=str(tmp_path))
+    with pytest.raises(LoggerError, match="mlflow"):
+        open_curves(job)
+    assert closed == [LoggerError]
 
 
 def test_names_are_such_as_mlflow_takes():

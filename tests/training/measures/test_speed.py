@@ -16,18 +16,20 @@ TOKENS = LAPTOP.batch.global_batch * LAPTOP.batch.seq_len
 def test_a_step_has_its_own_rates_and_all_have_theirs_together() -> None:
     flops = TOKENS * flops_per_token(LAPTOP.model, seq_len=LAPTOP.batch.seq_len)
     speed = Speed(LAPTOP, peak_flops=10 * flops)
+    assert speed.last() is None
     assert speed.so_far() is None
-    first = Rates(tokens_per_s=TOKENS / 2, wait_share=0.5, mfu=0.05)
-    assert speed.add(2.0, 1.0) == (first, first)
-    assert speed.add(6.0, 0.0) == (
-        Rates(tokens_per_s=round(TOKENS / 6, 1), wait_share=0.0, mfu=0.01667),
-        Rates(tokens_per_s=TOKENS / 4, wait_share=0.125, mfu=0.025),
-    )
+    speed.add(2.0, 1.0)
+    assert speed.last() == speed.so_far() == Rates(tokens_per_s=TOKENS / 2, wait_share=0.5, mfu=0.05)
+    speed.add(6.0, 0.0)
+    assert speed.last() == Rates(tokens_per_s=round(TOKENS / 6, 1), wait_share=0.0, mfu=0.01667)
     assert speed.so_far() == Rates(tokens_per_s=TOKENS / 4, wait_share=0.125, mfu=0.025)
 
 
 def test_without_a_known_peak_there_is_no_utilisation() -> None:
-    rates, _ = Speed(LAPTOP, peak_flops=None).add(1.0, 0.0)
+    speed = Speed(LAPTOP, peak_flops=None)
+    speed.add(1.0, 0.0)
+    rates = speed.last()
+    assert rates is not None
     assert rates.mfu is None
     assert rates.metrics() == {"speed/tokens_per_s": TOKENS, "speed/wait_share": 0.0}
     assert peak_flops(Numerics(), torch.device("cpu")) is None
@@ -66,8 +68,10 @@ def test_a_device_is_known_by_the_words_of_its_name(
 
 def test_a_line_says_what_is_known_and_what_is_worth_saying() -> None:
     progress = Progress(num_steps=20, start_step=10, now=0.0)
+    assert progress.is_due(12, 4.0)
     line = progress.line(12, 2.5, Rates(tokens_per_s=8000.4, wait_share=0.004, mfu=None), 4.0)
     assert line == "step 12/20  loss 2.5000  8,000 tokens/s  16 s left"
-    assert progress.line(13, 2.5, Rates(tokens_per_s=8000.4, wait_share=0.2, mfu=0.4123), 5.0) is None
+    assert not progress.is_due(13, 5.0)
+    assert progress.is_due(20, 5.0)
     line = progress.line(14, 2.5, Rates(tokens_per_s=8000.4, wait_share=0.2, mfu=0.4123), 8.0)
     assert line == "step 14/20  loss 2.5000  8,000 tokens/s  MFU 41.2%  20% waiting for batches  12 s left"
