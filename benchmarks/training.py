@@ -102,22 +102,16 @@ def train(root: Path, started: float, model: str, trainer: str) -> dict[str, Any
 
         return call
 
-    began_waiting, asks, goes_on = 0.0, StepWatch.wait, StepWatch.go_on
+    begin_step = StepWatch.begin_step
 
-    def wait(watch: StepWatch) -> None:
-        nonlocal began_waiting
-        asks(watch)
-        began_waiting = time.perf_counter()
-
-    def go_on(watch: StepWatch) -> None:
+    def begin(watch: StepWatch, *arguments: Any) -> None:
         if ends:
-            spent["wait"] += time.perf_counter() - began_waiting
-        goes_on(watch)
+            spent["loader"] += watch._loader.waited_s
+        begin_step(watch, *arguments)
 
-    for name in ("begin_step", "take_losses", "check_gradients", "end_step", "evaluate_in_between"):
+    setattr(StepWatch, "begin_step", begin)  # noqa: B010
+    for name in ("wait", "go_on", "begin_step", "take_losses", "check_gradients", "end_step", "evaluate_in_between"):
         setattr(StepWatch, name, timed(getattr(StepWatch, name), name))
-    setattr(StepWatch, "wait", wait)  # noqa: B010
-    setattr(StepWatch, "go_on", go_on)  # noqa: B010
     load_trainer(trainer)(job)
     whole = ends[-1] - ends[0]
     return {
@@ -125,7 +119,7 @@ def train(root: Path, started: float, model: str, trainer: str) -> dict[str, Any
         "trainer": trainer,
         "first_step_s": ends[0] - started,
         "step_ms": whole / (len(ends) - 1) * 1000,
-        "wait_share": spent.pop("wait") / whole,
+        "wait_share": spent.pop("loader") / whole,
         "watch_share": sum(spent.values()) / whole,
     }
 

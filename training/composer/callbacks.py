@@ -112,6 +112,9 @@ class Watch(Callback):  # type: ignore[misc]
     def before_dataloader(self, state: State, logger: Logger) -> None:
         self._watch.wait()
 
+    def after_dataloader(self, state: State, logger: Logger) -> None:
+        self._watch.go_on()
+
     def batch_start(self, state: State, logger: Logger) -> None:
         self._watch.begin_step(state.batch, float(state.optimizers[0].param_groups[0]["lr"]))
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 from composer import Callback, State, Trainer
@@ -107,18 +106,13 @@ def build_trainer(
     """The Trainer, at the position of the checkpoint that is resumed."""
     recipe, phase = job.recipe, job.recipe.phase(job.phase)
     optimizer = torch.optim.AdamW(model.parameters(), lr=phase.schedule.peak_learning_rate, **recipe.optimizer.arguments())
-
-    def received(batch: Any) -> Any:
-        watch.go_on()  # the Trainer's event `after_dataloader` comes after work of its own
-        return batch
-
     rows, checkpoint = loader.dataset.global_batch // ranks.world_size(), job.resume or job.weights
     if checkpoint is not None:
         check_weights(Path(checkpoint), model, resumed_by="composer" if job.resume else None)
     with safely():
         return Trainer(
             model=model,
-            train_dataloader=DataSpec(loader, batch_transforms=received, microbatch_transforms=to_model_dtype),
+            train_dataloader=DataSpec(loader, microbatch_transforms=to_model_dtype),
             max_duration=f"{job.num_steps}ba",
             optimizers=optimizer,
             schedulers=PhaseSchedule(phase, job.num_steps),

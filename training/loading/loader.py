@@ -16,6 +16,7 @@ because torch would turn a raised error into a text with a traceback.
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -65,6 +66,8 @@ class MixedLoader(DataLoader[Any]):
         learn_document_starts: whether the first token of a document is learned where another document stands before it.
         pin_memory: hands out tensors in page-locked memory, if CUDA is there.
 
+    `waited_s` is how long `next` took for the batch that was handed out last: what a trainer has waited for its data.
+
     Join a thread that reads before the program ends. A daemon thread that drops a tensor while the interpreter is taken down
     aborts the process, since torch frees tensors without Python's lock; `mixer.RunReader`, which gives arrays, does not.
 
@@ -112,6 +115,7 @@ class MixedLoader(DataLoader[Any]):
         )
         self.dtype, self.labels, self.with_stream = dtype, labels, with_stream
         self.ended: RunEnded | None = None
+        self.waited_s = 0.0
         self._pins = pin_memory and torch.cuda.is_available()
         self._step: int | None = None  # behind what was handed out, once something was
         remote = num_workers > 0 and "://" in str(root)  # an object store's client has threads, which do not survive a fork
@@ -163,8 +167,8 @@ class MixedLoader(DataLoader[Any]):
         self.dataset.load_state_dict(state)
         self._step, self._iterator = None, None  # workers that are kept have the position, but not all that belongs to it
 
-    def hand_out(self, step: int, num_streams: int, item: Item) -> Item:
-        """Notes a batch as handed out, and returns it as the caller asked for it."""
+    def hand_out(self, step: int, num_streams: int, item: Item, *, asked_s: float) -> Item:
+        """Notes a batch as handed out, and returns it as the caller asked for it, which was at `asked_s`, monotonic."""
         self._step = step + 1
         self.names(num_streams)
         if self.dtype is not None:
@@ -176,6 +180,7 @@ class MixedLoader(DataLoader[Any]):
         if self.labels:
             ignored = item.pop("ignored", None)
             item["labels"] = item["input_ids"] if ignored is None else labels_of(item["input_ids"], ignored)
+        self.waited_s = time.monotonic() - asked_s
         return item
 
     def end(self, failure: Failure) -> None:
@@ -195,13 +200,14 @@ class HandedOut(Iterator[Item]):
         self._failure: Failure | None = None
 
     def __next__(self) -> Item:
+        asked_s = time.monotonic()
         while not self._waiting:
             if self._failure is not None:
                 self._loader.end(self._failure)
             message = next(self._messages)
             self._waiting.extend(unpack(message))
             self._failure = message.failure
-        return self._loader.hand_out(*self._waiting.popleft())
+        return self._loader.hand_out(*self._waiting.popleft(), asked_s=asked_s)
 
 
 class HandedOutHere(Iterator[Item]):
@@ -211,12 +217,12 @@ class HandedOutHere(Iterator[Item]):
         self._loader, self._batches = loader, batches
 
     def __next__(self) -> Item:
-        found = next(self._batches)
+        asked_s, found = time.monotonic(), next(self._batches)
         if isinstance(found, Failure):
             self._loader.end(found)
             raise AssertionError
         item = {name: torch.from_numpy(array) for name, array in found.arrays.items()}
-        return self._loader.hand_out(found.step, found.num_streams, item)
+        return self._loader.hand_out(found.step, found.num_streams, item, asked_s=asked_s)
 
 
 def labels_of(ids: torch.Tensor, ignored: torch.Tensor) -> torch.Tensor:

@@ -98,7 +98,6 @@ class StepWatch:
     def go_on(self) -> None:
         """The trainer waits no longer."""
         self._stall.end()
-        self._waited_s = time.monotonic() - self._asked_s
 
     def begin_step(self, batch: dict[str, torch.Tensor], learning_rate: float) -> None:
         """Takes `origin` out of this rank's batch. Raises: RecipeError for ids that the model does not have."""
@@ -106,7 +105,7 @@ class StepWatch:
             highest = int(batch["input_ids"].cpu().numpy().max())
             refuse_ids(self._job.run, f"batch {self._loader.step - 1}", highest, self._job.recipe.model.vocab_size)
         origin, streams = (tensor.cpu().numpy().tobytes() for tensor in (batch.pop("origin"), batch["stream"]))
-        found = ranks.gather((origin, streams, self._waited_s))
+        found = ranks.gather((origin, streams, self._loader.waited_s))
         self._batch, self._waited_s = self._loader.step - 1, max(waited_s for _, _, waited_s in found)
         self._origin = [origin for origin, _, _ in found]
         self._streams = np.frombuffer(b"".join(streams for _, streams, _ in found), np.int32)
@@ -140,8 +139,6 @@ class StepWatch:
         recipe = self._job.recipe
         is_saved = step % recipe.checkpoints.every_steps == 0
         is_reported = is_last or is_saved or step % recipe.reports.every_steps == 0
-        if is_reported:
-            self.report()
         self.shares.count(self._streams)
         if self._log is not None:
             origin, rate = digest_origin(self._origin), self._learning_rate
@@ -159,6 +156,8 @@ class StepWatch:
                     f"shares/realised/{row.stream}": row.realised_share,
                 }
                 self._curve({**shares, f"passes/{row.stream}": row.passes})
+        if is_reported:  # last: the thread that writes it does so while the trainer computes
+            self.report()
 
     def _curve(self, metrics: Mapping[str, float]) -> None:
         """Sends values to the tools of `[loggers]`; only the first rank has any."""
