@@ -29,9 +29,30 @@ class Stopped(Exception):
     """The process ends, and this thread must drop what it does."""
 
 
+class Thread(threading.Thread):
+    """A thread that may be joined again after an interrupt. Python 3.11 takes one whose `join` was interrupted for ended."""
+
+    def __init__(self, work: Callable[[], None], name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._work, self._is_over = work, threading.Event()
+
+    def run(self) -> None:
+        try:
+            with contextlib.suppress(Stopped):
+                check()
+                self._work()
+        finally:
+            _threads.discard(self)
+            self._is_over.set()
+
+    def join(self, timeout: float | None = None) -> None:
+        if self._is_over.wait(timeout):
+            super().join()
+
+
 def start(work: Callable[[], None], *, name: str) -> threading.Thread | None:
     """Runs `work` in a thread of its own. Returns None, and runs nothing, when the process ends or can have no thread."""
-    thread = threading.Thread(target=_run, args=(work,), name=name, daemon=True)
+    thread = Thread(work, name)
     _threads.add(thread)
     try:
         if _ending.is_set():  # asked after the thread is known, so that the exit handler or this line sees the other
@@ -55,15 +76,6 @@ def pause(seconds: float) -> None:
         time.sleep(seconds)
     elif _ending.wait(seconds):
         raise Stopped
-
-
-def _run(work: Callable[[], None]) -> None:
-    try:
-        with contextlib.suppress(Stopped):
-            check()
-            work()
-    finally:
-        _threads.discard(threading.current_thread())
 
 
 def _stop() -> None:

@@ -7,17 +7,18 @@ Always holds:
   sent, the next checkpoint is still written to the folder first. Another error that ends the training waits for it too.
 
 How: ranks that wait ask each other every `POLL_S` seconds, so that no time limit between them counts, however long an upload
-takes. Control-C waits for nothing.
+takes. An interrupt behind the last step waits for what is on its way, and a Control-C after it for nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +36,7 @@ from training.checkpoints.place import Place
 from training.errors import CheckpointError
 from training.phases.job import Job
 from training.processes import ranks
+from training.processes.interrupts import ignore_sigterm
 
 POLL_S, POLLS_BEFORE_WORD = 0.1, 10
 BLOCK_BYTES = 32 << 20
@@ -60,7 +62,8 @@ class Saver:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is None:
-            self.finish()
+            with self.completed():
+                self.finish()
         elif issubclass(kind, Exception):  # and no Control-C
             if self._thread is not None:
                 self._thread.join()
@@ -72,6 +75,23 @@ class Saver:
                     self._send()
                 except PhasemixError as fault:
                     ranks.say(one_line(fault))
+
+    @contextlib.contextmanager
+    def completed(self) -> Iterator[None]:
+        """Behind the last step: an interrupt waits until what this rank has on its way is where it belongs.
+
+        It asks no other rank, which the signal may not have come to. After it only Control-C interrupts.
+        """
+        try:
+            yield
+        except KeyboardInterrupt:
+            ignore_sigterm()
+            if self._thread is not None and self._thread.is_alive():
+                ranks.say(f"interrupted: waiting until {self._what} is in {self._place}; Control-C stops at once")
+                self._thread.join()
+            if self._error is not None and not self._is_said:
+                ranks.say(one_line(self._error))
+            raise
 
     def begin(self) -> None:
         """When the ranks have met: removes what a killed training left, and fetches what it had logged and sent.

@@ -95,7 +95,8 @@ def train_in(folder: Path, job: Job, saver: Saver) -> Result | None:
             raise KeyboardInterrupt
         trained = trainer.state.model
         steps = int(trainer.state.timestamp.batch)
-        return finish(job, watch, loader, trained, lambda ids: trained({"input_ids": ids}), steps=steps, began=began)
+        with saver.completed():
+            return finish(job, watch, loader, trained, lambda ids: trained({"input_ids": ids}), steps=steps, began=began)
     finally:
         trainer.engine.close()
 

@@ -25,6 +25,7 @@ from training.evaluation.answering import ENDED, LENGTH, TOO_LONG, Scored, Writt
 API_KEY = "OPENAI_API_KEY"  # in the environment
 MOST_STOPS = 4  # that every server takes; the others are looked for here
 LARGEST_ANSWER = 16 << 20  # bytes
+PENALTY = "repetition_penalty"  # 1 does nothing
 
 
 class Choice(msgspec.Struct):
@@ -55,6 +56,7 @@ class EndpointModel:
         self, url: str, folder: Path, *, model: str | None = None, concurrency: int = 32, patience_s: float = 60.0
     ) -> None:
         self.concurrency, self._url, self._patience_s = concurrency, url.rstrip("/"), patience_s
+        self._neutral = neutral_settings(folder)
         try:
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             context = int(json.loads((folder / "config.json").read_bytes())["max_position_embeddings"])
@@ -84,6 +86,7 @@ class EndpointModel:
             "max_tokens": min(max_new_tokens, room),
             "temperature": 0,
             "stop": list(stops[:MOST_STOPS]),
+            **self._neutral,
         }
         choices = self._ask("completions", request, Answer).choices
         if not choices:
@@ -124,3 +127,15 @@ class EndpointModel:
                 raise EvaluationError(
                     f"{said}; start it, or name its address up to /v1. What is done is kept: type the same command again"
                 )
+
+
+def neutral_settings(folder: Path) -> dict[str, float]:
+    """What undoes the penalties of a model's own generation settings, which vLLM applies to every request.
+
+    Servers that know no such penalty refuse its name, so it is sent for a model that has it alone.
+    """
+    try:
+        settings = json.loads((folder / "generation_config.json").read_bytes())
+        return {PENALTY: 1.0} if settings.get(PENALTY, 1.0) != 1.0 else {}
+    except (OSError, ValueError, AttributeError):
+        return {}

@@ -20,6 +20,12 @@ from training.processes.ranks import any_rank
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+def ignore_sigterm() -> None:
+    """From here on Control-C alone interrupts: the process is about to end."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 class Interrupt:
     """Notes a signal between `begin` and `end`; outside of them Control-C and SIGTERM raise KeyboardInterrupt."""
 

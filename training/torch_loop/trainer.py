@@ -105,7 +105,8 @@ class Training:
                 finally:
                     interrupt.end()
             model, steps = self._model, self._step
-            return finish(self._job, self._watch, self._loader, model, self._logits, steps=steps, began=self._began)
+            with self._saver.completed():
+                return finish(self._job, self._watch, self._loader, model, self._logits, steps=steps, began=self._began)
 
     def _fit(self, interrupt: Interrupt) -> None:
         job = self._job

@@ -12,6 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.vllm_process import Server, require_engine
 from training.checkpoints.export import export_checkpoint
+from training.evaluation.endpoint import EndpointModel
+from training.evaluation.transformers_model import TransformersModel
 
 WIDE = ("--set", "model.hidden_size=128", "--set", "model.num_heads=4")  # vLLM's heads on CPUs have at least 32 numbers
 PROMPTS = ("def f(x):\n    return x + 1\n", "import os\nfrom pathlib import Path\n", "class Store:\n    pass\n")
@@ -36,7 +38,8 @@ def test_vllm_computes_what_transformers_computes(code_template: Path, tmp_path:
     folder = tmp_path / "model"
     export_checkpoint(str(root), root / "checkpoints" / "a", folder)
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
-    server = Server(folder, tmp_path / "vllm.log")
+    (folder / "generation_config.json").write_text('{"repetition_penalty": 1.5}')  # which vLLM applies, unless asked not to
+    here, server = TransformersModel(folder), Server(folder, tmp_path / "vllm.log")
     server.start(sequences=2, tokens=32)
     try:
         for prompt in PROMPTS:
@@ -45,6 +48,8 @@ def test_vllm_computes_what_transformers_computes(code_template: Path, tmp_path:
                 logits = model(torch.tensor([ids])).logits[0, :-1].float()
             wanted = logits.log_softmax(-1).gather(1, torch.tensor(ids[1:])[:, None])[:, 0].tolist()
             assert served(server.port, ids) == pytest.approx(wanted, abs=1e-3)
+            written = EndpointModel(f"http://127.0.0.1:{server.port}/v1", folder).write(prompt, (), 8)
+            assert written.text == here.write(prompt, (), 8).text
             assert min(wanted) < -1  # tokens that a model of any kind would foresee would show nothing
     finally:
         server.stop()

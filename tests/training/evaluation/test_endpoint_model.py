@@ -2,6 +2,8 @@
 test_evaluate.py.
 """
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,25 @@ def test_a_request_has_room_for_its_answer_and_is_sent_again_when_the_server_fai
     assert 0 < asked[-1]["max_tokens"] < 40
     assert model.write("def f():\n" * 40, INSIDE, 768).end == "prompt_too_long"
     assert len(asked) == 3  # it was not sent
+
+
+@pytest.mark.parametrize(
+    ("settings", "sent"),
+    [({}, None), ({"repetition_penalty": 1.0}, None), ({"repetition_penalty": 1.3}, 1.0), ([], None)],
+)
+def test_a_penalty_of_the_models_own_settings_is_undone(
+    served: Callable[[Answers], str], solver: Path, tmp_path: Path, settings: Any, sent: float | None
+) -> None:
+    asked: list[Any] = []
+
+    def answers(path: str, request: Any) -> tuple[int, Any]:
+        asked.append(request)
+        return models(path, request) or (200, {"choices": [{"text": "1"}]})
+
+    folder = shutil.copytree(solver, tmp_path / "model")
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    EndpointModel(served(answers), folder).write("def f():\n", INSIDE, 8)
+    assert asked[-1].get("repetition_penalty") == sent
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,20 @@ def test_an_interrupt_waits_until_its_step_is_sent(code_root: Path, bucket: Buck
     assert len(logged(bucket.objects()["steps.jsonl"], tmp_path)) == step < 90
 
 
+def test_signals_behind_the_last_step_wait_until_it_is_sent(code_root: Path, bucket: Bucket, trainer: str) -> None:
+    with faulty_proxy(bucket.endpoint) as proxy:
+        proxy.meets, proxy.stall_s = is_put_of(20), 3.0
+        proxy.faults.append("stall")
+        training = start(bucket.words(code_root, "a"), 1, bucket.variables("one", proxy.url))
+        wait_for(training, proxy)
+        for _ in range(2):
+            os.kill(training[0].pid, signal.SIGTERM)
+            time.sleep(0.2)
+        said = finish(training, 130)
+    assert "interrupted: waiting until " in said
+    assert bucket.check_checkpoints() == [16, 20]
+
+
 @pytest.fixture
 def trained(code_root: Path, bucket: Bucket, trainer: str) -> Bucket:
     """A bucket with a training of run `a`, which was killed by nobody."""
