@@ -12,7 +12,6 @@ import os
 import random
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from training.evaluation.answering import Writer
     from training.evaluation.figures import Figures
-    from training.evaluation.results import Heading, Line
+    from training.evaluation.results import Line
     from training.evaluation.tasks import Benchmark
 
 Serve = Callable[[Path], AbstractContextManager[str]]  # a model's folder -> its server's address, while it is needed
@@ -92,7 +91,9 @@ def run_evaluate(args: argparse.Namespace, serve: Serve | None = None) -> int:
     if args.root is None and (args.list or not (args.results or args.compare)):
         raise EvaluationError("name the catalog with --root, or a folder for the results with --results")
     if args.list:
-        print_table(list_evaluations(args.root), args.json)
+        from training.commands.noted import list_noted
+
+        print_table(list_noted(args.root), args.json)
     elif args.compare:
         print_table(compare_kept(args), args.json)
     else:
@@ -127,6 +128,7 @@ def measure(args: argparse.Namespace, closing: contextlib.ExitStack, serve: Serv
     from streamer.commands.progress_line import ProgressLine
     from streamer.commands.table import print_json, print_table
     from streamer.wording import listed
+    from training.commands.noted import note
     from training.evaluation.answering import TOO_LONG
     from training.evaluation.checking import Checker
     from training.evaluation.evaluation import digest_of, evaluate
@@ -319,79 +321,6 @@ def reference_figures(folder: Path, benchmarks: list[Benchmark]) -> dict[str, Fi
         if heading is not None and heading.digest == one.digest and one.tasks.keys() <= lines.keys():
             found[one.name] = figures_of(one.name, [lines[task] for task in one.tasks], has_base=one.has_base)
     return found
-
-
-def note(
-    root: str,
-    about: dict[str, Any],
-    weights: str,
-    writer: str,
-    max_new_tokens: int,
-    figures: list[Figures],
-    headings: dict[str, Heading],
-) -> str:
-    """Notes the figures beside the run. Returns: what is said of it."""
-    from mixer.runs.evaluations import Evaluation, Measured, note_evaluation
-    from streamer import Catalog
-    from streamer.commands.options import person
-
-    catalog, run = Catalog(root), about["run"]
-    if run not in catalog.names("runs"):
-        return f"; {root} has no run {run}, so they are not noted there"
-    evaluation = Evaluation(
-        step=about["step"],
-        checkpoint=about["checkpoint"],
-        weights=weights,
-        writer=writer,
-        max_new_tokens=max_new_tokens,
-        checker={name: heading.checker for name, heading in headings.items()},
-        benchmarks=[
-            Measured(
-                benchmark=one.benchmark,
-                digest=headings[one.benchmark].digest,
-                tasks=one.tasks,
-                passed=one.passed,
-                base_passed=one.base_passed,
-                not_checked=one.not_checked,
-                too_long=one.too_long,
-                bits_per_byte=one.bits_per_byte,
-            )
-            for one in figures
-        ],
-        by=person(),
-        at_s=round(time.time(), 3),
-    )
-    note_evaluation(catalog, run, evaluation)
-    return f", and noted beside run {run}"
-
-
-def list_evaluations(root: str) -> list[dict[str, Any]]:
-    """A row for each benchmark of each evaluation that is noted."""
-    from mixer.runs.evaluations import read_evaluations
-    from streamer import Catalog
-    from training.evaluation.figures import percent, wilson
-
-    catalog, rows = Catalog(root), []
-    for run in catalog.names("runs"):
-        for evaluation in read_evaluations(catalog, run):
-            for one in evaluation.benchmarks:
-                low, high = wilson(one.passed, one.tasks) if one.tasks else (None, None)
-                rows.append(
-                    {
-                        "run": run,
-                        "step": evaluation.step,
-                        "benchmark": one.benchmark,
-                        "tasks": one.tasks,
-                        "pass_at_1": percent(one.passed / one.tasks) if one.tasks else None,
-                        "low": percent(low),
-                        "high": percent(high),
-                        "bits_per_byte": one.bits_per_byte,
-                        "not_checked": one.not_checked,
-                        "writer": evaluation.writer,
-                        "checkpoint": evaluation.checkpoint[:12],
-                    }
-                )
-    return rows
 
 
 def compare_kept(args: argparse.Namespace) -> list[dict[str, Any]]:
