@@ -26,6 +26,7 @@ from streamer.sandbox.system_calls import MACHINES, Machine, make_filter
 from streamer.sandbox.ways import (
     ENVIRONMENT,
     FIRST_UID,
+    HOSTS,
     UIDS,
     Request,
     by_bubblewrap,
@@ -139,6 +140,7 @@ def run(
             words=words,
             stdin=given,
             files={name: held(closing, content) for name, content in files.items()},
+            hosts=held(closing, HOSTS),
             readable=readable,
             limits=limits,
             status=telling,
@@ -146,7 +148,9 @@ def run(
             uid=FIRST_UID + (os.getpid() * 64 + next(numbers)) % UIDS if os.geteuid() == 0 else None,
         )
         command = by_bubblewrap(request) if way == BUBBLEWRAP else by_unshare(find_program("unshare"), request)
-        process = start(closing, command, waiting, (telling, given, request.filter, *request.files.values()), "/")
+        process = start(
+            closing, command, waiting, (telling, given, request.filter, request.hosts, *request.files.values()), "/"
+        )
         return Supervision(process, limits, status, gate).follow()
 
 

@@ -34,6 +34,7 @@ ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
 }
+HOSTS = "127.0.0.1 localhost sandbox\n::1 localhost\n"  # the names that there are without a network
 STDIN = "/stdin"  # what the program reads as its standard input, which is the gate until then
 READY = b"\n"  # what says that the sandbox is made, and what opens the gate
 GATE = f"echo; read -r line || exit 1; exec < {STDIN}; "
@@ -55,11 +56,15 @@ os.execvp(words[0], words)
 
 
 class Request(NamedTuple):
-    """A program to start: its words and files, and the numbers of open files, `status` to write to, the others to read."""
+    """A program to start: its words and files, and the numbers of open files, `status` to write to, the others to read.
+
+    `hosts`: of /etc/hosts.
+    """
 
     words: Sequence[str]
     stdin: int
     files: Mapping[str, int]
+    hosts: int
     readable: Sequence[str]
     limits: Limits
     status: int
@@ -91,6 +96,7 @@ def by_bubblewrap(request: Request) -> list[str]:
         words += ["--perms", "0755", "--dir", parent]
     for path in request.readable:
         words += ["--symlink", str(Path(path).readlink()), path] if is_link(path) else ["--ro-bind", path, path]
+    words += ["--perms", "0755", "--dir", "/etc", "--perms", "0444", "--file", str(request.hosts), "/etc/hosts"]
     words += ["--perms", "0777", "--size", str(request.limits.disk_bytes), "--tmpfs", FOLDER]
     for folder in parents(request.files):
         words += ["--perms", "0777", "--dir", f"{FOLDER}/{folder}"]
@@ -119,6 +125,7 @@ def script(request: Request) -> Iterator[str]:
     yield f"mount -t tmpfs -o mode=755 none {root}"
     yield f"cd {root}"
     yield f"mkdir proc dev old .{FOLDER}; mount -t proc -o nosuid,nodev,noexec proc proc"
+    yield "echo sandbox > proc/sys/kernel/hostname"
     yield f"mount -t tmpfs -o mode=755,size=1m none dev; mkdir dev/shm; touch {' '.join(f'dev/{name}' for name in DEVICES)}"
     yield from (f"mount --bind /dev/{name} dev/{name}" for name in DEVICES)
     yield "ln -s /proc/self/fd dev/fd"
@@ -132,7 +139,7 @@ def script(request: Request) -> Iterator[str]:
         else:
             make = "mkdir -p" if Path(path).is_dir() else f"mkdir -p $(dirname {place}); touch"
             yield f"{make} {place}; mount --bind {quoted} {place}; mount -o remount,bind,ro,nosuid,nodev {place}"
-    yield "mount -o remount,bind,ro dev"
+    yield f"mkdir -p etc; cat /proc/self/fd/{request.hosts} > etc/hosts; mount -o remount,bind,ro dev"
     yield f"mount -t tmpfs -o nosuid,nodev,mode=777,size={request.limits.disk_bytes} none .{FOLDER}; umask 0"
     yield from (f"mkdir -p .{FOLDER}/{shlex.quote(folder)}" for folder in parents(request.files))
     yield from (f"cat /proc/self/fd/{fd} > .{FOLDER}/{shlex.quote(name)}" for name, fd in request.files.items())

@@ -8,6 +8,7 @@ are left out, because the sandbox has some.
 import ast
 import importlib.util
 import json
+import os
 import sys
 
 CANNOT, LACKS = 3, 4  # exit codes for what is no answer's fault
@@ -28,6 +29,7 @@ def main() -> None:
     except Exception as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(CANNOT)
+    os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))  # some call `python`
     code = f"{task['code_prompt']}\n    pass\n{answer}"  # bigcodebench calibrates answers so
     verdict, _ = untrusted_check(code, task["test"], task["entry_point"], 0, 0, 0, 1.0, TIME_S)
     print("\n" + json.dumps({"base": verdict, "plus": verdict}), flush=True)

@@ -10,7 +10,8 @@ import pytest
 
 from streamer.errors import SandboxError
 from streamer.sandbox.outcome import End, Limits
-from streamer.sandbox.sandbox import NONE, Sandbox, find_way
+from streamer.sandbox.sandbox import BUBBLEWRAP, NONE, UNSHARE, Sandbox, find_way, run, try_way
+from streamer.sandbox.ways import readable_paths
 
 
 @pytest.fixture
@@ -56,6 +57,21 @@ if __name__ == "__main__":
         print(pool.map(work, range(4)))
 """
     assert sandbox.run([sys.executable, "main.py"], files={"main.py": code}).stdout == b"[0, 2, 4, 6]\n"
+
+
+@pytest.mark.parametrize("way", [BUBBLEWRAP, UNSHARE])
+def test_a_program_knows_localhost_and_its_own_name_alone(way: str) -> None:
+    if (why := try_way(way)) is not None:
+        pytest.skip(why)
+    code = """
+import socket, sys
+print(socket.gethostname(), *map(socket.gethostbyname, ("localhost", socket.gethostname())))
+listening = socket.create_server(("localhost", 0))
+socket.create_connection(("localhost", listening.getsockname()[1])).close()
+print(*sorted(word for line in open("/etc/hosts") for word in line.split()))
+"""
+    outcome = run(way, Limits(wall_s=60), readable_paths(), [sys.executable, "-I", "-c", code], {}, b"")
+    assert outcome.stdout == b"sandbox 127.0.0.1 127.0.0.1\n127.0.0.1 ::1 localhost localhost sandbox\n"
 
 
 def test_what_is_named_may_be_read_and_not_written(tmp_path: Path) -> None:

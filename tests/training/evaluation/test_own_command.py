@@ -132,12 +132,26 @@ def test_verdicts_are_those_of_evoeval(tmp_path: Path) -> None:
         }, part
 
 
-def test_verdicts_are_those_of_bigcodebench(tmp_path: Path) -> None:
+@pytest.fixture
+def released() -> Path:
     if not BIG.exists():
         pytest.skip(f"{BIG} is missing; make bigcodebench installs it")
-    released = RELEASED / "bigcodebench" / "BigCodeBench.jsonl.gz"
-    if not released.exists():
-        pytest.skip(f"{released} is missing")
+    found = RELEASED / "bigcodebench" / "BigCodeBench.jsonl.gz"
+    if not found.exists():
+        pytest.skip(f"{found} is missing")
+    return found
+
+
+@pytest.mark.parametrize(("task", "needs"), [("1038", "bind((SERVER_ADDRESS"), ("1101", "['python', py_script]")])
+def test_what_every_machine_has_is_there_for_bigcodebench(released: Path, task: str, needs: str) -> None:
+    """The name `localhost`, and a `python` among the programs."""
+    benchmark = load_benchmark(released)
+    asked = benchmark.tasks[f"BigCodeBench/{task}"]
+    assert needs.encode() in asked.line
+    assert Checker(benchmark, BIG).check(asked, asked.solution) == Checked("pass", "pass")
+
+
+def test_verdicts_are_those_of_bigcodebench(released: Path, tmp_path: Path) -> None:
     benchmark = load_benchmark(released)
     answers = answers_of([benchmark.tasks[name] for name in BIG_TASKS])
     ours = verdicts(Checker(benchmark, BIG), benchmark, answers)
