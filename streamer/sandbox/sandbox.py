@@ -74,7 +74,7 @@ class Sandbox:
         self, limits: Limits = USUAL_LIMITS, *, readable: Sequence[str | Path] = (), accept_unsandboxed: bool = False
     ) -> None:
         self.limits = limits
-        self._readable = [*readable_paths(), *(str(Path(path).absolute()) for path in readable)]
+        self._readable = list(dict.fromkeys([*readable_paths(), *(str(Path(path).absolute()) for path in readable)]))
         try:
             self.way = find_way()
         except SandboxError:

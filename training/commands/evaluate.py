@@ -71,6 +71,11 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--bigcodebench", default=".bigcodebench/bin/python", metavar="PYTHON", help="the Python that has bigcodebench"
     )
     parser.add_argument("--trust", metavar="SHA256", help="export a checkpoint that no record names, if this is its digest")
+    parser.add_argument(
+        "--accept-unsandboxed",
+        action="store_true",
+        help="where no sandbox can be made, run answers all the same: they can then read and delete your files",
+    )
     parser.add_argument("--markdown", action="store_true", help="print a row of a Markdown table, as in the paper's Table 2")
     parser.add_argument(
         "--root",
@@ -138,7 +143,12 @@ def measure(args: argparse.Namespace, closing: contextlib.ExitStack, serve: Serv
 
     benchmarks = [sampled(one, args.sample) for one in find_benchmarks(args.benchmarks)]
     checkers = {
-        one.name: Checker(one, args.bigcodebench if one.kind == BIGCODEBENCH else args.evalplus) for one in benchmarks
+        one.name: Checker(
+            one,
+            args.bigcodebench if one.kind == BIGCODEBENCH else args.evalplus,
+            accept_unsandboxed=args.accept_unsandboxed,
+        )
+        for one in benchmarks
     }
     about: dict[str, Any] = {}
     if args.model is None:

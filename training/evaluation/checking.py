@@ -1,10 +1,12 @@
 """Checks answers to the tasks of a benchmark with its authors' own package, in the sandbox.
 
-Always holds: no answer is run outside of the sandbox, one sandbox has one answer, and a check that does not come to its end
-there, whatever the answer did, is a failure with the end's name.
+Always holds: no answer is run outside of the sandbox, unless a person has typed that they accept that; one sandbox has one
+answer, which cannot write what its check says; a check that does not come to its end there, whatever the answer did, is a
+failure with the end's name.
 """
 
 import json
+import secrets
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -15,11 +17,15 @@ from training.errors import EvaluationError
 from training.evaluation.bigcodebench_check import LACKS
 from training.evaluation.evalplus_check import CANNOT
 from training.evaluation.tasks import BIGCODEBENCH, EVOEVAL, Benchmark, Task
+from training.evaluation.verdict import WORD_BYTES, WORD_FILE
 
 PASSED, NOT_CHECKED = "pass", "not_checked"
+VERDICTS = {PASSED, "fail", "timeout"}  # of the packages
+VERDICT_FILE = "training/evaluation/verdict.py"  # which a check program imports
 LIMITS = Limits(wall_s=300, cpu_s=300, memory_bytes=4 << 30, processes=32)
 BIG_LIMITS = Limits(wall_s=300, cpu_s=300, memory_bytes=6 << 30, processes=256, disk_bytes=512 << 20)
 ENVIRONMENTS = {EVOEVAL: ("evalplus", "evoeval"), BIGCODEBENCH: ("bigcodebench",)}
+PARTS = ("bin", "lib", "lib64", "pyvenv.cfg")  # of an environment, which answers may read
 VERSIONS = "import importlib.metadata as m, sys; print(*(f'{name} {m.version(name)}' for name in sys.argv[1:]), sep=', ')"
 
 
@@ -38,12 +44,19 @@ class Checker:
     """Checks answers by the Python of an environment that has the package. Any number of threads may use it.
 
     Args: python, that Python; least_time_s, what each input has at least. The 1 s that is evalplus's default fails right
-    answers where the machine is busy.
+    answers where the machine is busy; accept_unsandboxed, check without a sandbox where none can be made, which only a
+    person who types it may decide.
     Raises: SandboxError when no sandbox can be made, EvaluationError when Python or package are missing there.
     """
 
     def __init__(
-        self, benchmark: Benchmark, python: str | Path, *, least_time_s: float = 4.0, limits: Limits | None = None
+        self,
+        benchmark: Benchmark,
+        python: str | Path,
+        *,
+        least_time_s: float = 4.0,
+        limits: Limits | None = None,
+        accept_unsandboxed: bool = False,
     ) -> None:
         self._python, self._dataset = Path(python).absolute(), benchmark.part or benchmark.kind
         self._least_time_s, is_big = least_time_s, benchmark.kind == BIGCODEBENCH
@@ -55,7 +68,9 @@ class Checker:
                 f"{' and '.join(packages)} with --{packages[0]}"
             )
         environment, base = self._python.parents[1], self._python.resolve().parents[1]
-        self._sandbox = Sandbox(limits or (BIG_LIMITS if is_big else LIMITS), readable=[environment, base])
+        limits = limits or (BIG_LIMITS if is_big else LIMITS)
+        readable = [one / name for one in (environment, base) for name in PARTS if (one / name).exists()]
+        self._sandbox = Sandbox(limits, readable=readable, accept_unsandboxed=accept_unsandboxed)
         said = self._sandbox.run([str(self._python), "-I", "-c", VERSIONS, *packages])
         problem = said.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         if "PackageNotFoundError" in problem:
@@ -71,22 +86,24 @@ class Checker:
             )
         self.versions = said.stdout.decode("utf-8", "replace").strip()
         program = "bigcodebench_check.py" if is_big else "evalplus_check.py"
-        self._program = files("training.evaluation").joinpath(program).read_bytes()
+        here = files("training.evaluation")
+        self._files = {name: here.joinpath(Path(name).name).read_bytes() for name in (program, VERDICT_FILE)}
 
     def check(self, task: Task, answer: str) -> Checked:
-        """Checks the whole code of an answer. Raises: EvaluationError when the package itself cannot check the task."""
+        """Checks the whole code of an answer."""
+        word = secrets.token_hex(WORD_BYTES // 2)
         outcome = self._sandbox.run(
-            [str(self._python), "-I", "check.py", self._dataset, str(self._least_time_s)],
-            files={"check.py": self._program, "task.jsonl": task.line, "answer.py": answer},
+            [str(self._python), "-I", next(iter(self._files)), self._dataset, str(self._least_time_s)],
+            files={**self._files, "task.jsonl": task.line, "answer.py": answer, WORD_FILE: word},
         )
-        said = outcome.stderr.decode("utf-8", "replace").strip()
-        if outcome.exit_code == CANNOT:
-            raise EvaluationError(f"task {task.id} cannot be checked by {self.versions} of {self._python}: {said}")
-        if outcome.exit_code == LACKS:
-            return Checked(*[f"{NOT_CHECKED}: {said[-200:]}"] * 2)
+        problem = outcome.stderr.decode("utf-8", "replace").strip()
+        if outcome.exit_code in (CANNOT, LACKS):
+            return Checked(*[f"{NOT_CHECKED}: {problem[-200:]}"] * 2)
         try:
             if outcome.succeeded:
-                return Checked(**json.loads(outcome.stdout.rpartition(b"\n{")[2].join((b"{", b""))))
-        except (ValueError, TypeError):  # something was written after it
+                said = json.loads(outcome.stdout.rpartition(b"\n{")[2].join((b"{", b"")))
+                if said["word"] == word and VERDICTS.issuperset(found := (said["base"], said["plus"])):
+                    return Checked(*found)
+        except (ValueError, TypeError, KeyError):  # something was written after it
             pass
         return Checked(str(outcome.end), str(outcome.end))

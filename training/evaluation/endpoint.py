@@ -46,6 +46,13 @@ class ServedList(msgspec.Struct):
     data: list[Served]
 
 
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows none, since urllib would take the key along to another host."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
 class EndpointModel:
     """Args: url, the server's address up to /v1; folder, the model that it serves, for its tokenizer and its context.
 
@@ -104,7 +111,7 @@ class EndpointModel:
         """The server's answer. Raises: EvaluationError when it refuses, or cannot be reached within the patience."""
         key, name = os.environ.get(API_KEY), without_secrets(self._url)
         headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirects)
         backoff = Backoff(first_s=0.5, longest_s=20.0, total_s=self._patience_s if request else 0.0)
         while True:
             try:

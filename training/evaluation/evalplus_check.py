@@ -3,8 +3,8 @@
 It reads the folder's `task.jsonl`, one line of a released file, and `answer.py`, the whole code of an answer; its last line
 of output is an object with the verdicts on the `base` and the `plus` inputs, which are the same where a benchmark has only
 one kind. What is expected is what the task's own solution gives. A failure that took long is asked for once more with three
-times the time, because on a busy machine right answers exceed their limits. It imports nothing of phasemix, and leaves out
-what evalplus imports to fetch other data.
+times the time, because on a busy machine right answers exceed their limits. It imports nothing of phasemix but the file
+beside it, and leaves out what evalplus imports to fetch other data.
 """
 
 import contextlib
@@ -22,6 +22,11 @@ def main(dataset: str, least_time_s: float) -> None:
     """Args: dataset, "humaneval", "mbpp" or a part of EvoEval; least_time_s, which each input has, or four times the
     solution's time.
     """
+    sys.path.insert(0, os.getcwd())
+    from training.evaluation.verdict import Verdict
+
+    del sys.path[0]
+    verdict = Verdict()
     os.environ["HUMANEVAL_OVERRIDE_PATH"] = os.environ["MBPP_OVERRIDE_PATH"] = "task.jsonl"
     unused = types.ModuleType("datasets")
     unused.load_dataset = None  # type: ignore[attr-defined]
@@ -41,7 +46,7 @@ def main(dataset: str, least_time_s: float) -> None:
         verdicts[kind] = check(kind, least_time_s)
         if verdicts[kind] != "pass" and time.monotonic() - began_s > least_time_s:
             verdicts[kind] = check(kind, 3 * least_time_s)
-    print("\n" + json.dumps({"base": verdicts[kinds[0]], "plus": verdicts[kinds[-1]]}), flush=True)
+    verdict.say(verdicts[kinds[0]], verdicts[kinds[-1]])
 
 
 def prepare_evalplus(dataset: str, answer: str) -> tuple[list[str], Callable[[str, float], str]]:

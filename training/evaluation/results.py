@@ -14,6 +14,7 @@ from types import TracebackType
 
 import msgspec
 
+from streamer.wording import listed
 from training.errors import EvaluationError
 from training.evaluation.checking import NOT_CHECKED, PASSED
 
@@ -31,6 +32,12 @@ class Heading(msgspec.Struct, frozen=True, kw_only=True):
     max_new_tokens: int
     checker: str
     format: str = FORMAT
+
+
+class Format(msgspec.Struct):
+    """What every version says in its first line."""
+
+    format: str
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -88,17 +95,23 @@ class Results:
             ) from error
         self._file.seek(0)
         data = self._file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        self._file.truncate(len(whole))
-        if not whole:
+        if msgspec.json.encode(self._heading).startswith(data):  # new, or a full disk took a part of it
+            self._file.truncate(0)
             self._write(self._heading)
             return
+        whole = data[: data.rfind(b"\n") + 1]
         found, self.lines = decode(self.path, whole)
         if found != self._heading:
             names = [name for name in found.__struct_fields__ if getattr(found, name) != getattr(self._heading, name)]
             said = ", ".join(f"{name} {getattr(found, name)} and not {getattr(self._heading, name)}" for name in names)
             same = "give the same --sample as before, or " if names == ["tasks"] else ""
             raise EvaluationError(f"{self.path} has results of {said}; {same}name another folder with --results")
+        if strange := self.lines.keys() - set(self._order):
+            raise EvaluationError(
+                f"{self.path} has results of {listed(sorted(strange))}, but {found.benchmark} has no such tasks; "
+                "remove these lines, or name another folder with --results"
+            )
+        self._file.truncate(len(whole))  # a line that a killed evaluation left unfinished
 
     def append(self, line: Line) -> None:
         """Keeps a result, which outlives this process. Raises: EvaluationError when it cannot be written."""
@@ -144,9 +157,12 @@ def unwritable(path: Path, error: OSError) -> EvaluationError:
 
 def decode(path: Path, data: bytes) -> tuple[Heading, dict[str, Line]]:
     """The heading and the lines by task. Raises: EvaluationError, which names the line that cannot be read."""
-    first, *rest = data.split(b"\n")[:-1]
+    first, *rest = data.split(b"\n")[:-1] or [b""]
     number = 1
     try:
+        named = msgspec.json.decode(first, type=Format).format
+        if named != FORMAT:
+            raise EvaluationError(f"{path} has format {named}, this version reads {FORMAT}; update phasemix")
         heading, lines = msgspec.json.decode(first, type=Heading), dict[str, Line]()
         for text in rest:
             number += 1
@@ -154,10 +170,9 @@ def decode(path: Path, data: bytes) -> tuple[Heading, dict[str, Line]]:
             lines[line.task] = line
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise EvaluationError(
-            f"{path}:{number} cannot be read as a kept result ({error}); remove the file and evaluate again"
+            f"{path}:{number} cannot be read as a kept result ({error}); name another folder with --results, or remove the "
+            "file if it is of no use to you"
         ) from error
-    if heading.format != FORMAT:
-        raise EvaluationError(f"{path} has format {heading.format}, this version reads {FORMAT}; update phasemix")
     return heading, lines
 
 

@@ -36,9 +36,9 @@ class TransformersModel:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = "auto" if device == "cuda" else torch.float32
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             self._model = AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=dtype
+                folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=dtype
             )
             self._bytes = bytes_of_tokens(self._tokenizer.backend_tokenizer)
             self._context = int(self._model.config.max_position_embeddings)
