@@ -18,7 +18,7 @@ from streamer.store.directory_store import sync
 from training.checkpoints import record
 from training.errors import CheckpointError
 
-NAME = re.compile(r"step-(\d{8,})\.pt")
+NAME = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.pt")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

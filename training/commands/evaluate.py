@@ -275,6 +275,8 @@ def read_about(folder: Path) -> dict[str, Any]:
     """What an export says of itself; {} of a model from elsewhere. Raises: EvaluationError."""
     import msgspec
 
+    from streamer.catalog.names import check_word
+    from streamer.errors import BadNameError
     from training.checkpoints.export import ABOUT
     from training.errors import EvaluationError
 
@@ -283,8 +285,9 @@ def read_about(folder: Path) -> dict[str, Any]:
         return {}
     try:
         about: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        return {"run": str(about["run"]), "step": int(about["step"]), "checkpoint": str(about["sha256"])}
-    except (msgspec.MsgspecError, OSError, KeyError, TypeError, ValueError) as error:
+        run = check_word(str(about["run"]), what="run")  # results are kept below it
+        return {"run": run, "step": int(about["step"]), "checkpoint": str(about["sha256"])}
+    except (msgspec.MsgspecError, OSError, KeyError, TypeError, ValueError, BadNameError) as error:
         raise EvaluationError(f"{path} does not name run, step and sha256 ({error}); export the checkpoint again") from error
 
 

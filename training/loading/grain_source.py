@@ -112,4 +112,6 @@ class RunSource:
             "stream": batch.origin["stream"].astype(np.int32),
             "step": np.array(step),
         }
-        return found if batch.redacted is None else {**found, "ignored": batch.redacted}
+        if batch.redacted is not None or self._rows:  # grain batches samples whose parts are the same alone
+            found["ignored"] = np.zeros(batch.tokens.shape, bool) if batch.redacted is None else batch.redacted
+        return found

@@ -29,6 +29,7 @@ class StepsLog:
 
     def __init__(self, path: Path, *, start_step: int) -> None:
         kept = [line for line in read_steps(path) if line.step < start_step]
+        self.last = kept[-1] if kept else None  # of the steps before
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}")
         aside.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in kept))

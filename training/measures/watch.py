@@ -81,6 +81,7 @@ class StepWatch:
         self._step, self._reported = step, self._loader.step
         if ranks.rank() == 0:
             self._log = StepsLog(self._folder / "steps.jsonl", start_step=step)
+            self._say_rate(step, self._log.last)
             for name in ("shares.jsonl", heldout_losses.NAME):
                 cut_lines(self._folder / name, step)
             self._curves = open_curves(self._job)
@@ -89,6 +90,16 @@ class StepWatch:
         peak = peak_flops(self._job.recipe.numerics, device)
         self._speed = Speed(self._job.recipe, peak_flops=None if peak is None else peak * ranks.world_size())
         self._progress = Progress(num_steps=self._job.num_steps, start_step=step, now=time.monotonic())
+
+    def _say_rate(self, step: int, last: StepLine | None) -> None:
+        """Says so where the step before was taken at another rate than this training would have taken it at."""
+        schedule, num_steps = self._job.recipe.phase(self._job.phase).schedule, self._job.num_steps
+        rates = [schedule.peak_learning_rate * schedule.multiplier(one, num_steps) for one in (step - 1, step)]
+        if last is not None and last.step == step - 1 and not math.isclose(last.learning_rate, rates[0], rel_tol=1e-3):
+            self.say(
+                f"the learning rate goes on at {rates[1]:.3g}, after {last.learning_rate:.3g} at step {step:,}: the "
+                "schedule or its number of steps is another one than then"
+            )
 
     def wait(self) -> None:
         """The trainer asks for its next batch."""

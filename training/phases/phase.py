@@ -258,7 +258,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if phase.steps is not None:
             return phase.steps
         assert phase.tokens is not None
-        return max(1, parse_count(phase.tokens) // (self.batch.global_batch * self.batch.seq_len))
+        return parse_count(phase.tokens) // (self.batch.global_batch * self.batch.seq_len)
 
 
 def check_phase_name(name: str) -> None:
@@ -337,6 +337,8 @@ def _check(recipe: Recipe, name: str) -> None:
             raise RecipeError(f"recipe {name}: {phase_name} has neither tokens nor steps; give one")
         if phase.tokens is not None:
             parse_count(phase.tokens)
+    if recipe.batch.global_batch >= 1 and recipe.batch.seq_len >= 2:
+        check_tokens(recipe, name)
     counts: dict[str, tuple[int | None, int]] = {  # each with the least that it may be
         "model.hidden_size": (recipe.model.hidden_size, 1),
         "model.num_layers": (recipe.model.num_layers, 1),
@@ -355,7 +357,7 @@ def _check(recipe: Recipe, name: str) -> None:
         "heldout.every_steps": (recipe.heldout.every_steps, 0),
         "heldout.max_samples": (recipe.heldout.max_samples, 1),
         "heldout.batch_samples": (recipe.heldout.batch_samples, 1),
-        **{f"{p}.steps": (recipe.num_steps(p), 1) for p in PHASES},
+        **{f"{p}.steps": (recipe.phase(p).steps, 1) for p in PHASES},
         **{f"{p}.schedule.warm_up_steps": (recipe.phase(p).schedule.warm_up_steps, 0) for p in PHASES},
         **{f"{p}.schedule.decay_steps": (recipe.phase(p).schedule.decay_steps, 1) for p in PHASES},
     }
@@ -370,6 +372,23 @@ def _check(recipe: Recipe, name: str) -> None:
             f"recipe {name}: model.num_heads = {recipe.model.num_heads} must divide hidden_size = "
             f"{recipe.model.hidden_size} and be a multiple of num_kv_heads = {recipe.model.num_kv_heads}"
         )
+    if (recipe.model.hidden_size // recipe.model.num_heads) % 2:
+        raise RecipeError(
+            f"recipe {name}: model.hidden_size = {recipe.model.hidden_size} gives each of num_heads = "
+            f"{recipe.model.num_heads} heads {recipe.model.hidden_size // recipe.model.num_heads} numbers, which must be "
+            "even for their positions; change one of the two"
+        )
+
+
+def check_tokens(recipe: Recipe, name: str) -> None:
+    """Raises: RecipeError for a phase whose tokens make no step."""
+    for phase_name in PHASES:
+        phase, least = recipe.phase(phase_name), recipe.batch.global_batch * recipe.batch.seq_len
+        if phase.steps is None and phase.tokens is not None and parse_count(phase.tokens) < least:
+            raise RecipeError(
+                f"recipe {name}: {phase_name}.tokens = {phase.tokens} is less than a step takes, {least:,} tokens "
+                f"({recipe.batch.global_batch} samples of {recipe.batch.seq_len}); give at least that"
+            )
 
 
 def check_reals(recipe: Recipe, name: str) -> None:

@@ -4,7 +4,9 @@ test_evaluate.py.
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,23 @@ def test_a_server_that_does_not_complete_is_named(
     model = EndpointModel(served(lambda path, request: models(path, request) or answer), solver, patience_s=0.1)
     with pytest.raises(EvaluationError, match=said):
         model.write("def f():\n", INSIDE, 8)
+
+
+def test_a_server_that_sends_on_to_another_gets_no_key_sent_there(
+    served: Callable[[Answers], str], solver: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", served(lambda path, request: pytest.fail("it was followed")))
+            self.end_headers()
+
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(EvaluationError, match="models answers 302"):
+            EndpointModel(f"http://127.0.0.1:{server.server_address[1]}/v1", solver)
+        server.shutdown()
 
 
 def test_a_server_of_another_model_or_none_is_named(served: Callable[[Answers], str], solver: Path, tmp_path: Path) -> None:

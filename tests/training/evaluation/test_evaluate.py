@@ -4,6 +4,7 @@ import gzip
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -206,6 +207,38 @@ def test_a_broken_benchmark_is_one_line_and_overwrites_nothing(
         assert (code, err.count("\n")) == (2, 1), err
         assert said in err
         assert (results / benchmark.name).read_bytes() == kept
+
+
+def test_a_file_of_something_else_is_left_as_it_is(
+    capsys: pytest.CaptureFixture[str], benchmark: Path, tmp_path: Path
+) -> None:
+    """Given the benchmark itself, or results of tasks that it does not have, where results are to be kept."""
+    benchmark.write_bytes(benchmark.read_bytes().rstrip(b"\n"))
+    before = benchmark.read_bytes()
+    code, _, err = run(capsys, "--reference", "--benchmarks", benchmark, "--results", benchmark.parent)
+    assert (code, benchmark.read_bytes()) == (2, before)
+    assert f"{benchmark}:1 cannot be read as a kept result" in err
+    evaluate(capsys, "--empty", "--benchmarks", benchmark, "--results", tmp_path / "kept")
+    kept = tmp_path / "kept" / "HumanEvalPlus.jsonl"
+    kept.write_bytes(kept.read_bytes().replace(b"HumanEval/3", b"HumanEval/03"))
+    before = kept.read_bytes()
+    code, _, err = run(capsys, "--empty", "--benchmarks", benchmark, "--results", tmp_path / "kept")
+    assert (code, kept.read_bytes()) == (2, before)
+    assert "has results of HumanEval/03, but HumanEvalPlus has no such tasks; remove these lines" in err
+    kept.write_bytes(before.replace(b"answers/1", b"answers/2").replace(b'"task"', b'"name"'))
+    code, _, err = run(capsys, "--empty", "--benchmarks", benchmark, "--results", tmp_path / "kept")
+    assert "has format answers/2, this version reads answers/1; update phasemix" in err
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", ""])
+def test_a_model_that_names_no_run_is_refused(
+    capsys: pytest.CaptureFixture[str], benchmark: Path, solver: Path, tmp_path: Path, name: str
+) -> None:
+    model = shutil.copytree(solver, tmp_path / "model")
+    (model / "phasemix.json").write_text(json.dumps({"run": name, "step": 3, "sha256": "0" * 64}))
+    code, _, err = run(capsys, model, "--benchmarks", benchmark, "--root", tmp_path / "root")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "phasemix.json does not name run, step and sha256" in err
 
 
 def test_a_sample_is_always_the_same_tasks(capsys: pytest.CaptureFixture[str], benchmark: Path, tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ def test_elements_are_the_batches_that_the_run_hands_out(run: Path) -> None:
             assert element["step"] == index + (len(SKIPPED) if index >= SKIPPED.start else 0)
     samples = RunSource(run, "a", samples=True, num_batches=40)
     assert len(samples) == 40 * 12
+    assert not any(samples[n]["ignored"].any() for n in range(480))  # there whether or not anything is redacted
     np.testing.assert_array_equal([samples[n]["input_ids"] for n in range(480)], np.concatenate(wanted[:40]))
 
 

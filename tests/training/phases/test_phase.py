@@ -49,6 +49,9 @@ def test_a_set_may_name_a_table_or_mean_the_phase_at_hand():
         ("numerics.deterministic=1", "numerics.deterministic = 1: it must be true or false$"),
         ("schedule.warm_up_steps=-3", "general.schedule.warm_up_steps = -3 is below the least, 0"),
         ("batch.loader_workers=-1", "batch.loader_workers = -1 is below the least, 0"),
+        ("tokens=0", "general.tokens = 0 is less than a step takes, 4,096 tokens .16 samples of 256.; give at least that"),
+        ("tokens=4095", "general.tokens = 4095 is less than a step takes"),
+        ("model.hidden_size=132", "gives each of num_heads = 4 heads 33 numbers, which must be even"),
         ("heldout.max_samples=0", "heldout.max_samples = 0 is below the least, 1"),
         (
             "schedule.peak_learning_rate=nan",

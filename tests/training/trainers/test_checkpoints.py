@@ -64,7 +64,9 @@ def test_a_training_is_extended_on_request_and_goes_on_behind_its_last_step(code
     """Given 8 steps, then 16: steps 8 to 15 are the run's next batches, at the rates of the longer schedule."""
     first = read_steps(trained / "steps.jsonl")
     assert "add --extend to train on to 16" in refusal(code_root, "a", "--resume", "--set", "steps=16")
-    train(code_root, "a", "--set", "steps=16", "--resume", "--extend")
+    said = train(code_root, "a", "--set", "steps=16", "--resume", "--extend")
+    assert "the learning rate goes on at 0.00" in said
+    assert "at step 8: the schedule or its number of steps is another one than then" in said
     train(code_root, "whole", "--set", "steps=16")
     longer, whole = read_steps(trained / "steps.jsonl"), read_steps(code_root / "checkpoints" / "whole" / "steps.jsonl")
     assert longer[:8] == first
