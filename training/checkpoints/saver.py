@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
+import fcntl
+import os
 import shutil
 import socket
 import threading
@@ -38,7 +41,7 @@ from training.phases.job import Job
 from training.processes import ranks
 from training.processes.interrupts import ignore_sigterm
 
-POLL_S, POLLS_BEFORE_WORD = 0.1, 10
+POLL_S, POLLS_BEFORE_WORD, LOCK_S = 0.1, 10, 10.0
 BLOCK_BYTES = 32 << 20
 State = dict[str, Any]
 
@@ -49,6 +52,7 @@ class Saver:
     def __init__(self, job: Job) -> None:
         self._job, self._place = job, Place(Path(job.save_folder), job.save_url)
         self._keep = job.recipe.checkpoints.keep
+        self._folder: int | None = None  # open and locked
         self._state: State | None = None
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
@@ -61,6 +65,13 @@ class Saver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        try:
+            self._end(kind)
+        finally:
+            if self._folder is not None:
+                os.close(self._folder)
+
+    def _end(self, kind: type[BaseException] | None) -> None:
         if kind is None:
             with self.completed():
                 self.finish()
@@ -92,6 +103,26 @@ class Saver:
             if self._error is not None and not self._is_said:
                 ranks.say(one_line(self._error))
             raise
+
+    def lock(self) -> None:
+        """Takes the folder for this training alone, as soon as the ranks have met.
+
+        Raises: CheckpointError when another training writes there, after `LOCK_S` seconds in which a killed one may end.
+        """
+        refused = None
+        if ranks.rank() == 0:
+            self._folder = os.open(self._place.folder, os.O_RDONLY)
+            deadline_s = time.monotonic() + LOCK_S
+            while not is_locked(self._folder) and refused is None:
+                time.sleep(POLL_S)
+                if time.monotonic() >= deadline_s:
+                    refused = (
+                        f"another training writes to {self._place.folder}; let it end, or give this one another --run or "
+                        "--save-folder"
+                    )
+        refused = next(filter(None, ranks.gather(refused)), None)
+        if refused is not None:
+            raise CheckpointError(refused)
 
     def begin(self) -> None:
         """When the ranks have met: removes what a killed training left, and fetches what it had logged and sent.
@@ -197,6 +228,15 @@ class Saver:
         if error is not None and not isinstance(error, PhasemixError):
             raise error
         return next(filter(None, found), None)
+
+
+def is_locked(folder: int) -> bool:
+    """Whether this process has a folder for itself now, or its file system has no locks."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EAGAIN, errno.EACCES)
+    return True
 
 
 class Stoppable:

@@ -18,9 +18,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from streamer.wording import listed
 from training.errors import CheckpointError
 
 FORCE, FORCE_NOT = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+
+# What a training that goes on from a checkpoint takes from it, by the trainer that wrote it.
+NEEDED = {
+    "torch": ("step", "optimizer", "rng", "shares.counts", "state.dataset_state.train"),
+    "composer": ("rng", "state.optimizers", "state.timestamp", "state.dataset_state.train", "state.callbacks.Watch"),
+}
 
 # What Composer saves besides tensors: its clock, numpy's random state, torch's version.
 TYPES = [
@@ -65,6 +72,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return found
 
 
+def holds(found: Mapping[str, Any], name: str) -> bool:
+    """Whether a checkpoint has something under a dotted name."""
+    at: Any = found
+    for key in name.split("."):
+        if not isinstance(at, Mapping) or at.get(key) is None:
+            return False
+        at = at[key]
+    return True
+
+
 def find_other(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], *, wanted_by: str) -> str | None:
     """The first name under which two models differ, with both shapes; None when there is none."""
     for name in sorted(wanted.keys() | found.keys()):
@@ -87,6 +104,12 @@ def check_weights(path: Path, model: torch.nn.Module, *, resumed_by: str | None 
             "take the model of the training that wrote it, with --recipe or --set"
         )
     written_by = found.get("trainer", "composer")
+    lacks = [] if resumed_by is None else [name for name in NEEDED.get(written_by, ()) if not holds(found, name)]
+    if lacks:
+        raise CheckpointError(
+            f"checkpoint {path} lacks {listed(lacks)}, so a training cannot go on from it; take another checkpoint, or "
+            "begin another run with its weights (--from)"
+        )
     if resumed_by not in (None, written_by):
         raise CheckpointError(
             f"checkpoint {path} was written by --trainer {written_by} and cannot be resumed by --trainer {resumed_by}; "

@@ -138,7 +138,7 @@ def lines(found: DryRun) -> list[str]:
 def curve_lines(rates: Sequence[tuple[int, float]]) -> list[str]:
     """A line for each step: its rate and a bar as long as that."""
     peak, wide = max(rate for _, rate in rates) or 1.0, max(len(f"{step:,}") for step, _ in rates)
-    rows = [f"{step:>{max(4, wide)},}  {rate:9.3g}  {'#' * round(WIDTH * rate / peak)}".rstrip() for step, rate in rates]
+    rows = [f"{step:>{max(4, wide)},}  {rate:9.3g}  {'#' * round(WIDTH * (rate / peak))}".rstrip() for step, rate in rates]
     return [f"{'step':>{max(4, wide)}}  {'rate':>9}", *rows]
 
 

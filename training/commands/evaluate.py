@@ -116,6 +116,8 @@ def check_options(args: argparse.Namespace, serve: Serve | None) -> None:
         raise EvaluationError("name a MODEL, or give --reference, or --empty: one of the three")
     if (args.engine or serve) and args.model is None:
         raise EvaluationError("an engine needs the MODEL that it serves, for its tokenizer and its context")
+    if args.engine == "":
+        raise EvaluationError("--engine must be an address (got an empty one); leave it out to answer with transformers")
     if args.engine and serve:
         raise EvaluationError("--serve starts an engine, and --engine names one that runs: give one of them")
     if args.served_model and not args.engine:
@@ -196,10 +198,6 @@ def measure(args: argparse.Namespace, closing: contextlib.ExitStack, serve: Serv
         )
     progress.end()
     figures = [figures_of(one.name, lines[one.name], has_base=one.has_base) for one in benchmarks]
-    noted = (
-        note(args.root, about, answers, writer_name, args.max_new_tokens, figures, headings) if about and args.root else ""
-    )
-    say(f"results are kept in {kept}{noted}")
     reference = {} if args.reference else reference_figures(kept.parent / "reference", benchmarks)
     rows = table_of(figures, reference)
     if args.json:
@@ -208,6 +206,10 @@ def measure(args: argparse.Namespace, closing: contextlib.ExitStack, serve: Serv
         print("\n".join(table_2(name, figures)))
     else:
         print_table(rows, False)
+    noted = (
+        note(args.root, about, answers, writer_name, args.max_new_tokens, figures, headings) if about and args.root else ""
+    )
+    say(f"results are kept in {kept}{noted}")
     for one in benchmarks:
         here = lines[one.name]
         if failed := [line.task for line in here if line.end == TOO_LONG]:

@@ -7,6 +7,7 @@ before anything heavy is imported.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -181,14 +182,19 @@ def prepare(args: argparse.Namespace) -> Job:
 def check(args: argparse.Namespace) -> Checked:
     """All that can be checked of a training without the trainer; nothing is written. Raises: PhasemixError."""
     from streamer import Catalog
+    from streamer.catalog.names import check_word
     from training.checkpoints.place import default_place, place_at
     from training.commands.dry_run import Checked
+    from training.errors import RecipeError
     from training.evaluation.heldout import check_heldout
     from training.phases.loggers import check_loggers
     from training.phases.phase import load_recipe
     from training.phases.recipe_file import read_recipe
     from training.phases.run_binding import check_horizon, check_run, check_same_ids
 
+    check_word(args.run_name, what="run")  # before a folder gets its name
+    if not 0 <= args.wait < math.inf:
+        raise RecipeError(f"--wait must be a number of seconds, 0 or more (got {args.wait})")
     name, text = read_recipe(args.recipe)
     recipe = load_recipe(text, name=name, phase=args.phase, overrides=args.set)
     check_loggers(recipe.loggers)

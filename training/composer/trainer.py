@@ -75,6 +75,7 @@ def train_in(folder: Path, job: Job, saver: Saver) -> Result | None:
             "numerics.precision=fp32, or take --trainer torch"
         )
     dist.initialize_dist(get_device(recipe.numerics.device))
+    saver.lock()
     if ranks.rank() == 0:
         take_over_logs(folder, job)
     saver.begin()

@@ -80,7 +80,7 @@ class EndpointModel:
                 f"{model or 'a model'}; name another with --served-model"
             )
         self.name, limit = chosen.id, chosen.max_model_len
-        self._context = min(context, limit) if isinstance(limit, int) else context
+        self._context = min(context, limit) if type(limit) is int and limit > 0 else context
 
     def write(self, prompt: str, stops: tuple[str, ...], max_new_tokens: int) -> Written:
         """What the model finds most likely. Raises: EvaluationError when the server does not continue prompts."""

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from streamer import background
-from streamer.wording import one_line
+from streamer.wording import listed, one_line
 from training.errors import EvaluationError
 from training.evaluation.answering import ENDED, LENGTH, TOO_LONG, Scored, Written, cut
 from training.evaluation.heldout import bytes_of_tokens
@@ -37,23 +37,27 @@ class TransformersModel:
         dtype = "auto" if device == "cuda" else torch.float32
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            self._model = AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=dtype
-            )
+            self._model, told = AutoModelForCausalLM.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=dtype,
+                output_loading_info=True,
+            )  # fmt: skip
+            if lacks := sorted(told["missing_keys"]):
+                raise ValueError(f"its safetensors lack {listed(lacks)}")
             self._bytes = bytes_of_tokens(self._tokenizer.backend_tokenizer)
             self._context = int(self._model.config.max_position_embeddings)
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError) as error:
+            ends = self._model.generation_config.eos_token_id
+            self._ends = {*(ends if isinstance(ends, list) else [ends]), self._tokenizer.eos_token_id} - {None}
+            settings = GenerationConfig(
+                do_sample=False, eos_token_id=sorted(self._ends) or None, pad_token_id=min(self._ends, default=0)
+            )
+        except Exception as error:  # of a damaged folder transformers, tokenizers and safetensors raise many kinds
             raise EvaluationError(
                 f"{folder} cannot be loaded as a model ({one_line(error)}); name a folder in the form of Hugging Face, with "
                 "safetensors, tokenizer.json and max_position_embeddings"
             ) from error
         self._model.to(device).eval()
         self._device = device
-        ends = self._model.generation_config.eos_token_id
-        self._ends = {*(ends if isinstance(ends, list) else [ends]), self._tokenizer.eos_token_id} - {None}
-        self._model.generation_config = GenerationConfig(
-            do_sample=False, eos_token_id=sorted(self._ends) or None, pad_token_id=min(self._ends, default=0)
-        )
+        self._model.generation_config = settings
 
     def write(self, prompt: str, stops: tuple[str, ...], max_new_tokens: int) -> Written:
         """What the model writes, up to `max_new_tokens` or the end of its context."""

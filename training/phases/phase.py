@@ -26,6 +26,7 @@ from training.phases.schedule import Kind, multiplier
 
 PhaseName = Literal["general", "continued", "enhanced"]
 PHASES: tuple[str, ...] = get_args(PhaseName)
+MOST_TOKENS = 1e18
 
 Count = int | str  # a number, or one with K, M, B or T behind it: "12.5B"
 
@@ -294,7 +295,10 @@ def parse_count(count: Count) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMBT]?)", count.strip().upper())
     if match is None:
         raise RecipeError(f"{count!r} is not a number of tokens; write a number, with K, M, B or T behind it if you like")
-    return round(float(match[1]) * {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}[match[2]])
+    found = float(match[1]) * {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}[match[2]]
+    if found > MOST_TOKENS:
+        raise RecipeError(f"{count[:40]} tokens are more than the most, {MOST_TOKENS:.0e}; give at most that")
+    return round(found)
 
 
 def _place(layers: list[Layer], path: Path, changed: dict[Path, str]) -> str:
@@ -366,6 +370,16 @@ def _check(recipe: Recipe, name: str) -> None:
     for key, (count, least) in counts.items():
         if count is not None and count < least:
             raise RecipeError(f"recipe {name}: {key} = {count} is below the least, {least}; give at least that")
+    most = {  # what no machine can have
+        "model.hidden_size": (recipe.model.hidden_size, 1 << 20),
+        "model.num_layers": (recipe.model.num_layers, 1 << 14),
+        "model.intermediate_size": (recipe.model.intermediate_size, 1 << 22),
+        "model.vocab_size": (recipe.model.vocab_size, 1 << 24),
+        "batch.loader_workers": (recipe.batch.loader_workers, 256),
+    }
+    for key, (value, highest) in most.items():
+        if value > highest:
+            raise RecipeError(f"recipe {name}: {key} = {value:,} is above the most, {highest:,}; give at most that")
     check_reals(recipe, name)
     if recipe.model.hidden_size % recipe.model.num_heads or recipe.model.num_heads % recipe.model.num_kv_heads:
         raise RecipeError(

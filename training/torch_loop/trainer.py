@@ -65,6 +65,7 @@ class Training:
         self._job, self._saver, self._began = job, saver, began
         self._schedule, self._step, self._saved = recipe.phase(job.phase).schedule, 0, -1
         self._device = world.join_world(job)
+        saver.lock()
         if ranks.rank() == 0:
             take_over_logs(Path(job.save_folder), job)
         saver.begin()

@@ -236,7 +236,7 @@ def test_a_model_that_names_no_run_is_refused(
 ) -> None:
     model = shutil.copytree(solver, tmp_path / "model")
     (model / "phasemix.json").write_text(json.dumps({"run": name, "step": 3, "sha256": "0" * 64}))
-    code, _, err = run(capsys, model, "--benchmarks", benchmark, "--root", tmp_path / "root")
+    code, _, err = run(capsys, model, "--benchmarks", benchmark, "--results", tmp_path / "results")
     assert (code, err.count("\n")) == (2, 1)
     assert "phasemix.json does not name run, step and sha256" in err
 

@@ -1,7 +1,9 @@
 """Models with tokenizers from elsewhere: of SentencePiece's form in two spellings, and one that loses text."""
 
+import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ SPECIAL = ["<unk>", "<s>", "</s>", "<|end|>"]
 BYTES = [f"<0x{number:02X}>" for number in range(256)]
 MERGES = [("▁", "▁"), ("▁▁", "▁▁"), ("n", "u"), ("nu", "m"), ("▁▁▁▁", "re")]
 KINDS = ["normalizer", "metaspace"]
+REFUSED = "cannot be loaded as a model"
 
 
 def tokenizer_of(kind: str) -> Tokenizer:
@@ -116,3 +119,32 @@ def test_a_model_without_a_context_is_refused(tmp_path: Path) -> None:
     config.write_text(config.read_text().replace('"max_position_embeddings": 128', '"max_position_embeddings": null'))
     with pytest.raises(EvaluationError, match="cannot be loaded as a model.*and max_position_embeddings"):
         TransformersModel(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("model.safetensors", b"", REFUSED),
+        ("config.json", {"num_hidden_layers": 3}, "its safetensors lack model.layers.2"),
+        ("config.json", {"num_attention_heads": 0}, REFUSED),
+        ("generation_config.json", {"eos_token_id": "end"}, REFUSED),
+        (
+            "config.json",
+            {"model_type": "own", "auto_map": {"AutoModelForCausalLM": "own.Own"}},
+            REFUSED,
+        ),
+        ("tokenizer_config.json", {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", None]}}, REFUSED),
+    ],
+)
+def test_a_damaged_folder_is_refused_and_its_code_never_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: Any, said: str
+) -> None:
+    raw = tokenizer_of("normalizer")
+    save(llama(raw), raw, tmp_path)
+    path = tmp_path / name
+    path.write_bytes(data if isinstance(data, bytes) else json.dumps({**json.loads(path.read_bytes()), **data}).encode())
+    (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # to whoever asks whether the folder's code may run
+    with pytest.raises(EvaluationError, match=said):
+        TransformersModel(tmp_path)
+    assert not (tmp_path / "ran").exists()

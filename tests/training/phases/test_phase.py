@@ -51,6 +51,9 @@ def test_a_set_may_name_a_table_or_mean_the_phase_at_hand():
         ("batch.loader_workers=-1", "batch.loader_workers = -1 is below the least, 0"),
         ("tokens=0", "general.tokens = 0 is less than a step takes, 4,096 tokens .16 samples of 256.; give at least that"),
         ("tokens=4095", "general.tokens = 4095 is less than a step takes"),
+        (f"tokens='{'9' * 400}'", "tokens are more than the most, 1e"),
+        ("model.num_layers=100000000000000000", "model.num_layers = 100,000,000,000,000,000 is above the most, 16,384"),
+        ("batch.loader_workers=3000", "batch.loader_workers = 3,000 is above the most, 256"),
         ("model.hidden_size=132", "gives each of num_heads = 4 heads 33 numbers, which must be even"),
         ("heldout.max_samples=0", "heldout.max_samples = 0 is below the least, 1"),
         (

@@ -173,6 +173,40 @@ def test_a_checkpoint_of_another_format_is_refused_by_name(code_root: Path) -> N
     assert f"{path} has the format torch-state/9, but this version of phasemix reads" in refused.output().splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("trainer", "lost"),
+    [("torch", "optimizer"), ("torch", "state.dataset_state"), ("composer", "state.optimizers"), ("composer", "rng")],
+)
+def test_a_checkpoint_that_lacks_a_part_is_refused_by_name(code_root: Path, trainer: str, lost: str) -> None:
+    """Also one that a person vouches for: without its optimizer Composer would go on with a new one."""
+    train(code_root, "a", "--trainer", trainer, "--set", "steps=4")
+    path = code_root / "checkpoints" / "a" / "step-00000004.pt"
+    held = torch.load(path, weights_only=False)
+    *above, last = lost.split(".")
+    del (held[above[0]] if above else held)[last]
+    torch.save(held, path)
+    more = ["--set", "steps=6", "--resume", "--extend", "--trust", record.digest(path)]
+    refused = Training(asked(code_root, "a", trainer, *more))
+    assert refused.poll(timeout=100) == 2, refused.output()
+    assert f"{path} lacks {lost}" in refused.output().splitlines()[-1]
+
+
+@pytest.mark.usefixtures("trainer")
+def test_a_second_training_of_a_run_is_refused_while_the_first_is_there(code_root: Path) -> None:
+    folder, more = code_root / "checkpoints" / "a", ("--set", "steps=60")
+    first = Training(words(code_root, "a", *more))
+    while first.poll() is None and len(read_steps(folder / "steps.jsonl")) < 6:
+        time.sleep(0.005)
+    os.kill(first.pid, signal.SIGSTOP)
+    second = Training(words(code_root, "a", *more, "--resume"))
+    assert second.poll(timeout=100) == 2, second.output()
+    assert f"another training writes to {folder}; let it end" in second.output().splitlines()[-1]
+    os.kill(first.pid, signal.SIGKILL)
+    first.poll(timeout=60)
+    assert len(steps(code_root, "a")) >= 6
+    assert "to step 60" in train(code_root, "a", *more, "--resume")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 @pytest.mark.usefixtures("trainer")
 def test_a_gpu_that_is_not_there_is_one_line(code_root: Path) -> None:
