@@ -24,6 +24,7 @@ from streamer import Catalog
 from streamer.catalog.registry import require_root
 from streamer.packing.tokenizer import END_OF_DOCUMENT, end_of_document_id
 from streamer.store.directory_store import sync
+from streamer.wording import listed
 from training.checkpoints import record
 from training.checkpoints.choice import Say, choose
 from training.checkpoints.files import NAME, NO_ROOM
@@ -176,6 +177,10 @@ def load_model(catalog: Catalog, found: Found, *, seq_len: int) -> Any:
         raise CheckpointError(
             f"checkpoint {found.path} is of another model than {record.NAME} beside it says: {other}; "
             "restore both from one copy"
+        )
+    if wrong := [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]:
+        raise CheckpointError(
+            f"checkpoint {found.path} has NaN or infinity among its weights: {listed(wrong)}; take an earlier one"
         )
     model.load_state_dict(weights, assign=True)
     model.tie_weights()

@@ -122,6 +122,10 @@ def check_options(args: argparse.Namespace, serve: Serve | None) -> None:
         raise EvaluationError("--serve starts an engine, and --engine names one that runs: give one of them")
     if args.served_model and not args.engine:
         raise EvaluationError(f"--served-model {args.served_model} names a model of --engine, which is not given")
+    if args.sample is not None and args.markdown:
+        raise EvaluationError(
+            f"--sample {args.sample} has no row in a table of whole benchmarks; leave out --markdown or --sample"
+        )
     for name in ("concurrency", "max_new_tokens", "sample"):
         value = getattr(args, name)
         if value is not None and value < 1:
@@ -340,6 +344,7 @@ def reference_figures(folder: Path, benchmarks: list[Benchmark]) -> dict[str, Fi
 
 def compare_kept(args: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for each benchmark that both results have. Raises: EvaluationError."""
+    from streamer.wording import listed
     from training.errors import EvaluationError
     from training.evaluation.figures import compare
     from training.evaluation.results import read_folder
@@ -351,6 +356,11 @@ def compare_kept(args: argparse.Namespace) -> list[dict[str, Any]]:
         (heading, lines), (other, others) = first[name], second[name]
         if heading.digest != other.digest:
             raise EvaluationError(f"{name} is another file in {folders[1]} than in {folders[0]}; evaluate both on one")
+        if differing := [
+            what for what in ("writer", "max_new_tokens", "checker") if getattr(heading, what) != getattr(other, what)
+        ]:
+            made = (listed([f"{what} {getattr(one, what)}" for what in differing]) for one in (heading, other))
+            say(f"{name}: the first was made with {next(made)}, the second with {next(made)}")
         rows.append(compare(name, lines, others))
     if not rows:
         raise EvaluationError(f"{folders[0]} and {folders[1]} have no benchmark in common; evaluate both on one")

@@ -18,9 +18,20 @@ from training.phases.objective import Objective
 
 
 def fill_in_of(
-    objective: Objective, catalog: Catalog, *, run: str, tokenizer: str | None, dtype: str, vocab_size: int, seed: int
+    objective: Objective,
+    catalog: Catalog,
+    *,
+    run: str,
+    tokenizer: str | None,
+    highest_text_id: int,
+    dtype: str,
+    vocab_size: int,
+    seed: int,
 ) -> FillInTheMiddle | None:
-    """What the loader does of a recipe. Raises: RecipeError for a token or id that is not there."""
+    """What the loader does of a recipe. Raises: RecipeError for a token or id that is not there, or that texts have.
+
+    Args: highest_text_id, the highest that the streams have, as far as their parts say it.
+    """
     asked = objective.fill_in_the_middle
     if asked is None:
         return None
@@ -45,6 +56,11 @@ def fill_in_of(
             raise RecipeError(
                 f"objective.fill_in_the_middle.{name}: {token!r} stands for text or for the end of a document in tokenizer "
                 f"{tokenizer}; name another special token of it, or give an id from {highest_id(known) + 1} on"
+            )
+        if known is None and found <= highest_text_id:
+            raise RecipeError(
+                f"objective.fill_in_the_middle.{name}: the streams of run {run} have ids up to {highest_text_id}, so "
+                f"{found} stands for text; give an id from {highest_text_id + 1} to {highest}"
             )
         ids[name] = int(found)
     got = [str(found) for found in ids.values()]

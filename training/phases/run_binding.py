@@ -55,12 +55,13 @@ def check_run(catalog: Catalog, run: str, *, mixture: str, recipe: Recipe) -> Bi
         info = Runs(catalog).show(run)
         check_settings(catalog, info, mixture=mixture, recipe=recipe)
     plan = Mixtures(catalog).resolve(reference) if info is None else Runs(catalog).plan(run)
-    check_vocabulary(catalog, run, plan.tokenizer, plan.streams, recipe)
+    highest_text_id = check_vocabulary(catalog, run, plan.tokenizer, plan.streams, recipe)
     fill_in = fill_in_of(
         recipe.objective,
         catalog,
         run=run,
         tokenizer=plan.tokenizer,
+        highest_text_id=highest_text_id,
         dtype=plan.dtype,
         vocab_size=recipe.model.vocab_size,
         seed=batch.seed,
@@ -171,8 +172,8 @@ def forks_of(root: str, run: str) -> list[tuple[str, int]]:
     return [(span.of.run, span.end - skips.before(span.end)) for span in line if span.of is not line.newest]
 
 
-def check_vocabulary(catalog: Catalog, run: str, fingerprint: str | None, streams: Sequence[str], recipe: Recipe) -> None:
-    """Raises: RecipeError when the streams have token ids that the model does not have.
+def check_vocabulary(catalog: Catalog, run: str, fingerprint: str | None, streams: Sequence[str], recipe: Recipe) -> int:
+    """The highest token id of the streams. Raises: RecipeError when the model does not have all of them.
 
     Without a tokenizer the ids are those that the publication of each part noted; of parts that were published before it
     did, nothing is known here, and the trainer looks at each batch.
@@ -189,6 +190,7 @@ def check_vocabulary(catalog: Catalog, run: str, fingerprint: str | None, stream
         highest, name = max(known, default=(-1, ""))
         whose = f"stream {name}"
     refuse_ids(run, whose, highest, recipe.model.vocab_size)
+    return highest
 
 
 def check_same_ids(catalog: Catalog, binding: Binding, of: str) -> None:

@@ -160,6 +160,15 @@ def test_what_must_not_be_loaded_is_one_line(trained, tmp_path):
     refused(root, trained / "step-00000004.pt", target, "z")
 
 
+def test_weights_that_are_no_numbers_are_not_exported(trained, tmp_path):
+    path = trained / "step-00000008.pt"
+    held = torch.load(path, weights_only=False)
+    held["state"]["model"]["model.model.norm.weight"][0] = float("nan")
+    torch.save(held, path)
+    said = r"step-00000008\.pt has NaN or infinity among its weights: model\.norm\.weight; take an earlier one"
+    refused(trained.parents[1], path, tmp_path / "model", said, trusted=record.digest(path))
+
+
 class Evil:
     """Makes a file where it is unpickled."""
 

@@ -170,6 +170,10 @@ def test_what_cannot_be_evaluated_is_one_line(
         (("--reference", "--benchmarks", tmp_path / "none*", "--results", results), "names no file"),
         (("--reference", "--benchmarks", benchmark), "name the catalog with --root"),
         (("--empty", *usual), "has results of answers reference and not empty"),
+        (
+            ("--empty", "--sample", 2, "--markdown", *usual),
+            "has no row in a table of whole benchmarks; leave out --markdown",
+        ),
         (("--empty", "--sample", 0, *usual), "--sample must be at least 1 (got 0)"),
         ((tmp_path / "nowhere", *usual), "does not exist; name a folder of phasemix export"),
         ((tmp_path / "bare", *usual), "with --root"),
@@ -207,6 +211,20 @@ def test_a_broken_benchmark_is_one_line_and_overwrites_nothing(
         assert (code, err.count("\n")) == (2, 1), err
         assert said in err
         assert (results / benchmark.name).read_bytes() == kept
+
+
+def test_what_two_evaluations_were_made_with_is_said_where_it_differs(
+    capsys: pytest.CaptureFixture[str], benchmark: Path, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        evaluate(capsys, "--empty", "--benchmarks", benchmark, "--results", tmp_path / name)
+    kept = tmp_path / "two" / "HumanEvalPlus.jsonl"
+    _, _, err = run(capsys, "--compare", tmp_path / "one", tmp_path / "two")
+    assert err == ""
+    kept.write_bytes(kept.read_bytes().replace(b'"max_new_tokens":0', b'"max_new_tokens":8'))
+    code, _, err = run(capsys, "--compare", tmp_path / "one", tmp_path / "two")
+    assert (code, err.count("\n")) == (0, 1)
+    assert "HumanEvalPlus: the first was made with max_new_tokens 0, the second with max_new_tokens 8" in err
 
 
 def test_a_file_of_something_else_is_left_as_it_is(

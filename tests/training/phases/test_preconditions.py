@@ -104,6 +104,9 @@ def test_ids_beyond_the_models_table_are_found_without_a_tokenizer(code_root, tm
     Mixtures(catalog).apply(NO_TOKENIZER)
     more = ["--mixture", "bare", "--set", "heldout.streams="]
     refused(code_root, RecipeError, "bare/go has ids up to 600, .*model.vocab_size=601", *more)
+    marks = [f"objective.fill_in_the_middle.{key}" for key in ("share=0.5", "prefix=600", "suffix=601", "middle=602")]
+    gaps = [word for key in ("model.vocab_size=603", *marks) for word in ("--set", key)]
+    refused(code_root, RecipeError, "have ids up to 600, so 600 stands for text; give an id from 601 to 602", *more, *gaps)
     assert prepare(parse(code_root, *more, "--set", "model.vocab_size=601")).tokenizer is None
 
 
