@@ -24,6 +24,7 @@ FIRST = 1  # process of a sandbox, which waits for the program
 MOST_OPEN = 256  # files of a process
 FIRST_UID, UIDS = 40_000, 20_000  # users that programs of root run as; below 2**16, where containers often end
 SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
+PYTHON_PARTS = ("bin", "lib", "lib64", "pyvenv.cfg")  # of an installation or environment of Python
 DEVICES = ("null", "zero", "full", "random", "urandom")
 MOUNT_POINTS = ("/mnt", "/media", "/srv", "/opt", "/home", "/tmp")
 ENVIRONMENT = {
@@ -77,7 +78,7 @@ def readable_paths() -> list[str]:
     found = dict.fromkeys(SYSTEM)
     for prefix in (sys.prefix, sys.base_prefix):
         for place in (Path(prefix), Path(prefix).resolve()):
-            found |= dict.fromkeys(str(place / name) for name in ("bin", "lib", "lib64", "pyvenv.cfg"))
+            found |= dict.fromkeys(str(place / name) for name in PYTHON_PARTS)
     return [path for path in found if Path(path).exists() and not is_within(path, "/usr")] + ["/usr"]
 
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import errno
-import fcntl
 import os
 import shutil
 import socket
@@ -33,6 +31,7 @@ from torch.utils._pytree import tree_leaves
 
 from streamer import background
 from streamer.errors import PhasemixError, StoreError
+from streamer.reading.locks import hold, let_go, try_exclusive
 from streamer.wording import one_line
 from training.checkpoints import files, record
 from training.checkpoints.place import Place
@@ -69,7 +68,7 @@ class Saver:
             self._end(kind)
         finally:
             if self._folder is not None:
-                os.close(self._folder)
+                let_go(self._folder)
 
     def _end(self, kind: type[BaseException] | None) -> None:
         if kind is None:
@@ -112,6 +111,7 @@ class Saver:
         refused = None
         if ranks.rank() == 0:
             self._folder = os.open(self._place.folder, os.O_RDONLY)
+            hold(self._folder)  # by this process alone, and none that it forks
             deadline_s = time.monotonic() + LOCK_S
             while not is_locked(self._folder) and refused is None:
                 time.sleep(POLL_S)
@@ -233,10 +233,9 @@ class Saver:
 def is_locked(folder: int) -> bool:
     """Whether this process has a folder for itself now, or its file system has no locks."""
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in (errno.EAGAIN, errno.EACCES)
-    return True
+        return try_exclusive(folder)
+    except OSError:
+        return True
 
 
 class Stoppable:

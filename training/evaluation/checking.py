@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from streamer.sandbox.outcome import Limits
 from streamer.sandbox.sandbox import Sandbox
+from streamer.sandbox.ways import PYTHON_PARTS
 from training.errors import EvaluationError
 from training.evaluation.bigcodebench_check import LACKS
 from training.evaluation.evalplus_check import CANNOT
@@ -25,7 +26,6 @@ VERDICT_FILE = "training/evaluation/verdict.py"  # which a check program imports
 LIMITS = Limits(wall_s=300, cpu_s=300, memory_bytes=4 << 30, processes=32)
 BIG_LIMITS = Limits(wall_s=300, cpu_s=300, memory_bytes=6 << 30, processes=256, disk_bytes=512 << 20)
 ENVIRONMENTS = {EVOEVAL: ("evalplus", "evoeval"), BIGCODEBENCH: ("bigcodebench",)}
-PARTS = ("bin", "lib", "lib64", "pyvenv.cfg")  # of an environment, which answers may read
 VERSIONS = "import importlib.metadata as m, sys; print(*(f'{name} {m.version(name)}' for name in sys.argv[1:]), sep=', ')"
 
 
@@ -69,7 +69,7 @@ class Checker:
             )
         environment, base = self._python.parents[1], self._python.resolve().parents[1]
         limits = limits or (BIG_LIMITS if is_big else LIMITS)
-        readable = [one / name for one in (environment, base) for name in PARTS if (one / name).exists()]
+        readable = [one / name for one in (environment, base) for name in PYTHON_PARTS if (one / name).exists()]
         self._sandbox = Sandbox(limits, readable=readable, accept_unsandboxed=accept_unsandboxed)
         said = self._sandbox.run([str(self._python), "-I", "-c", VERSIONS, *packages])
         problem = said.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
